@@ -1,0 +1,37 @@
+"""optbench: which optimizer trains a problem best for the same compute, and how sure one can be.
+
+Everything that the command line does is a function here; heavy imports wait for their first use.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from optbench.api import plan, report, run
+    from optbench.config import Config, load_config
+    from optbench.errors import UserError
+    from optbench.optimizer import OptimizerSpec, Range
+    from optbench.problem import Data, DataSource, Plane, Problem
+    from optbench.results.load import Results, load
+
+_HOME = {
+    "Config": "config", "Data": "problem", "DataSource": "problem", "OptimizerSpec": "optimizer", "Plane": "problem",
+    "Problem": "problem", "Range": "optimizer", "Results": "results.load", "UserError": "errors",
+    "load": "results.load", "load_config": "config", "plan": "api", "report": "api", "run": "api",
+}  # fmt: skip
+
+__all__ = [
+    "Config", "Data", "DataSource", "OptimizerSpec", "Plane", "Problem", "Range", "Results", "UserError", "load",
+    "load_config", "plan", "report", "run",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'optbench' has no attribute {name!r}")
+    value = getattr(import_module(f"optbench.{_HOME[name]}"), name)
+    # `optbench.plan` is the function, also after the module of that name was imported.
+    globals()[name] = value
+    return value

@@ -1,0 +1,71 @@
+"""The functions that `optbench` offers to notebooks and scripts: what the command line does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from optbench.config import Config, load_config
+from optbench.locations import default_data_dir, default_name
+from optbench.matrix import Plan, make_plan
+from optbench.problem import DataSource
+from optbench.progress import SilentProgress
+
+
+def configure(
+    config: Config | None = None, *, preset: str | None = None, file: Path | None = None, **choices: Any
+) -> Config:
+    """A configuration from a preset, a TOML file and choices such as `optimizers=["adam"]`, `seeds=5`.
+
+    Choices have the names of the TOML keys; `tuning_worth` stands for `tuning.worth`.
+    """
+    if config is not None and not (choices or preset or file):
+        return config
+    named = {key.replace("tuning_", "tuning.", 1): value for key, value in choices.items()}
+    named = {key: list(value) if isinstance(value, (tuple, set)) else value for key, value in named.items()}
+    return load_config(preset, file, named)
+
+
+def plan(config: Config | None = None, **choices: Any) -> Plan:
+    """The cells of a configuration with their cost; computes nothing. Arguments as for `configure`."""
+    return make_plan(configure(config, **choices))
+
+
+def run(
+    config: Config | None = None,
+    *,
+    name: str | None = None,
+    results: str | Path = "results",
+    data_dir: str | Path | None = None,
+    download: bool = True,
+    engine: str = "processes",
+    workers: int | None = None,
+    retry_failed: bool = False,
+    fresh: bool = False,
+    progress: SilentProgress | None = None,
+    **choices: Any,
+) -> Any:
+    """Runs a configuration and returns its `Results`; run again, it resumes.
+
+    Arguments not named here are those of `configure`. Raises UserError for what can't work. A script
+    that uses worker processes needs the usual `if __name__ == "__main__":`.
+    """
+    from optbench.results.load import load
+    from optbench.runner import RunOptions
+    from optbench.runner import run as execute
+
+    chosen = configure(config, **choices)
+    folder = Path(results) / (name or default_name(chosen))
+    source = DataSource(Path(data_dir).expanduser() if data_dir else default_data_dir(), download)
+    execute(chosen, folder, RunOptions(source, engine, workers, retry_failed, fresh), progress)
+    return load(folder)
+
+
+def report(folder: str | Path, output: str | Path | None = None, rank_by: str = "test_metric") -> Path:
+    """Writes tables, plots and the HTML page of a results directory, also a partial one."""
+    from optbench.outputs import write_outputs
+    from optbench.results.directory import ResultsDirectory
+
+    directory = ResultsDirectory(Path(folder))
+    directory.check()
+    return write_outputs(directory, Path(output) if output else None, rank_by, force=True).report

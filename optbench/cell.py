@@ -1,0 +1,223 @@
+"""What a worker executes: one cell, from its first trial to the marker that it is done."""
+
+from __future__ import annotations
+
+import math
+import time
+import traceback
+from dataclasses import dataclass
+from typing import Any
+
+from optbench.budget import THIRDS
+from optbench.errors import one_line
+from optbench.matrix import Cell
+from optbench.optimizer import Range
+from optbench.problem import DataSource, Problem
+from optbench.resident import ResidentData, load
+from optbench.results.atomic import finite
+from optbench.results.directory import ResultsDirectory
+from optbench.results.store import FAILED, CellStore
+from optbench.timing import budget_from_seconds
+from optbench.train import Training, train
+from optbench.tune import Trial, best_trial, edge_of, propose, searched_space
+
+#: Points of a trajectory that are kept for the plot, evenly spread over the steps.
+TRAJECTORY_POINTS = 400
+
+
+@dataclass(frozen=True)
+class Job:
+    """A cell with everything that decides how, not what, it computes."""
+
+    cell: Cell
+    seeds: tuple[int, ...]
+    directory: ResultsDirectory
+    source: DataSource
+    environment: str
+
+
+class _CellFailed(Exception):
+    def __init__(self, training: Training) -> None:
+        super().__init__(training.error)
+        self.training = training
+
+
+def execute(job: Job) -> str:
+    """Computes what of a cell is not on the disk yet; returns its status.
+
+    An exception of the problem or the optimizer is a result (status `error` or `oom`), never raised.
+    """
+    store = job.directory.cell(job.cell.id)
+    with store.lock():
+        if store.state(job.seeds) != "missing":
+            return str((store.result() or {}).get("status"))
+        store.write_cell(job.cell.identity)
+        started = time.perf_counter()
+        failure: dict[str, Any] = {"status": "ok", "error": "", "traceback": ""}
+        execution: _Execution | None = None
+        try:
+            execution = _Execution(job, store)
+            execution.tune()
+            execution.repeat()
+        except _CellFailed as failed:
+            found = failed.training
+            failure = {"status": found.status, "error": found.error, "traceback": found.traceback}
+        except Exception as error:
+            failure = {
+                "status": "oom" if isinstance(error, MemoryError) else "error",
+                "error": one_line(error),
+                "traceback": traceback.format_exc(),
+            }
+        summary = execution.summary() if execution is not None else {}
+        seconds = time.perf_counter() - started
+        result = {
+            **summary,
+            **failure,
+            "seeds": list(job.seeds),
+            "seconds": seconds,
+            "environment": job.environment,
+        }
+        store.write_result(result)
+        return str(result["status"])
+
+
+def record_lost(job: Job, reason: str) -> None:
+    """Marks a cell as failed whose worker died."""
+    store = job.directory.cell(job.cell.id)
+    store.write_cell(job.cell.identity)
+    failure = {"status": "error", "error": reason, "traceback": "", "seeds": list(job.seeds), "seconds": None}
+    store.write_result({**failure, "environment": job.environment})
+
+
+class _Execution:
+    def __init__(self, job: Job, store: CellStore) -> None:
+        self.job, self.cell, self.store = job, job.cell, store
+        self.problem: Problem
+        self.data: ResidentData
+        self.problem, self.data = load(job.cell.problem, job.source, job.cell.device)
+        if self.cell.run_budget.unit == "seconds":
+            self.run_cost = budget_from_seconds(self.cell, store.timing())
+        else:
+            self.run_cost = self.cell.run_cost
+        self.trials = [_from_record(record) for record in store.trials()]
+
+    def tune(self) -> None:
+        while self.cell.tuned and (proposal := propose(self.cell, self.trials, self.run_cost)) is not None:
+            training = train(
+                self.cell,
+                self.problem,
+                self.data,
+                proposal.hyperparameters,
+                proposal.seed,
+                self.run_cost,
+                observer=proposal.observer,
+            )
+            # As it will be read back: what is proposed next must not depend on an interruption.
+            record = finite({"trial": proposal.number, **_record(training)})
+            self.store.append_trial(record, _curve(training))
+            self.trials.append(_from_record(record))
+            if training.status in FAILED:
+                raise _CellFailed(training)
+
+    def repeat(self) -> None:
+        """The final runs on fresh seeds: with the tuned and with the default hyperparameters."""
+        default = self.cell.optimizer.defaults
+        best = best_trial(self.trials)
+        for seed in self.job.seeds:
+            if self.cell.tuned and self.store.run(seed, True) is None:
+                if best is None:
+                    self._skip(seed)
+                else:
+                    self._run(seed, best.hyperparameters, tuned=True)
+            if self.store.run(seed, False) is None:
+                twin = self.store.run(seed, True)
+                if best is not None and best.hyperparameters == default and twin is not None:
+                    # The same hyperparameters and seed would give the same bits again.
+                    curve = self.store.run_curve(seed, True) or {}
+                    self.store.write_run({**twin, "tuned": False}, curve)
+                else:
+                    self._run(seed, default, tuned=False)
+
+    def summary(self) -> dict[str, Any]:
+        """What the tuning found, for `result.json`."""
+        best = best_trial(self.trials)
+        searched = searched_space(self.cell, self.trials, self.run_cost)
+        return {
+            "best": best.hyperparameters if best else None,
+            "edge": edge_of(self.cell.optimizer.search, best),
+            "space": _ranges(self.cell.optimizer.search),
+            "space_searched": _ranges(searched),
+            "run_budget": self.run_cost,
+            "tuning_budget": self.cell.worth * self.run_cost if self.cell.tuned else 0,
+            "tuning_cost": sum(trial.thirds for trial in self.trials) / THIRDS,
+            "metric_name": self.problem.metric_name,
+            "metric_higher_is_better": self.problem.metric_higher_is_better,
+            "target": self.problem.target,
+        }
+
+    def _run(self, seed: int, hyperparameters: dict[str, Any], *, tuned: bool) -> None:
+        training = train(self.cell, self.problem, self.data, hyperparameters, seed, self.run_cost, test=True)
+        self.store.write_run({"tuned": tuned, **_record(training)}, _curve(training))
+        if training.status in FAILED:
+            raise _CellFailed(training)
+
+    def _skip(self, seed: int) -> None:
+        nothing = Training({}, seed, status="skipped", error="no trial of the tuning ended with a finite loss")
+        self.store.write_run({"tuned": True, **_record(nothing)}, _curve(nothing))
+
+
+def _record(training: Training) -> dict[str, Any]:
+    last = training.points[-1] if training.points else None
+    return {
+        "seed": training.seed,
+        "hyperparameters": training.hyperparameters,
+        "status": training.status,
+        "error": training.error,
+        "traceback": training.traceback,
+        "constructed": training.constructed,
+        "steps": training.steps,
+        "thirds": round(training.cost * THIRDS),
+        "forwards": training.forwards,
+        "backwards": training.backwards,
+        "initial_loss": training.points[0].valid_loss if training.points else None,
+        "train_loss": last.train_loss if last else None,
+        "valid_loss": last.valid_loss if last else None,
+        "valid_metric": last.valid_metric if last else None,
+        "test_loss": training.test_loss,
+        "test_metric": training.test_metric,
+        "train_seconds": training.train_seconds,
+        "eval_seconds": training.eval_seconds,
+        "optimizer_state_bytes": training.optimizer_state_bytes,
+        "reports": {point.index: point.valid_loss for point in training.points},
+    }
+
+
+def _curve(training: Training) -> dict[str, Any]:
+    points = training.points
+    columns = ("step", "cost", "train_loss", "valid_loss", "valid_metric")
+    curve: dict[str, Any] = {name: [getattr(point, name) for point in points] for name in columns}
+    if training.trajectory:
+        last = len(training.trajectory) - 1
+        kept = min(last, TRAJECTORY_POINTS - 1)
+        steps = sorted({round(i * last / max(kept, 1)) for i in range(kept + 1)})
+        curve["trajectory"] = {"step": steps, "position": [training.trajectory[step] for step in steps]}
+    return curve
+
+
+def _from_record(record: dict[str, Any]) -> Trial:
+    def number(value: Any) -> float:
+        return math.nan if value is None else float(value)
+
+    return Trial(
+        number=record["trial"],
+        hyperparameters=record["hyperparameters"],
+        status=record["status"],
+        initial_loss=number(record["initial_loss"]),
+        final_loss=number(record["valid_loss"]),
+        thirds=record["thirds"],
+        reports={int(k): float(v) for k, v in record["reports"].items() if v is not None},
+    )
+
+
+def _ranges(space: dict[str, Range]) -> dict[str, list[float]]:
+    return {name: [found.low, found.high] for name, found in space.items()}

@@ -1,0 +1,213 @@
+"""The command line: thin verbs over the functions of the package; torch and pandas wait until needed."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from optbench import listing
+from optbench.errors import UserError
+
+COMPLETE, SOME_FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
+
+
+class _Group(click.Group):
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            from optbench.errors import unknown
+
+            raise unknown("verb", args[0], self.list_commands(ctx))
+        return super().resolve_command(ctx, args)
+
+
+def _selection(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that choose what is run; shared by `run` and `plan`."""
+    options = [
+        click.option("--preset", metavar="NAME", help="quick (default), standard or full."),
+        click.option("--config", "file", type=click.Path(path_type=Path), help="TOML file; overrides the preset."),
+        click.option("--problem", "problems", multiple=True, metavar="SEL", help="name[param=value,…]; repeatable."),
+        click.option(
+            "--optimizer", "optimizers", multiple=True, metavar="SEL", help="name[param=value,…]; repeatable."
+        ),
+        click.option("--batch-size", "batch_sizes", multiple=True, type=int, metavar="N", help="Repeatable."),
+        click.option("--device", "devices", multiple=True, metavar="DEVICE", help="auto, cpu, cuda, …; repeatable."),
+        click.option(
+            "--schedule",
+            "schedules",
+            multiple=True,
+            metavar="SEL",
+            help="constant, linear, cosine[warmup=…].",
+        ),
+        click.option("--seeds", type=int, metavar="N", help="Final runs a cell."),
+        click.option("--run-budget", metavar="AMOUNT", help="2epochs, 20000examples or 30seconds."),
+        click.option("--tuning-worth", type=float, metavar="K", help="Tuning budget in run budgets."),
+        click.option("--sampler", metavar="NAME", help="tpe (default), random, quasi-random, gp or grid."),
+        click.option("--pruner", metavar="NAME", help="none (default), median or successive-halving."),
+        click.option("--threads", type=int, metavar="N", help="CPU threads of a training (default 1)."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+_results = click.option(
+    "--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True, metavar="DIR",
+    help="Where results directories lie.",
+)  # fmt: skip
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="optbench")
+def cli() -> None:
+    """Benchmarks optimizers: equal compute, tuned learning rates, fresh seeds, honest figures."""
+
+
+@cli.command()
+@_selection
+@click.option("--name", metavar="NAME", help="Name of the results directory (default: from the configuration).")
+@_results
+@click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Data sets in torchvision's layout.")
+@click.option("--no-download", is_flag=True, help="Use only data that is there.")
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Worker processes (default: one a core).")
+@click.option("--engine", default="processes", metavar="NAME", help="processes (default) or serial.")
+@click.option("--retry-failed", is_flag=True, help="Compute failed cells again.")
+@click.option("--fresh", is_flag=True, help="Forget what is in the results directory.")
+@click.option("--rank-by", default="test_metric", metavar="METRIC", help="What the leaderboard ranks by.")
+def run(
+    name: str | None,
+    results: Path,
+    data_dir: Path | None,
+    no_download: bool,
+    workers: int | None,
+    engine: str,
+    retry_failed: bool,
+    fresh: bool,
+    rank_by: str,
+    **selection: Any,
+) -> int:
+    """Run a benchmark, or resume it: computes what is missing, writes tables, plots and a report."""
+    from optbench.locations import default_data_dir, default_name
+    from optbench.problem import DataSource
+    from optbench.progress import for_stderr
+    from optbench.runner import RunOptions
+    from optbench.runner import run as execute
+
+    listing.check_engine(engine)
+    listing.check_metric(rank_by)
+    config = _config(selection)
+    folder = results / _checked_name(name or default_name(config))
+    source = DataSource((data_dir or default_data_dir()).expanduser(), not no_download)
+    options = RunOptions(source, engine, workers, retry_failed, fresh, rank_by=rank_by)
+    outcome = execute(config, folder, options, for_stderr())
+    click.echo(listing.leaderboard_text(folder))
+    done = outcome.cells - outcome.failed
+    click.echo(f"\n{done} of {outcome.cells} cells complete" + (f", {outcome.failed} failed" if outcome.failed else ""))
+    click.echo(f"results  {folder}\ntables   {outcome.outputs.tables}\nplots    {outcome.outputs.plots}")
+    click.echo(f"report   {outcome.outputs.report}")
+    return SOME_FAILED if outcome.failed else COMPLETE
+
+
+@cli.command()
+@_selection
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="For the estimate of the time.")
+def plan(workers: int | None, **selection: Any) -> None:
+    """Print the cells of a benchmark, their cost and an estimated time; runs nothing."""
+    from optbench.matrix import make_plan
+
+    click.echo(listing.plan_text(make_plan(_config(selection)), workers))
+
+
+@cli.command()
+@click.argument("name")
+@_results
+def status(name: str, results: Path) -> None:
+    """Show the done, failed and missing cells of a results directory."""
+    click.echo(listing.status_text(_folder(name, results)))
+
+
+@cli.command()
+@click.argument("name")
+@_results
+@click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="Where the HTML page goes.")
+@click.option("--open", "show", is_flag=True, help="Open the page in a browser.")
+@click.option("--rank-by", default="test_metric", metavar="METRIC", help="What the leaderboard ranks by.")
+def report(name: str, results: Path, output: Path | None, show: bool, rank_by: str) -> None:
+    """Write tables, plots and the HTML page of a results directory, also of a partial one."""
+    from optbench.api import report as write
+
+    listing.check_metric(rank_by)
+    path = write(_folder(name, results), output, rank_by=rank_by)
+    click.echo(path)
+    if show:
+        click.launch(str(path))
+
+
+@cli.command("list")
+@click.argument("what", metavar="problems|optimizers|presets|metrics")
+def list_(what: str) -> None:
+    """List what there is, with parameters, defaults and search spaces."""
+    click.echo(listing.list_text(what))
+
+
+@cli.command()
+@click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Measure on the real MNIST there.")
+@click.option("--pairs", type=click.IntRange(min=1), default=5, show_default=True, help="Paired repetitions.")
+def bench(data_dir: Path | None, pairs: int) -> None:
+    """Measure step times and throughput against plain torch loops, side by side."""
+    from optbench.bench import bench_text
+
+    click.echo(bench_text(data_dir, pairs))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line and exits with its code; a user's mistake is one line on stderr."""
+    sys.exit(_main(arguments))
+
+
+def _main(arguments: list[str] | None) -> int:
+    try:
+        code = cli.main(args=arguments, prog_name="optbench", standalone_mode=False)
+        return code if isinstance(code, int) else COMPLETE
+    except UserError as error:
+        return _complain(str(error))
+    except click.NoSuchOption as error:
+        near = difflib.get_close_matches(error.option_name, error.possibilities or [], n=1)
+        return _complain(f"no such option {error.option_name}" + (f"; did you mean {near[0]}?" if near else ""))
+    except click.ClickException as error:
+        return _complain(error.format_message())
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        click.echo("optbench: interrupted; the same command resumes", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:
+        return COMPLETE
+
+
+def _complain(message: str) -> int:
+    click.echo(f"optbench: {' '.join(message.split())}", err=True)
+    return WRONG_USE
+
+
+def _config(selection: dict[str, Any]) -> Any:
+    from optbench.config import load_config
+
+    tuning = {f"tuning.{key}": selection.pop(key) for key in ("sampler", "pruner")}
+    tuning["tuning.worth"] = selection.pop("tuning_worth")
+    listed = {key: list(value) if isinstance(value, tuple) else value for key, value in selection.items()}
+    preset, file = listed.pop("preset"), listed.pop("file")
+    return load_config(preset, file, {key: value for key, value in {**listed, **tuning}.items() if value != []})
+
+
+def _checked_name(name: str) -> str:
+    if not name or name in (".", "..") or Path(name).name != name:
+        raise UserError(f"name {name!r} is no folder's name (accepted: letters, digits, dots, dashes; no slashes)")
+    return name
+
+
+def _folder(name: str, results: Path) -> Path:
+    """The results directory NAME, or NAME itself where that is a path to one."""
+    return Path(name) if Path(name).joinpath("format.json").exists() else results / name

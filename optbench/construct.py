@@ -1,0 +1,63 @@
+"""Makes the model and the optimizer of a training from a cell and its hyperparameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from optbench.matrix import Cell, OptimizerChoice
+from optbench.problem import Problem
+from optbench.registry import load_attribute
+from optbench.seeds import derive
+
+
+def make_model(problem: Problem, cell: Cell, seed: int) -> nn.Module:
+    """The model with the initial weights of this seed, on the cell's device in its memory format."""
+    torch.manual_seed(derive(seed, "initial weights"))
+    model = problem.model().to(cell.device)
+    if problem.channels_last and not cell.optimizer.contiguous_parameters:
+        model = model.to(memory_format=torch.channels_last)
+    return model
+
+
+def make_optimizer(
+    choice: OptimizerChoice, model: nn.Module, hyperparameters: Mapping[str, Any]
+) -> torch.optim.Optimizer:
+    """The optimizer over all parameters of a model that are trained."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    constructor = load_attribute(choice.constructor)
+    return constructor(parameters, **{**choice.arguments, **hyperparameters})
+
+
+def constructed_hyperparameters(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """What the optimizer was constructed with, its class and module, as plain JSON values."""
+    known = (bool, int, float, str, type(None))
+    plain = {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in optimizer.defaults.items()
+        if isinstance(value, known) or (isinstance(value, tuple) and all(isinstance(v, known) for v in value))
+    }
+    cls = type(optimizer)
+    return {"class": f"{cls.__module__}:{cls.__qualname__}", **plain}
+
+
+def state_bytes(optimizer: torch.optim.Optimizer) -> int:
+    """Bytes of all tensors in the optimizer's state, each storage counted once."""
+    storages = {
+        tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in _tensors(optimizer.state)
+    }
+    return sum(storages.values())
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _tensors(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _tensors(item)

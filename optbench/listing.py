@@ -1,0 +1,177 @@
+"""What the command line prints: plans, states, and lists of what there is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from optbench.errors import unknown
+from optbench.selection import format_value
+
+if TYPE_CHECKING:
+    from optbench.matrix import Plan
+
+WHAT = ("problems", "optimizers", "presets", "metrics")
+ENGINES = ("processes", "serial")
+
+
+def check_engine(name: str) -> None:
+    if name not in ENGINES:
+        raise unknown("engine", name, ENGINES)
+
+
+def check_metric(name: str) -> None:
+    from optbench.metrics import METRICS
+
+    if name not in METRICS:
+        raise unknown("metric", name, METRICS)
+
+
+def list_text(what: str) -> str:
+    """The text of `list WHAT`; raises UserError for something that can't be listed."""
+    if what not in WHAT:
+        raise unknown("list", what, WHAT)
+    return {"problems": _problems, "optimizers": _optimizers, "presets": _presets, "metrics": _metrics}[what]()
+
+
+def plan_text(plan: Plan, workers: int | None) -> str:
+    """The cells of a plan with their cost, and an estimate of the time."""
+    from optbench.engine import default_workers
+    from optbench.progress import duration
+
+    seeds = len(plan.seeds)
+    rows = []
+    total = 0.0
+    for cell in plan.cells:
+        seconds = plan.seconds(cell)
+        total += seconds
+        cost = "by speed" if cell.run_budget.unit == "seconds" else f"{cell.run_cost * cell.trainings(seeds):,.0f}"
+        rows.append((cell.id, *map(str, cell.key), str(cell.run_budget), cost, duration(seconds)))
+    head = ("cell", "problem", "optimizer", "batch", "device", "schedule", "run budget", "cost", "time")
+    workers = workers or default_workers(max(c.threads for c in plan.cells), {c.device for c in plan.cells})
+    return "\n".join(
+        (
+            table((head, *rows), right=(3, 7, 8)),
+            "",
+            f"{len(plan.cells)} cells, {seeds} seeds; cost in example gradients, tuning included",
+            f"about {duration(total / workers)} on {workers} worker{'s' if workers > 1 else ''} "
+            "(from reference figures of a server CPU, one thread)",
+        )
+    )
+
+
+def status_text(folder: Path) -> str:
+    """Done, failed and missing cells of a results directory with the budget spent."""
+    from optbench.budget import THIRDS
+    from optbench.results.directory import ResultsDirectory
+
+    directory = ResultsDirectory(folder)
+    directory.check()
+    plan = directory.plan()
+    rows = []
+    states: list[str] = []
+    for cell in plan["cells"]:
+        store = directory.cell(cell["cell_id"])
+        states.append(store.state(plan["seeds"]))
+        result, trials = store.result() or {}, store.trials()
+        spent = sum(trial["thirds"] for trial in trials) / THIRDS
+        runs = sum(store.run(seed, tuned) is not None for seed in plan["seeds"] for tuned in (True, False))
+        budget = result.get("tuning_budget")
+        error = result.get("error") or ""
+        rows.append(
+            (cell["cell_id"], cell["problem"], cell["optimizer"], str(cell["batch_size"]), cell["device"],
+             states[-1], str(len(trials)), f"{spent:,.0f}" + (f" of {budget:,.0f}" if budget else ""),
+             str(runs), error)
+        )  # fmt: skip
+    head = (
+        "cell",
+        "problem",
+        "optimizer",
+        "batch",
+        "device",
+        "state",
+        "trials",
+        "tuning cost",
+        "runs",
+        "error",
+    )
+    planned = {cell["cell_id"] for cell in plan["cells"]}
+    kept = [p.name for p in (folder / "cells").glob("*") if p.name not in planned]
+    lines = [table((head, *rows), right=(3, 6, 7, 8)), ""]
+    lines.append(", ".join(f"{states.count(state)} {state}" for state in ("done", "failed", "missing")))
+    if kept:
+        lines.append(f"{len(kept)} cells of other configurations are kept, and left out of the tables")
+    return "\n".join(lines)
+
+
+def leaderboard_text(folder: Path) -> str:
+    """The short leaderboard that `run` prints, from the table on the disk."""
+    import pandas as pd
+
+    from optbench.tables import terminal
+
+    return terminal(pd.read_parquet(folder / "tables" / "summary.parquet"))
+
+
+def table(rows: Sequence[Sequence[str]], right: Iterable[int] = ()) -> str:
+    """Rows of texts in aligned columns, the first as the head; columns in `right` end flush."""
+    aligned_right = set(right)
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        parts = [
+            t.rjust(w) if i in aligned_right else t.ljust(w) for i, (t, w) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(parts).rstrip())
+    return "\n".join(lines)
+
+
+def _problems() -> str:
+    from optbench.registry import names, problem_class
+
+    blocks = []
+    for name, target in names("problems").items():
+        cls = problem_class(name)
+        parameters = ",".join(f"{f.name}={format_value(f.default)}" for f in fields(cls))
+        problem = cls()
+        blocks.append(
+            f"{name}[{parameters}]\n"
+            f"    {(cls.__doc__ or '').strip().splitlines()[0]}\n"
+            f"    batch sizes {', '.join(map(str, problem.batch_sizes))}; run budget {problem.run_budget}; "
+            f"metric {problem.metric_name}; target {problem.target}; {target}"
+        )
+    return "\n".join(blocks)
+
+
+def _optimizers() -> str:
+    from optbench.registry import names, optimizer_spec
+
+    blocks = []
+    for name, target in names("optimizers").items():
+        spec = optimizer_spec(name)
+        fixed = "".join(f", {key}={value}" for key, value in spec.arguments.items())
+        found = spec.learning_rate
+        space = f"learning rate {found.low:g} to {found.high:g} (default {spec.default_lr:g})" if found else "nothing"
+        others = ", ".join(f"{key}={format_value(value)}" for key, value in spec.hyperparameters.items())
+        blocks.append(
+            f"{name}: {target}(lr{fixed})\n    {spec.rule}\n    {spec.source}\n"
+            f"    tunes {space} on networks; accepts {others}"
+        )
+    return "\n".join(blocks)
+
+
+def _presets() -> str:
+    from importlib.resources import files
+
+    from optbench.config import PRESETS
+
+    texts = (files("optbench.presets").joinpath(f"{name}.toml").read_text("utf-8") for name in PRESETS)
+    return "\n".join(f"[{name}]\n{text}" for name, text in zip(PRESETS, texts, strict=True))
+
+
+def _metrics() -> str:
+    from optbench.metrics import METRICS
+
+    return table([("metric", "better", "what it is"), *((n, m.better, m.meaning) for n, m in METRICS.items())])

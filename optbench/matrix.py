@@ -1,0 +1,303 @@
+"""From a configuration to the cells of the matrix: a pure function, and it needs no torch.
+
+A cell says completely what is computed, and its id is the hash of that. How it is computed (workers,
+engine, paths) is not in it, nor is the number of seeds: more seeds extend a cell.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from optbench import selection
+from optbench.budget import Budget, parse_budget
+from optbench.config import Config, OptimizerTable, ProblemEntry
+from optbench.device import resolve
+from optbench.errors import UserError, out_of_range, unknown
+from optbench.optimizer import ConfiguredOptimizer, OptimizerSpec, Range
+from optbench.problem import Problem
+from optbench.registry import BUILT_IN_PROBLEMS, make_problem, optimizer_spec, problem_class, source_digest
+from optbench.schedule import schedule
+from optbench.selection import Selection
+
+
+@dataclass(frozen=True)
+class ProblemChoice:
+    """A problem as a cell refers to it; `selection` makes it, `identity` says what it is."""
+
+    label: str
+    selection: Selection
+    identity: dict[str, Any]
+
+    def make(self) -> Problem:
+        return make_problem(self.selection.name, dict(self.selection.parameters))
+
+
+@dataclass(frozen=True)
+class OptimizerChoice:
+    """An optimizer as a cell refers to it, with everything that a worker needs to construct it."""
+
+    label: str
+    constructor: str
+    arguments: dict[str, Any]
+    #: The learning rate and whatever else is tuned, as the optimizer has them untuned.
+    defaults: dict[str, Any]
+    search: dict[str, Range]
+    needs_closure: bool
+    contiguous_parameters: bool
+    source: str
+
+    def identity(self) -> dict[str, Any]:
+        """The parts that decide the numbers; of a file only its name and content."""
+        location, _, attribute = self.constructor.rpartition(":")
+        constructor = f"{Path(location).name if location.endswith('.py') else location}:{attribute}"
+        named = asdict(self) | {"constructor": constructor}
+        del named["label"]
+        return named
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One entry of the matrix. Costs are in example gradients."""
+
+    problem: ProblemChoice
+    optimizer: OptimizerChoice
+    batch_size: int
+    device: str
+    schedule: str
+    threads: int
+    run_budget: Budget
+    training_examples: int
+    worth: float
+    sampler: str
+    pruner: str
+    evaluations: int
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """What is computed, as plain JSON values; the id is its hash."""
+        seconds = self.run_budget.unit == "seconds"
+        return {
+            "problem": self.problem.identity,
+            "optimizer": self.optimizer.identity(),
+            "batch_size": self.batch_size,
+            "device": self.device,
+            "schedule": self.schedule,
+            "threads": self.threads,
+            "run_budget": {"seconds": self.run_budget.amount} if seconds else self.run_cost,
+            "tuning": {"worth": self.worth, "sampler": self.sampler, "pruner": self.pruner},
+            "evaluations": self.evaluations,
+        }
+
+    @cached_property
+    def id(self) -> str:
+        text = json.dumps(self.identity, sort_keys=True, ensure_ascii=True, allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def run_cost(self) -> int:
+        """The run budget in example gradients."""
+        return self.run_budget.examples(self.training_examples)
+
+    @property
+    def key(self) -> tuple[str, str, int, str, str]:
+        """The labels under which the cell appears in tables."""
+        return (self.problem.label, self.optimizer.label, self.batch_size, self.device, self.schedule)
+
+    @property
+    def tuned(self) -> bool:
+        """Whether there is anything to tune, and a budget for it."""
+        return bool(self.optimizer.search) and self.worth > 0
+
+    def record(self) -> dict[str, Any]:
+        """What tables need of the cell, as plain JSON values: reading results runs none of its code."""
+        problem = self.problem.make()
+        rate = self.optimizer.search.get("lr")
+        return {
+            "cell_id": self.id,
+            **dict(zip(("problem", "optimizer", "batch_size", "device", "schedule"), self.key, strict=True)),
+            "tuned": self.tuned,
+            "arguments": self.optimizer.arguments,
+            "defaults": self.optimizer.defaults,
+            "lr_range": [rate.low, rate.high] if rate else None,
+            "metric_name": problem.metric_name,
+            "metric_higher_is_better": problem.metric_higher_is_better,
+            "target": problem.target,
+        }
+
+    def trainings(self, seeds: int) -> float:
+        """Trainings of a full run budget that the cell takes, tuning included."""
+        return (self.worth + 2 * seeds) if self.tuned else seeds
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cells of a configuration, in the order of the matrix, and the seeds of their runs."""
+
+    cells: tuple[Cell, ...]
+    seeds: tuple[int, ...]
+
+    def seconds(self, cell: Cell) -> float:
+        """A rough estimate from reference figures of the problem (one thread of a server CPU)."""
+        problem = cell.problem.make()
+        if cell.run_budget.unit == "seconds":
+            return cell.run_budget.amount * cell.trainings(len(self.seeds))
+        steps = cell.run_cost / cell.batch_size
+        one = cell.run_cost * problem.microseconds_per_example + steps * problem.microseconds_per_step
+        return one * 1e-6 * cell.trainings(len(self.seeds))
+
+
+def make_plan(config: Config) -> Plan:
+    """The plan of a configuration. Raises UserError for whatever in it doesn't exist or fit."""
+    devices = list(dict.fromkeys(resolve(name) for name in config.devices))
+    schedules = list(dict.fromkeys(config.schedules))
+    for text in schedules:
+        schedule(text)
+    optimizers = list(_optimizers(config))
+    cells: dict[str, Cell] = {}
+    for entry, choice, problem in _problems(config):
+        budget = parse_budget(entry.run_budget or config.run_budget or problem.run_budget)
+        for device in devices:
+            for batch_size in entry.batch_sizes or config.batch_sizes or problem.batch_sizes:
+                for text in schedules:
+                    for label, optimizer, source in optimizers:
+                        cell = Cell(
+                            problem=choice,
+                            optimizer=_optimizer_choice(label, optimizer, source, problem),
+                            batch_size=batch_size,
+                            device=device,
+                            schedule=text,
+                            threads=config.threads,
+                            run_budget=budget,
+                            training_examples=problem.training_examples(),
+                            worth=config.tuning.worth,
+                            sampler=config.tuning.sampler,
+                            pruner=config.tuning.pruner,
+                            evaluations=config.evaluations,
+                        )
+                        _check_fits(cell)
+                        cells.setdefault(cell.id, cell)
+    _check_labels(cells.values())
+    return Plan(tuple(cells.values()), tuple(range(config.seeds)))
+
+
+def _problems(config: Config) -> Iterator[tuple[ProblemEntry, ProblemChoice, Problem]]:
+    for item in config.problems:
+        entry = ProblemEntry(select=item) if isinstance(item, str) else item
+        for chosen in selection.parse(entry.select):
+            problem = make_problem(chosen.name, dict(chosen.parameters))
+            label = str(Selection(_short_name(chosen.name, problem), tuple(problem.display().items())))
+            identity: dict[str, Any] = {
+                "name": _short_name(chosen.name, problem),
+                "version": problem.version,
+                "parameters": _plain(problem.identity()),
+            }
+            if chosen.name not in BUILT_IN_PROBLEMS:
+                cls = problem_class(chosen.name)
+                identity["source"] = source_digest(
+                    chosen.name if ":" in chosen.name else f"{cls.__module__}:{cls.__name__}"
+                )
+            yield entry, ProblemChoice(label, chosen, identity), problem
+
+
+def _short_name(name: str, problem: Problem) -> str:
+    return getattr(type(problem), "name", type(problem).__name__) if ":" in name else name
+
+
+def _optimizers(config: Config) -> Iterator[tuple[str, ConfiguredOptimizer, str]]:
+    for text in config.optimizers:
+        for chosen in selection.parse(text):
+            if chosen.name in config.optimizer:
+                spec = _from_table(chosen.name, config.optimizer[chosen.name])
+            elif ":" not in chosen.name and config.optimizer:
+                spec = _registered(chosen.name, config)
+            else:
+                spec = optimizer_spec(chosen.name)
+            configured = spec.configured(dict(chosen.parameters))
+            source = "" if spec.constructor.startswith("torch.optim:") else source_digest(spec.constructor)
+            yield str(Selection(spec.name, chosen.parameters)), configured, source
+
+
+def _registered(name: str, config: Config) -> OptimizerSpec:
+    try:
+        return optimizer_spec(name)
+    except UserError:
+        from optbench.optimizers import BUILT_IN
+
+        raise unknown("optimizer", name, [*BUILT_IN, *config.optimizer]) from None
+
+
+def _from_table(name: str, table: OptimizerTable) -> OptimizerSpec:
+    origin = table.base or table.constructor
+    if origin is None or (table.base and table.constructor):
+        raise UserError(f"optimizer.{name} needs either base = NAME or class = 'module:Class'")
+    base = optimizer_spec(origin)
+    search = {key: Range(r.low, r.high, r.scale == "log") for key, r in table.search.items()}
+    for key in search:
+        if key != "lr" and key not in base.hyperparameters:
+            raise unknown(f"hyperparameter of {name} to search", key, ["lr", *base.hyperparameters])
+    arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in table.arguments.items()}
+    base.configured(arguments)  # refuses arguments that the class doesn't take
+    given = {"needs_closure": table.needs_closure, "contiguous_parameters": table.contiguous_parameters}
+    return replace(
+        base,
+        name=name,
+        arguments={**base.arguments, **arguments},
+        default_lr=table.default_lr or base.default_lr,
+        learning_rate=search.pop("lr", base.learning_rate),
+        search={**base.search, **search},
+        **{key: value for key, value in given.items() if value is not None},
+    )
+
+
+def _optimizer_choice(label: str, chosen: ConfiguredOptimizer, source: str, problem: Problem) -> OptimizerChoice:
+    space = chosen.search_space(problem)
+    known = {**chosen.spec.hyperparameters, **chosen.arguments}
+    rate = {} if chosen.default_lr is None else {"lr": chosen.default_lr}
+    return OptimizerChoice(
+        label=label,
+        constructor=chosen.spec.constructor,
+        arguments=dict(chosen.arguments),
+        defaults={**rate, **{name: known[name] for name in space if name != "lr"}},
+        search=space,
+        needs_closure=chosen.spec.needs_closure,
+        contiguous_parameters=chosen.spec.contiguous_parameters,
+        source=source,
+    )
+
+
+def _check_fits(cell: Cell) -> None:
+    what = f"batch size of {cell.problem.label}"
+    if not 1 <= cell.batch_size <= cell.training_examples:
+        raise out_of_range(what, cell.batch_size, f"1 to its {cell.training_examples} training examples")
+    if cell.run_budget.unit != "seconds" and cell.run_cost < cell.batch_size:
+        raise UserError(
+            f"run budget {cell.run_budget} of {cell.problem.label} is less than one step of batch size "
+            f"{cell.batch_size} (accepted: at least {cell.batch_size}examples)"
+        )
+
+
+def _check_labels(cells: Any) -> None:
+    seen: dict[tuple[Any, ...], str] = {}
+    for cell in cells:
+        other = seen.setdefault(cell.key, cell.id)
+        if other != cell.id:
+            name = " × ".join(str(part) for part in cell.key[:3])
+            raise UserError(f"two different cells would both be called {name}; rename one of them")
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON knows it, with whole floats as floats, so that equal things hash equally."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise out_of_range("parameter", value, "finite numbers")
+    return value

@@ -1,0 +1,138 @@
+"""The author API of optimizers: a name, a constructor, and the search space that belongs to it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from optbench.errors import out_of_range, unknown
+
+if TYPE_CHECKING:
+    from optbench.problem import Problem
+
+#: How far a range reaches beyond an edge at which the best value lies, in decades (see `tune`).
+EXTENSION_DECADES = 1.0
+
+
+@dataclass(frozen=True)
+class Range:
+    """The values that tuning may try for one hyperparameter, on a logarithmic or linear scale."""
+
+    low: float
+    high: float
+    log: bool = True
+
+    def __post_init__(self) -> None:
+        finite = math.isfinite(self.low) and math.isfinite(self.high)
+        if not finite or not self.low < self.high or (self.log and self.low <= 0):
+            accepted = "0 < low < high on a log scale" if self.log else "low < high"
+            raise out_of_range("search range", (self.low, self.high), accepted)
+
+    def position(self, value: float) -> float:
+        """Where a value lies between low (0) and high (1) on the range's scale."""
+        if self.log:
+            return math.log(value / self.low) / math.log(self.high / self.low)
+        return (value - self.low) / (self.high - self.low)
+
+    def contains(self, value: float) -> bool:
+        return self.low <= value <= self.high
+
+    def extended(self, edge: Literal["low", "high"]) -> Range:
+        """The range with more room beyond one edge: a decade, or a quarter of a linear range."""
+        if self.log:
+            factor = 10**EXTENSION_DECADES
+            low, high = self.low / factor, self.high * factor
+        else:
+            room = (self.high - self.low) / 4
+            low, high = self.low - room, self.high + room
+        return Range(low, self.high, self.log) if edge == "low" else Range(self.low, high, self.log)
+
+
+@dataclass(frozen=True)
+class OptimizerSpec:
+    """An optimizer as optbench knows it. Its docs are the update rule and its source.
+
+    `constructor` is `module:Class` (or `file.py:Class`), called as `Class(params, lr=…, **arguments)`.
+    `hyperparameters` are those that a selection may fix, with their defaults; `search` holds further
+    ranges beside the learning rate's. On quadratic problems the learning rate's range follows the
+    curvature for `family="sgd"`; the scale-free families search 1e-3 to 1e1.
+    """
+
+    name: str
+    constructor: str
+    default_lr: float | None
+    learning_rate: Range | None
+    family: Literal["sgd", "adaptive", "quasi-newton"] = "adaptive"
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    search: Mapping[str, Range] = field(default_factory=dict)
+    needs_closure: bool = False
+    #: The optimizer flattens gradients with `view`, so its parameters can't be channels-last.
+    contiguous_parameters: bool = False
+    rule: str = ""
+    source: str = ""
+
+    def configured(self, parameters: Mapping[str, Any]) -> ConfiguredOptimizer:
+        """The optimizer with some of its hyperparameters fixed, the learning rate among them.
+
+        Raises UserError for a hyperparameter that the constructor doesn't have.
+        """
+        accepted = {"lr", *self.hyperparameters} if self.default_lr is not None else set(self.hyperparameters)
+        for key, value in parameters.items():
+            if key not in accepted:
+                raise unknown(f"hyperparameter of {self.name}", key, accepted)
+            _check_like(f"{self.name}[{key}]", value, self.default_lr if key == "lr" else self.hyperparameters[key])
+        fixed = {key: value for key, value in parameters.items() if key != "lr"}
+        lr_fixed = "lr" in parameters
+        return ConfiguredOptimizer(
+            spec=self,
+            arguments={**self.arguments, **fixed},
+            default_lr=float(parameters["lr"]) if lr_fixed else self.default_lr,
+            lr_fixed=lr_fixed,
+            search={key: found for key, found in self.search.items() if key not in parameters},
+        )
+
+
+@dataclass(frozen=True)
+class ConfiguredOptimizer:
+    """A spec with the hyperparameters that a selection fixed."""
+
+    spec: OptimizerSpec
+    arguments: Mapping[str, Any]
+    default_lr: float | None
+    lr_fixed: bool
+    search: Mapping[str, Range]
+
+    def search_space(self, problem: Problem) -> dict[str, Range]:
+        """What is tuned on this problem; empty where nothing is."""
+        space = dict(self.search)
+        if not self.lr_fixed and self.spec.learning_rate is not None:
+            space["lr"] = self._learning_rate_range(problem)
+        return space
+
+    def _learning_rate_range(self, problem: Problem) -> Range:
+        assert self.spec.learning_rate is not None
+        if problem.kind != "quadratic" or problem.curvature is None:
+            return self.spec.learning_rate
+        if self.spec.family == "sgd":
+            # Gradient descent is stable below 2/L, heavy ball below 2(1 + momentum)/L.
+            return Range(1e-4 / problem.curvature, 4 / problem.curvature)
+        return Range(1e-3, 1e1)
+
+
+def _check_like(what: str, value: Any, default: Any) -> None:
+    """Refuses a value of another type than the default's, before torch sees it."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if isinstance(default, bool):
+        fits, accepted = isinstance(value, bool), "true or false"
+    elif isinstance(default, (int, float)):
+        fits, accepted = number and math.isfinite(value) and value >= 0, "a number of at least 0"
+    elif isinstance(default, tuple):
+        fits = isinstance(value, tuple) and len(value) == len(default)
+        accepted = f"{len(default)} numbers in parentheses, as in {default}"
+    else:
+        fits, accepted = True, ""
+    if not fits:
+        raise out_of_range(what, value, accepted)

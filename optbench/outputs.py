@@ -1,0 +1,60 @@
+"""Writes what people read: tables, plots and the report, and only if they are out of date."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from optbench.locations import report_path
+from optbench.results.atomic import write_bytes
+from optbench.results.directory import ResultsDirectory
+
+PAPER_TABLES = {"leaderboard", "summary"}
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where the outputs are."""
+
+    tables: Path
+    plots: Path
+    report: Path
+
+
+def write_outputs(
+    directory: ResultsDirectory, report: Path | None = None, rank_by: str = "test_metric", force: bool = False
+) -> Outputs:
+    """Tables, plots and HTML page of a results directory, also of a partial one."""
+    folder = directory.folder
+    outputs = Outputs(folder / "tables", folder / "plots", report or report_path(folder))
+    mark, stamp = folder / "tables" / ".made-from", f"{_state(directory)} {rank_by}"
+    if not force and outputs.report.exists() and mark.exists() and mark.read_text("utf-8") == stamp:
+        return outputs
+    mark.unlink(missing_ok=True)
+    from optbench.plots import draw_all
+    from optbench.report.page import report_page
+    from optbench.results.load import load
+    from optbench.tables import all_tables, write_tables
+
+    results = load(folder)
+    tables = all_tables(results, rank_by)
+    write_tables(tables, outputs.tables, PAPER_TABLES)
+    figures = draw_all(results, tables, outputs.plots)
+    write_bytes(outputs.report, report_page(results, tables, figures).encode())
+    write_bytes(mark, stamp.encode())
+    return outputs
+
+
+def _state(directory: ResultsDirectory) -> str:
+    """A hash that changes with whatever the outputs are made from."""
+    digest = hashlib.sha256(version("optbench").encode())
+    plan = directory.plan()
+    digest.update((directory.folder / "plan.json").read_bytes())
+    for cell in plan["cells"]:
+        for name in ("result.json", "timing.json", "trials.jsonl"):
+            path = directory.folder / "cells" / cell["cell_id"] / name
+            found = path.stat() if path.exists() else None
+            digest.update(f"{cell['cell_id']}/{name}:{found and (found.st_size, found.st_mtime_ns)}".encode())
+    return digest.hexdigest()

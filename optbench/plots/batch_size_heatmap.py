@@ -1,0 +1,103 @@
+"""The test metric of every optimizer at every batch size, as a heat map."""
+
+from __future__ import annotations
+
+import math
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from optbench.plots import style
+from optbench.tables import FAILURES
+from optbench.tabular import significant
+
+
+@mpl.rc_context(style.RC)
+def batch_size_heatmap(board: pd.DataFrame, cells: pd.DataFrame, problem: str) -> tuple[Figure, pd.DataFrame]:
+    """Median test metric (see `tables.leaderboard`) by optimizer and batch size, darker is better.
+
+    Optimizers are ordered by their mean rank on this problem. A cell without a median because
+    seeds failed is hatched and says how; one that was not run is empty.
+    Returns the figure and the frame drawn: optimizers by (schedule, device, batch_size).
+    """
+    board, cells = board[board["problem"] == problem], cells[cells["problem"] == problem]
+    columns = ["schedule", "device", "batch_size"]
+    order = board.groupby("optimizer")["rank"].mean().astype(float).sort_values(kind="stable").index
+    drawn = board.pivot(index="optimizer", columns=columns, values="test_metric").reindex(order).sort_index(axis=1)
+    higher = bool(cells["metric_higher_is_better"].dropna().all())
+    metric = str(cells["metric_name"].dropna().iloc[0]) if cells["metric_name"].notna().any() else "metric"
+    several = [name for name in ("device", "schedule") if cells[name].nunique() > 1]
+    figure, (ax,) = style.sheet(
+        problem,
+        f"test {metric}: median over seeds, tuned, {style.scope(cells)}; darker is better",
+        1,
+        size=(max(5.2, 1.1 * drawn.shape[1]), 0.36 * max(len(drawn), 1)),
+        labels=drawn.index,
+    )
+    norm = _norm(drawn.to_numpy(dtype=float), higher)
+    if norm is not None:
+        sns.heatmap(
+            drawn, ax=ax, cbar=False, cmap="crest" if higher else "crest_r", norm=norm, linewidths=1.5,
+            linecolor=style.PAPER, annot=_texts(drawn, board), fmt="", annot_kws={"size": 8.5},
+        )  # fmt: skip
+    _failures(ax, drawn, board)
+    ax.set(xlabel="", ylabel="", xlim=(0, drawn.shape[1]), ylim=(len(drawn), 0))
+    ax.set_xticks(np.arange(drawn.shape[1]) + 0.5, [_heading(key, several) for key in drawn.columns], rotation=0)
+    ax.set_yticks(np.arange(len(drawn)) + 0.5, drawn.index, rotation=0)
+    ax.tick_params(length=0)
+    ax.grid(visible=False)
+    ax.spines[:].set_visible(False)
+    return figure, drawn
+
+
+def _heading(key: tuple[str, str, int], several: list[str]) -> str:
+    schedule, device, size = key
+    named = {"device": device, "schedule": schedule}
+    return "\n".join([f"batch {size}", *(named[name] for name in several)])
+
+
+def _norm(values: np.ndarray, higher: bool) -> Normalize | None:
+    """Colours from worst to best; a far worse outlier (beyond 1.5 interquartile ranges, as in a box
+    plot) doesn't take the difference between the others away. None where there is no value.
+    """
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return None
+    logarithmic = not higher and bool((values > 0).all())
+    scaled = np.log(values) if logarithmic else values
+    first, third = np.percentile(scaled, [25, 75])
+    reach = 1.5 * (third - first)
+    low, high = max(scaled.min(), first - reach), min(scaled.max(), third + reach)
+    low, high = (low, scaled.max()) if higher else (scaled.min(), high)
+    if high - low < 1e-12:
+        low, high = low - 1e-6 * (abs(low) or 1.0), high + 1e-6 * (abs(high) or 1.0)
+    return LogNorm(math.exp(low), math.exp(high), clip=True) if logarithmic else Normalize(low, high, clip=True)
+
+
+def _texts(drawn: pd.DataFrame, board: pd.DataFrame) -> pd.DataFrame:
+    """The medians as text, with the seeds that failed where some did."""
+    texts = drawn.map(significant)
+    for row in board[board["n_ok"] < board["n_runs"]].to_dict("records"):
+        key = row["optimizer"], (row["schedule"], row["device"], row["batch_size"])
+        texts.loc[key] += f"\n{row['n_runs'] - row['n_ok']} of {row['n_runs']} seeds failed"
+    return texts
+
+
+def _failures(ax: Axes, drawn: pd.DataFrame, board: pd.DataFrame) -> None:
+    """Says of cells without a median why they have none, and hatches those that failed."""
+    places = {key: index for index, key in enumerate(drawn.columns)}
+    for row in board[board["test_metric"].isna()].to_dict("records"):
+        x, y = places[row["schedule"], row["device"], row["batch_size"]], drawn.index.get_loc(row["optimizer"])
+        lost = row["n_runs"] - row["n_ok"]
+        cause = f"{lost} of {row['n_runs']} seeds failed" if lost else "not run"
+        if row["status"] != "ok":
+            cause = row["status"]
+        if lost or row["status"] in FAILURES:
+            ax.add_patch(Rectangle((x + 0.01, y + 0.03), 0.98, 0.94, facecolor="none", hatch="////", linewidth=0))
+        ax.text(x + 0.5, y + 0.5, cause, ha="center", va="center", size=8.5, color=style.INK)

@@ -1,0 +1,134 @@
+"""The final validation metric against the learning rate: how much tuning an optimizer needs."""
+
+from __future__ import annotations
+
+import math
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from optbench.plots import style
+
+#: Batch sizes are told apart by these, in ascending order.
+_COLORS = (style.BLUE, style.VERMILLION, style.GREEN, style.PURPLE, style.ORANGE, style.SKY)
+_MARKERS = "os^Dv<"
+
+
+@mpl.rc_context(style.RC)
+def lr_sensitivity(
+    trials: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame, problem: str
+) -> tuple[Figure, pd.DataFrame]:
+    """One panel per optimizer (and device and schedule): each trial's final validation metric at its
+    learning rate, joined in order of the rate.
+
+    A failed trial is a cross at the worse edge of the panel, the default rate a ring around trial 0,
+    the chosen rate a vertical line with the fresh seeds' metrics as dashes across it. The rates
+    outside the declared range are shaded.
+    Returns the figure and the trials drawn: optimizer batch_size device schedule trial lr
+    valid_metric status.
+    """
+    cells, trials, runs = (frame[frame["problem"] == problem] for frame in (cells, trials, runs))
+    columns = ["optimizer", "batch_size", "device", "schedule", "trial", "lr", "valid_metric", "status"]
+    drawn = trials.sort_values(["optimizer", "batch_size", "device", "schedule", "lr", "trial"])[columns]
+    drawn = drawn.reset_index(drop=True)
+    metric = str(cells["metric_name"].dropna().iloc[0]) if cells["metric_name"].notna().any() else "metric"
+    higher = bool(cells["metric_higher_is_better"].dropna().all())
+    values = drawn["valid_metric"][np.isfinite(drawn["valid_metric"])]
+    scale = "log" if not higher and len(values) and (values > 0).all() else "linear"
+    looks = {
+        size: (_COLORS[index % len(_COLORS)], _MARKERS[index % len(_MARKERS)])
+        for index, size in enumerate(sorted(cells["batch_size"].unique()))
+    }
+    columns = ["optimizer", "device", "schedule"]
+    panels = cells[columns].drop_duplicates().sort_values(columns).to_dict("records")
+    figure, axes = style.sheet(
+        problem,
+        f"final validation {metric} against learning rate, {style.scope(cells)}",
+        len(panels),
+        [*(_key(color, marker, f"batch {size}") for size, (color, marker) in looks.items()), *_keys()],
+        size=(1.75, 1.6),
+        columns=5,
+    )
+    figure.supxlabel("learning rate", size=9.5, y=0.1 / figure.get_figheight(), va="bottom")
+    figure.supylabel(f"validation {metric}", size=9.5, x=0.08 / figure.get_figwidth(), ha="left")
+    limits = _limits(values, scale)
+    several = [name for name in ("device", "schedule") if cells[name].nunique() > 1]
+    for ax, panel in zip(axes, panels, strict=True):
+        title = ", ".join([str(panel["optimizer"]), *(str(panel[name]) for name in several)])
+        ax.set_title(style.broken(title), size=9.5 if len(title) <= 18 else 7.5, pad=4)
+        ax.set(yscale=scale, xscale="log", ylim=limits)
+        if scale == "log":
+            style.plain_ticks(ax.yaxis, *ax.get_ylim())
+        here = style.within(cells, panel)
+        for size, (color, marker) in looks.items():
+            only = panel | {"batch_size": size}
+            _trials(ax, style.within(drawn, only), color, marker, 0.97 if not higher else 0.03)
+            _choice(ax, style.within(here, only), style.within(runs, only), color)
+        _range(ax, here)
+    return figure, drawn
+
+
+def _limits(values: pd.Series, scale: str) -> tuple[float | None, float | None]:
+    """Room for all values; far outliers at the worse end of a linear axis stay visible as well."""
+    if values.empty:
+        return None, None
+    low, high = float(values.min()), float(values.max())
+    if scale == "log":
+        room = max(high / low, 1.5) ** 0.12
+        return low / room, high * room
+    room = 0.12 * (high - low) or 0.1
+    return low - room, high + room
+
+
+def _trials(ax: Axes, trials: pd.DataFrame, color: str, marker: str, edge: float) -> None:
+    done = trials[np.isfinite(trials["valid_metric"]) & (trials["status"] == "ok")]
+    lost = trials[~trials.index.isin(done.index)]
+    ax.plot(done["lr"], done["valid_metric"], color=color, marker=marker, markersize=3.5, linewidth=0.9)
+    across = ax.get_xaxis_transform()
+    ax.plot(lost["lr"], [edge] * len(lost), "x", color=color, markersize=5, transform=across, zorder=4)
+    first = trials[trials["trial"] == 0]
+    at = [y if i in done.index else math.nan for i, y in first["valid_metric"].items()]
+    ring = {"marker": "o", "markerfacecolor": "none", "markeredgecolor": style.INK, "markersize": 9, "linestyle": ""}
+    ax.plot(first["lr"], at, zorder=5, **ring)
+    failed = first[first.index.isin(lost.index)]
+    ax.plot(failed["lr"], [edge] * len(failed), transform=across, zorder=5, **ring)
+
+
+def _choice(ax: Axes, cells: pd.DataFrame, runs: pd.DataFrame, color: str) -> None:
+    for lr in cells["lr_tuned"].dropna():
+        ax.axvline(lr, color=color, linewidth=1.1, linestyle=style.DASHED, zorder=1)
+    fresh = runs[runs["tuned"].astype(bool) & (runs["status"] == "ok")]
+    ax.plot(fresh["lr"], fresh["valid_metric"], "_", color=color, markersize=9, markeredgewidth=1.4, zorder=4)
+
+
+def _range(ax: Axes, cells: pd.DataFrame) -> None:
+    """Shades what lies outside the declared range, and ends the axis at what was searched."""
+    low, high = cells["lr_low"].min(), cells["lr_high"].max()
+    if math.isnan(low) or math.isnan(high):
+        return
+    left, right = ax.get_xlim()
+    left = min(left, cells["lr_low_searched"].min(), low) / 1.3
+    right = max(right, cells["lr_high_searched"].max(), high) * 1.3
+    for start, end in ((left, low), (high, right)):
+        ax.axvspan(start, end, color=style.GRID, alpha=0.6, linewidth=0, zorder=0)
+    ax.set_xlim(left, right)
+    ax.xaxis.set_major_locator(mpl.ticker.LogLocator(numticks=3))
+    ax.xaxis.set_minor_locator(mpl.ticker.NullLocator())
+
+
+def _key(color: str, marker: str, label: str, **more: object) -> Line2D:
+    return Line2D([], [], color=color, marker=marker, markersize=5, label=label, **more)
+
+
+def _keys() -> list[Line2D]:
+    return [
+        Line2D([], [], color=style.INK, linestyle=style.DASHED, linewidth=1.1, label="chosen rate"),
+        _key(style.INK, "_", "its fresh seeds", linestyle="", markeredgewidth=1.4),
+        _key(style.INK, "o", "default rate", linestyle="", markerfacecolor="none"),
+        _key(style.INK, "x", "failed", linestyle=""),
+        Line2D([], [], color=style.GRID, linewidth=7, alpha=0.6, label="outside declared range"),
+    ]

@@ -1,0 +1,159 @@
+"""The paths of all optimizers over the contours of a two-dimensional problem."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from optbench.plots import style
+from optbench.problem import Plane
+
+#: Points of a path closer than this part of the domain's diagonal to the last one kept are dropped.
+_RESOLUTION = 0.002
+#: At most so many points are kept, dense at the start, where the path is longest.
+_POINTS = 300
+#: Sizes in inches: the panel of all optimizers, those of one, the rows of the latter, what is between.
+_LARGE, _SMALL, _ROW = 3.6, (1.3, 1.15), 5
+_LEFT, _ACROSS, _DOWN, _BETWEEN, _TOP, _BOTTOM = 0.55, 0.12, 0.32, 0.65, 0.8, 0.05
+
+
+def thinned(path: pd.DataFrame, plane: Plane) -> pd.DataFrame:
+    """A path (columns x, y; in order of steps) without what can't be seen: steps shorter than the
+    line is wide, and, of long paths, late steps. The first and the last finite point are kept.
+    """
+    path = path[np.isfinite(path["x"]) & np.isfinite(path["y"])]
+    points = path[["x", "y"]].to_numpy(dtype=float)
+    (left, right), (bottom, top) = plane.domain
+    scale = np.array([right - left, top - bottom])
+    keep = [0] if len(points) else []
+    for index in range(1, len(points)):
+        if np.abs((points[index] - points[keep[-1]]) / scale).max() > _RESOLUTION:
+            keep.append(index)
+    if len(keep) > _POINTS:
+        chosen = np.unique(np.geomspace(1, len(keep), _POINTS).astype(int)) - 1
+        keep = [keep[index] for index in chosen]
+    if len(points) and keep[-1] != len(points) - 1:
+        keep.append(len(points) - 1)
+    return path.iloc[keep]
+
+
+@mpl.rc_context(style.RC)
+def trajectories(
+    paths: pd.DataFrame,
+    cells: pd.DataFrame,
+    problem: str,
+    plane: Plane,
+    x: np.ndarray,
+    y: np.ndarray,
+    value: np.ndarray,
+) -> tuple[Figure, pd.DataFrame]:
+    """The first seed's tuned path of every optimizer: one panel with all of them and one for each, per
+    batch size, device and schedule.
+
+    `paths` has the common columns and tuned, step, x, y; `value` of shape (len(y), len(x)) is the
+    function on the grid, drawn as contours whose levels are evenly spaced in the logarithm of its
+    excess over the least. Paths end at the domain's border; one that failed ends in a cross.
+    Returns the figure and the points drawn.
+    """
+    looks = style.looks(cells["optimizer"])
+    cells, paths = cells[cells["problem"] == problem], style.tuned(paths[paths["problem"] == problem])
+    paths = paths[paths["seed"] == paths["seed"].min()].sort_values(["cell_id", "step"])
+    thin = [thinned(path, plane) for _, path in paths.groupby("cell_id")]
+    drawn = pd.concat(thin, ignore_index=True) if thin else paths
+    names = sorted(cells["optimizer"].unique())
+    panels = style.parts(cells)
+    figure, blocks = _blocks(
+        problem,
+        f"paths of the tuned runs from one start, first seed, {style.scope(cells)}; "
+        "contours are evenly spaced in the logarithm of the excess over the minimum",
+        panels=len(panels),
+        small=len(names),
+    )
+    for (everything, *small), (title, values) in zip(blocks, panels, strict=True):
+        here = style.within(drawn, values)
+        _ground(everything, plane, x, y, value, levels=12)
+        everything.set_title(title)
+        for name, ax in zip(names, small, strict=True):
+            _ground(ax, plane, x, y, value, levels=6)
+            ax.tick_params(labelleft=False, labelbottom=False)
+            ax.set_title(style.broken(name), size=8.5, pad=3)
+            path = here[here["optimizer"] == name]
+            _path(ax, path, plane, looks[name], width=1.1)
+            _path(everything, path, plane, looks[name], width=1.3)
+            if path.empty:
+                ax.text(0.5, 0.5, "no path", transform=ax.transAxes, ha="center", va="center", size=8)
+    figure.legend(
+        handles=_keys(), loc="lower left", bbox_to_anchor=(_LEFT / figure.get_figwidth(), 0), ncols=3,
+        borderaxespad=0.3, handlelength=1.2,
+    )  # fmt: skip
+    return figure, drawn
+
+
+def _blocks(title: str, subtitle: str, panels: int, small: int) -> tuple[Figure, list[list[Axes]]]:
+    """For each panel a large axes and `small` small ones in rows of `_ROW` to its right."""
+    rows = max(-(-small // _ROW), 2)
+    height = rows * _SMALL[1] + (rows - 1) * _DOWN
+    block = height + _BETWEEN
+    total = (
+        _LEFT + _LARGE + 0.35 + _ROW * (_SMALL[0] + _ACROSS),
+        _TOP + panels * block + _BOTTOM,
+    )
+    figure = style.titled(total, title, subtitle)
+    blocks = []
+    for index in range(panels):
+        top = total[1] - _TOP - index * block
+        places = [(_LEFT, top - height, _LARGE, height)]
+        for place in range(small):
+            row, column = divmod(place, _ROW)
+            left = _LEFT + _LARGE + 0.35 + column * (_SMALL[0] + _ACROSS)
+            places.append((left, top - (row + 1) * _SMALL[1] - row * _DOWN, *_SMALL))
+        blocks.append([style.placed(figure, place) for place in places])
+    return figure, blocks
+
+
+def _ground(ax: Axes, plane: Plane, x: np.ndarray, y: np.ndarray, value: np.ndarray, levels: int) -> None:
+    """The contours of the function over the domain, its start and its minimum."""
+    excess = value - value.min()
+    positive = excess[excess > 0]
+    if len(positive):
+        # The lowest level encloses a thousandth of the domain: lower ones would be specks.
+        low, high = np.quantile(positive, 0.001), positive.max()
+        steps = np.geomspace(low, high, levels + 1)[:-1] if low < high else [low]
+        ax.contour(x, y, excess, levels=steps, colors=style.GRID, linewidths=0.7, linestyles="solid", zorder=0)
+    ax.set(xlim=plane.domain[0], ylim=plane.domain[1])
+    ax.grid(visible=False)
+    ax.tick_params(labelsize=8)
+    ax.locator_params(nbins=5)
+    ax.plot(*plane.start, "o", markerfacecolor=style.PAPER, markeredgecolor=style.INK, markersize=5, zorder=6)
+    ax.plot(*plane.minimum, "*", color=style.INK, markeredgecolor=style.PAPER, markersize=10, zorder=6)
+
+
+def _path(ax: Axes, path: pd.DataFrame, plane: Plane, look: style.Look, width: float) -> None:
+    """The path up to where it leaves the picture for good, and its last point in it."""
+    if path.empty:
+        return
+    (left, right), (bottom, top) = plane.domain
+    # Far outside nothing is seen but numbers too large for a renderer.
+    x = path["x"].clip(left - (right - left), right + (right - left))
+    y = path["y"].clip(bottom - (top - bottom), top + (top - bottom))
+    ax.plot(x, y, color=look.color, linestyle=look.dash, linewidth=width, zorder=3)
+    inside = (x.between(left, right) & y.between(bottom, top)).to_numpy()
+    if inside.any():
+        last = np.flatnonzero(inside)[-1]
+        failed = path["status"].iloc[-1] != "ok"
+        ax.plot(
+            x.iloc[last], y.iloc[last], marker="X" if failed else look.marker, color=look.color,
+            markersize=8 if failed else 5.5, markeredgecolor=style.PAPER, markeredgewidth=0.6, zorder=7,
+        )  # fmt: skip
+
+
+def _keys() -> list[Line2D]:
+    ink = {"color": style.INK, "linestyle": ""}
+    return [
+        Line2D([], [], marker="o", markerfacecolor=style.PAPER, label="start", **ink),
+        Line2D([], [], marker="*", markersize=10, label="minimum", **ink),
+        Line2D([], [], marker="X", markersize=7, label="failed", **ink),
+    ]

@@ -1,0 +1,45 @@
+"""What can be known to fail before the first training starts, as one line instead of many rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from optbench.errors import UserError, one_line
+from optbench.matrix import Cell
+from optbench.problem import DataSource
+
+
+def check_data(cells: Iterable[Cell], source: DataSource) -> dict[str, Any]:
+    """Loads the data of every problem once (downloading it where allowed and needed).
+
+    Returns the planes of two-dimensional problems by label. Raises UserError for missing or corrupt data.
+    """
+    from optbench.plane import plane_values
+
+    planes: dict[str, Any] = {}
+    for label, choice in {cell.problem.label: cell.problem for cell in cells}.items():
+        problem = choice.make()
+        if problem.plane is not None:
+            planes[label] = plane_values(problem, source)
+        else:
+            problem.data(source)
+    return planes
+
+
+def check_optimizers(cells: Iterable[Cell]) -> None:
+    """Constructs every optimizer once; raises UserError for arguments that its class refuses."""
+    import torch
+
+    from optbench.construct import make_optimizer
+
+    model = torch.nn.Linear(2, 2)
+    for label, choice in {cell.optimizer.label: cell.optimizer for cell in cells}.items():
+        try:
+            make_optimizer(choice, model, choice.defaults)
+        except UserError:
+            raise
+        except (ValueError, TypeError) as error:
+            raise UserError(f"optimizer {label} refuses its arguments: {one_line(error)}") from None
+        except Exception:  # what only fails on other models is a row of its own cells
+            continue

@@ -1,0 +1,1 @@
+"""The presets: configurations that are known by name."""

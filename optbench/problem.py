@@ -1,0 +1,120 @@
+"""The author API of problems: what a problem has to say about itself.
+
+A problem is a frozen dataclass; its fields are its parameters. Nothing at import time of a
+problem's module, nor `check` and `training_examples`, may need torch: planning must stay fast.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+Batch = tuple["Tensor", ...]
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """Where data may come from: a directory in torchvision's layout, and whether to download."""
+
+    directory: Path
+    download: bool = True
+
+
+@dataclass(frozen=True)
+class Data:
+    """Training, validation and test examples. Each split is a tuple of tensors with equal first
+    dimension; `loss` and `metric` receive the same tuple, indexed by the examples of a batch."""
+
+    train: Batch
+    valid: Batch
+    test: Batch
+
+
+@dataclass(frozen=True)
+class Plane:
+    """What the trajectory plot of a two-dimensional problem needs: start and minimum as (x, y),
+    the drawn region as ((x_low, x_high), (y_low, y_high))."""
+
+    start: tuple[float, float]
+    minimum: tuple[float, float]
+    domain: tuple[tuple[float, float], tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Problem(ABC):
+    """Something to minimise. Subclasses are frozen dataclasses and set the class variables."""
+
+    name: ClassVar[str]
+    #: Raised whenever the numbers change; part of every cell's identity.
+    version: ClassVar[int] = 1
+    #: `quadratic` problems take their learning-rate ranges from `curvature`.
+    kind: ClassVar[Literal["network", "quadratic"]] = "network"
+    metric_name: ClassVar[str] = "accuracy"
+    metric_higher_is_better: ClassVar[bool] = True
+    batch_sizes: ClassVar[tuple[int, ...]] = (32, 128)
+    run_budget: ClassVar[str] = "2epochs"
+    #: Images (N, C, H, W) are held channels-last, which convolutions on the CPU prefer.
+    channels_last: ClassVar[bool] = False
+    #: For estimates of `plan` only: time for one example's gradient, and for one step besides.
+    microseconds_per_example: ClassVar[float] = 1.0
+    microseconds_per_step: ClassVar[float] = 100.0
+
+    def check(self) -> None:  # noqa: B027  (a problem without constraints need not override it)
+        """Raises UserError for parameter values that make no sense. Must not need torch."""
+
+    @abstractmethod
+    def training_examples(self) -> int:
+        """Number of examples in the training split; must not need torch."""
+
+    @abstractmethod
+    def model(self) -> nn.Module:
+        """A freshly initialised model on the CPU; randomness from torch's global generator only."""
+
+    @abstractmethod
+    def data(self, source: DataSource) -> Data:
+        """The three splits on the CPU. Raises UserError where data is missing or corrupt."""
+
+    @abstractmethod
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Mean loss over the batch, a scalar to differentiate."""
+
+    @abstractmethod
+    def metric(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Mean metric over the batch, a scalar."""
+
+    def evaluate(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Mean loss and mean metric; override where one forward pass gives both."""
+        return self.loss(model, batch), self.metric(model, batch)
+
+    def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """The training batch as the model sees it; random numbers from `generator` only."""
+        return batch
+
+    @property
+    def target(self) -> float | None:
+        """The validation metric that counts as solved, or None."""
+        return None
+
+    @property
+    def curvature(self) -> float | None:
+        """Largest eigenvalue of the Hessian where it is known and constant, else None."""
+        return None
+
+    @property
+    def plane(self) -> Plane | None:
+        """For the trajectory plot of a two-dimensional problem, else None."""
+        return None
+
+    def identity(self) -> dict[str, Any]:
+        """The parameters as they enter a cell's hash; a path is replaced by what it holds."""
+        return asdict(self)
+
+    def display(self) -> dict[str, Any]:
+        """The parameters that differ from their defaults, as they are shown in labels."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}

@@ -1,0 +1,174 @@
+"""Finds problems and optimizers by name: built in, in a file, in a package, or by entry point.
+
+Names map to `module:Attribute`, so that nothing is imported before it is used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from optbench.errors import UserError, one_line, out_of_range, unknown
+from optbench.optimizer import OptimizerSpec, Range
+from optbench.optimizers import BUILT_IN as BUILT_IN_OPTIMIZERS
+from optbench.problem import Problem
+
+BUILT_IN_PROBLEMS = {
+    "quadratic_valley": "optbench.problems.quadratic_valley:QuadraticValley",
+    "mnist_cnn": "optbench.problems.mnist_cnn:MnistCnn",
+    "cifar_resnet": "optbench.problems.cifar_resnet:CifarResnet",
+}
+
+
+def problem_class(name: str) -> type[Problem]:
+    """The class of a problem; raises UserError where there is none or it can't be imported."""
+    target = name if ":" in name else _named("problem", "optbench.problems", BUILT_IN_PROBLEMS, name)
+    found = load_attribute(target)
+    if not (isinstance(found, type) and issubclass(found, Problem) and is_dataclass(found)):
+        raise UserError(f"{target} is no problem (accepted: a dataclass derived from optbench.Problem)")
+    return found
+
+
+def make_problem(name: str, parameters: Mapping[str, Any]) -> Problem:
+    """A problem with parameters; raises UserError for unknown ones and values out of range."""
+    cls = problem_class(name)
+    defaults = {f.name: f.default for f in fields(cls)}
+    converted: dict[str, Any] = {}
+    for key, value in parameters.items():
+        if key not in defaults:
+            raise unknown(f"parameter of {name}", key, defaults)
+        converted[key] = _like(f"{name}[{key}]", value, defaults[key])
+    problem = cls(**converted)
+    problem.check()
+    return problem
+
+
+def optimizer_spec(name: str) -> OptimizerSpec:
+    """The spec of an optimizer; one that is only a class gets a spec from its signature."""
+    if ":" not in name:
+        if name in BUILT_IN_OPTIMIZERS:
+            return BUILT_IN_OPTIMIZERS[name]
+        name = _named("optimizer", "optbench.optimizers", dict.fromkeys(BUILT_IN_OPTIMIZERS, ""), name)
+    found = load_attribute(name)
+    if isinstance(found, OptimizerSpec):
+        return found
+    if not callable(found):
+        raise UserError(f"{name} is no optimizer (accepted: a class or function called as f(params, lr=…))")
+    return _spec_from_signature(name, found)
+
+
+def names(group: str) -> dict[str, str]:
+    """All names of a group (`problems` or `optimizers`) with where they are implemented."""
+    built_in = BUILT_IN_PROBLEMS if group == "problems" else {n: s.constructor for n, s in BUILT_IN_OPTIMIZERS.items()}
+    return {**built_in, **{e.name: e.value for e in entry_points(group=f"optbench.{group}")}}
+
+
+def source_digest(target: str) -> str:
+    """A short hash of the file that implements `module:Attribute` or `file.py:Attribute`.
+
+    Part of the identity of everything that optbench doesn't version itself, so that results of an
+    edited file are not taken for those of the present one.
+    """
+    location = target.rpartition(":")[0]
+    if not location.endswith(".py"):
+        found = importlib.util.find_spec(location)
+        if found is None or found.origin is None or not Path(found.origin).is_file():
+            return ""
+        location = found.origin
+    return hashlib.sha256(Path(location).expanduser().read_bytes()).hexdigest()[:12]
+
+
+def load_attribute(target: str) -> Any:
+    """Imports `module:Attribute` or `file.py:Attribute`; raises UserError where that fails."""
+    location, _, attribute = target.rpartition(":")
+    try:
+        module = _load_file(location) if location.endswith(".py") else importlib.import_module(location)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{location} can't be imported: {one_line(error)}") from error
+    if not hasattr(module, attribute):
+        public = [name for name in vars(module) if not name.startswith("_")]
+        raise unknown(f"name in {location}", attribute, public)
+    return getattr(module, attribute)
+
+
+def _load_file(location: str) -> ModuleType:
+    path = Path(location).expanduser().resolve()
+    if not path.is_file():
+        raise UserError(f"{location} does not exist (accepted: file.py:Class or package.module:Class)")
+    # One module a file and content, registered so that its classes can be pickled and inspected.
+    name = f"optbench_file_{hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()[:16]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _named(what: str, group: str, built_in: Mapping[str, str], name: str) -> str:
+    if name in built_in:
+        return built_in[name]
+    plugins = {entry.name: entry.value for entry in entry_points(group=group)}
+    if name not in plugins:
+        raise unknown(what, name, [*built_in, *plugins])
+    return plugins[name]
+
+
+def _spec_from_signature(target: str, factory: Any) -> OptimizerSpec:
+    parameters = list(inspect.signature(factory).parameters.values())[1:]
+    named = {p.name: p.default for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    lr = named.pop("lr", None)
+    has_lr = isinstance(lr, (int, float)) and lr > 0
+    if not has_lr and any(p.name == "lr" for p in parameters):
+        raise UserError(f"{target} has no default learning rate; give it one, or describe it in TOML")
+    required = [key for key, default in named.items() if default is inspect.Parameter.empty]
+    if required:
+        raise UserError(f"{target} needs a value for {', '.join(required)}; give defaults, or describe it in TOML")
+    step = inspect.signature(factory.step).parameters if hasattr(factory, "step") else {}
+    closure = next((p for name, p in step.items() if name == "closure"), None)
+    return OptimizerSpec(
+        name=target.rpartition(":")[2],
+        constructor=target,
+        default_lr=float(lr) if has_lr and lr is not None else None,
+        learning_rate=Range(lr / 100, lr * 100) if has_lr and lr is not None else None,
+        hyperparameters=named,
+        needs_closure=closure is not None and closure.default is inspect.Parameter.empty,
+        # Layouts that a custom optimizer's arithmetic may not expect are not tried on it.
+        contiguous_parameters=True,
+        rule=(inspect.getdoc(factory) or "").partition("\n")[0],
+    )
+
+
+def _like(what: str, value: Any, default: Any) -> Any:
+    """A parameter's value in the type of its default: 2 for 2.0 is meant as a float."""
+    if isinstance(default, bool):
+        if not isinstance(value, bool):
+            raise out_of_range(what, value, "true or false")
+    elif isinstance(default, float):
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise out_of_range(what, value, "a number")
+        return float(value)
+    elif isinstance(default, int):
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise out_of_range(what, value, "a whole number")
+    elif isinstance(default, str) and not isinstance(value, str):
+        return str(value)
+    return value

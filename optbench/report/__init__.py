@@ -1,0 +1,1 @@
+"""The report: one HTML page, complete in itself, made from tables and plots."""

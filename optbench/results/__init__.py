@@ -1,0 +1,1 @@
+"""Results directories: written atomically, read back as pandas frames."""

@@ -1,0 +1,84 @@
+"""Writes that are either complete or did not happen, also when the machine stops in between."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Replaces a file as a whole: temporary file beside it, flush, fsync, rename, fsync of the folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes files for their owner alone; results are for everyone whom the umask allows.
+        Path(temporary).chmod(0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    _sync_directory(path.parent)
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_bytes(path, (json.dumps(finite(value), ensure_ascii=False, allow_nan=False, indent=1) + "\n").encode())
+
+
+def append_json_line(path: Path, value: Any) -> None:
+    """Appends one line and waits until it is on the disk; cuts off a torn last line first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    line = json.dumps(finite(value), ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    created = not path.exists()
+    with path.open("ab+") as file:
+        file.seek(0)
+        whole = file.read().rpartition(b"\n")
+        file.truncate(len(whole[0]) + len(whole[1]))
+        file.seek(0, os.SEEK_END)
+        file.write(line)
+        file.flush()
+        os.fsync(file.fileno())
+    if created:
+        _sync_directory(path.parent)
+
+
+def read_json_lines(path: Path) -> list[Any]:
+    """The complete lines of a file; a torn last line is dropped."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    return [json.loads(line) for line in data.split(b"\n")[:-1] if line]
+
+
+def finite(value: Any) -> Any:
+    """A value with null in place of every number that is not finite, for JSON has no other word."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return value
+
+
+def _umask() -> int:
+    current = os.umask(0o022)
+    os.umask(current)
+    return current
+
+
+def _sync_directory(directory: Path) -> None:
+    if os.name == "posix":
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

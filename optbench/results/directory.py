@@ -1,0 +1,115 @@
+"""A results directory as a whole: its format, configuration, environment and lock."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from optbench.config import Config, parse_config
+from optbench.errors import UserError
+from optbench.results.atomic import write_bytes, write_json
+from optbench.results.store import CellStore
+
+#: 1: first version.
+SCHEMA_VERSION = 1
+
+
+class ResultsDirectory:
+    """The folder that a `run` fills. Opening one that isn't a results directory raises UserError."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def create(self) -> None:
+        """Makes the folder, or checks that the present one is a results directory of this schema."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if not (self.folder / "format.json").exists():
+                foreign = [p.name for p in self.folder.iterdir() if p.name != ".lock"]
+                if foreign:
+                    raise UserError(
+                        f"{self.folder} is no results directory (it holds {sorted(foreign)[0]} and no format.json)"
+                    )
+                write_json(self.folder / "format.json", {"schema": SCHEMA_VERSION})
+        except OSError as error:
+            raise UserError(f"results directory {self.folder} can't be written: {error.strerror}") from None
+        self.check()
+
+    def check(self) -> None:
+        """Raises UserError unless this is a results directory of the present schema."""
+        if not self.folder.is_dir():
+            near = sorted(p.name for p in self.folder.parent.glob("*/format.json")) and [
+                p.parent.name for p in sorted(self.folder.parent.glob("*/format.json"))
+            ]
+            known = f" (there are: {', '.join(near)})" if near else ""
+            raise UserError(f"results directory {self.folder} does not exist{known}")
+        try:
+            schema = json.loads((self.folder / "format.json").read_bytes())["schema"]
+        except (OSError, ValueError, KeyError, TypeError):
+            raise UserError(f"{self.folder} is no results directory (it has no proper format.json)") from None
+        if schema != SCHEMA_VERSION:
+            raise UserError(
+                f"{self.folder} has schema version {schema!r} (accepted: {SCHEMA_VERSION}); "
+                "choose another --name, or --fresh to start over"
+            )
+
+    def lock(self) -> FileLock:
+        """Taken by a run for as long as it lasts; raises UserError where another one holds it."""
+        lock = FileLock(self.folder / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise UserError(f"another run is filling {self.folder}; wait for it, or choose another --name") from None
+        except OSError as error:
+            raise UserError(f"results directory {self.folder} can't be written: {error.strerror}") from None
+        return lock
+
+    def clear(self) -> None:
+        """Removes what optbench wrote, and nothing else; the lock is held meanwhile."""
+        for name in ("cells", "tables", "plots"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+        for name in ("config.toml", "environment.json", "plan.json", "planes.json", "format.json"):
+            (self.folder / name).unlink(missing_ok=True)
+
+    def cell(self, cell_id: str) -> CellStore:
+        return CellStore(self.folder / "cells" / cell_id)
+
+    def write_config(self, config: Config) -> None:
+        text = config.toml().encode()
+        path = self.folder / "config.toml"
+        if not path.exists() or path.read_bytes() != text:
+            write_bytes(path, text)
+
+    def config(self) -> Config:
+        path = self.folder / "config.toml"
+        try:
+            return parse_config(path.read_text("utf-8"), str(path))
+        except OSError:
+            raise UserError(f"{self.folder} holds no configuration yet (config.toml is missing)") from None
+
+    def write_plan(self, plan: dict[str, Any]) -> None:
+        """The planned cells and seeds, in order: what the tables are made of."""
+        write_json(self.folder / "plan.json", plan)
+
+    def plan(self) -> dict[str, Any]:
+        try:
+            return dict(json.loads((self.folder / "plan.json").read_bytes()))
+        except (OSError, ValueError):
+            raise UserError(f"{self.folder} holds no plan yet (plan.json is missing or damaged)") from None
+
+    def write_environment(self, environment: dict[str, Any]) -> None:
+        """Adds an environment under its key; cells name the one in which they were computed."""
+        known = self.environments()
+        if known.get(environment["key"]) != environment:
+            write_json(self.folder / "environment.json", {**known, environment["key"]: environment})
+
+    def environments(self) -> dict[str, Any]:
+        try:
+            known = json.loads((self.folder / "environment.json").read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return known if isinstance(known, dict) else {}

@@ -1,0 +1,208 @@
+"""From the records of a results directory to flat pandas frames, one row a trial, run or point."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from optbench.budget import THIRDS
+from optbench.results.directory import ResultsDirectory
+from optbench.results.store import CellStore
+from optbench.results.target import first_crossing
+
+COMMON = ["cell_id", "problem", "optimizer", "batch_size", "device", "schedule", "seed", "lr"]
+TRIALS = [*COMMON, "status", "error", "trial", "valid_loss", "valid_metric", "cost", "seconds"]
+RUNS = [
+    *COMMON, "status", "error", "steps", "examples", "cost", "forwards", "backwards", "train_loss", "valid_loss",
+    "valid_metric", "test_loss", "test_metric", "target_reached", "steps_to_target", "cost_to_target",
+    "seconds_to_target", "train_seconds", "eval_seconds", "step_ms", "peak_memory_bytes",
+    "optimizer_state_bytes", "tuned",
+]  # fmt: skip
+CURVES = [
+    *COMMON, "status", "error", "kind", "trial", "tuned", "step", "cost", "seconds", "train_loss", "valid_loss",
+    "valid_metric",
+]  # fmt: skip
+TRAJECTORIES = [*COMMON, "status", "error", "tuned", "step", "x", "y"]
+CELLS = [
+    "cell_id", "problem", "optimizer", "batch_size", "device", "schedule", "status", "error", "lr_default",
+    "lr_tuned", "lr_low", "lr_high", "lr_low_searched", "lr_high_searched", "edge", "trials", "tuning_budget",
+    "tuning_cost", "run_budget", "metric_name", "metric_higher_is_better", "target", "step_ms", "step_ms_low",
+    "step_ms_high", "seconds", "environment",
+]  # fmt: skip
+
+#: Columns whose values depend on how fast the machine was, and so differ from run to run.
+TIMING_COLUMNS = (
+    "seconds", "seconds_to_target", "train_seconds", "eval_seconds", "step_ms", "step_ms_low", "step_ms_high",
+)  # fmt: skip
+
+_INTEGERS = ("batch_size", "seed", "trial", "step", "steps", "examples", "forwards", "backwards", "trials")
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The flat frames of a results directory. A figure that isn't known is missing (NaN), never zero."""
+
+    trials: pd.DataFrame
+    runs: pd.DataFrame
+    curves: pd.DataFrame
+    cells: pd.DataFrame
+    trajectories: pd.DataFrame
+
+
+def collect(directory: ResultsDirectory) -> Frames:
+    """Reads what is there of the planned cells. A failed cell has a row for each run that it misses."""
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in ("trials", "runs", "curves", "cells", "paths")}
+    plan = directory.plan()
+    for cell in plan["cells"]:
+        reader = _CellReader(cell, directory.cell(cell["cell_id"]), plan["seeds"])
+        rows["trials"].extend(reader.trials())
+        rows["runs"].extend(reader.runs())
+        rows["cells"].append(reader.cell_row())
+        rows["curves"].extend(reader.curves)
+        rows["paths"].extend(reader.paths)
+    return Frames(
+        trials=_frame(rows["trials"], TRIALS),
+        runs=_frame(rows["runs"], RUNS),
+        curves=_frame(rows["curves"], CURVES),
+        cells=_frame(rows["cells"], CELLS),
+        trajectories=_frame(rows["paths"], TRAJECTORIES),
+    )
+
+
+class _CellReader:
+    def __init__(self, cell: dict[str, Any], store: CellStore, seeds: Sequence[int]) -> None:
+        self.cell, self.store, self.seeds = cell, store, seeds
+        self.result = store.result() or {}
+        self.timing = store.timing() or {}
+        self.curves: list[dict[str, Any]] = []
+        self.paths: list[dict[str, Any]] = []
+        self.common = {name: cell[name] for name in COMMON[:6]}
+
+    def trials(self) -> Iterator[dict[str, Any]]:
+        for record in self.store.trials():
+            row = self._row(record) | {"trial": record["trial"]}
+            self._add_curve(row, "trial", record["trial"], False, self.store.trial_curve(record["trial"]))
+            yield row | {
+                "valid_loss": record["valid_loss"],
+                "valid_metric": record["valid_metric"],
+                "cost": record["thirds"] / THIRDS,
+                "seconds": record["train_seconds"],
+            }
+
+    def runs(self) -> Iterator[dict[str, Any]]:
+        failed = self.result.get("status", "ok") != "ok"
+        for seed in self.seeds:
+            for tuned in (True, False) if self.cell["tuned"] else (False,):
+                record = self.store.run(seed, tuned)
+                if record is not None:
+                    yield self._run_row(record)
+                elif failed:
+                    status = {"status": self.result["status"], "error": self.result["error"]}
+                    yield self.common | {"seed": seed, "tuned": tuned, "target_reached": False} | status
+
+    def cell_row(self) -> dict[str, Any]:
+        low, high = self.cell["lr_range"] or (None, None)
+        low_searched, high_searched = (self.result.get("space_searched") or {}).get("lr", (None, None))
+        batch = self.cell["batch_size"]
+        known = {key: self.result.get(key) for key in ("error", "edge", "seconds", "environment")}
+        return (
+            self.common
+            | known
+            | {
+                "status": self.result.get("status", "missing"),
+                "lr_default": self.cell["defaults"].get("lr"),
+                "lr_tuned": (self.result.get("best") or {}).get("lr"),
+                "lr_low": low,
+                "lr_high": high,
+                "lr_low_searched": low_searched,
+                "lr_high_searched": high_searched,
+                "trials": len(self.store.trials()),
+                "tuning_budget": self.result.get("tuning_budget"),
+                "tuning_cost": sum(record["thirds"] for record in self.store.trials()) / THIRDS,
+                "run_budget": self.result.get("run_budget"),
+                **{name: self.cell[name] for name in ("metric_name", "metric_higher_is_better", "target")},
+                "step_ms": _milliseconds(self.timing.get("seconds_per_step")),
+                "step_ms_low": _milliseconds(self.timing.get("seconds_per_cost_low"), batch),
+                "step_ms_high": _milliseconds(self.timing.get("seconds_per_cost_high"), batch),
+            }
+        )
+
+    def _run_row(self, record: dict[str, Any]) -> dict[str, Any]:
+        row = self._row(record) | {"tuned": record["tuned"]}
+        curve = self.store.run_curve(record["seed"], record["tuned"]) or {}
+        self._add_curve(row, "run", -1, record["tuned"], curve)
+        cost, per_cost = record["thirds"] / THIRDS, self.timing.get("seconds_per_cost")
+        reached = self._crossing(record, curve, "cost")
+        same = ("steps", "forwards", "backwards", "train_loss", "valid_loss", "valid_metric", "test_loss",
+                "test_metric", "train_seconds", "eval_seconds", "optimizer_state_bytes")  # fmt: skip
+        return row | {name: record[name] for name in same} | {
+            "examples": record["steps"] * self.cell["batch_size"],
+            "cost": cost,
+            "target_reached": reached is not None,
+            "steps_to_target": self._crossing(record, curve, "step"),
+            "cost_to_target": reached,
+            "seconds_to_target": reached * per_cost if reached is not None and per_cost else None,
+            "step_ms": 1e3 * per_cost * cost / record["steps"] if per_cost and record["steps"] else None,
+            "peak_memory_bytes": self.timing.get("peak_memory_bytes"),
+        }  # fmt: skip
+
+    def _crossing(self, record: dict[str, Any], curve: dict[str, Any], along: str) -> float | None:
+        if record["status"] != "ok" or self.cell["target"] is None or not curve:
+            return None
+        return first_crossing(
+            curve[along], curve["valid_metric"], self.cell["target"], self.cell["metric_higher_is_better"]
+        )
+
+    def _row(self, record: dict[str, Any]) -> dict[str, Any]:
+        hyperparameters = {**self.cell["arguments"], **record["hyperparameters"]}
+        others = {f"hp_{key}": value for key, value in hyperparameters.items() if key != "lr"}
+        return self.common | others | {
+            "seed": record["seed"],
+            "lr": record["hyperparameters"].get("lr"),
+            "status": record["status"],
+            "error": record["error"],
+        }  # fmt: skip
+
+    def _add_curve(self, row: dict[str, Any], kind: str, trial: int, tuned: bool, curve: dict[str, Any] | None) -> None:
+        if not curve:
+            return
+        per_cost = self.timing.get("seconds_per_cost", math.nan)
+        base = row | {"kind": kind, "trial": trial, "tuned": tuned}
+        columns = ("step", "cost", "train_loss", "valid_loss", "valid_metric")
+        for values in zip(*(curve[name] for name in columns), strict=True):
+            point = dict(zip(columns, values, strict=True))
+            self.curves.append(base | point | {"seconds": point["cost"] * per_cost})
+        path = curve.get("trajectory")
+        if path and kind == "run":
+            for step, (x, y) in zip(path["step"], path["position"], strict=True):
+                self.paths.append(row | {"tuned": tuned, "step": step, "x": x, "y": y})
+
+
+def _milliseconds(seconds: float | None, times: int = 1) -> float | None:
+    return None if seconds is None else 1e3 * seconds * times
+
+
+def _frame(rows: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
+    """Rows as a frame: the contract's columns first, then hp_*; integers whole, texts never missing."""
+    frame = pd.DataFrame(rows)
+    extra = sorted(name for name in frame.columns if name.startswith("hp_"))
+    place = columns.index("lr") + 1 if "lr" in columns else len(columns)
+    frame = frame.reindex(columns=[*columns[:place], *extra, *columns[place:]])
+    for name in columns:
+        if name in _INTEGERS:
+            frame[name] = frame[name].astype("Int64" if frame[name].isna().any() else "int64")
+        elif name in ("error", "edge", "environment"):
+            frame[name] = frame[name].fillna("").astype("object")
+        elif name in ("tuned", "target_reached", "metric_higher_is_better"):
+            frame[name] = frame[name].astype("bool")
+        elif name not in (*COMMON[:6], "status", "kind", "metric_name"):
+            frame[name] = pd.to_numeric(frame[name])
+    for name in extra:
+        kinds = {type(value) for value in frame[name].dropna()}
+        if kinds & {list, tuple, str}:
+            frame[name] = frame[name].map(lambda value: value if isinstance(value, (str, float)) else str(value))
+    return frame

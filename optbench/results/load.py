@@ -1,0 +1,74 @@
+"""`optbench.load`: a results directory as an object with frames."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from optbench.results.directory import ResultsDirectory
+from optbench.results.frames import Frames, collect
+
+
+class Results:
+    """What a results directory holds, also a partial one; frames are read when first asked for."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.directory = ResultsDirectory(Path(folder))
+        self.directory.check()
+        self.plan = self.directory.plan()
+
+    @cached_property
+    def _frames(self) -> Frames:
+        return collect(self.directory)
+
+    @property
+    def runs(self) -> pd.DataFrame:
+        """One row a final run: tuned and untuned, on fresh seeds."""
+        return self._frames.runs
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """One row a training that the tuning made."""
+        return self._frames.trials
+
+    @property
+    def curves(self) -> pd.DataFrame:
+        """One row an evaluation of a trial or run."""
+        return self._frames.curves
+
+    @property
+    def cells(self) -> pd.DataFrame:
+        """One row a cell of the matrix, finished or not."""
+        return self._frames.cells
+
+    @property
+    def trajectories(self) -> pd.DataFrame:
+        """One row a step of a run on a two-dimensional problem (thinned)."""
+        return self._frames.trajectories
+
+    @property
+    def planes(self) -> dict[str, Any]:
+        """By problem label: start, minimum, domain and values on a grid of two-dimensional problems."""
+        path = self.directory.folder / "planes.json"
+        return dict(json.loads(path.read_bytes())) if path.exists() else {}
+
+    def states(self) -> dict[str, str]:
+        """By cell id: `done`, `failed` or `missing`."""
+        seeds = self.plan["seeds"]
+        return {cell["cell_id"]: self.directory.cell(cell["cell_id"]).state(seeds) for cell in self.plan["cells"]}
+
+    def __repr__(self) -> str:
+        states = list(self.states().values())
+        failed = states.count("failed")
+        return f"<optbench results {str(self.directory.folder)!r}: {states.count('done')} of {len(states)} cells" + (
+            f", {failed} failed>" if failed else ">"
+        )
+
+
+def load(folder: str | Path) -> Results:
+    """Opens a results directory; raises UserError where there is none of the present schema."""
+    return Results(folder)

@@ -1,0 +1,105 @@
+"""One cell's folder: what it was, its trials, its runs, and at last the marker that it is done.
+
+cells/<cell_id>/cell.json  timing.json  trials.jsonl  curves/  runs/  result.json
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from optbench.results.atomic import append_json_line, read_json_lines, write_bytes, write_json
+
+FAILED = ("error", "oom", "timeout")
+
+
+def run_name(seed: int, tuned: bool) -> str:
+    return f"{seed}" if tuned else f"{seed}-default"
+
+
+class CellStore:
+    """Reads and writes the folder of one cell."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def lock(self) -> FileLock:
+        """Held by the worker that computes the cell, so that an orphan can't write beside its successor."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return FileLock(self.folder / ".lock")
+
+    def write_cell(self, identity: dict[str, Any]) -> None:
+        if not (self.folder / "cell.json").exists():
+            write_json(self.folder / "cell.json", identity)
+
+    def trials(self) -> list[dict[str, Any]]:
+        return read_json_lines(self.folder / "trials.jsonl")
+
+    def append_trial(self, record: dict[str, Any], curve: dict[str, Any]) -> None:
+        # The curve first: a trial that is listed has its curve.
+        write_json(self.folder / "curves" / f"trial-{record['trial']}.json", curve)
+        append_json_line(self.folder / "trials.jsonl", record)
+
+    def run(self, seed: int, tuned: bool) -> dict[str, Any] | None:
+        return _read(self.folder / "runs" / f"{run_name(seed, tuned)}.json")
+
+    def write_run(self, record: dict[str, Any], curve: dict[str, Any]) -> None:
+        name = run_name(record["seed"], record["tuned"])
+        write_json(self.folder / "curves" / f"run-{name}.json", curve)
+        write_json(self.folder / "runs" / f"{name}.json", record)
+
+    def trial_curve(self, trial: int) -> dict[str, Any] | None:
+        return _read(self.folder / "curves" / f"trial-{trial}.json")
+
+    def run_curve(self, seed: int, tuned: bool) -> dict[str, Any] | None:
+        return _read(self.folder / "curves" / f"run-{run_name(seed, tuned)}.json")
+
+    def timing(self) -> dict[str, Any] | None:
+        return _read(self.folder / "timing.json")
+
+    def write_timing(self, timing: dict[str, Any]) -> None:
+        write_json(self.folder / "timing.json", timing)
+
+    def result(self) -> dict[str, Any] | None:
+        return _read(self.folder / "result.json")
+
+    def write_result(self, result: dict[str, Any]) -> None:
+        write_json(self.folder / "result.json", result)
+
+    def state(self, seeds: Iterable[int]) -> str:
+        """`done`, `failed` or `missing`, for the given seeds."""
+        result = self.result()
+        if result is None:
+            return "missing"
+        if result["status"] in FAILED:
+            return "failed"
+        return "done" if set(seeds) <= set(result["seeds"]) else "missing"
+
+    def finished_trainings(self) -> int:
+        """How many trials and runs are on the disk, for progress."""
+        runs = self.folder / "runs"
+        return len(self.trials()) + (sum(1 for _ in runs.glob("*.json")) if runs.is_dir() else 0)
+
+    def forget_failures(self) -> None:
+        """Makes a failed cell missing again; what succeeded in it is kept."""
+        (self.folder / "result.json").unlink(missing_ok=True)
+        kept = [trial for trial in self.trials() if trial["status"] not in FAILED]
+        lines = "".join(json.dumps(trial, ensure_ascii=False, allow_nan=False) + "\n" for trial in kept)
+        write_bytes(self.folder / "trials.jsonl", lines.encode())
+        for path in (self.folder / "runs").glob("*.json"):
+            record = _read(path)
+            if record is None or record["status"] in FAILED:
+                path.unlink()
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """A record, or None where there is none or only a damaged one: then it is computed again."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None

@@ -1,0 +1,217 @@
+"""`optbench run`: plans, computes what is missing, and writes what can be read."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from optbench.config import Config
+from optbench.environment import describe
+from optbench.errors import UserError
+from optbench.matrix import Cell, Plan, make_plan
+from optbench.outputs import Outputs, write_outputs
+from optbench.preflight import check_data, check_optimizers
+from optbench.problem import DataSource
+from optbench.progress import SilentProgress
+from optbench.results.atomic import write_json
+from optbench.results.directory import ResultsDirectory
+from optbench.results.store import FAILED
+
+#: How often a running cell is asked how far it is, in seconds.
+POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a plan is computed; nothing here changes a figure."""
+
+    source: DataSource
+    engine: str = "processes"
+    workers: int | None = None
+    retry_failed: bool = False
+    fresh: bool = False
+    report: Path | None = None
+    rank_by: str = "test_metric"
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """Where everything is, and how much of it there is."""
+
+    directory: Path
+    outputs: Outputs
+    cells: int
+    failed: int
+
+    @property
+    def complete(self) -> bool:
+        return self.failed == 0
+
+
+def run(config: Config, folder: Path, options: RunOptions, progress: SilentProgress | None = None) -> RunOutcome:
+    """Runs a configuration in a results directory; run again, it computes only what is missing.
+
+    Raises UserError for what can't work, before anything is computed. KeyboardInterrupt leaves a state
+    from which the same call resumes.
+    """
+    progress = progress or SilentProgress()
+    plan = make_plan(config)
+    directory = ResultsDirectory(folder)
+    if folder.is_dir() and options.fresh:
+        with directory.lock():
+            directory.clear()
+    directory.create()
+    with directory.lock():
+        environment = describe(cell.device for cell in plan.cells)
+        try:
+            directory.write_environment(environment)
+            directory.write_config(config)
+            directory.write_plan({"seeds": list(plan.seeds), "cells": [cell.record() for cell in plan.cells]})
+        except OSError as error:
+            raise UserError(f"results directory {folder} can't be written: {error.strerror}") from None
+        missing = _missing(plan, directory, options.retry_failed)
+        if missing:
+            progress.message(_what_is_missing(plan, missing))
+            _Execution(plan, directory, options, environment["key"], progress).run(missing)
+        states = [directory.cell(cell.id).state(plan.seeds) for cell in plan.cells]
+        outputs = write_outputs(directory, options.report, options.rank_by)
+    return RunOutcome(folder, outputs, len(states), states.count("failed"))
+
+
+def _missing(plan: Plan, directory: ResultsDirectory, retry_failed: bool) -> list[Cell]:
+    missing = []
+    for cell in plan.cells:
+        store = directory.cell(cell.id)
+        state = store.state(plan.seeds)
+        if state == "failed" and retry_failed:
+            store.forget_failures()
+            state = "missing"
+        if state == "missing":
+            missing.append(cell)
+    return missing
+
+
+def _what_is_missing(plan: Plan, missing: Sequence[Cell]) -> str:
+    there = len(plan.cells) - len(missing)
+    devices = ", ".join(sorted({cell.device for cell in plan.cells}))
+    return f"{len(missing)} of {len(plan.cells)} cells to compute on {devices}" + (
+        f", {there} are there already" if there else ""
+    )
+
+
+class _Execution:
+    """Computes the missing cells of a plan in a sliding window as wide as there are workers."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        directory: ResultsDirectory,
+        options: RunOptions,
+        environment: str,
+        progress: SilentProgress,
+    ) -> None:
+        from optbench.engine import default_workers
+
+        self.plan, self.directory, self.options = plan, directory, options
+        self.environment, self.progress = environment, progress
+        self.threads = max(cell.threads for cell in plan.cells)
+        devices = {cell.device for cell in plan.cells}
+        self.workers = 1 if options.engine == "serial" else options.workers or default_workers(self.threads, devices)
+
+    def run(self, missing: Sequence[Cell]) -> None:
+        planes = check_data(missing, self.options.source)
+        check_optimizers(missing)
+        if planes:
+            write_json(self.directory.folder / "planes.json", planes)
+        with _terminated_as_interrupt():
+            self._time(missing)
+            self._compute(missing)
+
+    def _time(self, missing: Sequence[Cell]) -> None:
+        """The timing pass: one cell after another, while nothing else is running."""
+        from optbench.timing import measure
+
+        untimed = [cell for cell in missing if self.directory.cell(cell.id).timing() is None]
+        if not untimed:
+            return
+        with (
+            self.progress.phase("timing steps in isolation", len(untimed)) as phase,
+            self._engine(1) as engine,
+        ):
+            for cell in untimed:
+                future = engine.submit(measure, cell, self.options.source, self.directory, self.environment)
+                # A worker that dies here will die on the cell itself, which records it.
+                with suppress(BrokenProcessPool):
+                    future.result()
+                phase.advance(1)
+
+    def _compute(self, missing: Sequence[Cell]) -> None:
+        from optbench.cell import Job, execute, record_lost
+
+        # The most expensive first, so that no worker is left alone with a long one at the end.
+        weights = {cell.id: max(self.plan.seconds(cell), 1e-9) for cell in missing}
+        waiting = sorted(missing, key=lambda cell: -weights[cell.id])
+        with (
+            self.progress.phase("training", sum(weights.values())) as phase,
+            self._engine(min(self.workers, len(waiting))) as engine,
+        ):
+            under_way: dict[Future[str], Job] = {}
+            while waiting or under_way:
+                while waiting and len(under_way) < self.workers:
+                    job = Job(waiting.pop(0), self.plan.seeds, self.directory, self.options.source, self.environment)
+                    under_way[engine.submit(execute, job)] = job
+                done, _ = wait(under_way, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
+                for future in done:
+                    job = under_way.pop(future)
+                    try:
+                        status = future.result()
+                    except BrokenProcessPool:
+                        status = "error"
+                        record_lost(job, "the worker process died (killed, or out of memory)")
+                    phase.finish(job.cell.id, weights[job.cell.id])
+                    if status in FAILED:
+                        phase.message(f"{' × '.join(map(str, job.cell.key[:3]))}: {status}")
+                for job in under_way.values():
+                    phase.partial(job.cell.id, weights[job.cell.id] * self._share(job.cell))
+
+    def _share(self, cell: Cell) -> float:
+        """How much of a cell that is under way is on the disk, between 0 and 1."""
+        planned = cell.trainings(len(self.plan.seeds))
+        return min(0.99, self.directory.cell(cell.id).finished_trainings() / max(planned, 1))
+
+    @contextmanager
+    def _engine(self, workers: int) -> Iterator[Any]:
+        from optbench.engine import ProcessEngine, make_engine
+
+        engine = make_engine(self.options.engine, workers, self.threads)
+        try:
+            yield engine
+        except BaseException:
+            if isinstance(engine, ProcessEngine):
+                engine.kill()
+            raise
+        engine.shutdown()
+
+
+@contextmanager
+def _terminated_as_interrupt() -> Iterator[None]:
+    """Treats SIGTERM like Ctrl-C: stop at once, leave a state that can be resumed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    previous: Callable[..., Any] | int | None = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)

@@ -1,0 +1,156 @@
+"""The selection grammar, alike on the command line and in TOML: `name[param=value,param=[a,b]]`.
+
+    selection  = name [ "[" [ parameter { "," parameter } ] "]" ]
+    parameter  = key "=" ( value | "[" value { "," value } "]" )
+    value      = number | "true" | "false" | "none" | "(" value { "," value } ")" | word | '"' text '"'
+
+A list sweeps: `adam[eps=[1e-8,1e-3]]` selects two optimizers. Parentheses make one tuple:
+`adam[betas=(0.9,0.99)]`. A name may also be `file.py:Class` or `package.module:Class`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from optbench.errors import UserError
+
+_WORD = re.compile(r"[^\[\]\(\),=\"\s]+")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\Z")
+_KEYWORDS = {"true": True, "false": False, "none": None}
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A name and the parameters given with it, in the order in which they were written."""
+
+    name: str
+    parameters: tuple[tuple[str, Any], ...] = ()
+
+    def __str__(self) -> str:
+        if not self.parameters:
+            return self.name
+        inner = ",".join(f"{key}={format_value(value)}" for key, value in self.parameters)
+        return f"{self.name}[{inner}]"
+
+
+def parse(text: str) -> list[Selection]:
+    """All selections that a text stands for; several where a parameter sweeps over a list.
+
+    Raises UserError, naming the text and the column, where it does not follow the grammar.
+    """
+    return _Parser(text).selections()
+
+
+def format_value(value: Any) -> str:
+    """A value as the grammar writes it; `parse` reads the same value back."""
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "none"}[value]
+    if isinstance(value, (list, tuple)):
+        return "(" + ",".join(format_value(item) for item in value) + ")"
+    if isinstance(value, float):
+        # The shortest notation that reads back as the same float: 1e-8 rather than 1e-08.
+        return re.sub(r"e([+-])0*(\d)", lambda m: f"e{m[1].strip('+')}{m[2]}", repr(value))
+    if isinstance(value, int):
+        return repr(value)
+    text = str(value)
+    plain = _WORD.fullmatch(text) and text not in _KEYWORDS and not _NUMBER.match(text)
+    return text if plain else json.dumps(text, ensure_ascii=False)
+
+
+class _Parser:
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.at = 0
+
+    def selections(self) -> list[Selection]:
+        name = self._text_until_bracket()
+        keys: list[str] = []
+        choices: list[list[Any]] = []
+        if self._take("["):
+            while not self._take("]"):
+                if keys:
+                    self._expect(",")
+                key = self._word("a parameter's name")
+                if key in keys:
+                    raise self._error(f"parameter {key!r} is given twice")
+                self._expect("=")
+                keys.append(key)
+                choices.append(self._values() if self._take("[") else [self._value()])
+        if self.at < len(self.text):
+            raise self._error("expected the end")
+        return [Selection(name, tuple(zip(keys, values, strict=True))) for values in product(*choices)]
+
+    def _text_until_bracket(self) -> str:
+        end = self.text.find("[")
+        end = len(self.text) if end < 0 else end
+        name = self.text[:end].strip()
+        self.at = end
+        if not name or not re.fullmatch(r"[^\]\[\(\)=,\"\n]+", name):
+            raise UserError(f"selection {self.text!r} has no proper name (accepted: name[param=value,…])")
+        return name
+
+    def _values(self) -> list[Any]:
+        values: list[Any] = []
+        while not self._take("]"):
+            if values:
+                self._expect(",")
+            values.append(self._value())
+        if not values:
+            raise self._error("an empty list selects nothing")
+        return values
+
+    def _value(self) -> Any:
+        if self._take("("):
+            items: list[Any] = []
+            while not self._take(")"):
+                if items:
+                    self._expect(",")
+                items.append(self._value())
+            return tuple(items)
+        if self._peek() == '"':
+            try:
+                value, self.at = json.JSONDecoder().raw_decode(self.text, self.at)
+            except ValueError:
+                raise self._error("the quoted text does not end") from None
+            return value
+        word = self._word("a value")
+        if word.lower() in _KEYWORDS:
+            return _KEYWORDS[word.lower()]
+        if _NUMBER.match(word):
+            return int(word) if re.fullmatch(r"[+-]?\d+", word) else float(word)
+        return word
+
+    def _word(self, what: str) -> str:
+        self._skip_spaces()
+        match = _WORD.match(self.text, self.at)
+        if not match:
+            raise self._error(f"expected {what}")
+        self.at = match.end()
+        return match.group()
+
+    def _expect(self, token: str) -> None:
+        if not self._take(token):
+            raise self._error(f"expected {token!r}")
+
+    def _take(self, token: str) -> bool:
+        if self._peek() == token:
+            self.at += 1
+            return True
+        return False
+
+    def _peek(self) -> str:
+        self._skip_spaces()
+        return self.text[self.at : self.at + 1]
+
+    def _skip_spaces(self) -> None:
+        while self.at < len(self.text) and self.text[self.at] in " \t":
+            self.at += 1
+
+    def _error(self, message: str) -> UserError:
+        return UserError(
+            f"selection {self.text!r}, column {self.at + 1}: {message} (accepted: name[param=value,param=[a,b]])"
+        )

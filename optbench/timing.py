@@ -1,0 +1,118 @@
+"""The timing pass: how fast a cell steps on a machine that does nothing else meanwhile.
+
+All times of a comparison come from here. Cells that train beside others on the same machine say
+nothing about speed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+from optbench.budget import Ledger
+from optbench.device import synchronize
+from optbench.matrix import Cell
+from optbench.problem import DataSource
+from optbench.resident import load
+from optbench.results.directory import ResultsDirectory
+from optbench.train import Stepper
+
+WARMUP_STEPS = 3
+#: Repetitions of at least this many seconds each; their median and spread are reported.
+REPETITIONS = 5
+REPETITION_SECONDS = 0.03
+_UNLIMITED = 2**62
+
+
+def measure(cell: Cell, source: DataSource, directory: ResultsDirectory, environment: str) -> None:
+    """Times a cell's steps at its default learning rate and writes `timing.json`.
+
+    Seconds are given a unit of cost (one example gradient), median over repetitions with their
+    lowest and highest; warm-up apart. An optimizer that fails is left to the cell itself to record.
+    """
+    try:
+        timing = _timed(cell, source)
+    except Exception:
+        return
+    directory.cell(cell.id).write_timing({**timing, "environment": environment})
+
+
+def budget_from_seconds(cell: Cell, timing: dict[str, Any] | None) -> int:
+    """A run budget in seconds as example gradients, by the cell's own speed in isolation."""
+    if timing is None:
+        raise RuntimeError("a budget in seconds needs the cell's timing, which could not be measured")
+    return max(cell.batch_size, round(cell.run_budget.amount / timing["seconds_per_cost"]))
+
+
+def _timed(cell: Cell, source: DataSource) -> dict[str, Any]:
+    problem, data = load(cell.problem, source, cell.device)
+    ledger = Ledger(_UNLIMITED)
+    stepper = Stepper(cell, problem, data, cell.optimizer.defaults, 0, ledger)
+    warmup = _time_steps(cell, stepper, WARMUP_STEPS)
+    count = max(1, round(REPETITION_SECONDS / max(_time_steps(cell, stepper, 1), 1e-6)))
+    per_cost, per_step = [], []
+    for _ in range(REPETITIONS):
+        before = ledger.cost
+        seconds = _time_steps(cell, stepper, count)
+        per_cost.append(seconds / (ledger.cost - before))
+        per_step.append(seconds / count)
+    return {
+        "seconds_per_cost": float(np.median(per_cost)),
+        "seconds_per_cost_low": min(per_cost),
+        "seconds_per_cost_high": max(per_cost),
+        "seconds_per_step": float(np.median(per_step)),
+        "warmup_seconds": warmup,
+        "repetitions": REPETITIONS,
+        "steps": count,
+        "peak_memory_bytes": _peak_memory(cell, stepper),
+    }
+
+
+def _time_steps(cell: Cell, stepper: Stepper, count: int) -> float:
+    synchronize(cell.device)
+    started = time.perf_counter()
+    for _ in range(count):
+        stepper.step()
+    synchronize(cell.device)
+    return time.perf_counter() - started
+
+
+def _peak_memory(cell: Cell, stepper: Stepper) -> int | None:
+    """Highest memory that one step allocates on the device above what lay there before it."""
+    if cell.device.startswith("cuda"):
+        torch.cuda.reset_peak_memory_stats(cell.device)
+        before = torch.cuda.memory_allocated(cell.device)
+        stepper.step()
+        return torch.cuda.max_memory_allocated(cell.device) - before
+    if cell.device != "cpu":
+        return None
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    with _stderr_closed(), torch.profiler.profile(activities=activities, profile_memory=True) as profile:
+        stepper.step()
+    assert profile.profiler is not None
+    assert profile.profiler.kineto_results is not None
+    events = [e for e in profile.profiler.kineto_results.events() if e.name() == "[memory]"]
+    changes = [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
+    return int(max(np.cumsum(changes), default=0))
+
+
+@contextmanager
+def _stderr_closed() -> Iterator[None]:
+    """Keeps the profiler's own log lines, which are written past Python, from the user's terminal."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

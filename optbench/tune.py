@@ -1,0 +1,204 @@
+"""Tunes one cell: trials within a compute budget, proposed by an Optuna sampler or a fixed design.
+
+The trials on the disk are the truth. The study is rebuilt from them before every proposal, with a
+sampler seeded by the cell and the number of trials, so that an interrupted study goes on to the
+same numbers as an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import optuna
+from scipy.stats import qmc
+
+from optbench.budget import THIRDS
+from optbench.matrix import Cell
+from optbench.optimizer import Range
+from optbench.seeds import TUNING_SEEDS, derive
+from optbench.train import DIVERGED_FACTOR, Observer, Training
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+#: A best value within this share of a range's width from an edge is flagged.
+EDGE = 0.05
+#: Ranges are extended once this share of the tuning budget is spent, at most so often an edge.
+EXTEND_AFTER = 0.5
+EXTEND_AT_MOST = 3
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A finished trial, as far as tuning needs it. Losses are validation losses."""
+
+    number: int
+    hyperparameters: dict[str, Any]
+    status: str
+    initial_loss: float
+    final_loss: float
+    thirds: int
+    reports: dict[int, float] = field(default_factory=dict)
+
+    @property
+    def value(self) -> float:
+        """The score that samplers see: always finite, a diverged trial worse than any other."""
+        ceiling = self.initial_loss + (DIVERGED_FACTOR - 1) * abs(self.initial_loss)
+        if not math.isfinite(ceiling):
+            ceiling = float(np.finfo(np.float64).max)
+        return min(self.final_loss, ceiling) if self.status == "ok" else ceiling
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """The next trial: its number, seed and hyperparameters, and who may stop it early."""
+
+    number: int
+    seed: int
+    hyperparameters: dict[str, Any]
+    observer: Observer | None
+
+
+def best_trial(trials: Sequence[Trial]) -> Trial | None:
+    """The finished trial with the lowest validation loss at its end; the earlier one of equals."""
+    finished = [trial for trial in trials if trial.status == "ok" and math.isfinite(trial.final_loss)]
+    return min(finished, key=lambda trial: (trial.final_loss, trial.number), default=None)
+
+
+def edge_of(space: Mapping[str, Range], trial: Trial | None, name: str = "lr") -> str:
+    """`low` or `high` where the best value lies within 5 % of an edge of its range, or outside."""
+    if trial is None or name not in space or name not in trial.hyperparameters:
+        return ""
+    position = space[name].position(float(trial.hyperparameters[name]))
+    return "low" if position < EDGE else "high" if position > 1 - EDGE else ""
+
+
+def searched_space(cell: Cell, trials: Sequence[Trial], run_cost: int) -> dict[str, Range]:
+    """The ranges from which the next trial is proposed, given the trials so far.
+
+    Starts as declared. Once half of the tuning budget is spent, each further trial finds a range
+    extended if the best value so far lies at its edge; that is paid from the same budget.
+    """
+    space = dict(cell.optimizer.search)
+    extensions: dict[tuple[str, str], int] = {}
+    half = EXTEND_AFTER * cell.worth * run_cost * THIRDS
+    for count in range(1, len(trials) + 1):
+        if sum(trial.thirds for trial in trials[:count]) < half:
+            continue
+        best = best_trial(trials[:count])
+        for name in space:
+            edge = edge_of(space, best, name)
+            if edge and extensions.get((name, edge), 0) < EXTEND_AT_MOST:
+                space[name] = space[name].extended(edge)  # type: ignore[arg-type]
+                extensions[name, edge] = extensions.get((name, edge), 0) + 1
+    return space
+
+
+def propose(cell: Cell, trials: Sequence[Trial], run_cost: int) -> Proposal | None:
+    """The next trial, or None where no whole training fits the rest of the tuning budget.
+
+    Trial 0 is the optimizer's default. A pure function of the cell and its trials.
+    """
+    spent = sum(trial.thirds for trial in trials)
+    if spent + THIRDS * run_cost > cell.worth * run_cost * THIRDS:
+        return None
+    number = len(trials)
+    if number == 0:
+        return Proposal(0, TUNING_SEEDS, dict(cell.optimizer.defaults), None)
+    space = searched_space(cell, trials, run_cost)
+    point = _design_point(cell, number)
+    if point is None and cell.sampler == "grid":
+        return None
+    study = _study(cell, trials, space, use_sampler=point is None)
+    if point is not None:
+        study.enqueue_trial({name: _at(space[name], share) for name, share in zip(sorted(space), point, strict=True)})
+    asked = study.ask({name: _distribution(found) for name, found in space.items()})
+    observer = None if cell.pruner == "none" else _pruning(cell, asked)
+    return Proposal(number, TUNING_SEEDS + number, {n: float(asked.params[n]) for n in space}, observer)
+
+
+def design_size(cell: Cell) -> int:
+    """Number of trials after trial 0 that follow a fixed design before a sampler takes over.
+
+    The design (a Halton sequence: the middle of the range first, then its quarters, …) covers the
+    range evenly, which independent random points don't when there are few of them.
+    """
+    match cell.sampler:
+        case "quasi-random":
+            return 2**31
+        case "grid":
+            return max(1, math.floor(cell.worth) - 1)
+        case "random":
+            return 0
+        case _:
+            return min(10, max(3, round(cell.worth / 3)))
+
+
+def _design_point(cell: Cell, number: int) -> list[float] | None:
+    """Shares of the ranges (sorted by name) for trial `number`, or None after the design's end."""
+    if number > design_size(cell):
+        return None
+    dimensions = len(cell.optimizer.search)
+    if cell.sampler == "grid":
+        side = max(1, math.floor(design_size(cell) ** (1 / dimensions) + 1e-9))
+        if number > side**dimensions:
+            return None
+        places = np.unravel_index(number - 1, (side,) * dimensions)
+        return [(int(place) + 0.5) / side for place in places]
+    halton = qmc.Halton(dimensions, scramble=False)
+    halton.fast_forward(number)  # its point 0 is the low edge of every range
+    return [float(share) for share in halton.random(1)[0]]
+
+
+def _at(found: Range, share: float) -> float:
+    if found.log:
+        return float(found.low * (found.high / found.low) ** share)
+    return found.low + (found.high - found.low) * share
+
+
+def _distribution(found: Range) -> optuna.distributions.FloatDistribution:
+    return optuna.distributions.FloatDistribution(found.low, found.high, log=found.log)
+
+
+def _study(cell: Cell, trials: Sequence[Trial], space: Mapping[str, Range], use_sampler: bool) -> optuna.Study:
+    seed = derive(f"{cell.id}/{len(trials)}", "sampler") % 2**32
+    sampler: optuna.samplers.BaseSampler = optuna.samplers.RandomSampler(seed=seed)
+    if use_sampler and cell.sampler == "tpe":
+        sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=1)
+    elif use_sampler and cell.sampler == "gp":
+        sampler = optuna.samplers.GPSampler(seed=seed, n_startup_trials=1, deterministic_objective=False)
+    pruner: optuna.pruners.BasePruner = optuna.pruners.NopPruner()
+    if cell.pruner == "median":
+        pruner = optuna.pruners.MedianPruner(n_startup_trials=2, n_warmup_steps=max(1, cell.evaluations // 5))
+    elif cell.pruner == "successive-halving":
+        pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=max(1, cell.evaluations // 8))
+    study = optuna.create_study(sampler=sampler, pruner=pruner)
+    states = {"skipped": optuna.trial.TrialState.PRUNED}
+    for trial in trials:
+        # A default outside of the range can't be told to the sampler; it still competes.
+        inside = all(n in trial.hyperparameters and r.contains(trial.hyperparameters[n]) for n, r in space.items())
+        if inside and trial.status in ("ok", "diverged", "skipped"):
+            study.add_trial(
+                optuna.trial.create_trial(
+                    params={name: trial.hyperparameters[name] for name in space},
+                    distributions={name: _distribution(found) for name, found in space.items()},
+                    value=trial.value,
+                    intermediate_values=trial.reports,
+                    state=states.get(trial.status, optuna.trial.TrialState.COMPLETE),
+                )
+            )
+    return study
+
+
+def _pruning(cell: Cell, asked: optuna.Trial) -> Observer:
+    def observe(training: Training) -> str:
+        point = training.points[-1]
+        asked.report(point.valid_loss, point.index)
+        if asked.should_prune():
+            return f"pruned ({cell.pruner}) after evaluation {point.index} of {cell.evaluations}"
+        return ""
+
+    return observe
