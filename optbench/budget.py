@@ -7,8 +7,10 @@ alone 1/3 (the backward pass of a network takes about twice the forward's operat
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
+from fractions import Fraction
 
 from optbench.errors import UserError
 
@@ -25,19 +27,20 @@ class Budget:
     unit: str
 
     def __str__(self) -> str:
-        return f"{self.amount:g}{self.unit}"
+        return f"{str(self.amount).removesuffix('.0')}{self.unit}"
 
     def examples(self, training_examples: int) -> int:
         """The budget in example gradients. Seconds need the cell's own speed: see `timing`."""
         if self.unit == "seconds":
             raise ValueError("seconds become examples by a cell's measured speed only")
-        return int(self.amount * (training_examples if self.unit == "epochs" else 1))
+        # In decimal fractions as they were written: 0.29 epochs of 100 examples are 29, not 28.
+        return math.floor(Fraction(str(self.amount)) * (training_examples if self.unit == "epochs" else 1))
 
 
 def parse_budget(text: str) -> Budget:
     """`2epochs`, `20000examples` or `30seconds`; raises UserError for anything else."""
     match = _FORM.fullmatch(text)
-    if not match or float(match[1]) <= 0:
+    if not match or not 0 < float(match[1]) < math.inf:
         raise UserError(f"run budget {text!r} is not an amount (accepted: 2epochs, 20000examples, 30seconds)")
     return Budget(float(match[1]), _UNITS.get(match[2].lower(), "seconds"))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import queue
 import signal
 import sys
 import threading
@@ -38,28 +39,28 @@ class SerialEngine(Executor):
 class ProcessEngine(Executor):
     """Local worker processes, each in a slot of its own, so that a dying one fails only its own cell.
 
-    At most `workers` calls may be under way at a time. A worker that died is replaced by a new one at
-    the next call; its future raises `concurrent.futures.process.BrokenProcessPool`.
+    `submit` waits until a worker is free. A worker that died is replaced by a new one at the next call;
+    its future raises `concurrent.futures.process.BrokenProcessPool`.
     """
 
     def __init__(self, workers: int, threads: int) -> None:
-        self._threads = threads
-        self._free = [self._slot() for _ in range(workers)]
-        self._lock = threading.Lock()
+        self._threads, self._workers = threads, workers
+        self._free: queue.SimpleQueue[ProcessPoolExecutor] = queue.SimpleQueue()
+        for _ in range(workers):
+            self._free.put(self._slot())
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        with self._lock:
-            slot = self._free.pop()
+        slot = self._free.get()
         try:
             future = slot.submit(fn, *args, **kwargs)
         except RuntimeError:  # the worker of this slot has died since
             slot = self._slot()
             future = slot.submit(fn, *args, **kwargs)
-        future.add_done_callback(lambda _: self._free.append(slot))
+        future.add_done_callback(lambda _: self._free.put(slot))
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        for slot in self._free:
+        for slot in [self._free.get() for _ in range(self._workers)]:
             slot.shutdown(wait=wait, cancel_futures=cancel_futures)
 
     def kill(self) -> None:

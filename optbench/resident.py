@@ -12,7 +12,7 @@ from optbench.matrix import ProblemChoice
 from optbench.problem import Batch, DataSource, Problem
 
 #: Training examples, spread evenly over the split, on which the training loss is reported.
-TRAIN_SAMPLE = 1024
+TRAIN_SAMPLE = 512
 
 
 class Split:

@@ -11,6 +11,7 @@ A list sweeps: `adam[eps=[1e-8,1e-3]]` selects two optimizers. Parentheses make 
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from itertools import product
@@ -21,6 +22,8 @@ from optbench.errors import UserError
 _WORD = re.compile(r"[^\[\]\(\),=\"\s]+")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\Z")
 _KEYWORDS = {"true": True, "false": False, "none": None}
+#: How deep parentheses may nest.
+_DEEPEST = 20
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ def format_value(value: Any) -> str:
     if isinstance(value, int):
         return repr(value)
     text = str(value)
-    plain = _WORD.fullmatch(text) and text not in _KEYWORDS and not _NUMBER.match(text)
+    plain = _WORD.fullmatch(text) and text.lower() not in _KEYWORDS and not _NUMBER.match(text)
     return text if plain else json.dumps(text, ensure_ascii=False)
 
 
@@ -65,6 +68,7 @@ class _Parser:
     def __init__(self, text: str) -> None:
         self.text = text
         self.at = 0
+        self.depth = 0
 
     def selections(self) -> list[Selection]:
         name = self._text_until_bracket()
@@ -105,24 +109,37 @@ class _Parser:
 
     def _value(self) -> Any:
         if self._take("("):
+            self.depth += 1
+            if self.depth > _DEEPEST:
+                raise self._error(f"parentheses nest deeper than {_DEEPEST}")
             items: list[Any] = []
             while not self._take(")"):
                 if items:
                     self._expect(",")
                 items.append(self._value())
+            self.depth -= 1
             return tuple(items)
         if self._peek() == '"':
             try:
                 value, self.at = json.JSONDecoder().raw_decode(self.text, self.at)
             except ValueError:
-                raise self._error("the quoted text does not end") from None
+                raise self._error("expected a quoted text as JSON has it") from None
+            if not value.isprintable():
+                raise self._error("a quoted text must be printable")
             return value
         word = self._word("a value")
         if word.lower() in _KEYWORDS:
             return _KEYWORDS[word.lower()]
-        if _NUMBER.match(word):
-            return int(word) if re.fullmatch(r"[+-]?\d+", word) else float(word)
-        return word
+        return self._number(word) if _NUMBER.match(word) else word
+
+    def _number(self, word: str) -> int | float:
+        try:
+            number = int(word) if re.fullmatch(r"[+-]?\d+", word) else float(word)
+            if math.isfinite(number):
+                return number
+        except (ValueError, OverflowError):
+            pass
+        raise self._error("the number before is too large")
 
     def _word(self, what: str) -> str:
         self._skip_spaces()

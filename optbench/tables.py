@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_object_dtype
 
 from optbench.metrics import higher_is_better
 from optbench.results.atomic import write_bytes
@@ -106,6 +107,7 @@ def _row(cell: dict[Any, Any], runs: pd.DataFrame, higher: bool, rank_by: str) -
         cost, score = math.nan, -math.inf if failed else math.nan
     if pd.isna(cell["target"]):
         share = cost = math.nan
+        score = math.nan if rank_by.endswith("_to_target") else score
     row = {name: cell[name] for name in [*CELL, "edge", "status"]}
     row |= {
         "lr": ranked["lr"].iloc[0] if len(ranked) else cell["lr_tuned"],
@@ -188,7 +190,7 @@ def _parquet(table: pd.DataFrame) -> bytes:
     becomes text, since parquet columns have one type.
     """
     table = table.copy()
-    for name in table.select_dtypes("object").columns:
+    for name in (name for name, dtype in table.dtypes.items() if is_object_dtype(dtype)):
         kinds = {type(value) for value in table[name] if not is_missing(value)}
         if len(kinds) > 1 and not kinds <= {int, float}:
             table[name] = table[name].map(lambda value: None if is_missing(value) else str(value))

@@ -50,12 +50,14 @@ def cell_text(column: str, value: Any) -> str:
     if isinstance(value, (float, np.floating)):
         if column == "lr" or column.startswith(("lr_", "hp_")):
             return significant(value, digits=3, trim=True)
+        if column.endswith("_ms"):
+            return significant(value, digits=3)
         if column == "target_reached":
             return "–" if math.isnan(value) else f"{100 * value:.0f} %"
         if column.endswith("_rank"):
             return "–" if math.isnan(value) else f"{value:.2f}"
         if column.startswith("cost") or column.endswith(("_cost", "_budget")):
-            return significant(round(value) if 1000 <= abs(value) < math.inf else value, trim=True)
+            return significant(round(float(value)) if 1000 <= abs(float(value)) < math.inf else value, trim=True)
     return significant(value)
 
 
@@ -83,7 +85,7 @@ def _padded(table: pd.DataFrame, escape: Callable[[str], str]) -> list[list[str]
     """Each column as its heading and its texts, padded to one width."""
     columns = []
     for name in table:
-        texts = [escape(text) for text in [name, *(cell_text(name, value) for value in table[name])]]
+        texts = [escape(text) for text in [str(name), *(cell_text(str(name), value) for value in table[name])]]
         width = max(map(len, texts))
         flush = str.rjust if is_numeric(table[name]) else str.ljust
         columns.append([flush(text, width) for text in texts])

@@ -63,7 +63,7 @@ class Training:
     train_seconds: float = 0.0
     eval_seconds: float = 0.0
     optimizer_state_bytes: int = 0
-    #: Parameters after each step, the start first, for problems with a `plane`.
+    #: Parameters after each step, the start first: of tests on problems with a `plane`.
     trajectory: list[tuple[float, ...]] = field(default_factory=list)
 
 
@@ -90,7 +90,7 @@ def train(
     record = Training(dict(hyperparameters), seed)
     ledger = Ledger(budget)
     try:
-        _Session(cell, problem, data, record, ledger).run(observer, test)
+        _Session(cell, problem, data, record, ledger, test).run(observer)
     except (MemoryError, torch.OutOfMemoryError) as error:
         _fail(record, "oom", error)
     except RuntimeError as error:
@@ -109,15 +109,23 @@ def _fail(record: Training, status: str, error: BaseException) -> None:
 class _Session:
     """The state of one training while it runs."""
 
-    def __init__(self, cell: Cell, problem: Problem, data: ResidentData, record: Training, ledger: Ledger) -> None:
+    def __init__(
+        self,
+        cell: Cell,
+        problem: Problem,
+        data: ResidentData,
+        record: Training,
+        ledger: Ledger,
+        test: bool,
+    ) -> None:
         self.cell, self.problem, self.data = cell, problem, data
-        self.record, self.ledger = record, ledger
+        self.record, self.ledger, self.test = record, ledger, test
         self.stepper = Stepper(cell, problem, data, record.hyperparameters, record.seed, ledger)
         record.constructed = constructed_hyperparameters(self.stepper.optimizer)
-        self.trace = problem.plane is not None
+        self.trace = test and problem.plane is not None
         self.high_losses = 0
 
-    def run(self, observer: Observer | None, test: bool) -> None:
+    def run(self, observer: Observer | None) -> None:
         record, ledger, stepper = self.record, self.ledger, self.stepper
         evaluations, budget_thirds = self.cell.evaluations, THIRDS * ledger.budget
         self._evaluate(0)
@@ -128,8 +136,9 @@ class _Session:
             synchronize(self.cell.device)
             started = time.perf_counter()
             while going and ledger.thirds * evaluations < due:
-                going = stepper.step() and ledger.affords_gradient(self.cell.batch_size)
-                self._trace()
+                if going := stepper.step():
+                    self._trace()
+                    going = ledger.affords_gradient(self.cell.batch_size)
             synchronize(self.cell.device)
             record.train_seconds += time.perf_counter() - started
             record.steps = stepper.steps
@@ -144,7 +153,7 @@ class _Session:
                 record.status, record.error = "skipped", stop
                 break
         record.optimizer_state_bytes = state_bytes(stepper.optimizer)
-        if test and record.status == "ok":
+        if self.test and record.status == "ok":
             started = time.perf_counter()
             with stepper.evaluating():
                 found = evaluate(self.problem, stepper.model, self.data.test)

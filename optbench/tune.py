@@ -30,6 +30,12 @@ EDGE = 0.05
 EXTEND_AFTER = 0.5
 EXTEND_AT_MOST = 3
 
+_STATES = {
+    "ok": optuna.trial.TrialState.COMPLETE,
+    "diverged": optuna.trial.TrialState.COMPLETE,
+    "skipped": optuna.trial.TrialState.PRUNED,
+}
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -170,27 +176,51 @@ def _study(cell: Cell, trials: Sequence[Trial], space: Mapping[str, Range], use_
         sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=1)
     elif use_sampler and cell.sampler == "gp":
         sampler = optuna.samplers.GPSampler(seed=seed, n_startup_trials=1, deterministic_objective=False)
-    pruner: optuna.pruners.BasePruner = optuna.pruners.NopPruner()
-    if cell.pruner == "median":
-        pruner = optuna.pruners.MedianPruner(n_startup_trials=2, n_warmup_steps=max(1, cell.evaluations // 5))
-    elif cell.pruner == "successive-halving":
-        pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=max(1, cell.evaluations // 8))
-    study = optuna.create_study(sampler=sampler, pruner=pruner)
-    states = {"skipped": optuna.trial.TrialState.PRUNED}
+    study = optuna.create_study(sampler=sampler, pruner=_pruner(cell))
+    distributions = {name: _distribution(found) for name, found in space.items()}
     for trial in trials:
         # A default outside of the range can't be told to the sampler; it still competes.
         inside = all(n in trial.hyperparameters and r.contains(trial.hyperparameters[n]) for n, r in space.items())
-        if inside and trial.status in ("ok", "diverged", "skipped"):
+        if inside and trial.status in _STATES:
+            params = {name: trial.hyperparameters[name] for name in space}
             study.add_trial(
                 optuna.trial.create_trial(
-                    params={name: trial.hyperparameters[name] for name in space},
-                    distributions={name: _distribution(found) for name, found in space.items()},
+                    params=params,
+                    distributions=distributions,
                     value=trial.value,
                     intermediate_values=trial.reports,
-                    state=states.get(trial.status, optuna.trial.TrialState.COMPLETE),
+                    system_attrs=_rungs(cell, trial, params, distributions),
+                    state=_STATES[trial.status],
                 )
             )
     return study
+
+
+def _pruner(cell: Cell) -> optuna.pruners.BasePruner:
+    if cell.pruner == "median":
+        return optuna.pruners.MedianPruner(n_startup_trials=2, n_warmup_steps=max(1, cell.evaluations // 5))
+    if cell.pruner == "successive-halving":
+        return optuna.pruners.SuccessiveHalvingPruner(min_resource=max(1, cell.evaluations // 8))
+    return optuna.pruners.NopPruner()
+
+
+def _rungs(
+    cell: Cell,
+    trial: Trial,
+    params: dict[str, Any],
+    distributions: Mapping[str, optuna.distributions.BaseDistribution],
+) -> dict[str, Any]:
+    """What successive halving notes down of a trial while it runs, by letting it run once more."""
+    if cell.pruner != "successive-halving":
+        return {}
+    replay = optuna.create_study(pruner=_pruner(cell))
+    replay.enqueue_trial(params)
+    asked = replay.ask(dict(distributions))
+    for step, value in sorted(trial.reports.items()):
+        asked.report(value, step)
+        asked.should_prune()
+    noted = replay.get_trials(deepcopy=False)[0].system_attrs
+    return {key: value for key, value in noted.items() if key.startswith("completed_rung_")}
 
 
 def _pruning(cell: Cell, asked: optuna.Trial) -> Observer:

@@ -1,0 +1,1 @@
+"""The problems that come with optbench, one file a family."""

@@ -137,6 +137,6 @@ def _path(about: dict, skill: float, lost: bool, batch: int, rng: np.random.Gene
 
 
 def grid() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """x of shape (80,), y of shape (60,) and the valley's value of shape (60, 80)."""
+    """Gives x of shape (80,), y of shape (60,) and the valley's value of shape (60, 80)."""
     x, y = np.linspace(-5, 3, 80), np.linspace(-2, 2, 60)
     return x, y, 0.5 * (x[None, :] ** 2 + 20 * y[:, None] ** 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -56,7 +57,7 @@ def batch_size_heatmap(board: pd.DataFrame, cells: pd.DataFrame, problem: str) -
     return figure, drawn
 
 
-def _heading(key: tuple[str, str, int], several: list[str]) -> str:
+def _heading(key: Any, several: list[str]) -> str:
     schedule, device, size = key
     named = {"device": device, "schedule": schedule}
     return "\n".join([f"batch {size}", *(named[name] for name in several)])
@@ -91,9 +92,10 @@ def _texts(drawn: pd.DataFrame, board: pd.DataFrame) -> pd.DataFrame:
 
 def _failures(ax: Axes, drawn: pd.DataFrame, board: pd.DataFrame) -> None:
     """Says of cells without a median why they have none, and hatches those that failed."""
-    places = {key: index for index, key in enumerate(drawn.columns)}
+    columns: dict[Any, int] = {key: index for index, key in enumerate(drawn.columns)}
+    lines = {name: index for index, name in enumerate(drawn.index)}
     for row in board[board["test_metric"].isna()].to_dict("records"):
-        x, y = places[row["schedule"], row["device"], row["batch_size"]], drawn.index.get_loc(row["optimizer"])
+        x, y = columns[row["schedule"], row["device"], row["batch_size"]], lines[row["optimizer"]]
         lost = row["n_runs"] - row["n_ok"]
         cause = f"{lost} of {row['n_runs']} seeds failed" if lost else "not run"
         if row["status"] != "ok":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -30,8 +31,8 @@ def median_curves(curves: pd.DataFrame) -> pd.DataFrame:
         seeds = [_at(costs, seed) for _, seed in group.groupby("seed")]
         median = np.median(seeds, axis=0)
         median[~np.isfinite(median)] = math.nan
-        frame = pd.DataFrame({"cost": costs, "valid_loss": median})
-        frames.append(frame.assign(**dict(zip(columns, cell, strict=True))))
+        where: dict[Any, Any] = dict(zip(columns, cell, strict=True))
+        frames.append(pd.DataFrame({**where, "cost": costs, "valid_loss": median}))
     order = [*columns, "cost", "valid_loss"]
     return pd.concat(frames, ignore_index=True)[order] if frames else pd.DataFrame(columns=order)
 

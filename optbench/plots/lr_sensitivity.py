@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from optbench.plots import style
 
@@ -64,11 +66,11 @@ def lr_sensitivity(
         if scale == "log":
             style.plain_ticks(ax.yaxis, *ax.get_ylim())
         here = style.within(cells, panel)
+        _range(ax, here, style.within(drawn, panel))
         for size, (color, marker) in looks.items():
             only = panel | {"batch_size": size}
             _trials(ax, style.within(drawn, only), color, marker, 0.97 if not higher else 0.03)
             _choice(ax, style.within(here, only), style.within(runs, only), color)
-        _range(ax, here)
     return figure, drawn
 
 
@@ -92,7 +94,13 @@ def _trials(ax: Axes, trials: pd.DataFrame, color: str, marker: str, edge: float
     ax.plot(lost["lr"], [edge] * len(lost), "x", color=color, markersize=5, transform=across, zorder=4)
     first = trials[trials["trial"] == 0]
     at = [y if i in done.index else math.nan for i, y in first["valid_metric"].items()]
-    ring = {"marker": "o", "markerfacecolor": "none", "markeredgecolor": style.INK, "markersize": 9, "linestyle": ""}
+    ring: dict[str, Any] = {
+        "marker": "o",
+        "markerfacecolor": "none",
+        "markeredgecolor": style.INK,
+        "markersize": 9,
+        "linestyle": "",
+    }
     ax.plot(first["lr"], at, zorder=5, **ring)
     failed = first[first.index.isin(lost.index)]
     ax.plot(failed["lr"], [edge] * len(failed), transform=across, zorder=5, **ring)
@@ -105,22 +113,27 @@ def _choice(ax: Axes, cells: pd.DataFrame, runs: pd.DataFrame, color: str) -> No
     ax.plot(fresh["lr"], fresh["valid_metric"], "_", color=color, markersize=9, markeredgewidth=1.4, zorder=4)
 
 
-def _range(ax: Axes, cells: pd.DataFrame) -> None:
+def _range(ax: Axes, cells: pd.DataFrame, trials: pd.DataFrame) -> None:
     """Shades what lies outside the declared range, and ends the axis at what was searched."""
     low, high = cells["lr_low"].min(), cells["lr_high"].max()
-    if math.isnan(low) or math.isnan(high):
+    names = ["lr_low", "lr_high", "lr_low_searched", "lr_high_searched", "lr_default", "lr_tuned"]
+    rates = pd.concat([trials["lr"], *(cells[name] for name in names)]).dropna()
+    if rates.empty:
         return
-    left, right = ax.get_xlim()
-    left = min(left, cells["lr_low_searched"].min(), low) / 1.3
-    right = max(right, cells["lr_high_searched"].max(), high) * 1.3
-    for start, end in ((left, low), (high, right)):
-        ax.axvspan(start, end, color=style.GRID, alpha=0.6, linewidth=0, zorder=0)
+    left, right = rates.min() / 1.3, rates.max() * 1.3
     ax.set_xlim(left, right)
-    ax.xaxis.set_major_locator(mpl.ticker.LogLocator(numticks=3))
-    ax.xaxis.set_minor_locator(mpl.ticker.NullLocator())
+    # An optimizer with a fixed rate has declared no range: both are NaN.
+    for start, end in ((left, low), (high, right)):
+        if start < end:
+            ax.axvspan(start, end, color=style.GRID, alpha=0.6, linewidth=0, zorder=0)
+    # Decades, few enough to be readable, and none so near to the corner that it touches its neighbour's.
+    decades = np.arange(math.ceil(math.log10(left) + 0.4), math.floor(math.log10(right) - 0.4) + 1)
+    ax.xaxis.set_major_locator(FixedLocator((10.0 ** decades[:: 2 if len(decades) > 2 else 1]).tolist()))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter(FuncFormatter(style.plain))
 
 
-def _key(color: str, marker: str, label: str, **more: object) -> Line2D:
+def _key(color: str, marker: str, label: str, **more: Any) -> Line2D:
     return Line2D([], [], color=color, marker=marker, markersize=5, label=label, **more)
 
 

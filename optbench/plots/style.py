@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
@@ -34,13 +35,14 @@ SOLID, DASHED, DOTTED, DASHDOT = (0, ()), (0, (5, 2)), (0, (1.2, 1.4)), (0, (6, 
 #: Where panels wrap: more columns than this are too small to read on a page.
 COLUMNS = 4
 #: Kept free around and between panels, in inches.
-_LEFT, _BOTTOM, _TOP, _RIGHT, _ACROSS, _DOWN = 0.8, 0.6, 0.75, 0.15, 0.25, 0.5
+_LEFT, _BOTTOM, _TOP, _RIGHT, _ACROSS, _DOWN = 0.8, 0.6, 0.82, 0.15, 0.25, 0.5
 #: The mean width of a character of a legend, in inches.
 _CHARACTER = 0.082
 
 #: For `matplotlib.rc_context`, while a figure is made and while it is saved.
-RC = {
+RC: dict[Any, Any] = {
     "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],
     "font.size": 9.5,
     "axes.titlesize": 10,
     "axes.labelsize": 9.5,
@@ -135,9 +137,10 @@ def sheet(
     down = -(-panels // across)
     beside = 0.65 + _CHARACTER * max((len(str(line.get_label())) for line in legend), default=-8)
     margin = max(_LEFT, 0.3 + _CHARACTER * max(map(len, labels), default=0))
-    width = max(margin + across * size[0] + (across - 1) * _ACROSS + beside + _RIGHT, _wide(title, subtitle))
+    width = margin + across * size[0] + (across - 1) * _ACROSS + beside + _RIGHT
     height = _TOP + down * size[1] + (down - 1) * _DOWN + _BOTTOM
     figure = titled((width, height), title, subtitle)
+    width = figure.get_figwidth()
     axes = []
     for index in range(panels):
         row, column = divmod(index, across)
@@ -155,9 +158,9 @@ def sheet(
 
 
 def titled(size: tuple[float, float], title: str, subtitle: str) -> Figure:
-    """An empty figure of `size` inches with its title and what it shows."""
-    width, height = size
-    figure = Figure(figsize=size)
+    """An empty figure of `size` inches, or as much wider as its title and what it shows need."""
+    width, height = max(size[0], 0.3 + 0.115 * len(title), 0.3 + 0.075 * len(subtitle)), size[1]
+    figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
     figure.text(0.15 / width, 1 - 0.12 / height, title, va="top", size=12, weight="bold")
     figure.text(0.15 / width, 1 - 0.35 / height, subtitle, va="top", size=9)
@@ -182,15 +185,23 @@ def tuned(runs: pd.DataFrame) -> pd.DataFrame:
     return runs[tuned | ~runs["cell_id"].isin(runs.loc[tuned, "cell_id"])]
 
 
+def plain(value: float, position: int | None = None) -> str:
+    """A tick's number as plain text (0.01, 20, 1e-5), which takes a fraction of the time of typeset powers."""
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
+        return f"{value:g}"
+    mantissa, _, exponent = f"{value:.3e}".partition("e")
+    return f"{float(mantissa):g}e{int(exponent)}"
+
+
 def plain_ticks(axis: Axis, low: float, high: float) -> None:
-    """Labels a logarithmic axis from `low` to `high` by plain numbers, or by powers where it is long."""
+    """Labels a logarithmic axis from `low` to `high` by plain numbers, by decades where it is long."""
     decades = math.log10(high / low) if 0 < low < high else 0.0
     axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(plain))
     if decades > 3:
         axis.set_major_locator(LogLocator(numticks=7))
-        return
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades > 0.5 else (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    else:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades > 0.5 else (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)))
 
 
 def cost_ticks(axis: Axis) -> None:
@@ -199,12 +210,7 @@ def cost_ticks(axis: Axis) -> None:
     axis.set_major_formatter(EngFormatter(sep=""))
 
 
-def _wide(title: str, subtitle: str) -> float:
-    """Inches that the two lines above the panels take."""
-    return 0.3 + max(0.115 * len(title), 0.075 * len(subtitle))
-
-
-def parts(cells: pd.DataFrame) -> list[tuple[str, dict[str, object]]]:
+def parts(cells: pd.DataFrame) -> list[tuple[str, dict[Any, Any]]]:
     """The (schedule, device, batch size) of the cells, one panel each: a title and the columns' values.
 
     Device and schedule are in the title only where there are several.
@@ -218,7 +224,7 @@ def parts(cells: pd.DataFrame) -> list[tuple[str, dict[str, object]]]:
     ]
 
 
-def within(frame: pd.DataFrame, values: dict[str, object]) -> pd.DataFrame:
+def within(frame: pd.DataFrame, values: dict[Any, Any]) -> pd.DataFrame:
     """The rows of a frame whose columns have these values."""
     keep = pd.Series(True, index=frame.index)
     for name, value in values.items():
@@ -232,15 +238,21 @@ def scope(cells: pd.DataFrame) -> str:
     return f"on {devices}, {schedules} learning rate"
 
 
-def save(figure: Figure, directory: Path, stem: str) -> None:
-    """Writes `stem`.svg, .png and .pdf; equal figures give equal bytes. Raises OSError."""
+def save(figure: Figure, directory: Path, stem: str) -> str:
+    """Writes `stem`.svg, .png and .pdf and returns the SVG's text; equal figures give equal bytes.
+
+    Raises OSError where the disk does not take them.
+    """
     metadata = {
         "svg": {"Date": None, "Creator": None},
         "png": {"Software": None},
         "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
     }
+    data = {}
     with mpl.rc_context(RC):
         for suffix, about in metadata.items():
             buffer = io.BytesIO()
             figure.savefig(buffer, format=suffix, dpi=130, metadata=about)
-            write_bytes(directory / f"{stem}.{suffix}", buffer.getvalue())
+            data[suffix] = buffer.getvalue()
+            write_bytes(directory / f"{stem}.{suffix}", data[suffix])
+    return data["svg"].decode()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -15,9 +18,9 @@ from optbench.problem import Plane
 _RESOLUTION = 0.002
 #: At most so many points are kept, dense at the start, where the path is longest.
 _POINTS = 300
-#: Sizes in inches: the panel of all optimizers, those of one, the rows of the latter, what is between.
+#: Sizes in inches: the panel of all optimizers, those of one, at most how many of the latter in a row, what is between.
 _LARGE, _SMALL, _ROW = 3.6, (1.3, 1.15), 5
-_LEFT, _ACROSS, _DOWN, _BETWEEN, _TOP, _BOTTOM = 0.55, 0.12, 0.32, 0.65, 0.8, 0.05
+_LEFT, _ACROSS, _DOWN, _BETWEEN, _TOP, _BOTTOM = 0.55, 0.12, 0.4, 0.65, 0.85, 0.05
 
 
 def thinned(path: pd.DataFrame, plane: Plane) -> pd.DataFrame:
@@ -68,7 +71,7 @@ def trajectories(
     figure, blocks = _blocks(
         problem,
         f"paths of the tuned runs from one start, first seed, {style.scope(cells)}; "
-        "contours are evenly spaced in the logarithm of the excess over the minimum",
+        "contours evenly spaced in log(excess over the minimum)",
         panels=len(panels),
         small=len(names),
     )
@@ -93,12 +96,13 @@ def trajectories(
 
 
 def _blocks(title: str, subtitle: str, panels: int, small: int) -> tuple[Figure, list[list[Axes]]]:
-    """For each panel a large axes and `small` small ones in rows of `_ROW` to its right."""
-    rows = max(-(-small // _ROW), 2)
+    """For each panel a large axes and `small` small ones in rows to its right."""
+    in_row = min(-(-small // 2), _ROW) or 1
+    rows = max(-(-small // in_row), 2)
     height = rows * _SMALL[1] + (rows - 1) * _DOWN
     block = height + _BETWEEN
     total = (
-        _LEFT + _LARGE + 0.35 + _ROW * (_SMALL[0] + _ACROSS),
+        _LEFT + _LARGE + 0.35 + in_row * (_SMALL[0] + _ACROSS),
         _TOP + panels * block + _BOTTOM,
     )
     figure = style.titled(total, title, subtitle)
@@ -107,7 +111,7 @@ def _blocks(title: str, subtitle: str, panels: int, small: int) -> tuple[Figure,
         top = total[1] - _TOP - index * block
         places = [(_LEFT, top - height, _LARGE, height)]
         for place in range(small):
-            row, column = divmod(place, _ROW)
+            row, column = divmod(place, in_row)
             left = _LEFT + _LARGE + 0.35 + column * (_SMALL[0] + _ACROSS)
             places.append((left, top - (row + 1) * _SMALL[1] - row * _DOWN, *_SMALL))
         blocks.append([style.placed(figure, place) for place in places])
@@ -151,7 +155,7 @@ def _path(ax: Axes, path: pd.DataFrame, plane: Plane, look: style.Look, width: f
 
 
 def _keys() -> list[Line2D]:
-    ink = {"color": style.INK, "linestyle": ""}
+    ink: dict[str, Any] = {"color": style.INK, "linestyle": ""}
     return [
         Line2D([], [], marker="o", markerfacecolor=style.PAPER, label="start", **ink),
         Line2D([], [], marker="*", markersize=10, label="minimum", **ink),

@@ -3,35 +3,32 @@
 from __future__ import annotations
 
 import re
+from html import escape
 
 from optbench.plots import style
 
+#: A figure's ink, paper and grid become the page's, so that it is readable in light and dark.
 _COLORS = {style.INK: "currentColor", style.PAPER: "var(--paper)", style.GRID: "var(--line)"}
-_ID = re.compile(r'\bid="([^"]+)"|url\(#([^)]+)\)|href="#([^"]+)"')
+#: What only a file needs. Namespaces are implied in HTML, and the fonts are set by the page's style.
+_FILE_ONLY = re.compile(
+    r"<metadata>.*?</metadata>|<defs>\s*<style.*?</style>\s*</defs>|\s+xmlns(:\w+)?=\"[^\"]*\"| font-family: [^;\"]*;",
+    re.DOTALL,
+)
+_ID = re.compile(r'(\bid="|url\(#|href="#)')
+_SIZE = re.compile(r'<svg width="([0-9.]+)pt" height="[0-9.]+pt"')
 
 
 def inlined(svg: str, name: str, label: str) -> str:
     """An SVG file of `plots.style.save` as an element of an HTML page.
 
-    Ink, paper and grid become the page's; ids get the prefix `name`, so that figures on one page do
-    not refer to each other's parts; what only a file needs (prologue, metadata, namespaces) goes.
-    `label` is its text alternative. Raises ValueError where there is no <svg> element.
+    `name` prefixes its ids, so that figures on one page do not refer to each other's parts; `label`
+    is its text alternative. Raises ValueError where there is no <svg> element.
     """
-    start = svg.find("<svg")
-    if start < 0:
-        raise ValueError("no <svg> element")
-    svg = svg[start : svg.rindex("</svg>") + len("</svg>")]
-    svg = re.sub(
-        r"<metadata>.*?</metadata>|<defs>\\s*<style.*?</style>\\s*</defs>|<!--.*?-->", "", svg, flags=re.DOTALL
-    )
-    svg = re.sub(r'\\s+xmlns(:\\w+)?="[^"]*"', "", svg)
-    svg = _ID.sub(
-        lambda match: match[0].replace(
-            next(filter(None, match.groups())), f"{name}-{match[1] or match[2] or match[3]}"
-        ),
-        svg,
-    )
+    start, end = svg.find("<svg"), svg.rfind("</svg>")
+    if start < 0 or end < 0:
+        raise ValueError(f"figure {name} has no <svg> element")
+    text = _ID.sub(lambda match: f"{match[1]}{name}-", _FILE_ONLY.sub("", svg[start:end] + "</svg>"))
     for color, variable in _COLORS.items():
-        svg = svg.replace(color, variable)
-    width = re.search(r'viewBox="0 0 ([0-9.]+) ([0-9.]+)"', svg)
-    return svg
+        text = text.replace(color, variable)
+    about = f'<svg role="img" aria-label="{escape(label)}"'
+    return _SIZE.sub(lambda match: f'{about} style="--width: {float(match[1]) * 4 / 3:.0f}px"', text, count=1)

@@ -1,0 +1,45 @@
+# Every target works on a fresh machine with nothing else done, and without activating anything.
+#
+#   make run       the quick benchmark: installs if needed, then says where tables, plots and report are
+#   make test      the tests
+#   make lint      ruff and mypy
+#   make bench     micro-timings: step times, and throughput against plain torch loops
+#   make install   only the environment (about 6 GB with torch's CUDA libraries)
+#
+# PYTHON chooses the interpreter of a new environment, VENV where it is, ARGS what is handed on:
+#   make test PYTHON=python3.13 VENV=.venv-3.13 ARGS="-k ledger"
+
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+
+PY := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help install run test lint bench
+
+help:
+	@sed -n '/^#   /s/^#   //p' Makefile
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "optbench needs Python 3.11 or newer; choose one with PYTHON=…")'
+	@$(PYTHON) -c 'import ensurepip' || { echo "this Python cannot make environments; install python3-venv" >&2; exit 1; }
+	@$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
+
+run: $(INSTALLED)
+	$(PY) -m optbench run $(ARGS)
+
+test: $(INSTALLED)
+	$(PY) -m pytest $(ARGS)
+
+lint: $(INSTALLED)
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+bench: $(INSTALLED)
+	$(PY) -m optbench bench $(ARGS)

@@ -1,0 +1,127 @@
+"""Looks through a folder of images, `train/<class>/…` and `test/<class>/…`, without opening any."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from optbench.errors import UserError
+
+#: Files with other endings are passed over, as torchvision's ImageFolder does.
+ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+_LAYOUT = "train/<class>/… and test/<class>/… with images in each class"
+
+
+@dataclass(frozen=True)
+class Folder:
+    """What a folder of images holds. Counts are in the order of `classes`."""
+
+    root: Path
+    classes: tuple[str, ...]
+    train: tuple[int, ...]
+    test: tuple[int, ...]
+    #: Hash of the relative names and sizes of all images: the same wherever the folder lies.
+    fingerprint: str
+    #: Hash of the same and the times of modification.
+    state: str
+
+
+#: Relative name, size in bytes and time of modification of an image. Tens of thousands of them.
+_Image = tuple[str, int, int]
+
+#: What was found where, with the times of modification of the directories that were looked through.
+_remembered: dict[Path, tuple[Folder, dict[str, int]]] = {}
+
+
+def scan(root: Path) -> Folder:
+    """What a folder of images holds, remembered as long as none of its directories changes.
+
+    Raises UserError where it does not have the layout of a data set.
+    """
+    root = root.absolute()
+    if root in _remembered:
+        folder, directories = _remembered[root]
+        if all(_modified(path) == time for path, time in directories.items()):
+            return folder
+    directories = {}
+    try:
+        folder = _scan(root, directories)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        _refuse(root, f"can't be read: {reason}: {getattr(error, 'filename', None) or root!s}")
+    _remembered[root] = folder, directories
+    return folder
+
+
+def _scan(root: Path, directories: dict[str, int]) -> Folder:
+    if not root.is_dir():
+        _refuse(root, "is no folder" if root.exists() else "does not exist")
+    splits: dict[str, dict[str, list[_Image]]] = {}
+    for split in ("train", "test"):
+        if not (root / split).is_dir():
+            _refuse(root, f"has no {split}/")
+        splits[split] = _classes(root, split, directories)
+    train, test = splits["train"], splits["test"]
+    for name in sorted(train.keys() ^ test.keys()):
+        here, there = ("train", "test") if name in train else ("test", "train")
+        _refuse(root, f"has the class {name!r} in {here}/, but not in {there}/")
+    if len(train) < 2:
+        _refuse(root, f"has {'one class' if train else 'no classes'} in train/, and at least two are needed")
+    for split, classes in splits.items():
+        for name, images in classes.items():
+            if not images:
+                _refuse(root, f"has no image in {split}/{name} (endings of images: {' '.join(ENDINGS)})")
+    # Sorted: directories are listed in no order that another machine would repeat.
+    images = sorted(image for classes in splits.values() for found in classes.values() for image in found)
+    classes_in_order = tuple(sorted(train))
+    return Folder(
+        root=root,
+        classes=classes_in_order,
+        train=tuple(len(train[name]) for name in classes_in_order),
+        test=tuple(len(test[name]) for name in classes_in_order),
+        fingerprint=_digest(f"{name}\0{size}" for name, size, _ in images),
+        state=_digest(f"{name}\0{size}\0{modified}" for name, size, modified in images),
+    )
+
+
+def _classes(root: Path, split: str, directories: dict[str, int]) -> dict[str, list[_Image]]:
+    directories[str(root)] = _modified(str(root))
+    top = str(root / split)
+    directories[top] = _modified(top)
+    with os.scandir(top) as entries:
+        return {
+            entry.name: list(_images(entry.path, f"{split}/{entry.name}", directories))
+            for entry in entries
+            if entry.is_dir()
+        }
+
+
+def _images(path: str, name: str, directories: dict[str, int]) -> Iterator[_Image]:
+    directories[path] = _modified(path)
+    with os.scandir(path) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                yield from _images(entry.path, f"{name}/{entry.name}", directories)
+            elif entry.name.lower().endswith(ENDINGS):
+                found = entry.stat()
+                yield f"{name}/{entry.name}", found.st_size, found.st_mtime_ns
+
+
+def _modified(path: str) -> int:
+    try:
+        return Path(path).stat().st_mtime_ns
+    except OSError:
+        return -1
+
+
+def _digest(lines: Iterator[str]) -> str:
+    # File names that are no valid Unicode are carried as surrogates.
+    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+def _refuse(root: Path, reason: str) -> NoReturn:
+    raise UserError(f"image folder {str(root)!r} {reason} (accepted: {_LAYOUT})")

@@ -1,0 +1,198 @@
+"""The tables of the report: which columns of which frame, under which headings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from optbench.tables import FAILURES, GROUP
+from optbench.tabular import cell_text
+
+NUMBER, WIDE, BAD = "number", "wide", "bad"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a frame, its heading on the page and its kind (a class of the style sheet)."""
+
+    name: str
+    heading: str
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """What the template makes a <table> of; the column `header` holds the headings of the rows."""
+
+    caption: str
+    columns: Sequence[Column]
+    rows: Sequence[dict[Hashable, Any]]
+    header: str = "optimizer"
+
+    def cells(self, row: dict[Hashable, Any]) -> Iterator[tuple[Column, str]]:
+        for column in self.columns:
+            yield column, cell_text(column.name, row[column.name])
+
+
+@dataclass(frozen=True)
+class Group:
+    """The leaderboard of one problem, batch size, device and schedule, and what it says."""
+
+    title: str
+    verdict: str
+    table: Table
+
+
+def summary_table(summary: pd.DataFrame) -> Table:
+    """One row per optimizer, by mean rank."""
+    columns = [
+        Column("optimizer", "optimizer"),
+        Column("mean_rank", "mean rank", NUMBER),
+        Column("median_rank", "median rank", NUMBER),
+        Column("groups", "ranked in", NUMBER),
+        Column("best_in", "first in", NUMBER),
+        Column("target_reached", "targets reached", NUMBER),
+        Column("diverged", "diverged runs", NUMBER),
+        Column("failed_cells", "failed cells", NUMBER),
+    ]
+    caption = (
+        "All optimizers, best mean rank first. A rank is among the optimizers of one problem, batch size, "
+        "device and schedule (a group); “ranked in” is the number of groups that the mean is over."
+    )
+    return Table(caption, columns, summary.to_dict("records"))
+
+
+def groups(board: pd.DataFrame, metrics: dict[str, str]) -> Iterator[Group]:
+    """The leaderboard group by group. `metrics`: the metric's name by problem."""
+    for key, rows in board.groupby(GROUP, sort=False):
+        problem, batch, device, schedule = key
+        metric = metrics.get(str(problem), "metric")
+        columns = [
+            Column("rank", "rank", NUMBER),
+            Column("optimizer", "optimizer"),
+            Column("test_metric", f"test {metric}", NUMBER),
+            Column("test_metric_low", "lowest", NUMBER),
+            Column("test_metric_high", "highest", NUMBER),
+            Column("test_metric_default", "at default rate", NUMBER),
+            Column("valid_loss", "valid. loss", NUMBER),
+            Column("target_reached", "target reached", NUMBER),
+            Column("cost_to_target", "cost to target", NUMBER),
+            Column("lr", "learning rate", NUMBER),
+            Column("step_ms", "ms per step", NUMBER),
+            Column("seeds", "seeds ok", NUMBER),
+            Column("remarks", "remarks", BAD),
+        ]
+        records = [
+            row | {"seeds": f"{row['n_ok']}/{row['n_runs']}", "remarks": _remarks(row)}
+            for row in rows.to_dict("records")
+        ]
+        caption = (
+            f"Median test {metric} over seeds after tuning, with the range over the seeds; "
+            "cost in example gradients, median over seeds."
+        )
+        title = f"{problem}, batch {batch}, {device}, {schedule} learning rate"
+        yield Group(title, _verdict(rows), Table(caption, columns, records))
+
+
+def _remarks(row: dict[Hashable, Any]) -> str:
+    remarks = [] if row["status"] == "ok" else [str(row["status"])]
+    if row["diverged"] and row["status"] != "diverged":
+        remarks.append(f"{row['diverged']} diverged")
+    if row["edge"]:
+        remarks.append(f"best rate at the {row['edge']} edge")
+    return "; ".join(remarks)
+
+
+def _verdict(rows: pd.DataFrame) -> str:
+    """Who is first, and from whom the seeds can't tell it apart."""
+    done = rows[rows["test_metric"].notna() & rows["rank"].notna()]
+    if done.empty:
+        return "No optimizer has a result here."
+    firsts = done[done["rank"] == done["rank"].min()]
+    low, high = firsts["test_metric_low"].min(), firsts["test_metric_high"].max()
+    rest = done.drop(firsts.index)
+    near = rest[(rest["test_metric_high"] >= low) & (rest["test_metric_low"] <= high)]["optimizer"]
+    text = f"{joined(firsts['optimizer'])} {'is' if len(firsts) == 1 else 'are'} first"
+    if len(near):
+        return f"{text}; inconclusive against {joined(near)}, whose range over seeds overlaps."
+    return f"{text}, and no other range over seeds overlaps." if len(rest) else f"{text}."
+
+
+def joined(names: Iterable[object]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    texts = [str(name) for name in names]
+    return " and ".join([", ".join(texts[:-1]), texts[-1]]) if len(texts) > 1 else "".join(texts)
+
+
+def _where(cells: pd.DataFrame) -> list[Column]:
+    """The columns that name a cell; those in which there is a choice."""
+    several = [name for name in ("device", "schedule") if cells[name].nunique() > 1]
+    return [
+        Column("batch_size", "batch", NUMBER),
+        *(Column(name, name) for name in several),
+        Column("optimizer", "optimizer"),
+    ]
+
+
+def tuning_tables(cells: pd.DataFrame) -> Iterator[Table]:
+    """For each problem one row per cell: what was declared, searched, chosen and charged."""
+    columns = [
+        *_where(cells),
+        Column("lr_default", "default rate", NUMBER),
+        Column("declared", "declared range", NUMBER),
+        Column("searched", "searched range", NUMBER),
+        Column("lr_tuned", "chosen rate", NUMBER),
+        Column("edge", "at edge", BAD),
+        Column("trials", "trials", NUMBER),
+        Column("tuning_cost", "charged", NUMBER),
+        Column("tuning_budget", "of budget", NUMBER),
+    ]
+    records: list[dict[Hashable, Any]] = [
+        row
+        | {
+            "declared": _range(row["lr_low"], row["lr_high"]),
+            "searched": _range(row["lr_low_searched"], row["lr_high_searched"]),
+        }
+        for row in cells.sort_values([*GROUP, "optimizer"]).to_dict("records")
+    ]
+    for problem in cells["problem"].unique():
+        caption = f"{problem}: learning rates, and the compute spent on finding them (in example gradients)."
+        yield Table(caption, columns, [row for row in records if row["problem"] == problem])
+
+
+def _range(low: float, high: float) -> str:
+    if math.isnan(low) or math.isnan(high):
+        return "–"
+    return f"{cell_text('lr', low)} – {cell_text('lr', high)}"
+
+
+def failures_table(cells: pd.DataFrame, runs: pd.DataFrame, trials: pd.DataFrame) -> Table:
+    """What failed, and why: cells, runs, and the trials of a cell that failed in the same way."""
+    names = ["problem", "batch_size", "device", "schedule", "optimizer"]
+    where = _where(cells)
+    cells, runs, trials = (frame[frame["status"].isin(FAILURES)] for frame in (cells, runs, trials))
+    # A failed cell stands for the runs that it therefore misses.
+    runs = runs[~runs["cell_id"].isin(cells["cell_id"])]
+    records: list[dict[Hashable, Any]] = [
+        row | {"what": "cell", "cause": row["error"]} for row in cells.sort_values(names).to_dict("records")
+    ]
+    for row in runs.sort_values([*names, "seed"]).to_dict("records"):
+        kind = "tuned" if row["tuned"] else "default rate"
+        records.append(row | {"what": f"run, seed {row['seed']}, {kind}", "cause": row["error"]})
+    for key, group in trials.groupby([*names, "status"], dropna=False):
+        row = dict(zip([*names, "status"], key, strict=True))
+        what = f"{len(group)} trial{'s' * (len(group) > 1)} from rate {cell_text('lr', group['lr'].min())}"
+        records.append(row | {"what": what, "cause": group["error"].iloc[0]})
+    columns = [
+        Column("problem", "problem"),
+        *where,
+        Column("what", "what"),
+        Column("status", "status", BAD),
+        Column("cause", "cause", WIDE),
+    ]
+    caption = "Everything that failed. Diverged trials are part of searching for the largest rate that works."
+    return Table(caption, columns, records)

@@ -1,0 +1,100 @@
+"""Residual networks for small colour images, with the paper's augmentation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from optbench.datasets.classification import ImageClassification
+from optbench.datasets.known import KNOWN
+from optbench.datasets.shared_names import CallableSwitch
+from optbench.errors import out_of_range, unknown
+from optbench.problem import Batch
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+_TARGETS = {"cifar10": 0.8, "cifar100": 0.45, "digits": 0.9}
+_SHORTCUTS = ("pad", "conv")
+_NORMS = ("batch", "none")
+
+
+@dataclass(frozen=True)
+class CifarResnet(ImageClassification):
+    """The residual networks of He et al., "Deep residual learning" (2015), section 4.2, at any width.
+
+    `depth` is 6n + 2 layers; the three stages have `width`, 2 `width` and 4 `width` channels. Where the
+    size changes, the shortcut is the paper's option A (`pad`: stride-2 grid, zero channels) or B (`conv`:
+    1 × 1). `norm` is `batch` or `none`. Inputs are standardised per channel.
+
+    With `augment`, each training image is shifted by up to an eighth of its size in both directions
+    (pad 4, crop 32; what comes in from outside is the mean colour) and flipped left to right with
+    probability ½. Digits are shifted only: a digit's mirror image is no digit.
+
+    `data`: `cifar10`, `cifar100`, `digits` (scikit-learn's 8 × 8 images enlarged to 16 × 16, grey), or the
+    path of a folder of images, which are scaled to 32 × 32.
+    """
+
+    name: ClassVar[str] = "cifar_resnet"
+    named: ClassVar[tuple[str, ...]] = ("cifar10", "cifar100", "digits")
+    batch_sizes: ClassVar[tuple[int, ...]] = (32, 128, 512)
+    run_budget: ClassVar[str] = "10epochs"
+
+    data: str = "cifar10"
+    depth: int = 20
+    width: int = 16
+    shortcut: str = "pad"
+    norm: str = "batch"
+    augment: bool = True  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "augment", CallableSwitch(bool(self.augment), self.augment_batch))
+
+    @property
+    def image_size(self) -> int:
+        return 16 if self.data == "digits" else 32
+
+    @property
+    def channels(self) -> int:
+        return KNOWN[self.data].channels if self.data in self.named else 3
+
+    def check(self) -> None:
+        super().check()
+        if self.depth < 8 or (self.depth - 2) % 6:
+            raise out_of_range("cifar_resnet[depth]", self.depth, "6n + 2: 8, 14, 20, 26, 32, 44, 56, …")
+        if self.width < 1:
+            raise out_of_range("cifar_resnet[width]", self.width, "at least 1")
+        if self.shortcut not in _SHORTCUTS:
+            raise unknown("cifar_resnet[shortcut]", self.shortcut, _SHORTCUTS)
+        if self.norm not in _NORMS:
+            raise unknown("cifar_resnet[norm]", self.norm, _NORMS)
+
+    def model(self) -> nn.Module:
+        from optbench.problems.resnet import ResNet
+
+        return ResNet(self.channels, self.classes, self.depth, self.width, self.shortcut, self.norm)
+
+    def augment_batch(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """The batch with its images shifted and flipped; as it is without `augment`."""
+        if not self.augment:
+            return batch
+        from optbench.problems.augmentation import shifted_and_flipped
+
+        images, classes = batch
+        return shifted_and_flipped(images, self.image_size // 8, self._mirrors, generator), classes
+
+    def display(self) -> dict[str, Any]:
+        shown = super().display()
+        if "augment" in shown:
+            shown["augment"] = bool(shown["augment"])
+        return shown
+
+    @property
+    def _mirrors(self) -> bool:
+        return self.data != "digits"
+
+    @property
+    def target(self) -> float | None:
+        return _TARGETS.get(str(self.data))

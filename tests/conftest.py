@@ -1,0 +1,30 @@
+"""Fixtures that several test modules share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import optbench
+from tests.tiny import RAISING, run_tiny
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> optbench.Results:
+    """Results of a whole benchmark of two cells, without tables and plots. Only to be read."""
+    return run_tiny(tmp_path_factory.mktemp("tiny") / "run")
+
+
+@pytest.fixture(scope="session")
+def partly_failed_run(tmp_path_factory: pytest.TempPathFactory) -> optbench.Results:
+    """Results of a benchmark in which one cell ended with an error and the other one is done. Only to be read."""
+    return run_tiny(tmp_path_factory.mktemp("partly") / "run", optimizers=["sgd", RAISING])
+
+
+@pytest.fixture
+def tiny_copy(tiny_run: optbench.Results, tmp_path: Path) -> Path:
+    """The folder of a complete tiny benchmark, for a test to change or damage."""
+    import shutil
+
+    return Path(shutil.copytree(tiny_run.directory.folder, tmp_path / "run"))

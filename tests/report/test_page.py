@@ -1,0 +1,165 @@
+"""The page: complete in itself, escaped, and with the same numbers as the tables."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from optbench.plots.draw import Picture
+from optbench.plots.loss_against_cost import loss_against_cost
+from optbench.plots.style import GRID, INK, PAPER, save
+from optbench.report.content import joined
+from optbench.report.inline import inlined
+from optbench.report.page import Meta, render
+from optbench.tables import all_tables
+from optbench.tabular import cell_text
+from tests.frames import PROBLEMS, VALLEY, Frames, make
+
+VOID = {"meta", "link", "br", "hr", "img", "input"}
+
+
+class Page(HTMLParser):
+    """Checks that every element is closed, and collects what is of interest."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self.feed(text)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self.ids += [value for name, value in attrs if name == "id" and value]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not {"style"} & set(self.open):
+            self.text.append(data)
+
+
+def page_of(frames: Frames, pictures: tuple[Picture, ...] = (), **meta: object) -> str:
+    results = SimpleNamespace(runs=frames.runs, trials=frames.trials, curves=frames.curves, cells=frames.cells)
+    return render("quick", all_tables(results), pictures, Meta(**meta))
+
+
+@pytest.fixture(scope="module")
+def frames() -> Frames:
+    return make()
+
+
+@pytest.fixture(scope="module")
+def svg(frames: Frames, tmp_path_factory) -> str:
+    figure, _ = loss_against_cost(frames.curves, frames.cells, VALLEY)
+    return save(figure, tmp_path_factory.mktemp("plots"), "loss")
+
+
+def test_it_is_one_file_without_scripts_and_without_a_network(frames: Frames, svg: str) -> None:
+    picture = Picture(VALLEY, "loss_against_cost", "Loss", "How to read it.", svg)
+    text = page_of(frames, (picture, picture), command="python -m optbench run", config="seeds = 3\n")
+    page = Page(text)
+    assert "http" not in text
+    assert not [tag for tag, _ in page.tags if tag in ("script", "img", "iframe", "object")]
+    links = [(tag, attrs[name]) for tag, attrs in page.tags for name in ("href", "src", "xlink:href") if name in attrs]
+    assert all(target.startswith(("#", "data:")) for _, target in links), links
+    assert len(page.ids) == len(set(page.ids)), "the figures' ids do not clash"
+    for target in [target[1:] for _, target in links if target.startswith("#")] + re.findall(r"url\(#([^)]+)\)", text):
+        assert target in page.ids
+
+
+def test_all_text_from_results_is_escaped(frames: Frames, svg: str) -> None:
+    evil = "<script>alert(1)</script>"
+    bad = Frames(**{name: frame.copy() for name, frame in frames.__dict__.items()})
+    for frame in (bad.runs, bad.trials, bad.cells):
+        frame["optimizer"] = frame["optimizer"].replace("adam", evil)
+        frame["problem"] = frame["problem"].replace(VALLEY, f'"><img src=x>{evil}')
+        frame.loc[frame["status"] != "ok", "error"] = evil
+    picture = Picture(evil, "loss_against_cost", f'"{evil}', evil, svg)
+    text = page_of(bad, (picture,), command=evil, config=evil, created=evil,
+                   environments={evil: {"processor": evil, "packages": {evil: evil}}})  # fmt: skip
+    page = Page(text)
+    assert "<script" not in text
+    assert not [tag for tag, _ in page.tags if tag in ("script", "img")]
+    assert evil in "".join(page.text)
+
+
+def test_tables_are_semantic_and_hold_the_numbers_of_the_leaderboard(frames: Frames) -> None:
+    text = page_of(frames)
+    tags = Page(text).tags
+    assert text.count("<table>") == text.count("<caption>") == 1 + 6 + 3 + 1
+    assert all("scope" in attrs for tag, attrs in tags if tag == "th")
+    board = all_tables(SimpleNamespace(**frames.__dict__))["leaderboard"]
+    for row in board.to_dict("records"):
+        if row["n_ok"]:
+            assert f'class="number">{cell_text("test_metric", row["test_metric"])}</td>' in text
+
+
+def test_what_is_lacking_is_said(frames: Frames) -> None:
+    text = " ".join(Page(page_of(frames)).text)
+    assert "58 of 60 cells complete, 2 failed" in text
+    assert "Partial" not in text
+    assert "Substitute data: mnist_cnn[data=digits] and cifar_resnet[data=digits,depth=8]" in text
+    assert "3 seeds: too few" in text
+    assert "out of memory: 9.1 GB of 8.0 GB" in text
+    assert "loss not finite at step 40" in text
+    part = Frames(**{**frames.__dict__, "cells": frames.cells.assign(status="missing"), "runs": frames.runs.iloc[:0]})
+    text = " ".join(Page(page_of(part)).text)
+    assert "0 of 60 cells complete, 0 failed, 60 not run" in text
+    assert "Partial: 60 of 60 cells" in text
+    assert "No optimizer has been ranked yet" in text
+
+
+def test_nothing_to_warn_of_has_no_banner() -> None:
+    frames = make(optimizers=["adam", "sgd"], problems=[VALLEY], batch_sizes=[128], seeds=6)
+    text = page_of(frames)
+    assert 'class="banner"' not in text
+    assert "2 of 2 cells complete, 0 failed" in text
+
+
+def test_a_figure_takes_the_colours_of_the_page(svg: str) -> None:
+    text = inlined(svg, "f1", 'a "label"')
+    assert text.startswith('<svg role="img" aria-label="a &quot;label&quot;" style="--width: ')
+    assert not any(color in text for color in (INK, PAPER, GRID, "<metadata", "<style", "<?xml"))
+    assert "currentColor" in text
+    assert {match[:3] for match in re.findall(r'id="([^"]+)"', text)} == {"f1-"}
+    with pytest.raises(ValueError, match="no <svg>"):
+        inlined("nothing", "f1", "")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_style_sheet_has_enough_contrast(scheme: str) -> None:
+    css = (Path(__file__).parents[2] / "optbench" / "report" / "style.css").read_text("utf-8")
+    blocks = re.findall(r":root \{(.*?)\}", css, re.DOTALL)
+    colors = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", blocks[0 if scheme == "light" else 1]))
+
+    def luminance(color: str) -> float:
+        parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [p / 12.92 if p <= 0.03928 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    for ink, paper in [(ink, paper) for ink in ("ink", "faint", "link", "bad") for paper in ("paper", "raised")] + [
+        ("warn", "warn-paper")
+    ]:
+        dark, light = sorted((luminance(colors[ink]), luminance(colors[paper])))
+        assert (light + 0.05) / (dark + 0.05) >= 4.5, (ink, paper)
+
+
+def test_lists_in_words() -> None:
+    assert [joined(names) for names in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == ["", "a", "a and b", "a, b and c"]
+    assert PROBLEMS[0] == VALLEY

@@ -1,0 +1,115 @@
+"""Engines: the same calls with the same results, and deaths that stay where they happen."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import wait
+from concurrent.futures.process import BrokenProcessPool
+
+import pytest
+
+from optbench.engine import ProcessEngine, SerialEngine, default_workers, make_engine
+
+
+def _double(x: int) -> int:
+    return 2 * x
+
+
+def _fail() -> None:
+    raise ValueError("on purpose")
+
+
+def _die() -> None:
+    os._exit(7)
+
+
+def _state() -> tuple[int, int, bool, bool]:
+    import torch
+
+    handled = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    return os.getpid(), torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), handled
+
+
+@pytest.mark.parametrize("name", ["serial", "processes"])
+def test_an_engine_is_an_executor(name: str) -> None:
+    with make_engine(name, 2, 1) as engine:
+        assert [engine.submit(_double, n).result() for n in range(5)] == [0, 2, 4, 6, 8]
+        assert list(engine.map(_double, range(6))) == [0, 2, 4, 6, 8, 10]
+        with pytest.raises(ValueError, match="on purpose"):
+            engine.submit(_fail).result()
+
+
+def test_workers_are_fresh_single_threaded_deterministic_processes() -> None:
+    with ProcessEngine(2, 1) as engine:
+        states = [future.result() for future in [engine.submit(_state), engine.submit(_state)]]
+    assert len({pid for pid, *_ in states} | {os.getpid()}) == 3
+    assert [settings for _, *settings in states] == [[1, True, True]] * 2
+
+
+def test_a_dying_worker_breaks_its_own_call_alone() -> None:
+    with ProcessEngine(2, 1) as engine:
+        dying, living = engine.submit(_die), engine.submit(_double, 4)
+        wait([dying, living])
+        assert living.result() == 8
+        with pytest.raises(BrokenProcessPool):
+            dying.result()
+        assert [engine.submit(_double, 5).result() for _ in range(3)] == [10, 10, 10]
+
+
+def test_ctrl_c_reaches_the_caller_of_the_serial_engine() -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        SerialEngine(1).submit(interrupted)
+
+
+ORPHAN = """
+import os, sys, time
+from optbench.engine import ProcessEngine
+from tests.test_engine import _sleep
+if __name__ == "__main__":
+    engine = ProcessEngine(1, 1)
+    engine.submit(os.getpid).result()
+    print(engine.submit(os.getpid).result(), flush=True)
+    engine.submit(_sleep, 60)
+    time.sleep(60)
+"""
+
+
+def _sleep(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+def test_workers_end_with_their_coordinator() -> None:
+    coordinator = subprocess.Popen([sys.executable, "-c", ORPHAN], stdout=subprocess.PIPE, text=True)
+    assert coordinator.stdout is not None
+    worker = int(coordinator.stdout.readline())
+    coordinator.kill()
+    coordinator.wait()
+    coordinator.stdout.close()
+    deadline = time.monotonic() + 10
+    while _alive(worker):
+        assert time.monotonic() < deadline, "the worker outlived its coordinator"
+        time.sleep(0.02)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # A zombie waiting to be collected by init is not alive.
+    status = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout
+    return bool(status.strip()) and not status.startswith("Z")
+
+
+def test_one_worker_a_core_unless_an_accelerator_is_shared() -> None:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    assert default_workers(1, ["cpu"]) == cores
+    assert default_workers(2 * cores, ["cpu"]) == 1
+    assert default_workers(1, ["cpu", "cuda"]) == 1

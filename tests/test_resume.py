@@ -1,0 +1,258 @@
+"""Nothing that was computed is lost: crashes at every write, and real processes killed at any moment."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import optbench
+from optbench.problem import DataSource
+from optbench.results import atomic
+from optbench.results.frames import TIMING_COLUMNS
+from optbench.runner import RunOptions, _Execution
+from tests.tiny import TINY
+
+CHOICES = {
+    "problems": [TINY],
+    "optimizers": ["sgd", "lbfgs"],
+    "batch_sizes": [10],
+    "seeds": 2,
+    "run_budget": "300examples",
+    "evaluations": 3,
+    "tuning_worth": 3,
+    "devices": ["cpu"],
+}
+#: Not part of what has to be equal: how fast it was, and on which machine.
+MACHINE = {*TIMING_COLUMNS, "environment", "peak_memory_bytes"}
+
+
+def assert_same_results(first: Path, second: Path) -> None:
+    """The frames of two results directories are equal bit by bit, timing columns aside."""
+    a, b = optbench.load(first), optbench.load(second)
+    assert set(a.states().values()) == {"done"}
+    assert set(b.states().values()) == {"done"}
+    for name in ("runs", "trials", "curves", "trajectories", "cells"):
+        left, right = (getattr(r, name) for r in (a, b))
+        assert len(left) > 0
+        kept = [column for column in left.columns if column not in MACHINE]
+        pd.testing.assert_frame_equal(left[kept], right[kept], check_exact=True)
+
+
+class Crash(BaseException):
+    """The machine stops here."""
+
+
+def _run(folder: Path, **choices: object) -> None:
+    optbench.run(name=folder.name, results=folder.parent, engine="serial", **{**CHOICES, **choices})
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("undisturbed") / "run"
+    _run(folder)
+    return folder
+
+
+@pytest.fixture
+def no_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables and plots are made from finished records; a crash there is another test's matter."""
+    monkeypatch.setattr("optbench.runner.write_outputs", lambda *args: None)
+
+
+@pytest.mark.usefixtures("no_outputs")
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_crash_at_any_write_loses_nothing(
+    moment: str, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One results directory, crashed at every second or third write in turn until it is complete."""
+    folder = tmp_path / "run"
+    replace, crashes, countdown = os.replace, 0, 0
+
+    def crashing(source: object, target: object) -> None:
+        nonlocal countdown
+        countdown -= 1
+        if countdown == 0 and moment == "before":
+            raise Crash
+        replace(source, target)  # type: ignore[arg-type]
+        if countdown == 0:
+            raise Crash
+
+    monkeypatch.setattr(atomic.os, "replace", crashing)
+    for attempt in range(200):
+        countdown = 5 + attempt % 3  # the first four writes of a run are its plan and configuration
+        try:
+            _run(folder)
+            break
+        except Crash:
+            crashes += 1
+    else:
+        pytest.fail("never completed")
+    assert crashes > 10
+    assert_same_results(folder, undisturbed)
+
+
+@pytest.mark.usefixtures("no_outputs")
+def test_a_crash_within_a_trials_line_loses_that_trial_only(
+    undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+    _run(folder)
+    for trials in (folder / "cells").glob("*/trials.jsonl"):
+        lines = trials.read_bytes().splitlines(keepends=True)
+        trials.write_bytes(b"".join(lines[:1]) + lines[1][: len(lines[1]) // 2])
+        (trials.parent / "result.json").unlink()
+        for run in (trials.parent / "runs").iterdir():
+            run.unlink()
+    _run(folder)
+    assert_same_results(folder, undisturbed)
+
+
+@pytest.mark.usefixtures("no_outputs")
+def test_more_seeds_extend_what_is_there(undisturbed: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    _run(folder, seeds=1)
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("cells/*/trials.jsonl")}
+    _run(folder, seeds=2)
+    assert {path: path.stat().st_mtime_ns for path in folder.glob("cells/*/trials.jsonl")} == before
+    assert_same_results(folder, undisturbed)
+
+
+def _command(folder: Path, workers: int, *arguments: str) -> list[str]:
+    return [
+        sys.executable, "-m", "optbench", "run", "--results", str(folder.parent), "--name", folder.name,
+        "--workers", str(workers), *arguments,
+    ]  # fmt: skip
+
+
+TINY_ARGUMENTS = (
+    "--problem", TINY, "--optimizer", "sgd", "--optimizer", "adam", "--optimizer", "lbfgs", "--batch-size", "10",
+    "--batch-size", "100", "--seeds", "2", "--run-budget", "5000examples", "--tuning-worth", "3",
+)  # fmt: skip
+
+
+def _kill_and_resume(folder: Path, arguments: tuple[str, ...], workers: int, kills: int, longest: float) -> int:
+    """Kills the coordinator (odd times) or all processes (even times) at random moments, then lets it end.
+
+    Returns how many of the kills hit a run that had not ended by itself.
+    """
+    rng = random.Random(workers)
+    hit = 0
+    for kill in range(kills):
+        process = subprocess.Popen(
+            _command(folder, workers, *arguments),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            process.wait(rng.uniform(0.5, longest))
+        except subprocess.TimeoutExpired:
+            hit += 1
+        if kill % 2:
+            process.kill()
+        else:
+            try:
+                os.killpg(process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        process.wait()
+    subprocess.run(_command(folder, workers, *arguments), check=True, capture_output=True)
+    return hit
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills process groups")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_killed_runs_resume_to_the_same_frames(workers: int, tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    subprocess.run(_command(whole, 3 - workers, *TINY_ARGUMENTS), check=True, capture_output=True)
+    hit = _kill_and_resume(killed, TINY_ARGUMENTS, workers, kills=4, longest=9.0)
+    assert hit >= 2
+    assert_same_results(killed, whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_killed_quick_run_resumes_to_the_same_frames(workers: int, tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    subprocess.run(_command(whole, 2), check=True, capture_output=True)
+    hit = _kill_and_resume(killed, (), workers, kills=10, longest=60.0 / workers)
+    assert hit == 10
+    assert_same_results(killed, whole)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends signals to process groups")
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_exits_with_130_and_resumes(sent: signal.Signals, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    process = subprocess.Popen(
+        _command(folder, 2, *TINY_ARGUMENTS), stderr=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    )
+    deadline = time.monotonic() + 60
+    while not list(folder.glob("cells/*/trials.jsonl")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(process.pid, sent) if sent == signal.SIGINT else process.send_signal(sent)
+    _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert b"Traceback" not in stderr
+    assert stderr.decode().splitlines()[-1] == "optbench: interrupted; the same command resumes"
+    assert subprocess.run(_command(folder, 2, *TINY_ARGUMENTS), capture_output=True).returncode == 0
+
+
+def test_a_dead_worker_fails_its_cell_alone(tmp_path: Path) -> None:
+    """A worker killed from outside costs the cell that it held; `retry_failed` computes that again."""
+    folder = tmp_path / "run"
+    process = subprocess.Popen(
+        _command(folder, 1, *TINY_ARGUMENTS), stderr=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    )
+    deadline = time.monotonic() + 60
+    while not list(folder.glob("cells/*/trials.jsonl")):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    children = subprocess.run(["ps", "-o", "pid,args", "--ppid", str(process.pid)], capture_output=True, text=True)
+    worker = next(line.split()[0] for line in children.stdout.splitlines() if "spawn_main" in line)
+    os.kill(int(worker), signal.SIGKILL)
+    stdout, _ = process.communicate(timeout=120)
+    assert process.returncode == 1
+    states = list(optbench.load(folder).states().values())
+    assert states.count("failed") == 1
+    assert states.count("done") == 5
+    rows = optbench.load(folder).runs.query("status == 'error'")
+    assert rows["error"].str.contains("worker process died").all()
+    assert rows["test_metric"].isna().all()
+    again = subprocess.run([*_command(folder, 1, *TINY_ARGUMENTS), "--retry-failed"], capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert set(optbench.load(folder).states().values()) == {"done"}
+
+
+def test_two_runs_cannot_fill_one_directory(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    directory = optbench.results.directory.ResultsDirectory(folder)
+    with directory.lock(), pytest.raises(optbench.UserError, match="another run is filling"):
+        _run(folder)
+
+
+def test_a_complete_run_computes_nothing(undisturbed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: object, missing: object) -> None:
+        raise AssertionError(f"computed {missing}")
+
+    monkeypatch.setattr(_Execution, "run", refuse)
+    _run(undisturbed)
+
+
+def test_results_do_not_depend_on_the_engine(undisturbed: Path, tmp_path: Path) -> None:
+    from optbench.api import configure
+    from optbench.runner import run
+
+    source = DataSource(tmp_path)
+    run(configure(**CHOICES), tmp_path / "run", RunOptions(source, engine="processes", workers=2))
+    assert_same_results(tmp_path / "run", undisturbed)

@@ -1,0 +1,194 @@
+"""Tuning: the budget adds up, trial 0 is the default, proposals are a pure function of the past."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from optbench.api import configure
+from optbench.budget import THIRDS
+from optbench.config import SAMPLERS
+from optbench.matrix import Cell, make_plan
+from optbench.optimizer import Range
+from optbench.seeds import TUNING_SEEDS
+from optbench.train import Point, Training
+from optbench.tune import Trial, best_trial, edge_of, propose, searched_space
+
+RUN_COST = 1000
+
+
+def cell_for(optimizer: str = "adam", **choices: Any) -> Cell:
+    """A cell whose range of rates is 1e-3 to 1e1."""
+    choices = {"tuning_worth": 12, **choices}
+    return make_plan(configure(problems=["quadratic_valley"], optimizers=[optimizer], batch_sizes=[10], **choices)).cells[0]
+
+
+def loss_at(lr: float, best: float = 0.05) -> float:
+    """A smooth loss over the logarithm of the rate, with its minimum at `best`."""
+    return 1.0 + math.log10(lr / best) ** 2
+
+
+def trial(number: int, lr: float, loss: float | None = None, status: str = "ok", cost: int = RUN_COST) -> Trial:
+    loss = loss_at(lr) if loss is None else loss
+    return Trial(number, {"lr": lr}, status, 10.0, loss, THIRDS * cost)
+
+
+def study(cell: Cell, best: float = 0.05, diverges_above: float = math.inf) -> list[Trial]:
+    """A whole tuning with a made-up loss; a diverged trial spends 30 % of a run's budget."""
+    trials: list[Trial] = []
+    while (proposal := propose(cell, trials, RUN_COST)) is not None:
+        assert proposal.number == len(trials)
+        lr = proposal.hyperparameters["lr"]
+        if lr > diverges_above:
+            trials.append(trial(proposal.number, lr, math.nan, "diverged", 3 * RUN_COST // 10))
+        else:
+            trials.append(trial(proposal.number, lr, loss_at(lr, best)))
+    return trials
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_trials_fill_the_budget_and_never_overspend(sampler: str) -> None:
+    cell = cell_for(tuning_sampler=sampler)
+    trials = study(cell)
+    assert len(trials) == 12
+    assert trials[0].hyperparameters == {"lr": 1e-3}
+    rates = [t.hyperparameters["lr"] for t in trials[1:]]
+    assert len(set(rates)) == 11
+    assert all(1e-3 <= lr <= 1e1 for lr in rates)
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_what_diverged_trials_did_not_spend_buys_further_ones(sampler: str) -> None:
+    trials = study(cell_for(tuning_sampler=sampler), diverges_above=0.3)
+    spent = sum(t.thirds for t in trials) / THIRDS
+    assert len(trials) > 12
+    assert spent <= 12 * RUN_COST < spent + RUN_COST
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_proposals_are_a_function_of_cell_and_past_alone(sampler: str) -> None:
+    cell = cell_for(tuning_sampler=sampler, tuning_worth=8)
+    trials = study(cell, diverges_above=1.0)
+    for count in range(1, len(trials)):
+        again = propose(cell, trials[:count], RUN_COST)
+        assert again is not None
+        assert again.hyperparameters == trials[count].hyperparameters
+        assert again.seed == TUNING_SEEDS + count
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "gp"])
+def test_cells_draw_their_own_points(sampler: str) -> None:
+    """The sampler's seed comes from the cell; only the fixed design at the start is common to all."""
+    first, second = (study(cell_for(name, tuning_sampler=sampler)) for name in ("adam", "rmsprop"))
+    assert first[-1].hyperparameters != second[-1].hyperparameters
+
+
+def test_the_design_starts_in_the_middle_and_covers_the_range() -> None:
+    rates = [t.hyperparameters["lr"] for t in study(cell_for(tuning_sampler="quasi-random"))]
+    np.testing.assert_allclose(rates[1:5], [1e-1, 1e-2, 1e0, 10**-2.5], rtol=1e-12)
+    assert np.diff(np.sort(np.log10(rates[1:]))).max() <= 0.5 + 1e-9
+
+
+def test_the_grid_is_even_and_ends() -> None:
+    rates = np.log10([t.hyperparameters["lr"] for t in study(cell_for(tuning_sampler="grid"))[1:]])
+    np.testing.assert_allclose(np.diff(rates), 4 / 11, rtol=1e-9)
+    trials = study(cell_for(tuning_sampler="grid"), diverges_above=0.1)
+    assert len(trials) == 12  # what diverged trials saved buys no points beyond the grid
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp"])
+def test_model_based_samplers_find_the_minimum_more_closely_than_chance(sampler: str) -> None:
+    def regret(name: str) -> float:
+        found = []
+        for best in np.geomspace(5e-3, 2.0, 9):
+            trials = study(cell_for(tuning_sampler=name, tuning_worth=16), best=float(best))
+            chosen = best_trial(trials)
+            assert chosen is not None
+            found.append(chosen.final_loss - 1.0)
+        return float(np.mean(found))
+
+    assert regret(sampler) < 0.5 * regret("random")
+
+
+def test_the_best_trial_is_finite_and_the_earlier_of_equals() -> None:
+    trials = [
+        trial(0, 1e-3, 5.0), trial(1, 1e-2, 2.0), trial(2, 1e-1, 2.0), trial(3, 1.0, math.nan, "diverged"),
+        trial(4, 2.0, 0.1, "skipped"), trial(5, 3.0, -math.inf), trial(6, 4.0, math.nan),
+    ]  # fmt: skip
+    chosen = best_trial(trials)
+    assert chosen is not None
+    assert chosen.number == 1
+    assert best_trial(trials[3:]) is None
+
+
+def test_samplers_see_a_finite_score_worse_than_any_other_for_what_diverged() -> None:
+    assert trial(0, 1.0, math.nan, "diverged").value == 100.0
+    assert trial(0, 1.0, 1e300).value == 100.0
+    assert trial(0, 1.0, 3.0).value == 3.0
+    unknown = Trial(0, {"lr": 1.0}, "diverged", math.nan, math.nan, 0)
+    assert math.isfinite(unknown.value)
+
+
+@pytest.mark.parametrize(("best", "edge"), [(1e-4, "low"), (1e3, "high"), (0.05, "")])
+def test_a_best_value_at_an_edge_extends_the_range_within_the_budget(best: float, edge: str) -> None:
+    cell = cell_for()
+    trials = study(cell, best=best)
+    declared, searched = cell.optimizer.search["lr"], searched_space(cell, trials, RUN_COST)["lr"]
+    assert sum(t.thirds for t in trials) <= 12 * RUN_COST * THIRDS
+    assert edge_of(cell.optimizer.search, best_trial(trials)) == edge
+    assert (searched.low < declared.low) == (edge == "low")
+    assert (searched.high > declared.high) == (edge == "high")
+    tried = [t.hyperparameters["lr"] for t in trials]
+    if edge == "high":
+        assert max(tried) > declared.high
+        assert searched.high <= declared.high * 1e3 * (1 + 1e-12)
+
+
+def test_the_edge_is_five_percent_of_the_width() -> None:
+    space = {"lr": Range(1e-3, 1e1)}
+    for lr, edge in ((10**-2.81, "low"), (10**-2.79, ""), (10**0.79, ""), (10**0.81, "high"), (1e-5, "low"), (50.0, "high")):
+        assert edge_of(space, trial(1, lr)) == edge
+    assert edge_of(space, None) == ""
+
+
+def test_an_untunable_cell_is_not_tuned() -> None:
+    for fixed in ("adam[lr=0.1]", "sgd[lr=0.01]"):
+        assert not cell_for(fixed).tuned
+    assert not cell_for(tuning_worth=0).tuned
+
+
+def test_a_default_outside_of_the_range_still_competes() -> None:
+    cell = cell_for("sgd")  # the range follows the curvature 100: up to 0.04
+    trials = [trial(0, 5.0, 0.001)]
+    for _ in range(4):
+        proposal = propose(cell, trials, RUN_COST)
+        assert proposal is not None
+        trials.append(trial(proposal.number, proposal.hyperparameters["lr"], 1.0))
+    chosen = best_trial(trials)
+    assert chosen is not None
+    assert chosen.number == 0
+
+
+@pytest.mark.parametrize("pruner", ["median", "successive-halving"])
+def test_pruners_stop_bad_trials_and_spare_good_ones(pruner: str) -> None:
+    cell = cell_for(tuning_pruner=pruner, evaluations=8, tuning_sampler="random")
+
+    def observed(proposal: Any, level: float) -> tuple[str, int]:
+        record = Training({}, 0)
+        for index in range(1, 8):
+            record.points.append(Point(index, index, 0.0, level, level, level))
+            if reason := proposal.observer(record):
+                return reason, index
+        return "", 8
+
+    trials = [trial(0, 1e-3, 2.0)]
+    reports = {index: 2.0 for index in range(1, 8)}
+    trials = [Trial(n, {"lr": 1e-2 * (n + 1)}, "ok", 10.0, 2.0, THIRDS * RUN_COST, reports) for n in range(4)]
+    proposal = propose(cell, trials, RUN_COST)
+    reason, index = observed(proposal, 9.0)
+    assert pruner in reason
+    assert index < 7
+    assert observed(propose(cell, trials, RUN_COST), 1.0) == ("", 8)
