@@ -61,10 +61,14 @@ _results = click.option(
 )  # fmt: skip
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Group, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="optbench")
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> int:
     """Benchmarks optimizers: equal compute, tuned learning rates, fresh seeds, honest figures."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help(), err=True)
+    return WRONG_USE
 
 
 @cli.command()
@@ -185,6 +189,8 @@ def _main(arguments: list[str] | None) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         return COMPLETE
+    except OSError as error:  # a full disk, a file where a folder should be, …
+        return _complain(f"{error.filename or 'the disk'}: {error.strerror or error}")
 
 
 def _complain(message: str) -> int:
@@ -197,8 +203,8 @@ def _config(selection: dict[str, Any]) -> Any:
 
     tuning = {f"tuning.{key}": selection.pop(key) for key in ("sampler", "pruner")}
     tuning["tuning.worth"] = selection.pop("tuning_worth")
+    preset, file = selection.pop("preset"), selection.pop("file")
     listed = {key: list(value) if isinstance(value, tuple) else value for key, value in selection.items()}
-    preset, file = listed.pop("preset"), listed.pop("file")
     return load_config(preset, file, {key: value for key, value in {**listed, **tuning}.items() if value != []})
 
 

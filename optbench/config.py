@@ -6,19 +6,24 @@ Only here is input validated by pydantic; everything downstream uses plain froze
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
 from optbench.budget import parse_budget
-from optbench.errors import UserError, unknown
+from optbench.errors import UserError, one_line, unknown
+from optbench.optimizer import Range
 
 PRESETS = ("quick", "standard", "full")
 SAMPLERS = ("tpe", "random", "quasi-random", "gp", "grid")
 PRUNERS = ("none", "median", "successive-halving")
+
+# As TOML has them: `seeds = true` or `seeds = "3"` is a mistake, not a number.
+Whole = Annotated[int, Field(strict=True)]
+Number = Annotated[float, Field(strict=True)]
 
 
 class _Strict(BaseModel):
@@ -30,7 +35,7 @@ class ProblemEntry(_Strict):
 
     select: str
     run_budget: str | None = None
-    batch_sizes: tuple[int, ...] = ()
+    batch_sizes: tuple[Whole, ...] = ()
 
     @field_validator("run_budget")
     @classmethod
@@ -41,9 +46,17 @@ class ProblemEntry(_Strict):
 class SearchRange(_Strict):
     """A range to tune over."""
 
-    low: float
-    high: float
+    low: Number
+    high: Number
     scale: Literal["log", "linear"] = "log"
+
+    @model_validator(mode="after")
+    def _is_range(self) -> Self:
+        try:
+            Range(self.low, self.high, self.scale == "log")
+        except UserError as error:
+            raise ValueError(str(error)) from None
+        return self
 
 
 class OptimizerTable(_Strict):
@@ -55,7 +68,7 @@ class OptimizerTable(_Strict):
     constructor: str | None = Field(default=None, alias="class")
     arguments: dict[str, Any] = {}
     search: dict[str, SearchRange] = {}
-    default_lr: float | None = Field(default=None, gt=0)
+    default_lr: Number | None = Field(default=None, gt=0)
     needs_closure: bool | None = None
     contiguous_parameters: bool | None = None
 
@@ -63,24 +76,47 @@ class OptimizerTable(_Strict):
 class Tuning(_Strict):
     """How the learning rate of a cell is found; `worth` is the tuning budget in run budgets."""
 
-    worth: float = Field(default=4, ge=0)
-    sampler: Literal["tpe", "random", "quasi-random", "gp", "grid"] = "tpe"
-    pruner: Literal["none", "median", "successive-halving"] = "none"
+    worth: Number = Field(default=4, ge=0)
+    sampler: str = "tpe"
+    pruner: str = "none"
+
+    @field_validator("worth")
+    @classmethod
+    def _affords_a_trial(cls, worth: float) -> float:
+        if 0 < worth < 1:
+            raise ValueError("not even one trial fits into less than one run budget (accepted: 0, or at least 1)")
+        return worth
+
+    @field_validator("sampler")
+    @classmethod
+    def _is_sampler(cls, name: str) -> str:
+        return _one_of("sampler", name, SAMPLERS)
+
+    @field_validator("pruner")
+    @classmethod
+    def _is_pruner(cls, name: str) -> str:
+        return _one_of("pruner", name, PRUNERS)
+
+
+_TextOrEntry = Annotated[
+    Annotated[str, Tag("text")] | Annotated[ProblemEntry, Tag("table")],
+    Discriminator(lambda value: "table" if isinstance(value, (dict, ProblemEntry)) else "text"),
+]
 
 
 class Config(_Strict):
     """One benchmark, completely described (but for where its data lies and who computes it)."""
 
     preset: str | None = None
-    problems: tuple[str | ProblemEntry, ...] = Field(min_length=1)
+    problems: tuple[_TextOrEntry, ...] = Field(min_length=1)
     optimizers: tuple[str, ...] = Field(min_length=1)
-    batch_sizes: tuple[int, ...] = ()
+    batch_sizes: tuple[Whole, ...] = ()
     devices: tuple[str, ...] = Field(default=("auto",), min_length=1)
     schedules: tuple[str, ...] = Field(default=("constant",), min_length=1)
-    seeds: int = Field(default=3, ge=1, lt=1_000_000)
+    seeds: Whole = Field(default=3, ge=1, lt=1_000_000)
     run_budget: str | None = None
-    evaluations: int = Field(default=10, ge=1)
-    threads: int = Field(default=1, ge=1)
+    evaluations: Whole = Field(default=10, ge=1)
+    threads: Whole = Field(default=1, ge=1)
     tuning: Tuning = Tuning()
     optimizer: dict[str, OptimizerTable] = {}
 
@@ -117,8 +153,8 @@ def load_config(
     from_file = _read_toml(file) if file else {}
     settings = preset(preset_name or from_file.get("preset") or "quick")
     for key, value in from_file.items():
-        merged = {**settings.get(key, {}), **value} if isinstance(value, dict) else value
-        settings[key] = merged
+        settings[key] = _merged(settings.get(key), value)
+    settings["preset"] = preset_name or settings["preset"]
     _apply(settings, choices or {})
     try:
         return Config.model_validate(settings)
@@ -142,15 +178,20 @@ def _apply(settings: dict[str, Any], choices: Mapping[str, Any]) -> None:
             continue
         table, _, leaf = key.rpartition(".")
         if table:
-            settings[table] = {**settings.get(table, {}), leaf: value}
+            settings[table] = _merged(settings.get(table), {leaf: value})
         else:
             settings[key] = value
     for key in ("run_budget", "batch_sizes"):
-        if choices.get(key):
+        if choices.get(key) and isinstance(settings["problems"], list):
             settings["problems"] = [
                 {k: v for k, v in entry.items() if k != key} if isinstance(entry, dict) else entry
                 for entry in settings["problems"]
             ]
+
+
+def _merged(under: Any, over: Any) -> Any:
+    """Tables key by key, anything else as a whole."""
+    return {**under, **over} if isinstance(under, dict) and isinstance(over, dict) else over
 
 
 def _read_toml(file: Path) -> dict[str, Any]:
@@ -159,8 +200,8 @@ def _read_toml(file: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise UserError(f"configuration {file} does not exist") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"configuration {file} can't be read: {error}") from None
-    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"configuration {file} can't be read: {one_line(error)}") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UserError(f"configuration {file} is no TOML: {error}") from None
 
 
@@ -173,20 +214,40 @@ def _checked_budget(text: str | None) -> str | None:
     return text
 
 
+def _one_of(what: str, name: str, accepted: tuple[str, ...]) -> str:
+    if name not in accepted:
+        raise ValueError(str(unknown(what, name, accepted)))
+    return name
+
+
 def _located(error: ValidationError, origin: str) -> UserError:
-    """Pydantic's first complaint as one line: where it is, what was given, what is accepted."""
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"] if part not in ("str", "ProblemEntry"))
+    """Pydantic's first complaint as one line: where it is, what was given, what is accepted.
+
+    Unknown keys go before all else: a mistyped key is also a missing one.
+    """
+    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
+    # Within `problems`, the third part tells a text from a table.
+    parts = [part for place, part in enumerate(first["loc"]) if (first["loc"][0], place) != ("problems", 2)]
+    where = ".".join(str(part) for part in parts)
     if first["type"] == "extra_forbidden":
-        model = _model_at(first["loc"][:-1])
-        accepted = [f.alias or name for name, f in model.model_fields.items()]
-        return UserError(f"{origin}: {unknown('key', first['loc'][-1], accepted)} at {where}")
-    return UserError(f"{origin}: {where} = {first.get('input')!r}: {first['msg'].removeprefix('Value error, ')}")
+        accepted = [f.alias or name for name, f in _model_at(parts[:-1]).model_fields.items()]
+        return UserError(f"{origin}: {unknown('key', parts[-1], accepted)} at {where}")
+    if first["type"] == "missing":
+        return UserError(f"{origin}: {where} is missing")
+    in_toml = {"tuple_type": "expected a list", "dict_type": "expected a table", "model_type": "expected a table"}
+    complaint = in_toml.get(first["type"], first["msg"].removeprefix("Value error, ").replace("Tuple", "List"))
+    return UserError(f"{origin}: {where} = {first.get('input')!r}: {complaint}")
 
 
-def _model_at(location: tuple[int | str, ...]) -> type[BaseModel]:
-    if not location:
-        return Config
-    if location[0] == "optimizer":
-        return SearchRange if "search" in location else OptimizerTable
-    return {"tuning": Tuning, "problems": ProblemEntry}.get(str(location[0]), Config)
+def _model_at(location: Sequence[int | str]) -> type[BaseModel]:
+    match location:
+        case ["tuning", *_]:
+            return Tuning
+        case ["problems", *_]:
+            return ProblemEntry
+        case ["optimizer", _, "search", _]:
+            return SearchRange
+        case ["optimizer", _]:
+            return OptimizerTable
+        case _:
+            return Config

@@ -129,13 +129,13 @@ def table(rows: Sequence[Sequence[str]], right: Iterable[int] = ()) -> str:
 
 
 def _problems() -> str:
-    from optbench.registry import names, problem_class
+    from optbench.registry import make_problem, names, problem_class
 
     blocks = []
     for name, target in names("problems").items():
         cls = problem_class(name)
         parameters = ",".join(f"{f.name}={format_value(f.default)}" for f in fields(cls))
-        problem = cls()
+        problem = make_problem(name, {})
         blocks.append(
             f"{name}[{parameters}]\n"
             f"    {(cls.__doc__ or '').strip().splitlines()[0]}\n"

@@ -10,19 +10,27 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from optbench import selection
 from optbench.budget import Budget, parse_budget
-from optbench.config import Config, OptimizerTable, ProblemEntry
+from optbench.config import Config, ProblemEntry
 from optbench.device import resolve
 from optbench.errors import UserError, out_of_range, unknown
 from optbench.optimizer import ConfiguredOptimizer, OptimizerSpec, Range
 from optbench.problem import Problem
-from optbench.registry import BUILT_IN_PROBLEMS, make_problem, optimizer_spec, problem_class, source_digest
+from optbench.registry import (
+    BUILT_IN_PROBLEMS,
+    described_optimizer,
+    make_problem,
+    names,
+    optimizer_spec,
+    problem_class,
+    source_digest,
+)
 from optbench.schedule import schedule
 from optbench.selection import Selection
 
@@ -85,7 +93,7 @@ class Cell:
         seconds = self.run_budget.unit == "seconds"
         return {
             "problem": self.problem.identity,
-            "optimizer": self.optimizer.identity(),
+            "optimizer": _plain(self.optimizer.identity()),
             "batch_size": self.batch_size,
             "device": self.device,
             "schedule": self.schedule,
@@ -156,9 +164,7 @@ class Plan:
 def make_plan(config: Config) -> Plan:
     """The plan of a configuration. Raises UserError for whatever in it doesn't exist or fit."""
     devices = list(dict.fromkeys(resolve(name) for name in config.devices))
-    schedules = list(dict.fromkeys(config.schedules))
-    for text in schedules:
-        schedule(text)
+    schedules = list(dict.fromkeys(map(_canonical_schedule, config.schedules)))
     optimizers = list(_optimizers(config))
     cells: dict[str, Cell] = {}
     for entry, choice, problem in _problems(config):
@@ -214,7 +220,7 @@ def _optimizers(config: Config) -> Iterator[tuple[str, ConfiguredOptimizer, str]
     for text in config.optimizers:
         for chosen in selection.parse(text):
             if chosen.name in config.optimizer:
-                spec = _from_table(chosen.name, config.optimizer[chosen.name])
+                spec = described_optimizer(chosen.name, config.optimizer[chosen.name])
             elif ":" not in chosen.name and config.optimizer:
                 spec = _registered(chosen.name, config)
             else:
@@ -225,35 +231,10 @@ def _optimizers(config: Config) -> Iterator[tuple[str, ConfiguredOptimizer, str]
 
 
 def _registered(name: str, config: Config) -> OptimizerSpec:
-    try:
-        return optimizer_spec(name)
-    except UserError:
-        from optbench.optimizers import BUILT_IN
-
-        raise unknown("optimizer", name, [*BUILT_IN, *config.optimizer]) from None
-
-
-def _from_table(name: str, table: OptimizerTable) -> OptimizerSpec:
-    origin = table.base or table.constructor
-    if origin is None or (table.base and table.constructor):
-        raise UserError(f"optimizer.{name} needs either base = NAME or class = 'module:Class'")
-    base = optimizer_spec(origin)
-    search = {key: Range(r.low, r.high, r.scale == "log") for key, r in table.search.items()}
-    for key in search:
-        if key != "lr" and key not in base.hyperparameters:
-            raise unknown(f"hyperparameter of {name} to search", key, ["lr", *base.hyperparameters])
-    arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in table.arguments.items()}
-    base.configured(arguments)  # refuses arguments that the class doesn't take
-    given = {"needs_closure": table.needs_closure, "contiguous_parameters": table.contiguous_parameters}
-    return replace(
-        base,
-        name=name,
-        arguments={**base.arguments, **arguments},
-        default_lr=table.default_lr or base.default_lr,
-        learning_rate=search.pop("lr", base.learning_rate),
-        search={**base.search, **search},
-        **{key: value for key, value in given.items() if value is not None},
-    )
+    known = names("optimizers")
+    if name not in known:
+        raise unknown("optimizer", name, {*known, *config.optimizer})
+    return optimizer_spec(name)
 
 
 def _optimizer_choice(label: str, chosen: ConfiguredOptimizer, source: str, problem: Problem) -> OptimizerChoice:
@@ -292,12 +273,19 @@ def _check_labels(cells: Any) -> None:
             raise UserError(f"two different cells would both be called {name}; rename one of them")
 
 
+def _canonical_schedule(text: str) -> str:
+    schedule(text)
+    return str(selection.parse(text)[0])
+
+
 def _plain(value: Any) -> Any:
-    """A value as JSON knows it, with whole floats as floats, so that equal things hash equally."""
+    """A value as JSON knows it; raises UserError for one that it doesn't know."""
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         raise out_of_range("parameter", value, "finite numbers")
+    if not isinstance(value, (str, int, float, type(None))):
+        raise out_of_range("parameter", value, "numbers, texts, and lists of them")
     return value

@@ -67,6 +67,8 @@ class OptimizerSpec:
     family: Literal["sgd", "adaptive", "quasi-newton"] = "adaptive"
     arguments: Mapping[str, Any] = field(default_factory=dict)
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    #: On quadratic problems the range of the learning rate is theirs, not `learning_rate`.
+    follows_curvature: bool = True
     search: Mapping[str, Range] = field(default_factory=dict)
     needs_closure: bool = False
     #: The optimizer flattens gradients with `view`, so its parameters can't be channels-last.
@@ -80,17 +82,18 @@ class OptimizerSpec:
         Raises UserError for a hyperparameter that the constructor doesn't have.
         """
         accepted = {"lr", *self.hyperparameters} if self.default_lr is not None else set(self.hyperparameters)
+        fixed = {}
         for key, value in parameters.items():
             if key not in accepted:
                 raise unknown(f"hyperparameter of {self.name}", key, accepted)
-            _check_like(f"{self.name}[{key}]", value, self.default_lr if key == "lr" else self.hyperparameters[key])
-        fixed = {key: value for key, value in parameters.items() if key != "lr"}
-        lr_fixed = "lr" in parameters
+            default = self.default_lr if key == "lr" else self.hyperparameters[key]
+            fixed[key] = _like(f"{self.name}[{key}]", value, default)
+        lr = fixed.pop("lr", self.default_lr)
         return ConfiguredOptimizer(
             spec=self,
             arguments={**self.arguments, **fixed},
-            default_lr=float(parameters["lr"]) if lr_fixed else self.default_lr,
-            lr_fixed=lr_fixed,
+            default_lr=lr,
+            lr_fixed="lr" in parameters,
             search={key: found for key, found in self.search.items() if key not in parameters},
         )
 
@@ -114,7 +117,7 @@ class ConfiguredOptimizer:
 
     def _learning_rate_range(self, problem: Problem) -> Range:
         assert self.spec.learning_rate is not None
-        if problem.kind != "quadratic" or problem.curvature is None:
+        if problem.kind != "quadratic" or problem.curvature is None or not self.spec.follows_curvature:
             return self.spec.learning_rate
         if self.spec.family == "sgd":
             # Gradient descent is stable below 2/L, heavy ball below 2(1 + momentum)/L.
@@ -122,17 +125,25 @@ class ConfiguredOptimizer:
         return Range(1e-3, 1e1)
 
 
-def _check_like(what: str, value: Any, default: Any) -> None:
-    """Refuses a value of another type than the default's, before torch sees it."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+def _like(what: str, value: Any, default: Any) -> Any:
+    """A value in the type of the default; one that doesn't fit it is refused before torch sees it.
+
+    A default that is a whole number says little: torch writes `momentum=0`, meaning 0.0.
+    """
+    fits, accepted = True, ""
     if isinstance(default, bool):
         fits, accepted = isinstance(value, bool), "true or false"
     elif isinstance(default, (int, float)):
-        fits, accepted = number and math.isfinite(value) and value >= 0, "a number of at least 0"
+        fits, accepted = _is_number(value) and (value >= 0 or default < 0), "a number of at least 0"
     elif isinstance(default, tuple):
-        fits = isinstance(value, tuple) and len(value) == len(default)
+        fits = isinstance(value, tuple) and len(value) == len(default) and all(map(_is_number, value))
         accepted = f"{len(default)} numbers in parentheses, as in {default}"
-    else:
-        fits, accepted = True, ""
+    elif isinstance(default, str):
+        fits, accepted = value is None or isinstance(value, str), f"a name such as {default}, or none"
     if not fits:
         raise out_of_range(what, value, accepted)
+    return float(value) if isinstance(default, float) else value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -14,7 +14,7 @@ SGD = OptimizerSpec(
     default_lr=1e-3,
     learning_rate=Range(1e-3, 1e1),
     family="sgd",
-    hyperparameters={"momentum": 0.0, "dampening": 0.0, "nesterov": False},
+    hyperparameters={"momentum": 0.0, "dampening": 0.0, "nesterov": False, "weight_decay": 0.0},
     rule="w ← w − η g",
     source="Robbins and Monro (1951), A Stochastic Approximation Method",
 )
@@ -26,7 +26,7 @@ MOMENTUM = OptimizerSpec(
     learning_rate=Range(1e-3, 1e1),
     family="sgd",
     arguments={"momentum": 0.9},
-    hyperparameters={"momentum": 0.9, "dampening": 0.0},
+    hyperparameters={"momentum": 0.9, "dampening": 0.0, "weight_decay": 0.0},
     rule="u ← μ u + (1 − τ) g (first step: u ← g);  w ← w − η u, with momentum μ = 0.9, dampening τ = 0",
     source="Polyak (1964), Some Methods of Speeding Up the Convergence of Iteration Methods",
 )
@@ -38,7 +38,7 @@ NESTEROV = OptimizerSpec(
     learning_rate=Range(1e-3, 1e1),
     family="sgd",
     arguments={"momentum": 0.9, "nesterov": True},
-    hyperparameters={"momentum": 0.9},
+    hyperparameters={"momentum": 0.9, "weight_decay": 0.0},
     rule="u ← μ u + g (first step: u ← g);  w ← w − η (g + μ u), with μ = 0.9",
     source="Nesterov (1983); in this form Sutskever et al. (2013), On the Importance of Initialization and Momentum",
 )
@@ -48,7 +48,7 @@ ADAM = OptimizerSpec(
     constructor="torch.optim:Adam",
     default_lr=1e-3,
     learning_rate=Range(1e-5, 1e-1),
-    hyperparameters={"betas": (0.9, 0.999), "eps": 1e-8, "amsgrad": False},
+    hyperparameters={"betas": (0.9, 0.999), "eps": 1e-8, "amsgrad": False, "weight_decay": 0.0},
     rule="m ← β₁ m + (1 − β₁) g;  v ← β₂ v + (1 − β₂) g²;  w ← w − η m̂ / (√v̂ + ε), m̂ = m/(1 − β₁ᵗ), v̂ = v/(1 − β₂ᵗ)",
     source="Kingma and Ba (2015), Adam, Algorithm 1",
 )
@@ -58,7 +58,7 @@ ADAGRAD = OptimizerSpec(
     constructor="torch.optim:Adagrad",
     default_lr=1e-2,
     learning_rate=Range(1e-4, 1e0),
-    hyperparameters={"lr_decay": 0.0, "initial_accumulator_value": 0.0, "eps": 1e-10},
+    hyperparameters={"lr_decay": 0.0, "initial_accumulator_value": 0.0, "eps": 1e-10, "weight_decay": 0.0},
     rule="s ← s + g²;  w ← w − η g / (√s + ε)",
     source="Duchi, Hazan and Singer (2011), Adaptive Subgradient Methods",
 )
@@ -68,7 +68,7 @@ ADADELTA = OptimizerSpec(
     constructor="torch.optim:Adadelta",
     default_lr=1.0,
     learning_rate=Range(1e-2, 1e2),
-    hyperparameters={"rho": 0.9, "eps": 1e-6},
+    hyperparameters={"rho": 0.9, "eps": 1e-6, "weight_decay": 0.0},
     rule="v ← ρ v + (1 − ρ) g²;  δ = g √(d + ε) / √(v + ε);  d ← ρ d + (1 − ρ) δ²;  w ← w − η δ",
     source="Zeiler (2012), ADADELTA, Algorithm 1 (where η = 1)",
 )
@@ -78,7 +78,7 @@ RMSPROP = OptimizerSpec(
     constructor="torch.optim:RMSprop",
     default_lr=1e-2,
     learning_rate=Range(1e-5, 1e-1),
-    hyperparameters={"alpha": 0.99, "eps": 1e-8, "momentum": 0.0, "centered": False},
+    hyperparameters={"alpha": 0.99, "eps": 1e-8, "momentum": 0.0, "centered": False, "weight_decay": 0.0},
     rule="v ← α v + (1 − α) g²;  w ← w − η g / (√v + ε)",
     source="Tieleman and Hinton (2012), Lecture 6.5",
 )
@@ -88,7 +88,7 @@ ADAMAX = OptimizerSpec(
     constructor="torch.optim:Adamax",
     default_lr=2e-3,
     learning_rate=Range(2e-5, 2e-1),
-    hyperparameters={"betas": (0.9, 0.999), "eps": 1e-8},
+    hyperparameters={"betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0},
     rule="m ← β₁ m + (1 − β₁) g;  s ← max(β₂ s, |g| + ε);  w ← w − η m / ((1 − β₁ᵗ) s)",
     source="Kingma and Ba (2015), Adam, Algorithm 2",
 )
@@ -98,7 +98,7 @@ NADAM = OptimizerSpec(
     constructor="torch.optim:NAdam",
     default_lr=2e-3,
     learning_rate=Range(1e-5, 1e-1),
-    hyperparameters={"betas": (0.9, 0.999), "eps": 1e-8, "momentum_decay": 4e-3},
+    hyperparameters={"betas": (0.9, 0.999), "eps": 1e-8, "momentum_decay": 4e-3, "weight_decay": 0.0},
     rule=(
         "μₜ = β₁ (1 − ½·0.96^(t ψ));  m, v as in Adam;  "
         "w ← w − η [μₜ₊₁ m/(1 − ∏ᵗ⁺¹μ) + (1 − μₜ) g/(1 − ∏ᵗμ)] / (√v̂ + ε), with ψ = 0.004"

@@ -1,4 +1,4 @@
-"""Finds problems and optimizers by name: built in, in a file, in a package, or by entry point.
+"""Finds problems and optimizers by name: built in, in a file, in a package, by entry point, or in TOML.
 
 Names map to `module:Attribute`, so that nothing is imported before it is used.
 """
@@ -9,18 +9,22 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import math
 import sys
-from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import fields, is_dataclass, replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from optbench.errors import UserError, one_line, out_of_range, unknown
 from optbench.optimizer import OptimizerSpec, Range
 from optbench.optimizers import BUILT_IN as BUILT_IN_OPTIMIZERS
 from optbench.problem import Problem
+
+if TYPE_CHECKING:
+    from optbench.config import OptimizerTable
 
 BUILT_IN_PROBLEMS = {
     "quadratic_valley": "optbench.problems.quadratic_valley:QuadraticValley",
@@ -41,19 +45,28 @@ def problem_class(name: str) -> type[Problem]:
 def make_problem(name: str, parameters: Mapping[str, Any]) -> Problem:
     """A problem with parameters; raises UserError for unknown ones and values out of range."""
     cls = problem_class(name)
-    defaults = {f.name: f.default for f in fields(cls)}
+    defaults = {f.name: f.default for f in fields(cls) if f.init}
     converted: dict[str, Any] = {}
     for key, value in parameters.items():
         if key not in defaults:
             raise unknown(f"parameter of {name}", key, defaults)
         converted[key] = _like(f"{name}[{key}]", value, defaults[key])
-    problem = cls(**converted)
-    problem.check()
+    try:
+        problem = cls(**converted)
+        problem.check()
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"problem {name} can't be made: {one_line(error)}") from error
     return problem
 
 
-def optimizer_spec(name: str) -> OptimizerSpec:
-    """The spec of an optimizer; one that is only a class gets a spec from its signature."""
+def optimizer_spec(name: str, lr: float | None = None, given: Iterable[str] = ()) -> OptimizerSpec:
+    """The spec of an optimizer; one that is only a class gets a spec from its signature.
+
+    `lr` stands for a default learning rate, and `given` names arguments, that the class need not have
+    defaults for. Raises UserError where there is no such optimizer or it can't be used.
+    """
     if ":" not in name:
         if name in BUILT_IN_OPTIMIZERS:
             return BUILT_IN_OPTIMIZERS[name]
@@ -63,7 +76,36 @@ def optimizer_spec(name: str) -> OptimizerSpec:
         return found
     if not callable(found):
         raise UserError(f"{name} is no optimizer (accepted: a class or function called as f(params, lr=…))")
-    return _spec_from_signature(name, found)
+    return _spec_from_signature(name, found, lr, set(given))
+
+
+def described_optimizer(name: str, table: OptimizerTable) -> OptimizerSpec:
+    """The spec of an optimizer that a TOML table describes; raises UserError where the table makes no sense."""
+    origin = table.base or table.constructor
+    if origin is None or (table.base and table.constructor):
+        raise UserError(f"optimizer.{name} needs either base = NAME or class = 'module:Class'")
+    arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in table.arguments.items()}
+    base = optimizer_spec(origin, table.default_lr or arguments.get("lr"), arguments)
+    search = {key: Range(r.low, r.high, r.scale == "log") for key, r in table.search.items()}
+    for key in search:
+        if key != "lr" and key not in base.hyperparameters:
+            raise unknown(f"hyperparameter of {name} to search", key, ["lr", *base.hyperparameters])
+    fixed = base.configured(arguments)  # refuses arguments that the class doesn't take
+    switches: dict[str, Any] = {
+        "needs_closure": table.needs_closure,
+        "contiguous_parameters": table.contiguous_parameters,
+    }
+    return replace(
+        base,
+        name=name,
+        arguments=fixed.arguments,
+        default_lr=fixed.default_lr if fixed.lr_fixed else table.default_lr or base.default_lr,
+        # A learning rate among the arguments is where tuning starts, or fixed where no range is given.
+        learning_rate=search.get("lr", None if fixed.lr_fixed else base.learning_rate),
+        follows_curvature=base.follows_curvature and "lr" not in search,
+        search={**base.search, **{key: found for key, found in search.items() if key != "lr"}},
+        **{key: value for key, value in switches.items() if value is not None},
+    )
 
 
 def names(group: str) -> dict[str, str]:
@@ -79,12 +121,15 @@ def source_digest(target: str) -> str:
     edited file are not taken for those of the present one.
     """
     location = target.rpartition(":")[0]
-    if not location.endswith(".py"):
-        found = importlib.util.find_spec(location)
-        if found is None or found.origin is None or not Path(found.origin).is_file():
-            return ""
-        location = found.origin
-    return hashlib.sha256(Path(location).expanduser().read_bytes()).hexdigest()[:12]
+    try:
+        if not location.endswith(".py"):
+            found = importlib.util.find_spec(location)
+            if found is None or found.origin is None or not Path(found.origin).is_file():
+                return ""
+            location = found.origin
+        return hashlib.sha256(Path(location).expanduser().read_bytes()).hexdigest()[:12]
+    except (ImportError, ValueError, OSError) as error:
+        raise UserError(f"{target} can't be found: {one_line(error)}") from None
 
 
 def load_attribute(target: str) -> Any:
@@ -132,29 +177,40 @@ def _named(what: str, group: str, built_in: Mapping[str, str], name: str) -> str
     return plugins[name]
 
 
-def _spec_from_signature(target: str, factory: Any) -> OptimizerSpec:
-    parameters = list(inspect.signature(factory).parameters.values())[1:]
+def _spec_from_signature(target: str, factory: Any, lr: float | None, given: Set[str]) -> OptimizerSpec:
+    try:
+        parameters = list(inspect.signature(factory).parameters.values())[1:]
+    except (ValueError, TypeError):
+        raise UserError(f"{target} is no optimizer (accepted: a class or function called as f(params, lr=…))") from None
     named = {p.name: p.default for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-    lr = named.pop("lr", None)
-    has_lr = isinstance(lr, (int, float)) and lr > 0
-    if not has_lr and any(p.name == "lr" for p in parameters):
-        raise UserError(f"{target} has no default learning rate; give it one, or describe it in TOML")
-    required = [key for key, default in named.items() if default is inspect.Parameter.empty]
+    if "lr" in named:
+        default = named.pop("lr")
+        lr = _rate(lr) or _rate(default)
+        if lr is None:
+            raise UserError(f"{target} has no default learning rate; give it one, or default_lr in a TOML table")
+    else:
+        lr = None
+    empty = inspect.Parameter.empty
+    required = [key for key, default in named.items() if default is empty and key not in given]
     if required:
-        raise UserError(f"{target} needs a value for {', '.join(required)}; give defaults, or describe it in TOML")
+        raise UserError(f"{target} needs a value for {', '.join(required)}; give defaults, or a TOML table")
     step = inspect.signature(factory.step).parameters if hasattr(factory, "step") else {}
     closure = next((p for name, p in step.items() if name == "closure"), None)
     return OptimizerSpec(
         name=target.rpartition(":")[2],
         constructor=target,
-        default_lr=float(lr) if has_lr and lr is not None else None,
-        learning_rate=Range(lr / 100, lr * 100) if has_lr and lr is not None else None,
-        hyperparameters=named,
+        default_lr=lr,
+        learning_rate=None if lr is None else Range(lr / 100, lr * 100),
+        hyperparameters={key: None if default is empty else default for key, default in named.items()},
         needs_closure=closure is not None and closure.default is inspect.Parameter.empty,
         # Layouts that a custom optimizer's arithmetic may not expect are not tried on it.
         contiguous_parameters=True,
         rule=(inspect.getdoc(factory) or "").partition("\n")[0],
     )
+
+
+def _rate(value: Any) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and 0 < value < math.inf else None
 
 
 def _like(what: str, value: Any, default: Any) -> Any:

@@ -71,6 +71,8 @@ class _Parser:
         self.depth = 0
 
     def selections(self) -> list[Selection]:
+        if not self.text.replace("\t", " ").isprintable():
+            raise UserError(f"selection {self.text!r} holds characters that can't be printed")
         name = self._text_until_bracket()
         keys: list[str] = []
         choices: list[list[Any]] = []
@@ -93,7 +95,7 @@ class _Parser:
         end = len(self.text) if end < 0 else end
         name = self.text[:end].strip()
         self.at = end
-        if not name or not re.fullmatch(r"[^\]\[\(\)=,\"\n]+", name):
+        if not name or not re.fullmatch(r"[^\]\[\(\)=,\"]+", name):
             raise UserError(f"selection {self.text!r} has no proper name (accepted: name[param=value,…])")
         return name
 

@@ -14,7 +14,6 @@ import numpy as np
 
 import optbench
 from optbench.errors import out_of_range
-from optbench.outputs import Outputs
 from optbench.problem import Batch, Data, DataSource, Plane, Problem
 
 if TYPE_CHECKING:
@@ -183,6 +182,8 @@ def run_tiny(folder: Path, *, outputs: bool = False, **choices: Any) -> optbench
     arguments = {"name": folder.name, "results": folder.parent, "engine": "serial", **CHOICES, **choices}
     if outputs:
         return optbench.run(**arguments)
+    from optbench.outputs import Outputs
+
     nothing = Outputs(folder / "tables", folder / "plots", folder / "report.html")
     with patch("optbench.runner.write_outputs", return_value=nothing):
         return optbench.run(**arguments)

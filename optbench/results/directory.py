@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from optbench.config import Config, parse_config
-from optbench.errors import UserError
+from optbench.errors import UserError, unknown
 from optbench.results.atomic import write_bytes, write_json
 from optbench.results.store import CellStore
 
@@ -29,11 +31,7 @@ class ResultsDirectory:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             if not (self.folder / "format.json").exists():
-                foreign = [p.name for p in self.folder.iterdir() if p.name != ".lock"]
-                if foreign:
-                    raise UserError(
-                        f"{self.folder} is no results directory (it holds {sorted(foreign)[0]} and no format.json)"
-                    )
+                self._refuse_foreign()
                 write_json(self.folder / "format.json", {"schema": SCHEMA_VERSION})
         except OSError as error:
             raise UserError(f"results directory {self.folder} can't be written: {error.strerror}") from None
@@ -42,11 +40,8 @@ class ResultsDirectory:
     def check(self) -> None:
         """Raises UserError unless this is a results directory of the present schema."""
         if not self.folder.is_dir():
-            near = sorted(p.name for p in self.folder.parent.glob("*/format.json")) and [
-                p.parent.name for p in sorted(self.folder.parent.glob("*/format.json"))
-            ]
-            known = f" (there are: {', '.join(near)})" if near else ""
-            raise UserError(f"results directory {self.folder} does not exist{known}")
+            there = [path.parent.name for path in self.folder.parent.glob("*/format.json")]
+            raise UserError(f"{unknown('results directory', self.folder.name, there)} in {self.folder.parent}")
         try:
             schema = json.loads((self.folder / "format.json").read_bytes())["schema"]
         except (OSError, ValueError, KeyError, TypeError):
@@ -57,23 +52,39 @@ class ResultsDirectory:
                 "choose another --name, or --fresh to start over"
             )
 
-    def lock(self) -> FileLock:
-        """Taken by a run for as long as it lasts; raises UserError where another one holds it."""
-        lock = FileLock(self.folder / ".lock")
+    def lock(self) -> AbstractContextManager[Any]:
+        """Held by a run for as long as it lasts; raises UserError where another one holds it."""
         try:
-            lock.acquire(timeout=0)
+            return FileLock(self.folder / ".lock").acquire(timeout=0)
         except Timeout:
             raise UserError(f"another run is filling {self.folder}; wait for it, or choose another --name") from None
         except OSError as error:
             raise UserError(f"results directory {self.folder} can't be written: {error.strerror}") from None
-        return lock
 
     def clear(self) -> None:
-        """Removes what optbench wrote, and nothing else; the lock is held meanwhile."""
-        for name in ("cells", "tables", "plots"):
-            shutil.rmtree(self.folder / name, ignore_errors=True)
-        for name in ("config.toml", "environment.json", "plan.json", "planes.json", "format.json"):
-            (self.folder / name).unlink(missing_ok=True)
+        """Removes what optbench wrote, and nothing else; the lock is held meanwhile.
+
+        Raises UserError for a folder that is no results directory, of whatever schema.
+        """
+        if not (self.folder / "format.json").exists():
+            self._refuse_foreign()
+        try:
+            for name in ("cells", "tables", "plots"):
+                if (self.folder / name).exists():
+                    shutil.rmtree(self.folder / name)
+            for name in ("config.toml", "environment.json", "plan.json", "planes.json"):
+                (self.folder / name).unlink(missing_ok=True)
+            # Replaced at last: whenever this stops, the folder is still known as a results directory.
+            write_json(self.folder / "format.json", {"schema": SCHEMA_VERSION})
+        except OSError as error:
+            raise UserError(f"results directory {self.folder} can't be cleared: {error.strerror}") from None
+
+    def _refuse_foreign(self) -> None:
+        """Raises UserError for a folder without a format that holds more than a first write would leave."""
+        ours = re.compile(r"\.lock|\.format\.json\..*\.tmp")
+        foreign = sorted(path.name for path in self.folder.iterdir() if not ours.fullmatch(path.name))
+        if foreign:
+            raise UserError(f"{self.folder} is no results directory (it holds {foreign[0]} and no format.json)")
 
     def cell(self, cell_id: str) -> CellStore:
         return CellStore(self.folder / "cells" / cell_id)
@@ -88,8 +99,8 @@ class ResultsDirectory:
         path = self.folder / "config.toml"
         try:
             return parse_config(path.read_text("utf-8"), str(path))
-        except OSError:
-            raise UserError(f"{self.folder} holds no configuration yet (config.toml is missing)") from None
+        except (OSError, UnicodeDecodeError):
+            raise UserError(f"{self.folder} holds no configuration yet (config.toml is missing or damaged)") from None
 
     def write_plan(self, plan: dict[str, Any]) -> None:
         """The planned cells and seeds, in order: what the tables are made of."""
@@ -98,7 +109,7 @@ class ResultsDirectory:
     def plan(self) -> dict[str, Any]:
         try:
             return dict(json.loads((self.folder / "plan.json").read_bytes()))
-        except (OSError, ValueError):
+        except (OSError, ValueError, TypeError):
             raise UserError(f"{self.folder} holds no plan yet (plan.json is missing or damaged)") from None
 
     def write_environment(self, environment: dict[str, Any]) -> None:
