@@ -34,7 +34,7 @@ def write_outputs(
         return outputs
     mark.unlink(missing_ok=True)
     from optbench.plots import draw_all
-    from optbench.report.page import report_page
+    from optbench.reporting.page import report_page
     from optbench.results.load import load
     from optbench.tables import all_tables, write_tables
 
@@ -42,7 +42,7 @@ def write_outputs(
     tables = all_tables(results, rank_by)
     write_tables(tables, outputs.tables, PAPER_TABLES)
     figures = draw_all(results, tables, outputs.plots)
-    write_bytes(outputs.report, report_page(results, tables, figures).encode())
+    write_bytes(outputs.report, report_page(results, tables, figures, rank_by).encode())
     write_bytes(mark, stamp.encode())
     return outputs
 

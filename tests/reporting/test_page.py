@@ -12,9 +12,9 @@ import pytest
 from optbench.plots.draw import Picture
 from optbench.plots.loss_against_cost import loss_against_cost
 from optbench.plots.style import GRID, INK, PAPER, save
-from optbench.report.content import joined
-from optbench.report.inline import inlined
-from optbench.report.page import Meta, render
+from optbench.reporting.content import joined
+from optbench.reporting.inline import inlined
+from optbench.reporting.page import Meta, render
 from optbench.tables import all_tables
 from optbench.tabular import cell_text
 from tests.frames import PROBLEMS, VALLEY, Frames, make

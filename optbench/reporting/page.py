@@ -14,9 +14,9 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from optbench.plots.draw import Picture
-from optbench.report.content import failures_table, groups, joined, summary_table, tuning_tables
-from optbench.report.inline import inlined
-from optbench.report.methods import methods
+from optbench.reporting.content import failures_table, groups, joined, summary_table, tuning_tables
+from optbench.reporting.inline import inlined
+from optbench.reporting.methods import methods
 from optbench.tables import FAILURES
 from optbench.tabular import cell_text
 
@@ -64,7 +64,7 @@ def render(results_name: str, tables: Mapping[str, pd.DataFrame], pictures: Sequ
     """
     cells, runs, board = tables["cells"], tables["runs"], tables["leaderboard"]
     metrics = dict(zip(cells["problem"], cells["metric_name"], strict=True))
-    package = files("optbench.report")
+    package = files("optbench.reporting")
     # Only what is marked as safe here is not escaped: the style sheet and the figures.
     template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True).from_string(
         package.joinpath("template.html.j2").read_text("utf-8")
