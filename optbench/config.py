@@ -76,7 +76,7 @@ class OptimizerTable(_Strict):
 class Tuning(_Strict):
     """How the learning rate of a cell is found; `worth` is the tuning budget in run budgets."""
 
-    worth: Number = Field(default=4, ge=0)
+    worth: Number = Field(default=4.0, ge=0)
     sampler: str = "tpe"
     pruner: str = "none"
 

@@ -87,9 +87,10 @@ def described_optimizer(name: str, table: OptimizerTable) -> OptimizerSpec:
     arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in table.arguments.items()}
     base = optimizer_spec(origin, table.default_lr or arguments.get("lr"), arguments)
     search = {key: Range(r.low, r.high, r.scale == "log") for key, r in table.search.items()}
+    known = {*base.hyperparameters, *([] if base.default_lr is None else ["lr"])}
     for key in search:
-        if key != "lr" and key not in base.hyperparameters:
-            raise unknown(f"hyperparameter of {name} to search", key, ["lr", *base.hyperparameters])
+        if key not in known:
+            raise unknown(f"hyperparameter of {name} to search", key, known)
     fixed = base.configured(arguments)  # refuses arguments that the class doesn't take
     switches: dict[str, Any] = {
         "needs_closure": table.needs_closure,

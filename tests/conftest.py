@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import optbench
 from tests.tiny import RAISING, run_tiny
+
+# The same examples every time, however slow the machine.
+settings.register_profile("reproducible", derandomize=True, deadline=None, database=None)
+settings.load_profile("reproducible")
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +31,4 @@ def partly_failed_run(tmp_path_factory: pytest.TempPathFactory) -> optbench.Resu
 @pytest.fixture
 def tiny_copy(tiny_run: optbench.Results, tmp_path: Path) -> Path:
     """The folder of a complete tiny benchmark, for a test to change or damage."""
-    import shutil
-
     return Path(shutil.copytree(tiny_run.directory.folder, tmp_path / "run"))

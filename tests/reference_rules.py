@@ -13,7 +13,7 @@ Some trajectories amplify rounding a thousandfold in a few steps: L-BFGS on nois
 rates once a noise-free gradient has all but vanished. Two right implementations part there, as torch does from
 itself when the start moves by one ulp. Sums are therefore rounded as torch's CPU kernels round them (`fused`,
 `dot`). What is left is the root: torch's (MKL's) is off by one ulp for one number in eighty. A test that sets
-`square_root` (and, beyond two dimensions, `dot`) to torch's, and passes an `evaluate` that computes as the
+`square_root` (and, beyond two dimensions, `dot` and `norm1`) to torch's, and passes an `evaluate` that computes as the
 closure does, sees the same bits from both.
 """
 
@@ -40,6 +40,11 @@ def dot(u: Vector, v: Vector) -> np.float64:
     return np.add.reduce(u * v)
 
 
+def norm1(x: Vector) -> np.float64:
+    """Sum of the absolute values."""
+    return np.add.reduce(np.abs(x))
+
+
 def split(x: Real) -> tuple[Real, Real]:
     """Two numbers of 26 bits that add up to x, and whose products are exact. Dekker (1971)."""
     high = 134217729.0 * x - (134217729.0 * x - x)
@@ -53,7 +58,7 @@ def fused(a: float | Vector, x: Vector, y: Real) -> Vector:
     split overflows, and those not finite are rounded twice.
     """
     product = a * x
-    (ah, al), (xh, xl) = split(np.float64(1) * a), split(x)
+    (ah, al), (xh, xl) = split(np.asarray(a)), split(x)
     lost_in_product = ((ah * xh - product) + ah * xl + al * xh) + al * xl
     total = product + y
     share = total - product
@@ -277,18 +282,26 @@ class Probe:
     slope: float
 
 
+def quotient(x: float, y: float) -> float:
+    """Gives x / y. Where torch holds y as a tensor, x times the reciprocal of y, as torch has it.
+
+    Step lengths that torch computed are tensors, 0 and lr numbers; here NumPy's and Python's floats.
+    """
+    return x * (1.0 / y) if isinstance(y, np.float64) else x / y
+
+
 def cubic_minimiser(p: Probe, q: Probe, low: float, high: float) -> float:
     """Minimiser of the cubic through two probes, clipped to [low, high]. Nocedal & Wright (2006), eq. 3.59.
 
     Where the cubic has no minimiser, the middle of [low, high].
     """
     left, right = (p, q) if p.a <= q.a else (q, p)
-    d1 = left.slope + right.slope - np.divide(3 * (left.value - right.value), left.a - right.a)
+    d1 = left.slope + right.slope - quotient(3 * (left.value - right.value), left.a - right.a)
     square = d1 * d1 - left.slope * right.slope
     if not square >= 0:
         return (low + high) / 2
     d2 = square_root(square)
-    fraction = np.divide(right.slope + d2 - d1, right.slope - left.slope + 2 * d2)
+    fraction = (right.slope + d2 - d1) / (right.slope - left.slope + 2 * d2)
     return min(max(right.a - (right.a - left.a) * fraction, low), high)
 
 
@@ -396,9 +409,9 @@ class LBFGS(Rule):
         loss, g = self.measure(w, evaluate)
         if np.abs(g).max() <= self.tolerance_grad:
             return w
-        first = self.lr
+        first: float = float(self.lr)
         if self.before is None:
-            first = min(1.0, 1.0 / np.abs(g).sum()) * self.lr
+            first = min(1.0, 1.0 / norm1(g)) * first
         else:
             self.remember(self.before[1], g - self.before[0])
         d = self.direction(g)

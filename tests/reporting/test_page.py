@@ -144,7 +144,7 @@ def test_a_figure_takes_the_colours_of_the_page(svg: str) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_style_sheet_has_enough_contrast(scheme: str) -> None:
-    css = (Path(__file__).parents[2] / "optbench" / "report" / "style.css").read_text("utf-8")
+    css = (Path(__file__).parents[2] / "optbench" / "reporting" / "style.css").read_text("utf-8")
     blocks = re.findall(r":root \{(.*?)\}", css, re.DOTALL)
     colors = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", blocks[0 if scheme == "light" else 1]))
 

@@ -1,0 +1,41 @@
+"""The texts of user errors: one line that names the thing, what is accepted, and the nearest match."""
+
+from __future__ import annotations
+
+import pytest
+
+from optbench.errors import UserError, one_line, out_of_range, unknown
+
+
+def test_unknown_names_the_thing_the_nearest_match_and_what_is_accepted() -> None:
+    error = unknown("optimizer", "adm", ["sgd", "adam"])
+    assert isinstance(error, UserError)
+    assert str(error) == "unknown optimizer 'adm'; did you mean 'adam'? (accepted: adam, sgd)"
+
+
+def test_unknown_guesses_nothing_where_nothing_is_near() -> None:
+    assert str(unknown("device", "npu7", ["mps", "cuda"])) == "unknown device 'npu7' (accepted: cuda, mps)"
+    assert str(unknown("thing", 3, [])) == "unknown thing '3' (accepted: none)"
+
+
+def test_out_of_range_shows_the_value_and_what_is_accepted() -> None:
+    assert str(out_of_range("depth", 9, "6n + 2")) == "depth = 9 is out of range (accepted: 6n + 2)"
+
+
+def test_whatever_a_user_writes_stays_on_one_line() -> None:
+    for error in (unknown("name", "a\nb\r\u2028c", ["x"]), out_of_range("value", "a\nb", "x")):
+        assert len(str(error).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("bad\nsecond line"), "ValueError: bad"),
+        (RuntimeError("\n  late"), "RuntimeError: late"),
+        (KeyError("x"), "KeyError: 'x'"),
+        (MemoryError(), "MemoryError"),
+        (ValueError("  "), "ValueError"),
+    ],
+)
+def test_one_line_of_any_exception(error: Exception, line: str) -> None:
+    assert one_line(error) == line

@@ -1,0 +1,72 @@
+"""Tables, plots and report from results: all there, equal to the frames, made anew only when needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import optbench
+from optbench.outputs import write_outputs
+from optbench.results.directory import ResultsDirectory
+from tests.tiny import RAISING, run_tiny
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("outputs") / "run"
+    run_tiny(folder, outputs=True, optimizers=["sgd", RAISING])
+    return folder
+
+
+def test_every_frame_is_there_as_parquet_and_csv(written: Path) -> None:
+    results = optbench.load(written)
+    for name in ("runs", "trials", "curves", "cells"):
+        frame = getattr(results, name)
+        parquet = pd.read_parquet(written / "tables" / f"{name}.parquet")
+        assert list(parquet.columns) == list(frame.columns)
+        assert len(parquet) == len(frame) > 0
+        pd.testing.assert_series_equal(
+            parquet[frame.columns[-1]], frame[frame.columns[-1]], check_exact=True, check_dtype=False
+        )
+        csv = pd.read_csv(written / "tables" / f"{name}.csv")
+        numbers = frame.select_dtypes("float64").columns
+        pd.testing.assert_frame_equal(csv[numbers].astype(float), frame[numbers], check_exact=True)
+    for suffix in ("parquet", "csv", "md", "tex"):
+        assert (written / "tables" / f"leaderboard.{suffix}").stat().st_size > 0
+
+
+def test_every_plot_is_there_in_three_formats(written: Path) -> None:
+    stems = {path.stem for path in (written / "plots").iterdir()}
+    assert len(stems) == 4
+    for stem in stems:
+        for suffix, magic in ((".svg", b"<?xml"), (".png", b"\x89PNG"), (".pdf", b"%PDF")):
+            assert (written / "plots" / f"{stem}{suffix}").read_bytes().startswith(magic)
+
+
+def test_outputs_are_made_anew_only_when_something_changed(written: Path) -> None:
+    report = written / "report.html"
+    before = report.stat().st_mtime_ns
+    write_outputs(ResultsDirectory(written))
+    assert report.stat().st_mtime_ns == before
+    write_outputs(ResultsDirectory(written), rank_by="valid_loss")
+    ranked = report.stat().st_mtime_ns
+    assert ranked > before
+    result = next(written.glob("cells/*/result.json"))
+    result.write_bytes(result.read_bytes() + b"\n")
+    write_outputs(ResultsDirectory(written), rank_by="valid_loss")
+    assert report.stat().st_mtime_ns > ranked
+
+
+def test_a_partial_directory_gives_a_report(tiny_copy: Path) -> None:
+    for name in ("result.json", "trials.jsonl"):
+        next(tiny_copy.glob(f"cells/*/{name}")).unlink()
+    page = optbench.report(tiny_copy, tiny_copy / "page.html").read_text("utf-8")
+    assert "1 of 2 cells" in page
+
+
+def test_the_report_shows_failures(written: Path) -> None:
+    page = (written / "report.html").read_text("utf-8")
+    assert "the third step is too much" in page
+    assert "1 of 2 cells" in page

@@ -1,0 +1,74 @@
+"""What the harness costs against a bare torch loop, and what a whole machine gains over the lecture's loop.
+
+Ratios of pairs measured next to each other; `python -m optbench bench --data-dir DIR` prints them.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from optbench.bench import (
+    bare_throughput,
+    batch_against_loop,
+    conv_net_cell,
+    machine_against_lecture,
+    run_against_bare,
+    run_throughput,
+)
+from optbench.budget import Ledger
+from optbench.device import make_deterministic
+from optbench.locations import default_data_dir
+from optbench.optimizers import BUILT_IN
+from optbench.problem import DataSource
+from optbench.resident import load
+from optbench.train import Stepper
+
+REAL = os.environ.get("OPTBENCH_TEST_DATA")
+SOURCE = DataSource(Path(REAL) if REAL else default_data_dir(), download=False)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    make_deterministic(1)
+
+
+@pytest.mark.parametrize("name", list(BUILT_IN))
+def test_optimizer_step(name: str, benchmark: Any) -> None:
+    """Forward, backward and update on a batch of 100 of the lecture's network."""
+    cell = conv_net_cell(None, 100, name)
+    problem, data = load(cell.problem, SOURCE, "cpu")
+    stepper = Stepper(cell, problem, data, cell.optimizer.defaults, 0, Ledger(2**62))
+    before = torch.cat([p.detach().flatten().clone() for p in stepper.model.parameters()])
+    benchmark.pedantic(stepper.step, rounds=10, warmup_rounds=2)
+    after = torch.cat([p.detach().flatten() for p in stepper.model.parameters()])
+    assert stepper.steps >= 1
+    assert not torch.equal(before, after)
+
+
+@pytest.mark.parametrize("side", [run_throughput, bare_throughput])
+def test_a_run_and_a_bare_loop(side: Any, benchmark: Any) -> None:
+    cell = conv_net_cell(None, 100)
+    assert benchmark.pedantic(side, args=(cell, SOURCE, 1000), rounds=3, warmup_rounds=1) > 0
+
+
+def test_a_batch_product_beats_a_loop() -> None:
+    assert batch_against_loop(pairs=3, examples=300).ratio > 1
+
+
+@pytest.mark.skipif(not REAL, reason="OPTBENCH_TEST_DATA does not say where the real MNIST lies")
+def test_the_harness_costs_less_than_a_tenth() -> None:
+    found = run_against_bare(conv_net_cell(SOURCE.directory, 100), SOURCE, examples=6000, pairs=5)
+    assert found.ratio >= 0.9, found.row()
+
+
+@pytest.mark.skipif(not REAL, reason="OPTBENCH_TEST_DATA does not say where the real MNIST lies")
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two cores")
+def test_both_cores_beat_the_lectures_loop_twice() -> None:
+    cell = conv_net_cell(SOURCE.directory, 100)
+    found = machine_against_lecture(cell, SOURCE, examples=6000, pairs=3, workers=2)
+    assert found.ratio >= 2.0, found.row()
