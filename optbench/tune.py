@@ -177,7 +177,9 @@ def _study(cell: Cell, trials: Sequence[Trial], space: Mapping[str, Range], use_
     elif use_sampler and cell.sampler == "gp":
         sampler = optuna.samplers.GPSampler(seed=seed, n_startup_trials=1, deterministic_objective=False)
     study = optuna.create_study(sampler=sampler, pruner=_pruner(cell))
-    distributions = {name: _distribution(found) for name, found in space.items()}
+    distributions: dict[str, optuna.distributions.BaseDistribution] = {
+        name: _distribution(found) for name, found in space.items()
+    }
     for trial in trials:
         # A default outside of the range can't be told to the sampler; it still competes.
         inside = all(n in trial.hyperparameters and r.contains(trial.hyperparameters[n]) for n, r in space.items())

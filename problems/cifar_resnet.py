@@ -32,7 +32,7 @@ class CifarResnet(ImageClassification):
     (pad 4, crop 32; what comes in from outside is the mean colour) and flipped left to right with
     probability ½. Digits are shifted only: a digit's mirror image is no digit.
 
-    `data`: `cifar10`, `cifar100`, `digits` (scikit-learn's 8 × 8 images enlarged to 16 × 16, grey), or the
+    `data`: `cifar10`, `cifar100`, `digits` (scikit-learn's grey images of 8 × 8 pixels as they are), or the
     path of a folder of images, which are scaled to 32 × 32.
     """
 
@@ -54,7 +54,7 @@ class CifarResnet(ImageClassification):
 
     @property
     def image_size(self) -> int:
-        return 16 if self.data == "digits" else 32
+        return 8 if self.data == "digits" else 32
 
     @property
     def channels(self) -> int:

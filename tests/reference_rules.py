@@ -300,7 +300,7 @@ def cubic_minimiser(p: Probe, q: Probe, low: float, high: float) -> float:
     square = d1 * d1 - left.slope * right.slope
     if not square >= 0:
         return (low + high) / 2
-    d2 = square_root(square)
+    d2 = float(square_root(np.float64(square)))
     fraction = (right.slope + d2 - d1) / (right.slope - left.slope + 2 * d2)
     return min(max(right.a - (right.a - left.a) * fraction, low), high)
 

@@ -113,7 +113,9 @@ def test_equal_hyperparameters_are_computed_once(tmp_path: Path, monkeypatch: py
     assert trained == [False, True, True]
     runs = results.runs.drop(columns="tuned")
     assert len(runs) == 4
-    assert runs[results.runs["tuned"]].reset_index(drop=True).equals(runs[~results.runs["tuned"]].reset_index(drop=True))
+    assert (
+        runs[results.runs["tuned"]].reset_index(drop=True).equals(runs[~results.runs["tuned"]].reset_index(drop=True))
+    )
 
 
 @pytest.mark.parametrize(("optimizer", "status"), [(RAISING, "error"), (OUT_OF_MEMORY, "oom")])

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -159,10 +160,8 @@ def _kill_and_resume(folder: Path, arguments: tuple[str, ...], workers: int, kil
         if kill % 2:
             process.kill()
         else:
-            try:
+            with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         process.wait()
     subprocess.run(_command(folder, workers, *arguments), check=True, capture_output=True)
     return hit
@@ -220,7 +219,7 @@ def test_a_dead_worker_fails_its_cell_alone(tmp_path: Path) -> None:
     children = subprocess.run(["ps", "-o", "pid,args", "--ppid", str(process.pid)], capture_output=True, text=True)
     worker = next(line.split()[0] for line in children.stdout.splitlines() if "spawn_main" in line)
     os.kill(int(worker), signal.SIGKILL)
-    stdout, _ = process.communicate(timeout=120)
+    process.communicate(timeout=120)
     assert process.returncode == 1
     states = list(optbench.load(folder).states().values())
     assert states.count("failed") == 1

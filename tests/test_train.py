@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from optbench.problems.quadratic_valley import QuadraticValley
 
 from optbench.api import configure
 from optbench.batches import BatchStream
 from optbench.matrix import Cell, make_plan
 from optbench.optimizers import BUILT_IN
 from optbench.problem import DataSource
-from optbench.problems.quadratic_valley import QuadraticValley
 from optbench.resident import load
 from optbench.seeds import derive
 from optbench.train import Training, train
@@ -28,9 +28,7 @@ SEED = 3
 
 
 def cell_for(problem: str, optimizer: str, batch_size: int = 10, **choices: Any) -> Cell:
-    config = configure(
-        problems=[problem], optimizers=[optimizer], batch_sizes=[batch_size], devices=["cpu"], **choices
-    )
+    config = configure(problems=[problem], optimizers=[optimizer], batch_sizes=[batch_size], devices=["cpu"], **choices)
     return make_plan(config).cells[0]
 
 
@@ -85,7 +83,7 @@ def test_trajectories_follow_the_published_rules(name: str, batch_size: int, rot
 def test_networks_train_as_in_a_plain_torch_loop(name: str) -> None:
     """Same initial weights, same batches: the very same losses as a loop without any harness."""
     cell = cell_for("mnist_cnn[data=digits]", name, 100)
-    problem, data = load(cell.problem, SOURCE, "cpu")
+    problem, _ = load(cell.problem, SOURCE, "cpu")
     record = training(cell, budget=1500, test=True)
 
     torch.manual_seed(derive(SEED, "initial weights"))
@@ -178,7 +176,9 @@ def test_seeds_pair_optimizers_and_separate_trainings() -> None:
     assert other.points[0].valid_loss != first["sgd"].points[0].valid_loss
 
 
-@pytest.mark.parametrize("problem", [VALLEY, "mnist_cnn[data=digits,dropout=0.3]", "cifar_resnet[data=digits,depth=8,width=4]"])
+@pytest.mark.parametrize(
+    "problem", [VALLEY, "mnist_cnn[data=digits,dropout=0.3]", "cifar_resnet[data=digits,depth=8,width=4]"]
+)
 @pytest.mark.parametrize("name", ["sgd", "lbfgs"])
 def test_the_same_seed_gives_the_same_bits(problem: str, name: str) -> None:
     cell = cell_for(problem, name, 50)
@@ -246,12 +246,13 @@ def test_an_exception_is_a_record(monkeypatch: pytest.MonkeyPatch) -> None:
     cell = cell_for(VALLEY, "adam", 10)
     problem, data = load(cell.problem, SOURCE, "cpu")
     calls = 0
+    raised: list[Exception] = []
 
     def failing(self: Any, closure: Any = None) -> None:
         nonlocal calls
         calls += 1
         if calls == 5:
-            raise error
+            raise raised[-1]
 
     monkeypatch.setattr(torch.optim.Adam, "step", failing)
     for error, status in (
@@ -260,6 +261,7 @@ def test_an_exception_is_a_record(monkeypatch: pytest.MonkeyPatch) -> None:
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), "oom"),
     ):
         calls = 0
+        raised.append(error)
         record = train(cell, problem, data, {"lr": 0.1}, 0, 1000)
         assert record.status == status
         assert "\n" not in record.error

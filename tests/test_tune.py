@@ -23,7 +23,9 @@ RUN_COST = 1000
 def cell_for(optimizer: str = "adam", **choices: Any) -> Cell:
     """A cell whose range of rates is 1e-3 to 1e1."""
     choices = {"tuning_worth": 12, **choices}
-    return make_plan(configure(problems=["quadratic_valley"], optimizers=[optimizer], batch_sizes=[10], **choices)).cells[0]
+    return make_plan(
+        configure(problems=["quadratic_valley"], optimizers=[optimizer], batch_sizes=[10], **choices)
+    ).cells[0]
 
 
 def loss_at(lr: float, best: float = 0.05) -> float:
@@ -149,7 +151,14 @@ def test_a_best_value_at_an_edge_extends_the_range_within_the_budget(best: float
 
 def test_the_edge_is_five_percent_of_the_width() -> None:
     space = {"lr": Range(1e-3, 1e1)}
-    for lr, edge in ((10**-2.81, "low"), (10**-2.79, ""), (10**0.79, ""), (10**0.81, "high"), (1e-5, "low"), (50.0, "high")):
+    for lr, edge in (
+        (10**-2.81, "low"),
+        (10**-2.79, ""),
+        (10**0.79, ""),
+        (10**0.81, "high"),
+        (1e-5, "low"),
+        (50.0, "high"),
+    ):
         assert edge_of(space, trial(1, lr)) == edge
     assert edge_of(space, None) == ""
 
@@ -185,7 +194,7 @@ def test_pruners_stop_bad_trials_and_spare_good_ones(pruner: str) -> None:
         return "", 8
 
     trials = [trial(0, 1e-3, 2.0)]
-    reports = {index: 2.0 for index in range(1, 8)}
+    reports = dict.fromkeys(range(1, 8), 2.0)
     trials = [Trial(n, {"lr": 1e-2 * (n + 1)}, "ok", 10.0, 2.0, THIRDS * RUN_COST, reports) for n in range(4)]
     proposal = propose(cell, trials, RUN_COST)
     reason, index = observed(proposal, 9.0)

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from optbench.problems.augmentation import shifted_and_flipped
+from optbench.problems.cifar_resnet import CifarResnet
+from optbench.problems.resnet import Block, PadShortcut, ResNet
 from torch import Tensor
 
 from optbench.errors import UserError
 from optbench.problem import DataSource
-from optbench.problems.augmentation import shifted_and_flipped
-from optbench.problems.cifar_resnet import CifarResnet
-from optbench.problems.resnet import Block, PadShortcut, ResNet
 from optbench.registry import make_problem
 
 NOWHERE = DataSource(Path("/nonexistent"), download=False)
@@ -145,7 +145,7 @@ def test_every_shift_and_both_sides_occur_equally_often() -> None:
     images[:, 0, 4, 4], images[:, 0, 4, 5] = 1.0, 2.0
     moved = shifted_and_flipped(images, 1, True, torch.Generator().manual_seed(0))[:, 0].flatten(1)
     places, sides = np.unique(
-        torch.stack((moved.argmin(1) * 0 + (moved == 1).int().argmax(1), (moved == 2).int().argmax(1)), 1).numpy(),
+        torch.stack(((moved == 1).int().argmax(1), (moved == 2).int().argmax(1)), 1).numpy(),
         axis=0,
         return_counts=True,
     )
@@ -153,14 +153,14 @@ def test_every_shift_and_both_sides_occur_equally_often() -> None:
     assert np.abs(sides - 20_000 / 18).max() < 5 * math.sqrt(20_000 / 18)
 
 
-def test_digits_are_shifted_by_two_and_never_mirrored() -> None:
-    images = torch.zeros(300, 1, 16, 16)
-    images[:, 0, 8, 8], images[:, 0, 8, 9] = 1.0, 2.0
+def test_digits_are_shifted_by_one_and_never_mirrored() -> None:
+    images = torch.zeros(300, 1, 8, 8)
+    images[:, 0, 4, 4], images[:, 0, 4, 5] = 1.0, 2.0
     problem = CifarResnet("digits")
     moved, _ = problem.augment((images, torch.zeros(300)), torch.Generator().manual_seed(0))
     first, second = ((moved == value).nonzero() for value in (1.0, 2.0))
     assert torch.equal(first + torch.tensor([0, 0, 0, 1]), second)
-    assert (first[:, 2:].amin(), first[:, 2:].amax()) == (6, 10)
+    assert (first[:, 2:].amin(), first[:, 2:].amax()) == (3, 5)
 
 
 def test_without_augmentation_batches_stay_as_they_are() -> None:
@@ -175,9 +175,7 @@ def test_without_augmentation_batches_stay_as_they_are() -> None:
 # Settings
 
 
-@pytest.mark.parametrize(
-    ("parameter", "value"), [("depth", 2), ("depth", 9), ("depth", 21), ("width", 0)]
-)
+@pytest.mark.parametrize(("parameter", "value"), [("depth", 2), ("depth", 9), ("depth", 21), ("width", 0)])
 def test_values_out_of_range_are_refused(parameter: str, value: int) -> None:
     with pytest.raises(UserError, match=rf"^cifar_resnet\[{parameter}\] = {value} .*accepted"):
         make_problem("cifar_resnet", {parameter: value})
@@ -202,17 +200,16 @@ def test_estimates_grow_with_the_network() -> None:
 
 
 def test_it_learns_the_digits() -> None:
-    problem = CifarResnet("digits", depth=8, width=8)
+    problem = CifarResnet("digits", depth=8, width=8, augment=False)
     data = problem.data(NOWHERE)
-    assert data.train[0].shape == (1200, 1, 16, 16)
+    assert data.train[0].shape == (1200, 1, 8, 8)
     torch.manual_seed(0)
     model = problem.model().to(memory_format=torch.channels_last)
-    optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
-    generator = torch.Generator().manual_seed(0)
-    for _ in range(5):
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    for _ in range(3):
         for index in torch.randperm(1200).split(50):
             optimizer.zero_grad()
-            problem.loss(model, problem.augment(tuple(t[index] for t in data.train), generator)).backward()
+            problem.loss(model, tuple(t[index] for t in data.train)).backward()
             optimizer.step()
     with torch.no_grad():
         assert problem.metric(model.eval(), data.test).item() > 0.8

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from optbench.problems.mnist_cnn import MnistCnn
 
 from optbench.errors import UserError
 from optbench.problem import DataSource
-from optbench.problems.mnist_cnn import MnistCnn
 from optbench.registry import make_problem
 
 NOWHERE = DataSource(Path("/nonexistent"), download=False)

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from optbench.problems.quadratic_valley import QuadraticValley
 
 from optbench.errors import UserError
 from optbench.problem import DataSource
-from optbench.problems.quadratic_valley import QuadraticValley
 from optbench.registry import make_problem
 
 NOWHERE = DataSource(Path("/nonexistent"), download=False)
@@ -41,10 +41,7 @@ def hessian_of(problem: QuadraticValley) -> np.ndarray:
     single = [value(row) for row in eye]
     return np.array(
         [
-            [
-                2 * single[i] if i == j else value(eye[i] + eye[j]) - single[i] - single[j]
-                for j in range(problem.dim)
-            ]
+            [2 * single[i] if i == j else value(eye[i] + eye[j]) - single[i] - single[j] for j in range(problem.dim)]
             for i in range(problem.dim)
         ]
     )
@@ -103,9 +100,7 @@ def test_zero_is_the_minimum_and_the_metric_is_the_excess_over_it(problem: Quadr
         for scale in (1.0, 1e-3):
             model = at(problem, scale * np.random.default_rng().normal(size=problem.dim))
             excess = float(problem.loss(model, everything)) - lowest
-            assert float(problem.metric(model, everything)) == pytest.approx(
-                excess, rel=1e-6, abs=1e-12 * (1 + lowest)
-            )
+            assert float(problem.metric(model, everything)) == pytest.approx(excess, rel=1e-6, abs=1e-12 * (1 + lowest))
         # Where a difference of losses would be rounding alone, the metric is exact and no less than 0.
         tiny = at(problem, np.full(problem.dim, 1e-12))
         assert 0 < float(problem.metric(tiny, everything)) < 1e-20 * problem.condition * problem.dim
