@@ -45,7 +45,8 @@ class _CellFailed(Exception):
 def execute(job: Job) -> str:
     """Computes what of a cell is not on the disk yet; returns its status.
 
-    An exception of the problem or the optimizer is a result (status `error` or `oom`), never raised.
+    An exception of the problem or the optimizer is a result (status `error` or `oom`), never raised;
+    an OSError means that results can't be written.
     """
     store = job.directory.cell(job.cell.id)
     with store.lock():
@@ -62,6 +63,9 @@ def execute(job: Job) -> str:
         except _CellFailed as failed:
             found = failed.training
             failure = {"status": found.status, "error": found.error, "traceback": found.traceback}
+        except OSError:
+            # Trainings record their own exceptions: this is the disk, which is nobody's result.
+            raise
         except Exception as error:
             failure = {
                 "status": "oom" if isinstance(error, MemoryError) else "error",

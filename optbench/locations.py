@@ -16,9 +16,13 @@ def default_data_dir() -> Path:
 
 
 def default_name(config: Config) -> str:
-    """The preset's name; with a short hash of the configuration where it isn't the plain preset."""
+    """The preset's name; with a short hash of the configuration where it isn't the plain preset.
+
+    The number of seeds is left out: more of them extend what is there.
+    """
     name = config.preset or "quick"
-    if config == load_config(name):
+    preset = load_config(name)
+    if config.model_copy(update={"seeds": preset.seeds}) == preset:
         return name
     return f"{name}-{hashlib.sha256(config.model_dump_json(exclude={'seeds'}).encode()).hexdigest()[:6]}"
 

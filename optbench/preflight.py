@@ -23,7 +23,7 @@ def check_data(cells: Iterable[Cell], source: DataSource) -> dict[str, Any]:
         if problem.plane is not None:
             planes[label] = plane_values(problem, source)
         else:
-            problem.data(source)
+            problem.load_data(source)
     return planes
 
 

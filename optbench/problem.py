@@ -61,9 +61,6 @@ class Problem(ABC):
     run_budget: ClassVar[str] = "2epochs"
     #: Images (N, C, H, W) are held channels-last, which convolutions on the CPU prefer.
     channels_last: ClassVar[bool] = False
-    #: For estimates of `plan` only: time for one example's gradient, and for one step besides.
-    microseconds_per_example: ClassVar[float] = 1.0
-    microseconds_per_step: ClassVar[float] = 100.0
 
     def check(self) -> None:  # noqa: B027  (a problem without constraints need not override it)
         """Raises UserError for parameter values that make no sense. Must not need torch."""
@@ -77,7 +74,7 @@ class Problem(ABC):
         """A freshly initialised model on the CPU; randomness from torch's global generator only."""
 
     @abstractmethod
-    def data(self, source: DataSource) -> Data:
+    def load_data(self, source: DataSource) -> Data:
         """The three splits on the CPU. Raises UserError where data is missing or corrupt."""
 
     @abstractmethod
@@ -92,7 +89,7 @@ class Problem(ABC):
         """Mean loss and mean metric; override where one forward pass gives both."""
         return self.loss(model, batch), self.metric(model, batch)
 
-    def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
+    def augment_batch(self, batch: Batch, generator: torch.Generator) -> Batch:
         """The training batch as the model sees it; random numbers from `generator` only."""
         return batch
 
@@ -110,6 +107,16 @@ class Problem(ABC):
     def plane(self) -> Plane | None:
         """For the trajectory plot of a two-dimensional problem, else None."""
         return None
+
+    @property
+    def microseconds_per_example(self) -> float:
+        """Time for one example's gradient on one CPU thread; for the estimates of `plan` only."""
+        return 1.0
+
+    @property
+    def microseconds_per_step(self) -> float:
+        """Time that a step takes besides, likewise."""
+        return 100.0
 
     def identity(self) -> dict[str, Any]:
         """The parameters as they enter a cell's hash; a path is replaced by what it holds."""

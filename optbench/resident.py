@@ -54,7 +54,7 @@ class ResidentData:
     """A problem with its three splits on a device."""
 
     def __init__(self, problem: Problem, source: DataSource, device: str) -> None:
-        data = problem.data(source)
+        data = problem.load_data(source)
         self.train, self.valid, self.test = (
             Split(tensors, device, problem.channels_last) for tensors in (data.train, data.valid, data.test)
         )

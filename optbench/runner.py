@@ -20,7 +20,6 @@ from optbench.outputs import Outputs, write_outputs
 from optbench.preflight import check_data, check_optimizers
 from optbench.problem import DataSource
 from optbench.progress import SilentProgress
-from optbench.results.atomic import write_json
 from optbench.results.directory import ResultsDirectory
 from optbench.results.store import FAILED
 
@@ -64,38 +63,39 @@ def run(config: Config, folder: Path, options: RunOptions, progress: SilentProgr
     progress = progress or SilentProgress()
     plan = make_plan(config)
     directory = ResultsDirectory(folder)
-    if folder.is_dir() and options.fresh:
-        with directory.lock():
-            directory.clear()
-    directory.create()
+    start_over = options.fresh and (folder / "format.json").exists()
+    if not start_over:
+        directory.create()
     with directory.lock():
-        environment = describe(cell.device for cell in plan.cells)
-        try:
-            directory.write_environment(environment)
-            directory.write_config(config)
-            directory.write_plan({"seeds": list(plan.seeds), "cells": [cell.record() for cell in plan.cells]})
-        except OSError as error:
-            raise UserError(f"results directory {folder} can't be written: {error.strerror}") from None
-        missing = _missing(plan, directory, options.retry_failed)
+        wanted = ("missing", "failed") if options.retry_failed else ("missing",)
+        missing = [c for c in plan.cells if start_over or directory.cell(c.id).state(plan.seeds) in wanted]
+        # Whatever can be known to fail does so here, before anything on the disk is touched.
+        planes = check_data(missing, options.source)
         if missing:
-            progress.message(_what_is_missing(plan, missing))
-            _Execution(plan, directory, options, environment["key"], progress).run(missing)
+            check_optimizers(missing)
+        try:
+            _prepare(directory, config, plan, planes, start_over)
+            if missing:
+                progress.message(_what_is_missing(plan, missing))
+                _Execution(plan, directory, options, progress).run(missing)
+            outputs = write_outputs(directory, options.report, options.rank_by)
+        except OSError as error:
+            raise UserError(
+                f"results can't be written: {error.strerror or error} ({error.filename or folder}); what was "
+                "computed is kept, and the same command resumes"
+            ) from error
         states = [directory.cell(cell.id).state(plan.seeds) for cell in plan.cells]
-        outputs = write_outputs(directory, options.report, options.rank_by)
     return RunOutcome(folder, outputs, len(states), states.count("failed"))
 
 
-def _missing(plan: Plan, directory: ResultsDirectory, retry_failed: bool) -> list[Cell]:
-    missing = []
-    for cell in plan.cells:
-        store = directory.cell(cell.id)
-        state = store.state(plan.seeds)
-        if state == "failed" and retry_failed:
-            store.forget_failures()
-            state = "missing"
-        if state == "missing":
-            missing.append(cell)
-    return missing
+def _prepare(directory: ResultsDirectory, config: Config, plan: Plan, planes: dict[str, Any], start_over: bool) -> None:
+    if start_over:
+        directory.clear()
+        directory.create()
+    directory.write_environment(describe(cell.device for cell in plan.cells))
+    directory.write_config(config)
+    directory.write_plan({"seeds": list(plan.seeds), "cells": [cell.record() for cell in plan.cells]})
+    directory.add_planes(planes)
 
 
 def _what_is_missing(plan: Plan, missing: Sequence[Cell]) -> str:
@@ -109,27 +109,20 @@ def _what_is_missing(plan: Plan, missing: Sequence[Cell]) -> str:
 class _Execution:
     """Computes the missing cells of a plan in a sliding window as wide as there are workers."""
 
-    def __init__(
-        self,
-        plan: Plan,
-        directory: ResultsDirectory,
-        options: RunOptions,
-        environment: str,
-        progress: SilentProgress,
-    ) -> None:
+    def __init__(self, plan: Plan, directory: ResultsDirectory, options: RunOptions, progress: SilentProgress) -> None:
         from optbench.engine import default_workers
 
         self.plan, self.directory, self.options = plan, directory, options
-        self.environment, self.progress = environment, progress
+        self.environment = describe(cell.device for cell in plan.cells)["key"]
+        self.progress = progress
         self.threads = max(cell.threads for cell in plan.cells)
         devices = {cell.device for cell in plan.cells}
         self.workers = 1 if options.engine == "serial" else options.workers or default_workers(self.threads, devices)
 
     def run(self, missing: Sequence[Cell]) -> None:
-        planes = check_data(missing, self.options.source)
-        check_optimizers(missing)
-        if planes:
-            write_json(self.directory.folder / "planes.json", planes)
+        for cell in missing:
+            if self.directory.cell(cell.id).state(self.plan.seeds) == "failed":
+                self.directory.cell(cell.id).forget_failures()
         with _terminated_as_interrupt():
             self._time(missing)
             self._compute(missing)

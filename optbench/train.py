@@ -229,7 +229,7 @@ class Stepper:
 
     def step(self) -> bool:
         """One step on the next batch; False where the budget ended inside it, which undoes the step."""
-        batch = self.problem.augment(self.data.train.batch(self.batches.next()), self.augmentation)
+        batch = self.problem.augment_batch(self.data.train.batch(self.batches.next()), self.augmentation)
         if self._schedule is not None:
             self._set_rates()
         if self._needs_closure:

@@ -45,9 +45,6 @@ class QuadraticValley(Problem):
     metric_higher_is_better: ClassVar[bool] = False
     batch_sizes: ClassVar[tuple[int, ...]] = (10, 100, 1000)
     run_budget: ClassVar[str] = "20epochs"
-    # One thread of a server CPU; a step is a few calls into torch, whatever the batch.
-    microseconds_per_example: ClassVar[float] = 0.02
-    microseconds_per_step: ClassVar[float] = 150.0
 
     dim: int = 2
     condition: float = 100.0
@@ -65,6 +62,14 @@ class QuadraticValley(Problem):
         if not (0 <= self.noise < math.inf):
             raise out_of_range("quadratic_valley[noise]", self.noise, "a finite number of at least 0")
 
+    @property
+    def microseconds_per_example(self) -> float:
+        return 0.05
+
+    @property
+    def microseconds_per_step(self) -> float:
+        return 150.0
+
     def training_examples(self) -> int:
         return self.examples
 
@@ -77,7 +82,7 @@ class QuadraticValley(Problem):
         model.register_buffer("hessian", torch.from_numpy(self._hessian()), persistent=False)
         return model
 
-    def data(self, source: DataSource) -> Data:
+    def load_data(self, source: DataSource) -> Data:
         """The points ξ, (examples, dim), as all three splits. Reads and downloads nothing."""
         import numpy as np
         import torch

@@ -139,14 +139,14 @@ def test_digits_need_no_network_and_are_split_by_a_fixed_draw(source: DataSource
     from sklearn.datasets import load_digits
 
     problem = Grey("digits")
-    data = problem.data(source)
+    data = problem.load_data(source)
     sizes = [len(split[0]) for split in (data.train, data.valid, data.test)]
     assert sizes == [1200, 300, 297]
     assert problem.training_examples() == 1200
     assert data.train[0].shape[1:] == (1, 28, 28)
     every = torch.cat([split[1] for split in (data.train, data.valid, data.test)])
     assert torch.equal(every.bincount(), torch.from_numpy(load_digits().target).bincount())
-    again = problem.data(source)
+    again = problem.load_data(source)
     assert all(torch.equal(a, b) for a, b in zip(data.test, again.test, strict=True))
     # Distinct images stay distinct and in one split each.
     images = torch.cat([split[0] for split in (data.train, data.valid, data.test)]).flatten(1)
@@ -175,7 +175,7 @@ def test_fashion_mnist_is_read_as_it_lies_and_refused_where_it_is_damaged(source
     raw = source.directory / "FashionMNIST" / "raw"
     written = write_idx(raw)
     problem = Grey("fashion_mnist")
-    data = problem.data(source)
+    data = problem.load_data(source)
     assert [len(s[0]) for s in (data.train, data.valid, data.test)] == [55_000, 5_000, 10_000]
     assert problem.training_examples() == 55_000
     assert np.array_equal(data.test[1].numpy(), written["t10k labels"])
@@ -192,16 +192,16 @@ def test_fashion_mnist_is_read_as_it_lies_and_refused_where_it_is_damaged(source
         (content[:8] + b"\x0a" + content[9:], "labels beyond 9"),
     ):
         labels.write_bytes(damaged)
-        message = refused(lambda: problem.data(source))
+        message = refused(lambda: problem.load_data(source))
         assert reason in message
         assert str(labels) in message
     labels.unlink()
-    assert "incomplete" in refused(lambda: problem.data(source))
+    assert "incomplete" in refused(lambda: problem.load_data(source))
 
 
 @pytest.mark.parametrize("problem", [Grey("mnist"), Grey("fashion_mnist"), Colours("cifar10")], ids=str)
 def test_missing_data_names_the_place_and_the_options(problem: ImageClassification, source: DataSource) -> None:
-    message = refused(lambda: problem.data(source))
+    message = refused(lambda: problem.load_data(source))
     assert str(problem.data) in message
     assert str(source.directory) in message
     assert "--data-dir" in message
@@ -214,7 +214,7 @@ def test_corrupt_cifar_is_no_missing_cifar(source: DataSource) -> None:
     batches.mkdir(parents=True)
     for name in [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.meta"]:
         (batches / name).write_bytes(b"not a batch")
-    assert "corrupt" in refused(lambda: Colours("cifar10").data(source))
+    assert "corrupt" in refused(lambda: Colours("cifar10").load_data(source))
 
 
 @pytest.mark.parametrize("problem", [Grey("mnist"), Grey("fashion_mnist"), Colours("cifar10")], ids=str)
@@ -228,7 +228,7 @@ def test_a_failed_download_is_one_line(
         raise failure
 
     monkeypatch.setattr(urllib.request, "urlopen", fail)
-    message = refused(lambda: problem.data(DataSource(tmp_path / "new")))
+    message = refused(lambda: problem.load_data(DataSource(tmp_path / "new")))
     assert f"{problem.data} can't be downloaded" in message
     assert "--data-dir" in message
     assert socket.getdefaulttimeout() is None
@@ -236,7 +236,7 @@ def test_a_failed_download_is_one_line(
 
 def test_a_place_where_nothing_can_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    message = refused(lambda: Grey("mnist").data(DataSource(tmp_path / "file" / "below")))
+    message = refused(lambda: Grey("mnist").load_data(DataSource(tmp_path / "file" / "below")))
     assert "can't be downloaded" in message
 
 
@@ -257,7 +257,7 @@ def mnist() -> Path:
 def test_real_mnist_is_read_as_torchvision_has_it(mnist: Path) -> None:
     from torchvision.datasets import MNIST
 
-    data = Grey("mnist").data(DataSource(mnist, download=False))
+    data = Grey("mnist").load_data(DataSource(mnist, download=False))
     train, test = MNIST(mnist, train=True), MNIST(mnist, train=False)
     valid_index, train_index = drawn(60_000, 5_000)
     assert torch.equal(data.train[1], train.targets[train_index])
@@ -277,7 +277,7 @@ def test_one_changed_byte_of_real_mnist_is_noticed(mnist: Path, tmp_path: Path) 
         old = file.read(1)
         file.seek(4321)
         file.write(bytes([old[0] ^ 1]))
-    assert "MD5" in refused(lambda: Grey("mnist").data(DataSource(tmp_path, download=False)))
+    assert "MD5" in refused(lambda: Grey("mnist").load_data(DataSource(tmp_path, download=False)))
 
 
 # Folders of images
@@ -299,7 +299,7 @@ def test_a_folder_is_what_image_folder_reads(folder: Path, source: DataSource) -
             assert np.array_equal(found, np.asarray(image))
     problem = Colours(str(folder))
     problem.check()
-    data = problem.data(source)
+    data = problem.load_data(source)
     assert problem.classes == 3
     assert [len(s[0]) for s in (data.train, data.valid, data.test)] == [26, 2, 6]
     assert problem.training_examples() == 26
@@ -329,7 +329,7 @@ def test_images_of_any_kind_become_what_was_asked_for(tmp_path: Path) -> None:
 def test_a_folder_is_decoded_once(
     folder: Path, cache: Path, source: DataSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = Colours(str(folder)).data(source)
+    first = Colours(str(folder)).load_data(source)
     held = sorted(path.suffix for path in cache.rglob("*") if path.is_file() and path.suffix != ".lock")
     assert held == [".npy", ".sha256"]
 
@@ -338,7 +338,7 @@ def test_a_folder_is_decoded_once(
 
     with monkeypatch.context() as patch:
         patch.setattr(decode, "_decode", fail)
-        second = Colours(str(folder)).data(source)
+        second = Colours(str(folder)).load_data(source)
         assert isinstance(decode.read(scan(folder), 8, 3).train, np.memmap)
         with pytest.raises(AssertionError, match="decoded again"):
             decode.read(scan(folder), 9, 3)
@@ -347,7 +347,7 @@ def test_a_folder_is_decoded_once(
 
 @pytest.mark.parametrize("damage", ["truncated", "changed", "emptied", "no digest"])
 def test_a_damaged_cache_is_made_anew(damage: str, folder: Path, cache: Path, source: DataSource) -> None:
-    first = Colours(str(folder)).data(source)
+    first = Colours(str(folder)).load_data(source)
     (held,) = cache.rglob("*.npy")
     whole = held.read_bytes()
     if damage == "no digest":
@@ -355,7 +355,7 @@ def test_a_damaged_cache_is_made_anew(damage: str, folder: Path, cache: Path, so
     else:
         changed = whole[:-1] + bytes([whole[-1] ^ 4])
         held.write_bytes({"truncated": whole[:-7], "changed": changed, "emptied": b""}[damage])
-    second = Colours(str(folder)).data(source)
+    second = Colours(str(folder)).load_data(source)
     assert all(torch.equal(a, b) for a, b in zip(first.test, second.test, strict=True))
     assert held.read_bytes() == whole
 
@@ -366,15 +366,15 @@ def test_a_cache_that_cannot_be_written_is_a_warning(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("OPTBENCH_CACHE", str(tmp_path / "file"))
     with pytest.warns(UserWarning, match="can't be kept"):
-        assert len(Colours(str(folder)).data(source).test[0]) == 6
+        assert len(Colours(str(folder)).load_data(source).test[0]) == 6
 
 
 def test_a_changed_image_is_noticed(folder: Path, source: DataSource) -> None:
-    before = Colours(str(folder)).data(source).test[0]
+    before = Colours(str(folder)).load_data(source).test[0]
     path = folder / "test" / "bee" / "00.png"
     path.unlink()
     Image.new("RGB", (8, 8), "red").save(path)
-    after = Colours(str(folder)).data(source).test[0]
+    after = Colours(str(folder)).load_data(source).test[0]
     assert not torch.equal(before[2], after[2])
     assert torch.equal(before[:2], after[:2])
 
@@ -440,7 +440,7 @@ def test_folders_of_another_layout_are_refused(damage: Callable[[Path], object],
 def test_files_that_are_no_images_are_named(content: bytes | str, folder: Path, source: DataSource) -> None:
     path = folder / "test" / "cow" / "01.png"
     path.write_bytes(path.read_bytes()[:120] if content == "half" else content)  # type: ignore[arg-type]
-    message = refused(lambda: Colours(str(folder)).data(source))
+    message = refused(lambda: Colours(str(folder)).load_data(source))
     assert str(path) in message
     assert "can't be read" in message
 
@@ -463,7 +463,7 @@ def test_nothing_is_printed_or_warned_about(
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for problem in (Colours(str(folder)), Grey("digits")):
-            data: Data = problem.data(source)
+            data: Data = problem.load_data(source)
             batch: Batch = data.valid
             torch.manual_seed(0)
             assert batch[0].shape[1:] == (problem.channels, problem.image_size, problem.image_size)

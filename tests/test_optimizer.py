@@ -35,9 +35,9 @@ def test_position_is_zero_at_the_low_edge_and_one_at_the_high(low: float, high: 
 
 
 def test_extension_adds_a_decade_beyond_one_edge() -> None:
-    found = Range(1e-3, 1e1)
-    assert found.extended("low") == Range(pytest.approx(1e-4), 1e1)  # type: ignore[arg-type]
-    assert found.extended("high") == Range(1e-3, pytest.approx(1e2))  # type: ignore[arg-type]
+    low, high = Range(1e-3, 1e1).extended("low"), Range(1e-3, 1e1).extended("high")
+    assert (low.low, low.high) == (pytest.approx(1e-4), 1e1)
+    assert (high.low, high.high) == (1e-3, pytest.approx(1e2))
 
 
 def test_extension_of_a_linear_range_adds_a_quarter() -> None:

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from optbench.problems.quadratic_valley import QuadraticValley
 
 from optbench.api import configure
 from optbench.batches import BatchStream
 from optbench.matrix import Cell, make_plan
 from optbench.optimizers import BUILT_IN
 from optbench.problem import DataSource
+from optbench.problems.quadratic_valley import QuadraticValley
 from optbench.resident import load
 from optbench.seeds import derive
 from optbench.train import Training, train
@@ -54,7 +54,7 @@ def test_trajectories_follow_the_published_rules(name: str, batch_size: int, rot
     """Point by point to 1e-9, against NumPy written from the papers, on several rates of the range."""
     cell = cell_for(f"{VALLEY}[rotated={str(rotated).lower()}]", name, batch_size)
     valley = QuadraticValley(rotated=rotated)
-    points = valley.data(SOURCE).train[0].numpy()
+    points = valley.load_data(SOURCE).train[0].numpy()
     hessian = valley.model().hessian.numpy()  # type: ignore[union-attr, operator]
     rates = {"sgd": (1e-3, 1.2e-2), "adaptive": (1e-2, 0.1), "quasi-newton": (0.1, 1.0)}[BUILT_IN[name].family]
     for lr in (*rates, *cell.optimizer.defaults.values()):
@@ -88,7 +88,7 @@ def test_networks_train_as_in_a_plain_torch_loop(name: str) -> None:
 
     torch.manual_seed(derive(SEED, "initial weights"))
     model = problem.model()
-    images, labels = problem.data(SOURCE).train
+    images, labels = problem.load_data(SOURCE).train
     if name != "lbfgs":
         model = model.to(memory_format=torch.channels_last)
     images = images.to(memory_format=torch.channels_last)
@@ -111,7 +111,7 @@ def test_networks_train_as_in_a_plain_torch_loop(name: str) -> None:
     assert record.forwards - evaluations in range(25)
     if name != "lbfgs":
         assert record.forwards == evaluations == 15
-    images, labels = problem.data(SOURCE).test
+    images, labels = problem.load_data(SOURCE).test
     with torch.no_grad():
         logits = model.eval()(images)
     assert record.test_loss == pytest.approx(torch.nn.functional.cross_entropy(logits, labels).item(), rel=1e-5)

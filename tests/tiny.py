@@ -61,7 +61,7 @@ class Tiny(Problem):
         model.register_buffer("curvatures", torch.tensor([1.0, self.condition], dtype=torch.float64))
         return model
 
-    def data(self, source: DataSource) -> Data:
+    def load_data(self, source: DataSource) -> Data:
         import torch
 
         points = np.random.RandomState(0).standard_normal((self.examples, 2)) * self.noise
@@ -106,7 +106,7 @@ class TinyNet(Problem):
 
         return nn.Sequential(nn.Dropout(self.dropout), nn.Linear(4, 3))
 
-    def data(self, source: DataSource) -> Data:
+    def load_data(self, source: DataSource) -> Data:
         import torch
 
         random = np.random.RandomState(0)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from optbench.datasets.folder import Folder, scan
 from optbench.datasets.known import KNOWN
-from optbench.datasets.shared_names import CallableText
 from optbench.errors import unknown
 from optbench.problem import Batch, Data, DataSource, Problem
 
@@ -33,10 +32,7 @@ class ImageClassification(Problem):
     named: ClassVar[tuple[str, ...]]
     channels_last: ClassVar[bool] = True
 
-    data: str = "digits"  # type: ignore[assignment]
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "data", CallableText(self.data, self.load_data))
+    data: str = "digits"
 
     @property
     @abstractmethod

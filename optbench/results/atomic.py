@@ -12,7 +12,7 @@ from typing import Any
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Replaces a file as a whole: temporary file beside it, flush, fsync, rename, fsync of the folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_directory(path.parent)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -34,7 +34,7 @@ def write_json(path: Path, value: Any) -> None:
 
 def append_json_line(path: Path, value: Any) -> None:
     """Appends one line and waits until it is on the disk; cuts off a torn last line first."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_directory(path.parent)
     line = json.dumps(finite(value), ensure_ascii=False, allow_nan=False).encode() + b"\n"
     created = not path.exists()
     with path.open("ab+") as file:
@@ -73,6 +73,13 @@ def _umask() -> int:
     current = os.umask(0o022)
     os.umask(current)
     return current
+
+
+def _make_directory(directory: Path) -> None:
+    made = [folder for folder in (directory, *directory.parents) if not folder.exists()]
+    directory.mkdir(parents=True, exist_ok=True)
+    for folder in reversed(made):
+        _sync_directory(folder.parent)
 
 
 def _sync_directory(directory: Path) -> None:

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from optbench.config import Config, parse_config
 from optbench.errors import UserError, unknown
-from optbench.results.atomic import write_bytes, write_json
+from optbench.results.atomic import finite, write_bytes, write_json
 from optbench.results.store import CellStore
 
 #: 1: first version.
@@ -104,13 +104,23 @@ class ResultsDirectory:
 
     def write_plan(self, plan: dict[str, Any]) -> None:
         """The planned cells and seeds, in order: what the tables are made of."""
-        write_json(self.folder / "plan.json", plan)
+        if self._read("plan.json") != json.loads(json.dumps(finite(plan))):
+            write_json(self.folder / "plan.json", plan)
 
     def plan(self) -> dict[str, Any]:
-        try:
-            return dict(json.loads((self.folder / "plan.json").read_bytes()))
-        except (OSError, ValueError, TypeError):
-            raise UserError(f"{self.folder} holds no plan yet (plan.json is missing or damaged)") from None
+        plan = self._read("plan.json")
+        if not {"seeds", "cells"} <= plan.keys():
+            raise UserError(f"{self.folder} holds no plan yet (plan.json is missing or damaged)")
+        return plan
+
+    def add_planes(self, planes: dict[str, Any]) -> None:
+        """Adds, by problem label, what the trajectory plots of two-dimensional problems are drawn on."""
+        known = self.planes()
+        if {**known, **planes} != known:
+            write_json(self.folder / "planes.json", {**known, **planes})
+
+    def planes(self) -> dict[str, Any]:
+        return self._read("planes.json")
 
     def write_environment(self, environment: dict[str, Any]) -> None:
         """Adds an environment under its key; cells name the one in which they were computed."""
@@ -119,8 +129,12 @@ class ResultsDirectory:
             write_json(self.folder / "environment.json", {**known, environment["key"]: environment})
 
     def environments(self) -> dict[str, Any]:
+        return self._read("environment.json")
+
+    def _read(self, name: str) -> dict[str, Any]:
+        """What a JSON file holds; nothing where it is missing or damaged."""
         try:
-            known = json.loads((self.folder / "environment.json").read_bytes())
+            value = json.loads((self.folder / name).read_bytes())
         except (OSError, ValueError):
             return {}
-        return known if isinstance(known, dict) else {}
+        return value if isinstance(value, dict) else {}

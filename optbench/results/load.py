@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -53,8 +52,7 @@ class Results:
     @property
     def planes(self) -> dict[str, Any]:
         """By problem label: start, minimum, domain and values on a grid of two-dimensional problems."""
-        path = self.directory.folder / "planes.json"
-        return dict(json.loads(path.read_bytes())) if path.exists() else {}
+        return self.directory.planes()
 
     def states(self) -> dict[str, str]:
         """By cell id: `done`, `failed` or `missing`."""

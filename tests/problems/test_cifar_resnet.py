@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from optbench.problems.augmentation import shifted_and_flipped
-from optbench.problems.cifar_resnet import CifarResnet
-from optbench.problems.resnet import Block, PadShortcut, ResNet
 from torch import Tensor
 
 from optbench.errors import UserError
 from optbench.problem import DataSource
+from optbench.problems.augmentation import shifted_and_flipped
+from optbench.problems.cifar_resnet import CifarResnet
+from optbench.problems.resnet import Block, PadShortcut, ResNet
 from optbench.registry import make_problem
 
 NOWHERE = DataSource(Path("/nonexistent"), download=False)
@@ -131,9 +131,9 @@ def test_augmentation_draws_from_its_generator_alone() -> None:
     batch = (torch.randn(20, 3, 32, 32), torch.arange(20))
     torch.manual_seed(1)
     state = torch.get_rng_state()
-    first = problem.augment(batch, torch.Generator().manual_seed(5))
-    again = problem.augment(batch, torch.Generator().manual_seed(5))
-    other = problem.augment(batch, torch.Generator().manual_seed(6))
+    first = problem.augment_batch(batch, torch.Generator().manual_seed(5))
+    again = problem.augment_batch(batch, torch.Generator().manual_seed(5))
+    other = problem.augment_batch(batch, torch.Generator().manual_seed(6))
     assert torch.equal(first[0], again[0])
     assert not torch.equal(first[0], other[0])
     assert torch.equal(first[1], batch[1])
@@ -157,7 +157,7 @@ def test_digits_are_shifted_by_one_and_never_mirrored() -> None:
     images = torch.zeros(300, 1, 8, 8)
     images[:, 0, 4, 4], images[:, 0, 4, 5] = 1.0, 2.0
     problem = CifarResnet("digits")
-    moved, _ = problem.augment((images, torch.zeros(300)), torch.Generator().manual_seed(0))
+    moved, _ = problem.augment_batch((images, torch.zeros(300)), torch.Generator().manual_seed(0))
     first, second = ((moved == value).nonzero() for value in (1.0, 2.0))
     assert torch.equal(first + torch.tensor([0, 0, 0, 1]), second)
     assert (first[:, 2:].amin(), first[:, 2:].amax()) == (3, 5)
@@ -166,7 +166,7 @@ def test_digits_are_shifted_by_one_and_never_mirrored() -> None:
 def test_without_augmentation_batches_stay_as_they_are() -> None:
     batch = (torch.randn(5, 3, 32, 32), torch.arange(5))
     problem = make_problem("cifar_resnet", {"augment": False})
-    assert problem.augment(batch, torch.Generator())[0] is batch[0]
+    assert problem.augment_batch(batch, torch.Generator())[0] is batch[0]
     assert problem.display() == {"augment": False}
     assert problem.identity()["augment"] is False
     assert make_problem("cifar_resnet", {}).display() == {}
@@ -201,7 +201,7 @@ def test_estimates_grow_with_the_network() -> None:
 
 def test_it_learns_the_digits() -> None:
     problem = CifarResnet("digits", depth=8, width=8, augment=False)
-    data = problem.data(NOWHERE)
+    data = problem.load_data(NOWHERE)
     assert data.train[0].shape == (1200, 1, 8, 8)
     torch.manual_seed(0)
     model = problem.model().to(memory_format=torch.channels_last)

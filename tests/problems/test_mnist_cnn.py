@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from optbench.problems.mnist_cnn import MnistCnn
 
 from optbench.errors import UserError
 from optbench.problem import DataSource
+from optbench.problems.mnist_cnn import MnistCnn
 from optbench.registry import make_problem
 
 NOWHERE = DataSource(Path("/nonexistent"), download=False)
@@ -72,7 +72,7 @@ def test_memory_format_changes_nothing() -> None:
 
 def test_it_learns_the_digits() -> None:
     problem = MnistCnn("digits")
-    data = problem.data(NOWHERE)
+    data = problem.load_data(NOWHERE)
     torch.manual_seed(0)
     model = problem.model().to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(model.parameters(), 2e-3)

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from optbench.problems.quadratic_valley import QuadraticValley
 
 from optbench.errors import UserError
 from optbench.problem import DataSource
+from optbench.problems.quadratic_valley import QuadraticValley
 from optbench.registry import make_problem
 
 NOWHERE = DataSource(Path("/nonexistent"), download=False)
@@ -24,7 +24,7 @@ VARIANTS = [
 
 
 def points_of(problem: QuadraticValley) -> np.ndarray:
-    return problem.data(NOWHERE).train[0].numpy()
+    return problem.load_data(NOWHERE).train[0].numpy()
 
 
 def hessian_of(problem: QuadraticValley) -> np.ndarray:
@@ -113,7 +113,7 @@ def test_points_have_the_noise_asked_for_and_none_means_none() -> None:
 
 
 def test_all_splits_are_the_training_objective() -> None:
-    data = QuadraticValley(examples=50).data(NOWHERE)
+    data = QuadraticValley(examples=50).load_data(NOWHERE)
     assert len(data.train[0]) == QuadraticValley(examples=50).training_examples() == 50
     assert torch.equal(data.train[0], data.valid[0])
     assert torch.equal(data.train[0], data.test[0])
@@ -131,7 +131,7 @@ def test_the_start_is_fixed_and_away_from_the_minimum_in_every_eigendirection(pr
 
 def test_full_batch_gradient_descent_converges_below_two_over_the_curvature_and_not_above() -> None:
     problem = QuadraticValley(rotated=True)
-    data = problem.data(NOWHERE).train
+    data = problem.load_data(NOWHERE).train
     for factor, converges in ((1.9, True), (2.1, False)):
         model = problem.model()
         optimizer = torch.optim.SGD(model.parameters(), lr=factor / problem.curvature)

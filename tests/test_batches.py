@@ -1,0 +1,53 @@
+"""Batches: whole ones, every epoch visits each example once, and the order is that of the generator alone."""
+
+from __future__ import annotations
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from optbench.batches import BatchStream
+
+
+def stream(examples: int, batch_size: int, seed: int = 0) -> BatchStream:
+    return BatchStream(examples, batch_size, torch.Generator().manual_seed(seed), "cpu")
+
+
+@given(examples=st.integers(1, 40), share=st.integers(0, 39), count=st.integers(1, 30), seed=st.integers(0, 2**40))
+def test_batches_are_a_chain_of_permutations(examples: int, share: int, count: int, seed: int) -> None:
+    batch_size = 1 + share % examples
+    batches = stream(examples, batch_size, seed)
+    found = [batches.next().clone() for _ in range(count)]
+    assert all(len(batch) == batch_size for batch in found)
+    generator = torch.Generator().manual_seed(seed)
+    epochs = -(-count * batch_size // examples)
+    expected = torch.cat([torch.randperm(examples, generator=generator) for _ in range(epochs)])
+    assert torch.equal(torch.cat(found), expected[: count * batch_size])
+
+
+@given(examples=st.integers(1, 30), share=st.integers(0, 29))
+def test_every_epoch_visits_each_example_once(examples: int, share: int) -> None:
+    """Also where the batch size doesn't divide the number of examples and batches cross epochs."""
+    batch_size = 1 + share % examples
+    batches = stream(examples, batch_size)
+    visited = torch.cat([batches.next() for _ in range(examples)])  # whole epochs: batch_size of them
+    for epoch in visited.split(examples):
+        assert epoch.sort().values.tolist() == list(range(examples))
+
+
+def test_the_order_does_not_depend_on_the_global_generator() -> None:
+    torch.manual_seed(1)
+    one = torch.cat([stream(20, 7).next() for _ in range(1)])
+    torch.manual_seed(2)
+    state = torch.get_rng_state()
+    assert torch.equal(stream(20, 7).next(), one)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_the_order_depends_on_the_seed() -> None:
+    assert not torch.equal(stream(100, 50, seed=1).next(), stream(100, 50, seed=2).next())
+
+
+def test_different_batch_sizes_see_the_examples_in_the_same_order() -> None:
+    small, large = stream(60, 10), stream(60, 30)
+    assert torch.equal(torch.cat([small.next() for _ in range(6)]), torch.cat([large.next() for _ in range(2)]))

@@ -1,0 +1,400 @@
+"""The command line: exit codes, one line for every mistake, speed, and resuming without computing."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import optbench
+from optbench import cli
+from optbench.cli import COMPLETE, INTERRUPTED, SOME_FAILED, WRONG_USE, _main
+from optbench.results import atomic
+from tests.test_resume import assert_same_results
+from tests.tiny import EXPLODING, OUT_OF_MEMORY, RAISING, TINY, run_tiny
+
+TINY_RUN = (
+    "run", "--problem", TINY, "--optimizer", "sgd", "--optimizer", "adam", "--batch-size", "10", "--seeds", "2",
+    "--run-budget", "2epochs", "--tuning-worth", "2", "--device", "cpu", "--engine", "serial",
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Nothing that a test forgets to name lands in the checkout."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def complete(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a whole run by the command line, outputs and all. Only to be read."""
+    folder = tmp_path_factory.mktemp("cli") / "results" / "tiny"
+    assert _main([*TINY_RUN, "--results", str(folder.parent), "--name", folder.name]) == COMPLETE
+    return folder
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """The one line on stderr with which a command ends that exits with 2 and prints nothing else."""
+    capsys.readouterr()
+    assert _main([str(argument) for argument in arguments]) == WRONG_USE
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("optbench: ")
+    assert err.endswith("\n")
+    assert len(err.splitlines()) == 1, err
+    return err.removeprefix("optbench: ").rstrip("\n")
+
+
+# Mistakes
+
+
+SELECTION_MISTAKES: list[tuple[tuple[str, ...], str]] = [
+    (("--problem", "mnist_cn"), "unknown problem 'mnist_cn'; did you mean 'mnist_cnn'? (accepted: cifar_resnet, mnist"),
+    (("--problem", "quadratic_valley[dimm=2]"), "unknown parameter of quadratic_valley 'dimm'; did you mean 'dim'? (acc"),
+    (("--problem", "quadratic_valley[dim=x]"), "quadratic_valley[dim] = 'x' is out of range (accepted: a whole number)"),
+    (("--problem", "quadratic_valley[dim=1]"), "quadratic_valley[dim] = 1 is out of range (accepted: 2 to 4096)"),
+    (("--problem", "cifar_resnet[depth=21]"), "cifar_resnet[depth] = 21 is out of range (accepted: 6n + 2: 8, 14, 20"),
+    (("--problem", "cifar_resnet[shortcut=con]"), "'con'; did you mean 'conv'? (accepted: conv, pad)"),
+    (("--problem", "mnist_cnn[dropout=1]"), "mnist_cnn[dropout] = 1.0 is out of range (accepted: at least 0 and less"),
+    (("--problem", "mnist_cnn[data=minst]"), "'minst'; did you mean 'mnist'? (accepted: digits, fashion_mnist, mnist"),
+    (("--problem", "mnist_cnn[data=./nowhere]"), "nowhere"),
+    (("--problem", "quadratic_valley[dim=2"), "selection 'quadratic_valley[dim=2', column 23: expected ','"),
+    (("--problem", "nowhere.py:Thing"), "nowhere.py does not exist (accepted: file.py:Class or package.module:Class)"),
+    (("--problem", ""), "selection '' has no proper name (accepted: name[param=value,…])"),
+    (("--optimizer", "adm"), "unknown optimizer 'adm'; did you mean 'adam'? (accepted: adadelta, adagrad, adam, adamax"),
+    (("--optimizer", "adam[epz=1]"), "unknown hyperparameter of adam 'epz'; did you mean 'eps'? (accepted: amsgrad, b"),
+    (("--optimizer", "adam[eps=-1]"), "adam[eps] = -1 is out of range (accepted: a number of at least 0)"),
+    (("--optimizer", "adam[betas=0.9]"), "adam[betas] = 0.9 is out of range (accepted: 2 numbers in parentheses, as in"),
+    (("--preset", "quik"), "unknown preset 'quik'; did you mean 'quick'? (accepted: full, quick, standard)"),
+    (("--device", "gpu"), "unknown device 'gpu'"),
+    (("--device", "cuda:99"), "device 'cuda:99' is not on this machine (accepted here: auto, cpu"),
+    (("--schedule", "cosin"), "unknown schedule 'cosin'; did you mean 'cosine'? (accepted: constant, cosine, linear)"),
+    (("--schedule", "cosine[warmup=2]"), "cosine[warmup] = 2 is out of range (accepted: a fraction from 0 up to, not"),
+    (("--sampler", "tpee"), "unknown sampler 'tpee'; did you mean 'tpe'? (accepted: gp, grid, quasi-random, random, tpe)"),
+    (("--pruner", "medium"), "unknown pruner 'medium'; did you mean 'median'? (accepted: median, none, successive-halv"),
+    (("--batch-size", "0"), "batch size of quadratic_valley = 0 is out of range (accepted: 1 to its 1000 training exam"),
+    (("--batch-size", "1001"), "batch size of quadratic_valley = 1001 is out of range (accepted: 1 to its 1000 traini"),
+    (("--batch-size", "many"), "Invalid value for '--batch-size': 'many' is not a valid integer"),
+    (("--seeds", "0"), "seeds = 0: Input should be greater than or equal to 1"),
+    (("--seeds", "1000000"), "seeds = 1000000: Input should be less than 1000000"),
+    (("--threads", "0"), "threads = 0: Input should be greater than or equal to 1"),
+    (("--run-budget", "2parsecs"), "run budget '2parsecs' is not an amount (accepted: 2epochs, 20000examples, 30secon"),
+    (("--run-budget", "-1epochs"), "run budget '-1epochs' is not an amount"),
+    (("--run-budget", "5examples"), "run budget 5examples of quadratic_valley is less than one step of batch size 10"),
+    (("--tuning-worth", "-1"), "tuning.worth = -1.0: Input should be greater than or equal to 0"),
+    (("--tuning-worth", "0.5"), "tuning.worth = 0.5: not even one trial fits"),
+    (("--tuning-worth", "nan"), "tuning.worth = nan: Input should be a finite number"),
+    (("--workers", "0"), "Invalid value for '--workers': 0 is not in the range x>=1"),
+    (("--config", "nowhere.toml"), "configuration nowhere.toml does not exist"),
+    (("--optimzer", "adam"), "no such option --optimzer; did you mean --optimizer?"),
+    (("surplus",), "Got unexpected extra argument (surplus)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", ["run", "plan"])
+@pytest.mark.parametrize(("arguments", "line"), SELECTION_MISTAKES, ids=lambda value: " ".join(value)[:40])
+def test_mistakes_in_what_is_selected(
+    verb: str, arguments: tuple[str, ...], line: str, elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also, nothing is left behind of a run that was refused."""
+    assert line in refused(capsys, verb, *arguments)
+    assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("--rank-by", "test_los"), "unknown metric 'test_los'; did you mean 'test_loss'? (accepted: cost_to_target, "),
+        (("--engine", "process"), "unknown engine 'process'; did you mean 'processes'? (accepted: "),
+        (("--name", "a/b"), "name 'a/b' is no folder's name (accepted: "),
+        (("--name", ".."), "name '..' is no folder's name (accepted: "),
+        (("--optimizer", "adam[betas=(0.9,2)]"), "optimizer adam[betas=(0.9,2)] refuses its arguments: ValueError"),
+    ],
+)
+def test_mistakes_in_how_it_is_run(arguments: tuple[str, ...], line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert line in refused(capsys, *TINY_RUN, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("rum",), "unknown verb 'rum'; did you mean 'run'? (accepted: "),
+        (("list",), "Missing argument"),
+        (("list", "optimisers"), "unknown list 'optimisers'; did you mean 'optimizers'? (accepted: metrics, optimizers"),
+        (("status",), "Missing argument 'NAME'"),
+        (("status", "quick"), "unknown results directory 'quick' (accepted: none) in results"),
+        (("report", "quick"), "unknown results directory 'quick' (accepted: none) in results"),
+        (("report", "quick", "--rank-by", "loss"), "unknown metric 'loss'"),
+        (("--quiet",), "no such option --quiet"),
+    ],
+)  # fmt: skip
+def test_mistakes_in_other_verbs(arguments: tuple[str, ...], line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert line in refused(capsys, *arguments)
+
+
+@pytest.mark.parametrize("verb", ["run", "plan"])
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("seed = 3", "my.toml: unknown key 'seed'; did you mean 'seeds'? (accepted: batch_sizes, "),
+        ("[tuning]\nworht = 3", "my.toml: unknown key 'worht'; did you mean 'worth'? (accepted: pruner, sampler, worth) at"),
+        ("seeds = = 3", "configuration my.toml is no TOML: "),
+        ("seeds = 'three'", "my.toml: seeds = 'three': "),
+        ("optimizers = ['mine']\n[optimizer.mine]\nbase = 'adm'", "unknown optimizer 'adm'; did you mean 'adam'?"),
+    ],
+)  # fmt: skip
+def test_mistakes_in_a_file(
+    verb: str, text: str, line: str, elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (elsewhere / "my.toml").write_text(text)
+    assert line in refused(capsys, verb, "--config", "my.toml")
+
+
+def test_cuda_on_a_machine_without(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("optbench.device._may_have_accelerator", lambda: False)
+    assert refused(capsys, *TINY_RUN, "--device", "cuda") == (
+        "device 'cuda' is not on this machine (accepted here: auto, cpu)"
+    )
+
+
+def test_missing_data(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = refused(capsys, "run", "--problem", "mnist_cnn", "--no-download", "--data-dir", elsewhere / "data")
+    assert "data set mnist was not found in" in line
+    assert str(elsewhere / "data") in line
+    assert "--no-download" in line
+
+
+def test_corrupt_data(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    raw = elsewhere / "data" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+        (raw / f"{name}-ubyte").write_bytes(b"rubbish")
+    line = refused(capsys, "run", "--problem", "mnist_cnn", "--no-download", "--data-dir", elsewhere / "data")
+    assert "data set mnist is corrupt: " in line
+
+
+def test_a_data_folder_that_is_no_data_set(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (elsewhere / "images" / "train").mkdir(parents=True)
+    line = refused(capsys, "run", "--problem", f"mnist_cnn[data={elsewhere / 'images'}]")
+    assert "has no test/ (accepted: train/<class>/… and test/<class>/…" in line
+
+
+# Directories
+
+
+def test_a_folder_of_other_things_is_left_alone(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    thesis = elsewhere / "results" / "thesis"
+    (thesis / "plots").mkdir(parents=True)
+    (thesis / "plots" / "precious.txt").write_text("mine")
+    for more in ((), ("--fresh",)):
+        line = refused(capsys, *TINY_RUN, "--name", "thesis", *more)
+        assert line == "results/thesis is no results directory (it holds plots and no format.json)"
+    assert [p.name for p in thesis.rglob("*")] == ["plots", "precious.txt"]
+
+
+def test_another_schema_version(tiny_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tiny_copy / "format.json").write_text('{"schema": 99}')
+    before = {path: path.read_bytes() for path in tiny_copy.rglob("*") if path.is_file()}
+    place = ("--results", tiny_copy.parent)
+    for arguments in ((*TINY_RUN, "--name", "run"), ("status", "run"), ("report", "run")):
+        line = refused(capsys, *arguments, *place)
+        assert "has schema version 99 (accepted: 1)" in line
+    assert {path: path.read_bytes() for path in tiny_copy.rglob("*") if path.is_file()} == before
+
+
+def test_a_file_in_place_of_the_results(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (elsewhere / "results").write_text("a file")
+    line = refused(capsys, *TINY_RUN, "--name", "x")
+    assert line == "results directory results/x can't be written: Not a directory"
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="no file system here that refuses to be written")
+def test_a_file_system_that_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "results directory /proc/optbench/x can't be written: " in refused(
+        capsys, *TINY_RUN, "--results", "/proc/optbench", "--name", "x"
+    )
+
+
+@pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (elsewhere / "results").mkdir(mode=0o555)
+    assert "can't be written: Permission denied" in refused(capsys, *TINY_RUN, "--name", "x")
+
+
+@pytest.mark.parametrize("writes", [0, 4, 14])
+def test_a_full_disk_is_one_line_and_nothing_is_lost(
+    writes: int, complete: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The disk is full after so many writes; once there is room, the same command goes on from there."""
+    monkeypatch.setattr("optbench.runner.write_outputs", lambda *_: pytest.fail("wrote outputs of a partial run"))
+    fsync, left = os.fsync, writes
+
+    def full(descriptor: int) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(atomic.os, "fsync", full)
+        assert _main([*TINY_RUN, "--name", "x"]) == WRONG_USE
+    complaint = capsys.readouterr().err.splitlines()[-1]
+    assert complaint.startswith("optbench: ")
+    assert "No space left on device" in complaint
+    run_tiny(elsewhere / "results" / "x", evaluations=10)
+    assert_same_results(elsewhere / "results" / "x", complete)
+
+
+def test_a_report_that_cannot_be_written(complete: Path, elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (elsewhere / "file").write_text("")
+    line = refused(capsys, "report", complete, "--output", elsewhere / "file" / "page.html")
+    assert str(elsewhere / "file") in line
+
+
+# Runs
+
+
+def test_a_run_says_where_everything_is(complete: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _main([*TINY_RUN, "--results", str(complete.parent), "--name", complete.name]) == COMPLETE
+    out, err = capsys.readouterr()
+    assert "2 of 2 cells complete" in out
+    assert {"sgd", "adam"} <= set(out.split())
+    found = {line.split()[0]: Path(line.split()[1]) for line in out.splitlines() if line.startswith(("re", "ta", "pl"))}
+    assert found["results"] == complete
+    assert found["tables"] == complete / "tables"
+    assert (found["tables"] / "leaderboard.md").is_file()
+    assert list(found["plots"].glob("*.svg"))
+    assert found["report"] == complete.parents[1] / "reports" / "tiny.html"
+    assert found["report"].is_file()
+    assert err == ""  # nothing was computed, so there was no progress
+
+
+def test_running_again_computes_and_writes_nothing(complete: Path) -> None:
+    def times() -> dict[Path, int]:
+        files = [*complete.rglob("*"), *(complete.parents[1] / "reports").rglob("*")]
+        return {path: path.stat().st_mtime_ns for path in files if path.is_file() and path.name != ".lock"}
+
+    before = times()
+    assert any(path.name == "result.json" for path in before)
+    assert _main([*TINY_RUN, "--results", str(complete.parent), "--name", complete.name]) == COMPLETE
+    assert times() == before
+
+
+def test_a_failed_cell_is_a_row_and_the_rest_goes_on(
+    monkeypatch: pytest.MonkeyPatch, elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("optbench.listing.leaderboard_text", lambda folder: "")
+    monkeypatch.setattr("optbench.runner.write_outputs", lambda *_: optbench.outputs.Outputs(*[elsewhere] * 3))
+    chosen = [word for name in (RAISING, OUT_OF_MEMORY, EXPLODING, "sgd") for word in ("--optimizer", name)]
+    assert _main([*TINY_RUN[:3], *chosen, *TINY_RUN[7:], "--name", "x"]) == SOME_FAILED
+    assert "2 of 4 cells complete, 2 failed" in capsys.readouterr().out
+    cells = optbench.load("results/x").cells.set_index("optimizer")
+    assert cells["status"].to_dict() == {"raising": "error", "out_of_memory": "oom", "exploding": "ok", "sgd": "ok"}
+
+
+def test_status(complete: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["status", "tiny", "--results", str(complete.parent)], ["status", str(complete)]):
+        assert _main(arguments) == COMPLETE
+        assert "2 done, 0 failed, 0 missing" in capsys.readouterr().out
+
+
+def test_a_results_directory_by_its_nearest_name(complete: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = refused(capsys, "status", "tinny", "--results", complete.parent)
+    assert line.startswith("unknown results directory 'tinny'; did you mean 'tiny'? (accepted: tiny) in ")
+
+
+def test_report_of_a_partial_run(tiny_copy: Path, elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    next((tiny_copy / "cells").iterdir()).joinpath("result.json").unlink()
+    assert _main(["report", str(tiny_copy), "--output", "page.html"]) == COMPLETE
+    assert capsys.readouterr().out == "page.html\n"
+    assert (elsewhere / "page.html").read_text("utf-8").startswith("<!")
+
+
+def test_an_interruption_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("optbench.runner.run", interrupted)
+    assert _main(list(TINY_RUN)) == INTERRUPTED
+    assert capsys.readouterr().err.strip() == "optbench: interrupted; the same command resumes"
+
+
+def test_a_bug_is_not_taken_for_a_mistake_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("optbench.listing.list_text", broken)
+    with pytest.raises(ZeroDivisionError):
+        _main(["list", "metrics"])
+
+
+def test_main_exits_with_the_code(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, code in ((["list", "metrics"], 0), (["list", "x"], 2)):
+        with pytest.raises(SystemExit) as caught:
+            cli.main(arguments)
+        assert caught.value.code == code
+
+
+# Help, and speed
+
+
+def test_without_a_verb_help_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _main([]) == WRONG_USE
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("Usage: optbench")
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _main(["--version"]) == COMPLETE
+    assert "optbench" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("verb", ["run", "plan", "status", "report", "list", "bench"])
+def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _main([verb, "--help"]) == COMPLETE
+    assert capsys.readouterr().out.startswith(f"Usage: optbench {verb}")
+    assert _main(["--help"]) == COMPLETE
+    assert f"\n  {verb} " in capsys.readouterr().out
+
+
+def best_of_three(arguments: list[str], check: Callable[[subprocess.CompletedProcess[str]], object]) -> float:
+    times = []
+    for _ in range(3):
+        started = time.perf_counter()
+        ran = subprocess.run([sys.executable, "-m", "optbench", *arguments], capture_output=True, text=True)
+        times.append(time.perf_counter() - started)
+        assert ran.returncode == 0, ran.stderr
+        check(ran)
+    return min(times)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["run", "--help"], ["plan", "--device", "cpu"], ["list", "problems"], ["list", "optimizers"],
+     ["list", "presets"], ["list", "metrics"]],
+    ids=" ".join,
+)  # fmt: skip
+def test_answers_in_half_a_second(arguments: list[str]) -> None:
+    """0.5 s is what is promised of a machine that does nothing else; twice that is allowed here."""
+    seconds = best_of_three(arguments, lambda ran: ran.stdout)
+    print(f"{' '.join(arguments)}: {seconds:.2f} s")
+    assert seconds < 1.0
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["plan", "--device", "cpu"], ["list", "problems"]], ids=" ".join)
+def test_nothing_heavy_is_imported(arguments: list[str]) -> None:
+    code = (
+        "import sys\nfrom optbench.cli import _main\nassert _main(sys.argv[1:]) == 0\n"
+        "print(sorted({'torch', 'pandas', 'optuna', 'matplotlib', 'scipy'} & set(sys.modules)), file=sys.stderr)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+    assert ran.stderr.strip() == "[]"
