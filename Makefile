@@ -3,7 +3,7 @@
 #   make run       the quick benchmark: installs if needed, then says where tables, plots and report are
 #   make test      the tests
 #   make lint      ruff and mypy
-#   make bench     micro-timings: step times, and throughput against plain torch loops
+#   make bench     micro-timings: the pytest-benchmark suite, then throughput against plain torch loops
 #   make install   only the environment (about 6 GB with torch's CUDA libraries)
 #
 # PYTHON chooses the interpreter of a new environment, VENV where it is, ARGS what is handed on:
@@ -27,7 +27,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "optbench needs Python 3.11 or newer; choose one with PYTHON=…")'
 	@$(PYTHON) -c 'import ensurepip' || { echo "this Python cannot make environments; install python3-venv" >&2; exit 1; }
 	@$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
-	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@echo "installing into $(VENV), which takes a few minutes and about 6 GB"
+	@$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
 	@touch $@
 
 run: $(INSTALLED)
@@ -42,4 +43,5 @@ lint: $(INSTALLED)
 	$(PY) -m mypy
 
 bench: $(INSTALLED)
+	$(PY) -m pytest tests/timing --benchmark-enable
 	$(PY) -m optbench bench $(ARGS)

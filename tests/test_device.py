@@ -63,7 +63,7 @@ def test_devices_that_are_not_here(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["gpu", "cud", "cuda:", "cuda:x", "CUDA", "cpu:0", "", "meta", "cuda:0\n"])
 def test_devices_that_do_not_exist(name: str) -> None:
-    with pytest.raises(UserError, match="unknown device .*accepted: auto, cpu, cuda, cuda:N, mps, xpu"):
+    with pytest.raises(UserError, match=r"unknown device .*accepted: auto, cpu, cuda, cuda:N, mps, xpu"):
         resolve(name)
 
 

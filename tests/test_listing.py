@@ -105,8 +105,8 @@ def test_presets_and_metrics() -> None:
 @pytest.mark.parametrize(
     ("check", "given", "line"),
     [
-        (listing.list_text, "problem", "unknown list 'problem'; did you mean 'problems'? (accepted: metrics, optimizers,"),
-        (listing.check_metric, "test_los", "unknown metric 'test_los'; did you mean 'test_loss'? (accepted: cost_to_tar"),
+        (listing.list_text, "problem", "unknown list 'problem'; did you mean 'problems'? (accepted: metrics, optimize"),
+        (listing.check_metric, "test_los", "unknown metric 'test_los'; did you mean 'test_loss'? (accepted: cost_to_t"),
         (listing.check_engine, "process", "unknown engine 'process'; did you mean 'processes'? (accepted: "),
     ],
 )  # fmt: skip

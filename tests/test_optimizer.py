@@ -57,7 +57,7 @@ def test_edges_belong_to_a_range() -> None:
     [(1, 1, True), (2, 1, True), (0, 1, True), (-1, 1, True), (1, math.inf, True), (math.nan, 1, False), (1, 0, False)],
 )
 def test_impossible_ranges(low: float, high: float, log: bool) -> None:
-    with pytest.raises(UserError, match="search range = .* is out of range"):
+    with pytest.raises(UserError, match=r"search range = .* is out of range"):
         Range(low, high, log)
 
 

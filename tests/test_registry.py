@@ -167,7 +167,7 @@ def test_entry_points_add_problems_and_optimizers(package: str, monkeypatch: pyt
         ("MINE:Plain", "mine.py:Plain is no problem (accepted: a dataclass derived from optbench.Problem)"),
         ("MINE:NUMBER", "mine.py:NUMBER is no problem (accepted: "),
         ("nowhere.py:Thing", "nowhere.py does not exist (accepted: file.py:Class or package.module:Class)"),
-        ("nosuchpackage:Thing", "nosuchpackage can't be imported: ModuleNotFoundError: No module named 'nosuchpackage'"),
+        ("nosuchpackage:Thing", "nosuchpackage can't be imported: ModuleNotFoundError: No module named 'nosuchpackage"),
         (":Thing", " can't be imported: ValueError"),
         ("..relative:Thing", "..relative can't be imported: TypeError"),
     ],
@@ -247,7 +247,7 @@ def test_a_class_without_a_learning_rate_has_nothing_to_tune(mine: str) -> None:
 @pytest.mark.parametrize(
     ("name", "line"),
     [
-        ("MINE:NoDefaultRate", "NoDefaultRate has no default learning rate; give it one, or default_lr in a TOML table"),
+        ("MINE:NoDefaultRate", "NoDefaultRate has no default learning rate; give it one, or default_lr in a TOML tabl"),
         ("MINE:ZeroRate", "ZeroRate has no default learning rate; "),
         ("MINE:Needs", "Needs needs a value for horizon, width; give defaults, or a TOML table"),
         ("MINE:NUMBER", "NUMBER is no optimizer (accepted: a class or function called as f(params, lr=…))"),
@@ -310,7 +310,7 @@ def test_a_table_switches_what_a_class_needs() -> None:
         ({"base": "adam", "class": "torch.optim:Adam"}, "optimizer.mine needs either base = NAME or class"),
         ({"base": "adm"}, "unknown optimizer 'adm'; did you mean 'adam'?"),
         ({"base": "adam", "arguments": {"epz": 1}}, "unknown hyperparameter of adam 'epz'; did you mean 'eps'?"),
-        ({"base": "adam", "arguments": {"eps": "x"}}, "adam[eps] = 'x' is out of range (accepted: a number of at least"),
+        ({"base": "adam", "arguments": {"eps": "x"}}, "adam[eps] = 'x' is out of range (accepted: a number of at leas"),
         ({"base": "adam", "arguments": {"lr": "x"}}, "adam[lr] = 'x' is out of range (accepted: a number of at least"),
         (
             {"base": "adam", "search": {"epz": {"low": 1, "high": 2}}},

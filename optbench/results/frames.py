@@ -201,6 +201,8 @@ def _frame(rows: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
             frame[name] = frame[name].astype("bool")
         elif name not in (*COMMON[:6], "status", "kind", "metric_name"):
             frame[name] = pd.to_numeric(frame[name])
+        elif frame.empty:  # which pandas would take for numbers
+            frame[name] = frame[name].astype("object")
     for name in extra:
         kinds = {type(value) for value in frame[name].dropna()}
         if kinds & {list, tuple, str}:

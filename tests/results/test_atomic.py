@@ -85,7 +85,7 @@ def test_everything_is_on_the_disk_before_the_name_and_the_name_before_the_end(
     fsync, replace = os.fsync, os.replace
 
     def log_fsync(descriptor: int) -> None:
-        target = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        target = Path(f"/proc/self/fd/{descriptor}").readlink()
         size = "" if target.is_dir() else f" of {target.stat().st_size} bytes"
         events.append(f"fsync {'folder' if target.is_dir() else 'file'}{size}")
         fsync(descriptor)

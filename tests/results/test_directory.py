@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -171,10 +172,8 @@ def test_stopped_while_starting_over_it_is_still_a_results_directory(
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "unlink", stopping)
-        try:
+        with suppress(KeyboardInterrupt):
             directory.clear()
-        except KeyboardInterrupt:
-            pass
     directory.check()
     directory.clear()
     assert {p.name for p in tiny_copy.iterdir()} - {".lock"} == {"format.json"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ def by_search(at: Sequence[float], metric: Sequence[float | None], target: float
     meets = (lambda y: y >= target) if higher else (lambda y: y <= target)
     if meets(best[0][1]):
         return best[0][0]
-    for (x0, y0), (x1, y1) in zip(best, best[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(best):
         for share in np.linspace(0, 1, 2001):
             if meets(y0 + share * (y1 - y0)):
                 return float(x0 + share * (x1 - x0))
