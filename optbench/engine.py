@@ -8,8 +8,9 @@ import queue
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
 from optbench.device import make_deterministic
@@ -51,11 +52,12 @@ class ProcessEngine(Executor):
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         slot = self._free.get()
-        try:
-            future = slot.submit(fn, *args, **kwargs)
-        except RuntimeError:  # the worker of this slot has died since
-            slot = self._slot()
-            future = slot.submit(fn, *args, **kwargs)
+        with _interrupts_ignored():
+            try:
+                future = slot.submit(fn, *args, **kwargs)
+            except RuntimeError:  # the worker of this slot has died since
+                slot = self._slot()
+                future = slot.submit(fn, *args, **kwargs)
         future.add_done_callback(lambda _: self._free.put(slot))
         return future
 
@@ -85,6 +87,19 @@ def default_workers(threads: int, devices: Any) -> int:
         return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, cores // threads)
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """A process started meanwhile ignores Ctrl-C from its first moment, imports included."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _start_worker(threads: int, path: list[str]) -> None:

@@ -22,8 +22,12 @@ def check_data(cells: Iterable[Cell], source: DataSource) -> dict[str, Any]:
         problem = choice.make()
         if problem.plane is not None:
             planes[label] = plane_values(problem, source)
-        else:
-            problem.load_data(source)
+        data = problem.load_data(source)
+        if len(data.train[0]) != problem.training_examples():
+            raise UserError(
+                f"{label} loads {len(data.train[0])} training examples, but training_examples() says "
+                f"{problem.training_examples()}"
+            )
     return planes
 
 

@@ -109,6 +109,8 @@ def propose(cell: Cell, trials: Sequence[Trial], run_cost: int) -> Proposal | No
     Trial 0 is the optimizer's default. A pure function of the cell and its trials.
     """
     spent = sum(trial.thirds for trial in trials)
+    if any(trial.thirds == 0 for trial in trials):
+        return None  # not even the start was finite: further trials would be free, and so without end
     if spent + THIRDS * run_cost > cell.worth * run_cost * THIRDS:
         return None
     number = len(trials)

@@ -47,6 +47,15 @@ def order(cell: Cell, steps: int, seed: int = SEED) -> list[np.ndarray]:
     return [stream.next().numpy().copy() for _ in range(steps)]
 
 
+def measured(valley: QuadraticValley, at: np.ndarray, points: np.ndarray) -> tuple[float, np.ndarray]:
+    """Loss and gradient as the problem has them, to the last bit: noisy line searches amplify rounding."""
+    model = valley.model()
+    torch.nn.utils.vector_to_parameters(torch.from_numpy(at), model.parameters())
+    loss = valley.loss(model, (torch.from_numpy(points),))
+    (gradient,) = torch.autograd.grad(loss, list(model.parameters()))
+    return loss.item(), gradient.numpy()
+
+
 @pytest.mark.parametrize("rotated", [False, True])
 @pytest.mark.parametrize("batch_size", [10, 1000])
 @pytest.mark.parametrize("name", list(BUILT_IN))
@@ -69,6 +78,8 @@ def test_trajectories_follow_the_published_rules(name: str, batch_size: int, rot
             chosen = points[batch]
 
             def evaluate(at: np.ndarray, chosen: np.ndarray = chosen) -> tuple[float, np.ndarray]:
+                if name == "lbfgs":
+                    return measured(valley, at, chosen)
                 away = at - chosen
                 return float(0.5 * np.einsum("ni,ij,nj->n", away, hessian, away).mean()), hessian @ away.mean(axis=0)
 

@@ -201,3 +201,9 @@ def test_pruners_stop_bad_trials_and_spare_good_ones(pruner: str) -> None:
     assert pruner in reason
     assert index < 7
     assert observed(propose(cell, trials, RUN_COST), 1.0) == ("", 8)
+
+
+def test_a_problem_that_is_not_finite_at_its_start_is_tried_once() -> None:
+    """Such a trial costs nothing, so a budget alone would never end the tuning."""
+    trials = [trial(0, 1e-3, math.nan, "diverged", cost=0)]
+    assert propose(cell_for(), trials, RUN_COST) is None
