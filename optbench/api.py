@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from optbench.config import Config, load_config
+from optbench.errors import unknown
 from optbench.locations import default_data_dir, default_name
 from optbench.matrix import Plan, make_plan
+from optbench.metrics import METRICS
 from optbench.problem import DataSource
 from optbench.progress import SilentProgress
 
@@ -66,6 +68,8 @@ def report(folder: str | Path, output: str | Path | None = None, rank_by: str = 
     from optbench.outputs import write_outputs
     from optbench.results.directory import ResultsDirectory
 
+    if rank_by not in METRICS:
+        raise unknown("metric", rank_by, METRICS)
     directory = ResultsDirectory(Path(folder))
     directory.check()
     return write_outputs(directory, Path(output) if output else None, rank_by, force=True).report

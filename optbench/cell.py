@@ -14,7 +14,7 @@ from optbench.matrix import Cell
 from optbench.optimizer import Range
 from optbench.problem import DataSource, Problem
 from optbench.resident import ResidentData, load
-from optbench.results.atomic import finite
+from optbench.results.atomic import ResultsUnwritable, finite
 from optbench.results.directory import ResultsDirectory
 from optbench.results.store import FAILED, CellStore
 from optbench.timing import budget_from_seconds
@@ -46,7 +46,7 @@ def execute(job: Job) -> str:
     """Computes what of a cell is not on the disk yet; returns its status.
 
     An exception of the problem or the optimizer is a result (status `error` or `oom`), never raised;
-    an OSError means that results can't be written.
+    ResultsUnwritable means that the disk doesn't take them.
     """
     store = job.directory.cell(job.cell.id)
     with store.lock():
@@ -55,16 +55,17 @@ def execute(job: Job) -> str:
         store.write_cell(job.cell.identity)
         started = time.perf_counter()
         failure: dict[str, Any] = {"status": "ok", "error": "", "traceback": ""}
-        execution: _Execution | None = None
+        summary: dict[str, Any] = {}
         try:
             execution = _Execution(job, store)
-            execution.tune()
-            execution.repeat()
-        except _CellFailed as failed:
-            found = failed.training
-            failure = {"status": found.status, "error": found.error, "traceback": found.traceback}
-        except OSError:
-            # Trainings record their own exceptions: this is the disk, which is nobody's result.
+            try:
+                execution.tune()
+                execution.repeat()
+            except _CellFailed as failed:
+                found = failed.training
+                failure = {"status": found.status, "error": found.error, "traceback": found.traceback}
+            summary = execution.summary()
+        except ResultsUnwritable:
             raise
         except Exception as error:
             failure = {
@@ -72,7 +73,6 @@ def execute(job: Job) -> str:
                 "error": one_line(error),
                 "traceback": traceback.format_exc(),
             }
-        summary = execution.summary() if execution is not None else {}
         seconds = time.perf_counter() - started
         result = {
             **summary,

@@ -101,8 +101,6 @@ def run(
     from optbench.runner import RunOptions
     from optbench.runner import run as execute
 
-    listing.check_engine(engine)
-    listing.check_metric(rank_by)
     config = _config(selection)
     folder = results / _checked_name(name or default_name(config))
     source = DataSource((data_dir or default_data_dir()).expanduser(), not no_download)
@@ -144,7 +142,6 @@ def report(name: str, results: Path, output: Path | None, show: bool, rank_by: s
     """Write tables, plots and the HTML page of a results directory, also of a partial one."""
     from optbench.api import report as write
 
-    listing.check_metric(rank_by)
     path = write(_folder(name, results), output, rank_by=rank_by)
     click.echo(path)
     if show:

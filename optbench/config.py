@@ -76,7 +76,7 @@ class OptimizerTable(_Strict):
 class Tuning(_Strict):
     """How the learning rate of a cell is found; `worth` is the tuning budget in run budgets."""
 
-    worth: Number = Field(default=4.0, ge=0)
+    worth: Number = Field(default=4.0, ge=0, le=1e6)
     sampler: str = "tpe"
     pruner: str = "none"
 
@@ -152,6 +152,8 @@ def load_config(
     """
     from_file = _read_toml(file) if file else {}
     settings = preset(preset_name or from_file.get("preset") or "quick")
+    if "problems" not in from_file:
+        _strip(settings, from_file)
     for key, value in from_file.items():
         settings[key] = _merged(settings.get(key), value)
     settings["preset"] = preset_name or settings["preset"]
@@ -181,6 +183,11 @@ def _apply(settings: dict[str, Any], choices: Mapping[str, Any]) -> None:
             settings[table] = _merged(settings.get(table), {leaf: value})
         else:
             settings[key] = value
+    _strip(settings, choices)
+
+
+def _strip(settings: dict[str, Any], choices: Mapping[str, Any]) -> None:
+    """Takes from single problems what is chosen for all of them."""
     for key in ("run_budget", "batch_sizes"):
         if choices.get(key) and isinstance(settings["problems"], list):
             settings["problems"] = [

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib.metadata import packages_distributions, version
 from typing import Any
 
 import torch
@@ -41,7 +43,15 @@ def constructed_hyperparameters(optimizer: torch.optim.Optimizer) -> dict[str, A
         if isinstance(value, known) or (isinstance(value, tuple) and all(isinstance(v, known) for v in value))
     }
     cls = type(optimizer)
-    return {"class": f"{cls.__module__}:{cls.__qualname__}", **plain}
+    package = cls.__module__.partition(".")[0]
+    return {"class": f"{cls.__module__}:{cls.__qualname__}", "version": _version(package), **plain}
+
+
+@cache
+def _version(package: str) -> str | None:
+    """The version of the distribution that an imported package belongs to; None for a user's own file."""
+    owners = packages_distributions().get(package, [])
+    return version(owners[0]) if owners else None
 
 
 def state_bytes(optimizer: torch.optim.Optimizer) -> int:

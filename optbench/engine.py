@@ -46,6 +46,7 @@ class ProcessEngine(Executor):
 
     def __init__(self, workers: int, threads: int) -> None:
         self._threads, self._workers = threads, workers
+        self._slots: list[ProcessPoolExecutor] = []
         self._free: queue.SimpleQueue[ProcessPoolExecutor] = queue.SimpleQueue()
         for _ in range(workers):
             self._free.put(self._slot())
@@ -67,13 +68,17 @@ class ProcessEngine(Executor):
 
     def kill(self) -> None:
         """Ends all workers at once, whatever they are doing."""
-        for process in multiprocessing.active_children():
-            process.kill()
+        for slot in self._slots:
+            for process in list((slot._processes or {}).values()):
+                process.kill()
 
     def _slot(self) -> ProcessPoolExecutor:
         # Fresh interpreters: a forked copy of a process that runs threads may hang.
         context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(1, context, initializer=_start_worker, initargs=(self._threads, sys.path[:]))
+        settings = (self._threads, sys.path[:])
+        slot = ProcessPoolExecutor(1, context, initializer=_start_worker, initargs=settings)
+        self._slots.append(slot)
+        return slot
 
 
 def make_engine(name: str, workers: int, threads: int) -> SerialEngine | ProcessEngine:

@@ -14,19 +14,6 @@ if TYPE_CHECKING:
     from optbench.matrix import Plan
 
 WHAT = ("problems", "optimizers", "presets", "metrics")
-ENGINES = ("processes", "serial")
-
-
-def check_engine(name: str) -> None:
-    if name not in ENGINES:
-        raise unknown("engine", name, ENGINES)
-
-
-def check_metric(name: str) -> None:
-    from optbench.metrics import METRICS
-
-    if name not in METRICS:
-        raise unknown("metric", name, METRICS)
 
 
 def list_text(what: str) -> str:

@@ -34,6 +34,9 @@ from optbench.registry import (
 from optbench.schedule import schedule
 from optbench.selection import Selection
 
+#: Beyond this, an amount is a slip of the keyboard: more examples than any machine will see.
+_LARGEST_BUDGET = 1e15
+
 
 @dataclass(frozen=True)
 class ProblemChoice:
@@ -257,6 +260,8 @@ def _check_fits(cell: Cell) -> None:
     what = f"batch size of {cell.problem.label}"
     if not 1 <= cell.batch_size <= cell.training_examples:
         raise out_of_range(what, cell.batch_size, f"1 to its {cell.training_examples} training examples")
+    if cell.run_budget.amount > _LARGEST_BUDGET:
+        raise out_of_range(f"run budget of {cell.problem.label}", str(cell.run_budget), f"at most {_LARGEST_BUDGET:g}")
     if cell.run_budget.unit != "seconds" and cell.run_cost < cell.batch_size:
         raise UserError(
             f"run budget {cell.run_budget} of {cell.problem.label} is less than one step of batch size "

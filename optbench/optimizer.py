@@ -87,6 +87,8 @@ class OptimizerSpec:
             if key not in accepted:
                 raise unknown(f"hyperparameter of {self.name}", key, accepted)
             default = self.default_lr if key == "lr" else self.hyperparameters[key]
+            if key == "lr" and _is_number(value) and value <= 0:
+                raise out_of_range(f"{self.name}[lr]", value, "a number above 0")
             fixed[key] = _like(f"{self.name}[{key}]", value, default)
         lr = fixed.pop("lr", self.default_lr)
         return ConfiguredOptimizer(

@@ -30,7 +30,8 @@ def write_outputs(
     folder = directory.folder
     outputs = Outputs(folder / "tables", folder / "plots", report or report_path(folder))
     mark, stamp = folder / "tables" / ".made-from", f"{_state(directory)} {rank_by}"
-    if not force and outputs.report.exists() and mark.exists() and mark.read_text("utf-8") == stamp:
+    made = (outputs.report, outputs.tables / "summary.parquet", outputs.plots)
+    if not force and all(path.exists() for path in made) and mark.exists() and mark.read_text("utf-8") == stamp:
         return outputs
     mark.unlink(missing_ok=True)
     from optbench.plots import draw_all

@@ -7,7 +7,7 @@ from typing import Any
 
 from optbench.errors import UserError, one_line
 from optbench.matrix import Cell
-from optbench.problem import DataSource
+from optbench.problem import DataSource, Problem
 
 
 def check_data(cells: Iterable[Cell], source: DataSource) -> dict[str, Any]:
@@ -15,20 +15,30 @@ def check_data(cells: Iterable[Cell], source: DataSource) -> dict[str, Any]:
 
     Returns the planes of two-dimensional problems by label. Raises UserError for missing or corrupt data.
     """
-    from optbench.plane import plane_values
-
     planes: dict[str, Any] = {}
     for label, choice in {cell.problem.label: cell.problem for cell in cells}.items():
         problem = choice.make()
-        if problem.plane is not None:
-            planes[label] = plane_values(problem, source)
-        data = problem.load_data(source)
-        if len(data.train[0]) != problem.training_examples():
-            raise UserError(
-                f"{label} loads {len(data.train[0])} training examples, but training_examples() says "
-                f"{problem.training_examples()}"
-            )
+        try:
+            plane = _checked(label, problem, source)
+        except UserError:
+            raise
+        except Exception:
+            continue  # a problem that raises is an error row of its own cells, and the rest goes on
+        if plane is not None:
+            planes[label] = plane
     return planes
+
+
+def _checked(label: str, problem: Problem, source: DataSource) -> dict[str, Any] | None:
+    from optbench.plane import plane_values
+
+    data = problem.load_data(source)
+    if len(data.train[0]) != problem.training_examples():
+        raise UserError(
+            f"{label} loads {len(data.train[0])} training examples, but training_examples() says "
+            f"{problem.training_examples()}"
+        )
+    return plane_values(problem, source)
 
 
 def check_optimizers(cells: Iterable[Cell]) -> None:

@@ -140,7 +140,7 @@ def load_attribute(target: str) -> Any:
         module = _load_file(location) if location.endswith(".py") else importlib.import_module(location)
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(f"{location} can't be imported: {one_line(error)}") from error
     if not hasattr(module, attribute):
         public = [name for name in vars(module) if not name.startswith("_")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -66,7 +67,7 @@ class ResidentData:
 
 # Cells come in the order of the matrix, so two remembered data sets serve nearly all of them.
 @lru_cache(maxsize=2)
-def _load(selection_text: str, source: DataSource, device: str) -> tuple[Problem, ResidentData]:
+def _load(selection_text: str, identity: str, source: DataSource, device: str) -> tuple[Problem, ResidentData]:
     from optbench import selection
     from optbench.registry import make_problem
 
@@ -77,4 +78,6 @@ def _load(selection_text: str, source: DataSource, device: str) -> tuple[Problem
 
 def load(choice: ProblemChoice, source: DataSource, device: str) -> tuple[Problem, ResidentData]:
     """The problem and its data, from memory where this process used them last."""
-    return _load(str(choice.selection), source, device)
+    # The identity changes with the content of files that the selection names.
+    identity = json.dumps(choice.identity, sort_keys=True)
+    return _load(str(choice.selection), identity, source, device)

@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from optbench.config import Config
+from optbench.engine import ENGINES, ProcessEngine, default_workers, make_engine
 from optbench.environment import describe
-from optbench.errors import UserError
+from optbench.errors import UserError, one_line, out_of_range, unknown
 from optbench.matrix import Cell, Plan, make_plan
+from optbench.metrics import METRICS
 from optbench.outputs import Outputs, write_outputs
 from optbench.preflight import check_data, check_optimizers
 from optbench.problem import DataSource
 from optbench.progress import SilentProgress
+from optbench.results.atomic import ResultsUnwritable
 from optbench.results.directory import ResultsDirectory
 from optbench.results.store import FAILED
 
@@ -39,6 +42,14 @@ class RunOptions:
     report: Path | None = None
     rank_by: str = "test_metric"
 
+    def __post_init__(self) -> None:
+        if self.engine not in ENGINES:
+            raise unknown("engine", self.engine, ENGINES)
+        if self.rank_by not in METRICS:
+            raise unknown("metric", self.rank_by, METRICS)
+        if self.workers is not None and self.workers < 1:
+            raise out_of_range("workers", self.workers, "at least 1")
+
 
 @dataclass(frozen=True)
 class RunOutcome:
@@ -48,10 +59,6 @@ class RunOutcome:
     outputs: Outputs
     cells: int
     failed: int
-
-    @property
-    def complete(self) -> bool:
-        return self.failed == 0
 
 
 def run(config: Config, folder: Path, options: RunOptions, progress: SilentProgress | None = None) -> RunOutcome:
@@ -75,6 +82,8 @@ def run(config: Config, folder: Path, options: RunOptions, progress: SilentProgr
             check_optimizers(missing)
         try:
             _prepare(directory, config, plan, planes, start_over)
+            if kept := _kept(directory, plan):
+                progress.message(f"{kept} cells of other configurations are kept, and left out of the tables")
             if missing:
                 progress.message(_what_is_missing(plan, missing))
                 _Execution(plan, directory, options, progress).run(missing)
@@ -98,6 +107,12 @@ def _prepare(directory: ResultsDirectory, config: Config, plan: Plan, planes: di
     directory.add_planes(planes)
 
 
+def _kept(directory: ResultsDirectory, plan: Plan) -> int:
+    """How many cells lie here that are not of this plan."""
+    planned = {cell.id for cell in plan.cells}
+    return sum(path.name not in planned for path in (directory.folder / "cells").glob("*"))
+
+
 def _what_is_missing(plan: Plan, missing: Sequence[Cell]) -> str:
     there = len(plan.cells) - len(missing)
     devices = ", ".join(sorted({cell.device for cell in plan.cells}))
@@ -110,8 +125,6 @@ class _Execution:
     """Computes the missing cells of a plan in a sliding window as wide as there are workers."""
 
     def __init__(self, plan: Plan, directory: ResultsDirectory, options: RunOptions, progress: SilentProgress) -> None:
-        from optbench.engine import default_workers
-
         self.plan, self.directory, self.options = plan, directory, options
         self.environment = describe(cell.device for cell in plan.cells)["key"]
         self.progress = progress
@@ -168,6 +181,11 @@ class _Execution:
                     except BrokenProcessPool:
                         status = "error"
                         record_lost(job, "the worker process died (killed, or out of memory)")
+                    except ResultsUnwritable:
+                        raise
+                    except Exception as error:
+                        status = "error"
+                        record_lost(job, one_line(error))
                     phase.finish(job.cell.id, weights[job.cell.id])
                     if status in FAILED:
                         phase.message(f"{' × '.join(map(str, job.cell.key[:3]))}: {status}")
@@ -181,8 +199,6 @@ class _Execution:
 
     @contextmanager
     def _engine(self, workers: int) -> Iterator[Any]:
-        from optbench.engine import ProcessEngine, make_engine
-
         engine = make_engine(self.options.engine, workers, self.threads)
         try:
             yield engine

@@ -42,11 +42,11 @@ _COUNTS = ["rank", "n_ok", "n_runs", "diverged", "groups", "best_in", "failed_ce
 
 def ranked_runs(runs: pd.DataFrame, trials: float) -> pd.DataFrame:
     """The runs of one cell that its rank rests on: the tuned ones, or, where there was nothing to
-    tune (no trials), those at the default learning rate. Skipped runs are left out.
+    tune (no trials), those at the default learning rate. A run that was skipped because no trial
+    ended with a finite loss is among them, as a failure.
     """
     tuned = runs["tuned"].astype(bool)
-    wanted = tuned if tuned.any() or trials > 0 else ~tuned
-    return runs[wanted & (runs["status"] != "skipped")]
+    return runs[tuned if tuned.any() or trials > 0 else ~tuned]
 
 
 def all_tables(results: Any, rank_by: str = "test_metric") -> dict[str, pd.DataFrame]:
@@ -61,8 +61,8 @@ def leaderboard(runs: pd.DataFrame, cells: pd.DataFrame, rank_by: str = "test_me
     or of the column of `runs` that `rank_by` names (one of `metrics.METRICS`).
 
     `runs` and `cells` are the frames of `optbench.load`. Ties share the better rank. A cell that
-    failed before any run is ranked last; one without runs that did not fail (not yet run, or
-    skipped) has no rank. `test_metric_low` and `_high` are the range over the seeds that succeeded,
+    failed before any run is ranked last; one without runs that did not fail (not yet run) has no
+    rank. `test_metric_low` and `_high` are the range over the seeds that succeeded,
     `target_reached` is a share of all seeds, `cost_to_target` a median over all seeds in which a
     miss is infinite.
     """
@@ -121,7 +121,7 @@ def _row(cell: dict[Any, Any], runs: pd.DataFrame, higher: bool, rank_by: str) -
         "target_reached": share,
         "cost_to_target": cost,
         "step_ms": pd.to_numeric(ranked.loc[ok, "step_ms"]).median(),
-        "diverged": int((ranked["status"] == "diverged").sum()),
+        "diverged": int(ranked["status"].isin(["diverged", "skipped"]).sum()),
     }
     return row, score
 

@@ -53,6 +53,7 @@ def budget_from_seconds(cell: Cell, timing: dict[str, Any] | None) -> int:
 
 def _timed(cell: Cell, source: DataSource) -> dict[str, Any]:
     problem, data = load(cell.problem, source, cell.device)
+    peak_memory = _peak_memory(cell, Stepper(cell, problem, data, cell.optimizer.defaults, 0, Ledger(_UNLIMITED)))
     ledger = Ledger(_UNLIMITED)
     stepper = Stepper(cell, problem, data, cell.optimizer.defaults, 0, ledger)
     warmup = _time_steps(cell, stepper, WARMUP_STEPS)
@@ -68,10 +69,12 @@ def _timed(cell: Cell, source: DataSource) -> dict[str, Any]:
         "seconds_per_cost_low": min(per_cost),
         "seconds_per_cost_high": max(per_cost),
         "seconds_per_step": float(np.median(per_step)),
+        "seconds_per_step_low": min(per_step),
+        "seconds_per_step_high": max(per_step),
         "warmup_seconds": warmup,
         "repetitions": REPETITIONS,
         "steps": count,
-        "peak_memory_bytes": _peak_memory(cell, stepper),
+        "peak_memory_bytes": peak_memory,
     }
 
 
@@ -85,7 +88,12 @@ def _time_steps(cell: Cell, stepper: Stepper, count: int) -> float:
 
 
 def _peak_memory(cell: Cell, stepper: Stepper) -> int | None:
-    """Highest memory that one step allocates on the device above what lay there before it."""
+    """Highest memory that one step allocates on the device above what lay there before it.
+
+    Always of the same step, the one after the optimizer has allocated its state.
+    """
+    for _ in range(WARMUP_STEPS):
+        stepper.step()
     if cell.device.startswith("cuda"):
         torch.cuda.reset_peak_memory_stats(cell.device)
         before = torch.cuda.memory_allocated(cell.device)

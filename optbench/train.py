@@ -249,7 +249,7 @@ class Stepper:
         self._set_training(True)
 
     def _closure_step(self, batch: Batch) -> bool:
-        before = copy.deepcopy(self.model.state_dict())
+        before, charged = copy.deepcopy(self.model.state_dict()), self.ledger.thirds
         random_seed = self._training_seed + self.steps
 
         def closure() -> Tensor:
@@ -271,6 +271,8 @@ class Stepper:
             # The line search was left at a trial point, which is no step of the optimizer's.
             self.model.load_state_dict(before)
             return False
+        if self.ledger.thirds == charged:
+            raise RuntimeError("the optimizer's step() did not call its closure")
         self.steps += 1
         return True
 

@@ -30,6 +30,9 @@ EDGE = 0.05
 EXTEND_AFTER = 0.5
 EXTEND_AT_MOST = 3
 
+#: Points nearer to each other than this share of every range's width count as one.
+SAME_POINT = 0.02
+
 _STATES = {
     "ok": optuna.trial.TrialState.COMPLETE,
     "diverged": optuna.trial.TrialState.COMPLETE,
@@ -85,21 +88,22 @@ def edge_of(space: Mapping[str, Range], trial: Trial | None, name: str = "lr") -
 def searched_space(cell: Cell, trials: Sequence[Trial], run_cost: int) -> dict[str, Range]:
     """The ranges from which the next trial is proposed, given the trials so far.
 
-    Starts as declared. Once half of the tuning budget is spent, each further trial finds a range
-    extended if the best value so far lies at its edge; that is paid from the same budget.
+    Starts as declared. Once half of the tuning budget is spent, each further trial finds the learning
+    rate's range extended if the best rate so far lies at its edge; that is paid from the same budget.
+    Other hyperparameters stay in their ranges: beyond them they may have no meaning (a momentum above 1).
     """
     space = dict(cell.optimizer.search)
-    extensions: dict[tuple[str, str], int] = {}
+    extensions: dict[str, int] = {}
+    if "lr" not in space:
+        return space
     half = EXTEND_AFTER * cell.worth * run_cost * THIRDS
     for count in range(1, len(trials) + 1):
         if sum(trial.thirds for trial in trials[:count]) < half:
             continue
-        best = best_trial(trials[:count])
-        for name in space:
-            edge = edge_of(space, best, name)
-            if edge and extensions.get((name, edge), 0) < EXTEND_AT_MOST:
-                space[name] = space[name].extended(edge)  # type: ignore[arg-type]
-                extensions[name, edge] = extensions.get((name, edge), 0) + 1
+        edge = edge_of(space, best_trial(trials[:count]))
+        if edge and extensions.get(edge, 0) < EXTEND_AT_MOST:
+            space["lr"] = space["lr"].extended(edge)  # type: ignore[arg-type]
+            extensions[edge] = extensions.get(edge, 0) + 1
     return space
 
 
@@ -117,7 +121,7 @@ def propose(cell: Cell, trials: Sequence[Trial], run_cost: int) -> Proposal | No
     if number == 0:
         return Proposal(0, TUNING_SEEDS, dict(cell.optimizer.defaults), None)
     space = searched_space(cell, trials, run_cost)
-    point = _design_point(cell, number)
+    point = _design_point(cell, number, space)
     if point is None and cell.sampler == "grid":
         return None
     study = _study(cell, trials, space, use_sampler=point is None)
@@ -145,8 +149,11 @@ def design_size(cell: Cell) -> int:
             return min(10, max(3, round(cell.worth / 3)))
 
 
-def _design_point(cell: Cell, number: int) -> list[float] | None:
-    """Shares of the ranges (sorted by name) for trial `number`, or None after the design's end."""
+def _design_point(cell: Cell, number: int, space: Mapping[str, Range]) -> list[float] | None:
+    """Shares of the ranges (sorted by name) for trial `number`, or None after the design's end.
+
+    A point of the Halton sequence at the default, which trial 0 has tried, is passed over.
+    """
     if number > design_size(cell):
         return None
     dimensions = len(cell.optimizer.search)
@@ -157,8 +164,19 @@ def _design_point(cell: Cell, number: int) -> list[float] | None:
         places = np.unravel_index(number - 1, (side,) * dimensions)
         return [(int(place) + 0.5) / side for place in places]
     halton = qmc.Halton(dimensions, scramble=False)
-    halton.fast_forward(number)  # its point 0 is the low edge of every range
-    return [float(share) for share in halton.random(1)[0]]
+    halton.fast_forward(1)  # its point 0 is the low edge of every range
+    points = halton.random(number + 1)
+    if (default := _default_point(cell, space)) is not None:
+        points = points[np.abs(points - default).max(axis=1) > SAME_POINT]
+    return [float(share) for share in points[number - 1]]
+
+
+def _default_point(cell: Cell, space: Mapping[str, Range]) -> np.ndarray | None:
+    """The default as shares of the ranges, where it lies in them."""
+    try:
+        return np.array([space[name].position(cell.optimizer.defaults[name]) for name in sorted(space)])
+    except (KeyError, ValueError, TypeError):
+        return None
 
 
 def _at(found: Range, share: float) -> float:

@@ -103,6 +103,24 @@ def test_the_ledger_is_exact_in_thirds_and_never_overspent(budget: int, charges:
     assert ledger.cost <= budget
 
 
+@pytest.mark.parametrize("thirds", range(10))
+def test_the_last_third_decides(thirds: int) -> None:
+    """A budget of three example gradients, of which some thirds are spent on forward passes."""
+    ledger = Ledger(3)
+    ledger.charge_forward(thirds)
+    for examples, price in ((1, 3), (2, 6), (3, 9)):
+        assert ledger.affords_gradient(examples) == (thirds + price <= 9)
+    for charge, price in ((ledger.charge_gradient, 3), (ledger.charge_forward, 1)):
+        before = ledger.thirds
+        if before + price > 9:
+            with pytest.raises(BudgetExhausted):
+                charge(1)
+            assert ledger.thirds == before
+        else:
+            charge(1)
+            assert ledger.thirds == before + price
+
+
 def test_three_forward_passes_cost_one_gradient_to_the_bit() -> None:
     ledger = Ledger(10**12)
     for _ in range(3_000):

@@ -15,6 +15,7 @@ import pytest
 import optbench
 from optbench import cli
 from optbench.cli import COMPLETE, INTERRUPTED, SOME_FAILED, WRONG_USE, _main
+from optbench.config import load_config
 from optbench.results import atomic
 from tests.test_resume import assert_same_results
 from tests.tiny import EXPLODING, OUT_OF_MEMORY, RAISING, TINY, run_tiny
@@ -87,7 +88,7 @@ SELECTION_MISTAKES: list[tuple[tuple[str, ...], str]] = [
     (("--threads", "0"), "threads = 0: Input should be greater than or equal to 1"),
     (("--run-budget", "2parsecs"), "run budget '2parsecs' is not an amount (accepted: 2epochs, 20000examples, 30secon"),
     (("--run-budget", "-1epochs"), "run budget '-1epochs' is not an amount"),
-    (("--run-budget", "5examples"), "run budget 5examples of quadratic_valley is less than one step of batch size 10"),
+    (("--run-budget", "5examples"), "run budget 5examples of quadratic_valley is less than one step of batch size "),
     (("--tuning-worth", "-1"), "tuning.worth = -1.0: Input should be greater than or equal to 0"),
     (("--tuning-worth", "0.5"), "tuning.worth = 0.5: not even one trial fits"),
     (("--tuning-worth", "nan"), "tuning.worth = nan: Input should be a finite number"),
@@ -249,7 +250,7 @@ def test_a_full_disk_is_one_line_and_nothing_is_lost(
     complaint = capsys.readouterr().err.splitlines()[-1]
     assert complaint.startswith("optbench: ")
     assert "No space left on device" in complaint
-    run_tiny(elsewhere / "results" / "x", evaluations=10)
+    run_tiny(elsewhere / "results" / "x", evaluations=load_config("quick").evaluations)
     assert_same_results(elsewhere / "results" / "x", complete)
 
 
@@ -300,8 +301,13 @@ def test_a_failed_cell_is_a_row_and_the_rest_goes_on(
     assert cells["status"].to_dict() == {"raising": "error", "out_of_memory": "oom", "exploding": "ok", "sgd": "ok"}
 
 
-def test_status(complete: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in (["status", "tiny", "--results", str(complete.parent)], ["status", str(complete)]):
+def test_status(complete: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(complete.parent)
+    for arguments in (
+        ["status", "tiny", "--results", str(complete.parent)],
+        ["status", str(complete)],
+        ["status", "tiny"],
+    ):
         assert _main(arguments) == COMPLETE
         assert "2 done, 0 failed, 0 missing" in capsys.readouterr().out
 
@@ -325,6 +331,16 @@ def test_an_interruption_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, caps
     monkeypatch.setattr("optbench.runner.run", interrupted)
     assert _main(list(TINY_RUN)) == INTERRUPTED
     assert capsys.readouterr().err.strip() == "optbench: interrupted; the same command resumes"
+
+
+def test_a_mistake_is_one_line_whatever_its_text(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(what: str) -> None:
+        raise optbench.UserError("first\n  second\r\nthird")
+
+    monkeypatch.setattr("optbench.listing.list_text", refuse)
+    assert refused(capsys, "list", "metrics") == "first second third"
 
 
 def test_a_bug_is_not_taken_for_a_mistake_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:

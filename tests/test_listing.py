@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,13 @@ from optbench.errors import UserError
 from optbench.matrix import make_plan
 from optbench.metrics import METRICS
 from optbench.optimizers import BUILT_IN
+from optbench.problem import DataSource
 from optbench.registry import BUILT_IN_PROBLEMS
 from optbench.results.load import Results
+from optbench.runner import RunOptions
 from tests.tiny import CHOICES
+
+SOURCE = DataSource(Path("unused"), download=False)
 
 
 def test_tables_align() -> None:
@@ -105,15 +110,19 @@ def test_presets_and_metrics() -> None:
 @pytest.mark.parametrize(
     ("check", "given", "line"),
     [
-        (listing.list_text, "problem", "unknown list 'problem'; did you mean 'problems'? (accepted: metrics, optimize"),
-        (listing.check_metric, "test_los", "unknown metric 'test_los'; did you mean 'test_loss'? (accepted: cost_to_t"),
-        (listing.check_engine, "process", "unknown engine 'process'; did you mean 'processes'? (accepted: "),
+        (listing.list_text, "problem", "list 'problem'; did you mean 'problems'? (accepted: metrics, "),
+        (
+            lambda name: RunOptions(SOURCE, rank_by=name),
+            "test_los",
+            "metric 'test_los'; did you mean 'test_loss'? (acc",
+        ),
+        (lambda name: RunOptions(SOURCE, engine=name), "process", "engine 'process'; did you mean 'processes'? (acc"),
     ],
-)  # fmt: skip
-def test_unknown_names(check: object, given: str, line: str) -> None:
+)
+def test_unknown_names(check: Callable[[str], object], given: str, line: str) -> None:
     with pytest.raises(UserError) as caught:
-        check(given)  # type: ignore[operator]
-    assert str(caught.value).startswith(line)
+        check(given)
+    assert str(caught.value).startswith(f"unknown {line}")
 
 
 def test_a_broken_plugin_says_which_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ from optbench.errors import UserError
 from optbench.matrix import Cell, Plan, make_plan
 from tests.tiny import EXPLODING, RAISING, TINY, TINY_NET
 
+QUICK = load_config("quick")
 BASE: dict[str, Any] = {
     "problems": [TINY], "optimizers": ["adam"], "batch_sizes": [10], "devices": ["cpu"], "run_budget": "2epochs",
 }  # fmt: skip
@@ -55,7 +56,7 @@ def test_quick_is_ten_optimizers_on_three_problems_at_two_batch_sizes() -> None:
     found = make_plan(configure(preset="quick", devices=["cpu"]))
     assert len(found.cells) == 60
     assert len({c.id for c in found.cells}) == len({c.key for c in found.cells}) == 60
-    assert {c.batch_size for c in found.cells} == {10, 100}
+    assert {c.batch_size for c in found.cells} == set(load_config("quick").batch_sizes)
     problems = {c.problem.label for c in found.cells}
     assert len(problems) == 3
     assert sum("digits" in label for label in problems) == 2  # substitute data is named
@@ -185,7 +186,7 @@ def test_ids_are_the_same_in_every_process(tmp_path: Path) -> None:
         ({"seeds": 1}, {"seeds": 50}),
         ({"run_budget": "2epochs"}, {"run_budget": "400examples"}),
         ({"tuning_worth": 4}, {"tuning_worth": 4.0}),
-        ({}, {"preset": "standard", "evaluations": 10, "tuning_worth": 4}),
+        ({}, {"preset": "standard", "evaluations": QUICK.evaluations, "tuning_worth": QUICK.tuning.worth}),
         ({"devices": ["auto"]}, {"devices": [make_plan(configure(**{**BASE, "devices": ["auto"]})).cells[0].device]}),
     ],
 )

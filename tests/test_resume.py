@@ -10,11 +10,13 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from unittest.mock import patch
 
 import pandas as pd
 import pytest
 
 import optbench
+from optbench.outputs import Outputs
 from optbench.problem import DataSource
 from optbench.results import atomic
 from optbench.results.frames import TIMING_COLUMNS
@@ -52,7 +54,9 @@ class Crash(BaseException):
 
 
 def _run(folder: Path, **choices: object) -> None:
-    optbench.run(name=folder.name, results=folder.parent, engine="serial", **{**CHOICES, **choices})
+    nothing = Outputs(folder / "tables", folder / "plots", folder / "report.html")
+    with patch("optbench.runner.write_outputs", return_value=nothing):
+        optbench.run(name=folder.name, results=folder.parent, engine="serial", **{**CHOICES, **choices})
 
 
 @pytest.fixture(scope="module")
@@ -62,13 +66,6 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def no_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tables and plots are made from finished records; a crash there is another test's matter."""
-    monkeypatch.setattr("optbench.runner.write_outputs", lambda *args: None)
-
-
-@pytest.mark.usefixtures("no_outputs")
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_crash_at_any_write_loses_nothing(
     moment: str, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -100,7 +97,6 @@ def test_a_crash_at_any_write_loses_nothing(
     assert_same_results(folder, undisturbed)
 
 
-@pytest.mark.usefixtures("no_outputs")
 def test_a_crash_within_a_trials_line_loses_that_trial_only(
     undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,7 +112,6 @@ def test_a_crash_within_a_trials_line_loses_that_trial_only(
     assert_same_results(folder, undisturbed)
 
 
-@pytest.mark.usefixtures("no_outputs")
 def test_more_seeds_extend_what_is_there(undisturbed: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     _run(folder, seeds=1)
@@ -126,20 +121,40 @@ def test_more_seeds_extend_what_is_there(undisturbed: Path, tmp_path: Path) -> N
     assert_same_results(folder, undisturbed)
 
 
-def _command(folder: Path, workers: int, *arguments: str) -> list[str]:
-    return [
-        sys.executable, "-m", "optbench", "run", "--results", str(folder.parent), "--name", folder.name,
-        "--workers", str(workers), *arguments,
-    ]  # fmt: skip
+#: The command line without tables, plots and page, which take longer than these trainings.
+WITHOUT_OUTPUTS = """
+from unittest.mock import patch
+from pathlib import Path
+from optbench import cli
+from optbench.outputs import Outputs
+if __name__ == "__main__":
+    nothing = Outputs(Path("tables"), Path("plots"), Path("report.html"))
+    with patch("optbench.runner.write_outputs", return_value=nothing), patch("optbench.listing.leaderboard_text"):
+        cli.main()
+"""
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    script = tmp_path_factory.mktemp("program") / "run.py"
+    script.write_text(WITHOUT_OUTPUTS)
+    return [sys.executable, str(script)]
+
+
+def _command(program: list[str], folder: Path, workers: int, *arguments: str) -> list[str]:
+    where = ("--results", str(folder.parent), "--name", folder.name, "--workers", str(workers))
+    return [*program, "run", *where, *arguments]
 
 
 TINY_ARGUMENTS = (
-    "--problem", TINY, "--optimizer", "sgd", "--optimizer", "adam", "--optimizer", "lbfgs", "--batch-size", "10",
-    "--batch-size", "100", "--seeds", "2", "--run-budget", "5000examples", "--tuning-worth", "3",
+    "--problem", TINY, "--optimizer", "sgd", "--optimizer", "lbfgs", "--batch-size", "10", "--batch-size", "50",
+    "--seeds", "2", "--run-budget", "3000examples", "--tuning-worth", "3",
 )  # fmt: skip
 
 
-def _kill_and_resume(folder: Path, arguments: tuple[str, ...], workers: int, kills: int, longest: float) -> int:
+def _kill_and_resume(
+    program: list[str], folder: Path, arguments: tuple[str, ...], workers: int, kills: int, longest: float
+) -> int:
     """Kills the coordinator (odd times) or all processes (even times) at random moments, then lets it end.
 
     Returns how many of the kills hit a run that had not ended by itself.
@@ -148,7 +163,7 @@ def _kill_and_resume(folder: Path, arguments: tuple[str, ...], workers: int, kil
     hit = 0
     for kill in range(kills):
         process = subprocess.Popen(
-            _command(folder, workers, *arguments),
+            _command(program, folder, workers, *arguments),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
@@ -163,36 +178,41 @@ def _kill_and_resume(folder: Path, arguments: tuple[str, ...], workers: int, kil
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    subprocess.run(_command(folder, workers, *arguments), check=True, capture_output=True)
+    subprocess.run(_command(program, folder, workers, *arguments), check=True, capture_output=True)
     return hit
 
 
 @pytest.mark.skipif(os.name != "posix", reason="kills process groups")
 @pytest.mark.parametrize("workers", [1, 2])
-def test_killed_runs_resume_to_the_same_frames(workers: int, tmp_path: Path) -> None:
+def test_killed_runs_resume_to_the_same_frames(workers: int, program: list[str], tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    subprocess.run(_command(whole, 3 - workers, *TINY_ARGUMENTS), check=True, capture_output=True)
-    hit = _kill_and_resume(killed, TINY_ARGUMENTS, workers, kills=4, longest=9.0)
+    subprocess.run(_command(program, whole, 3 - workers, *TINY_ARGUMENTS), check=True, capture_output=True)
+    hit = _kill_and_resume(program, killed, TINY_ARGUMENTS, workers, kills=4, longest=7.0)
     assert hit >= 2
     assert_same_results(killed, whole)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_killed_quick_run_resumes_to_the_same_frames(workers: int, tmp_path: Path) -> None:
+def test_a_killed_quick_run_resumes_to_the_same_frames(workers: int, program: list[str], tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    subprocess.run(_command(whole, 2), check=True, capture_output=True)
-    hit = _kill_and_resume(killed, (), workers, kills=10, longest=60.0 / workers)
+    subprocess.run(_command(program, whole, 2), check=True, capture_output=True)
+    hit = _kill_and_resume(program, killed, (), workers, kills=10, longest=60.0 / workers)
     assert hit == 10
     assert_same_results(killed, whole)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends signals to process groups")
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_exits_with_130_and_resumes(sent: signal.Signals, tmp_path: Path) -> None:
+def test_an_interrupted_run_exits_with_130_and_resumes(
+    sent: signal.Signals, program: list[str], tmp_path: Path
+) -> None:
     folder = tmp_path / "run"
     process = subprocess.Popen(
-        _command(folder, 2, *TINY_ARGUMENTS), stderr=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+        _command(program, folder, 2, *TINY_ARGUMENTS),
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
     )
     deadline = time.monotonic() + 60
     while not list(folder.glob("cells/*/trials.jsonl")):
@@ -203,14 +223,17 @@ def test_an_interrupted_run_exits_with_130_and_resumes(sent: signal.Signals, tmp
     assert process.returncode == 130
     assert b"Traceback" not in stderr
     assert stderr.decode().splitlines()[-1] == "optbench: interrupted; the same command resumes"
-    assert subprocess.run(_command(folder, 2, *TINY_ARGUMENTS), capture_output=True).returncode == 0
+    assert subprocess.run(_command(program, folder, 2, *TINY_ARGUMENTS), capture_output=True).returncode == 0
 
 
-def test_a_dead_worker_fails_its_cell_alone(tmp_path: Path) -> None:
+def test_a_dead_worker_fails_its_cell_alone(program: list[str], tmp_path: Path) -> None:
     """A worker killed from outside costs the cell that it held; `retry_failed` computes that again."""
     folder = tmp_path / "run"
     process = subprocess.Popen(
-        _command(folder, 1, *TINY_ARGUMENTS), stderr=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+        _command(program, folder, 1, *TINY_ARGUMENTS),
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
     )
     deadline = time.monotonic() + 60
     while not list(folder.glob("cells/*/trials.jsonl")):
@@ -223,11 +246,13 @@ def test_a_dead_worker_fails_its_cell_alone(tmp_path: Path) -> None:
     assert process.returncode == 1
     states = list(optbench.load(folder).states().values())
     assert states.count("failed") == 1
-    assert states.count("done") == 5
+    assert states.count("done") == 3
     rows = optbench.load(folder).runs.query("status == 'error'")
     assert rows["error"].str.contains("worker process died").all()
     assert rows["test_metric"].isna().all()
-    again = subprocess.run([*_command(folder, 1, *TINY_ARGUMENTS), "--retry-failed"], capture_output=True, text=True)
+    again = subprocess.run(
+        [*_command(program, folder, 1, *TINY_ARGUMENTS), "--retry-failed"], capture_output=True, text=True
+    )
     assert again.returncode == 0, again.stderr
     assert set(optbench.load(folder).states().values()) == {"done"}
 

@@ -281,16 +281,15 @@ def test_an_exception_is_a_record(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_observer_can_stop_a_training() -> None:
-    record = training(replace(cell_for(VALLEY, "sgd"), evaluations=10), budget=1000, observer=None)
-    assert record.status == "ok"
-    problem, data = load(cell_for(VALLEY, "sgd").problem, SOURCE, "cpu")
+    cell = cell_for(VALLEY, "sgd", evaluations=10)
+    problem, data = load(cell.problem, SOURCE, "cpu")
     seen: list[int] = []
 
     def observe(so_far: Training) -> str:
         seen.append(so_far.points[-1].index)
         return "enough" if len(seen) == 3 else ""
 
-    stopped = train(cell_for(VALLEY, "sgd"), problem, data, {"lr": 1e-3}, SEED, 1000, observer=observe)
+    stopped = train(cell, problem, data, {"lr": 1e-3}, SEED, 1000, observer=observe)
     assert (stopped.status, stopped.error, stopped.cost) == ("skipped", "enough", 300.0)
     assert seen == [1, 2, 3]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from optbench.errors import one_line
 from optbench.plots import style
 from optbench.plots.batch_size_heatmap import batch_size_heatmap
 from optbench.plots.loss_against_cost import loss_against_cost
@@ -45,6 +46,9 @@ class Picture:
     svg: str
 
 
+Drawn = tuple[Figure, pd.DataFrame]
+
+
 def draw_all(results: Any, tables: Mapping[str, pd.DataFrame], folder: Path) -> list[Picture]:
     """Draws and writes the plots of every problem of `results` (what `optbench.load` gives).
 
@@ -53,26 +57,32 @@ def draw_all(results: Any, tables: Mapping[str, pd.DataFrame], folder: Path) -> 
     pictures, stems = [], set()
     for problem in results.cells["problem"].unique():
         slug = re.sub(r"[^\w.=,-]+", "_", problem).strip("_")[:80]
-        for plot, figure in _figures(results, tables["leaderboard"], problem):
+        for plot, draw in _figures(results, tables["leaderboard"], problem):
             stem = f"{plot}-{slug}"
             while stem in stems:
                 stem += "_"
             stems.add(stem)
             title = f"{plot.replace('_', ' ').replace('lr', 'learning rate')}: {problem}"
-            svg = style.save(figure, folder, stem)
-            pictures.append(Picture(problem, plot, title[0].upper() + title[1:], _CAPTIONS[plot], svg))
+            try:
+                svg, caption = style.save(draw()[0], folder, stem), _CAPTIONS[plot]
+            except OSError:
+                raise
+            except Exception as error:
+                # One figure that fails must not cost the tables, the other figures and the page.
+                svg, caption = "", f"This figure could not be drawn ({one_line(error)})."
+            pictures.append(Picture(problem, plot, title[0].upper() + title[1:], caption, svg))
     return pictures
 
 
-def _figures(results: Any, board: pd.DataFrame, problem: str) -> Iterator[tuple[str, Figure]]:
-    """One figure at a time: a figure takes more memory than what is written of it."""
+def _figures(results: Any, board: pd.DataFrame, problem: str) -> Iterator[tuple[str, Callable[[], Drawn]]]:
+    """The figures that a problem gets, each as a function that draws it."""
     cells = results.cells
-    yield "loss_against_cost", loss_against_cost(results.curves, cells, problem)[0]
-    yield "lr_sensitivity", lr_sensitivity(results.trials, results.runs, cells, problem)[0]
-    yield "batch_size_heatmap", batch_size_heatmap(board, cells, problem)[0]
+    yield "loss_against_cost", lambda: loss_against_cost(results.curves, cells, problem)
+    yield "lr_sensitivity", lambda: lr_sensitivity(results.trials, results.runs, cells, problem)
+    yield "batch_size_heatmap", lambda: batch_size_heatmap(board, cells, problem)
     ground = results.planes.get(problem)
     if ground:
         across, up = (tuple(side) for side in ground["domain"])
         plane = Plane(tuple(ground["start"]), tuple(ground["minimum"]), (across, up))
         x, y, value = (np.asarray(ground[name], dtype=float) for name in ("x", "y", "value"))
-        yield "trajectories", trajectories(results.trajectories, cells, problem, plane, x, y, value)[0]
+        yield "trajectories", lambda: trajectories(results.trajectories, cells, problem, plane, x, y, value)

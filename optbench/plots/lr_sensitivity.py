@@ -74,12 +74,17 @@ def lr_sensitivity(
     return figure, drawn
 
 
+#: The longest logarithmic axis, as a ratio.
+_DECADES = 1e12
+
+
 def _limits(values: pd.Series, scale: str) -> tuple[float | None, float | None]:
     """Room for all values; far outliers at the worse end of a linear axis stay visible as well."""
     if values.empty:
         return None, None
     low, high = float(values.min()), float(values.max())
     if scale == "log":
+        high = min(high, low * _DECADES)  # of a trial that was about to diverge, the rest is out of sight
         room = max(high / low, 1.5) ** 0.12
         return low / room, high * room
     room = 0.12 * (high - low) or 0.1
@@ -118,6 +123,7 @@ def _range(ax: Axes, cells: pd.DataFrame, trials: pd.DataFrame) -> None:
     low, high = cells["lr_low"].min(), cells["lr_high"].max()
     names = ["lr_low", "lr_high", "lr_low_searched", "lr_high_searched", "lr_default", "lr_tuned"]
     rates = pd.concat([trials["lr"], *(cells[name] for name in names)]).dropna()
+    rates = rates[rates > 0]
     if rates.empty:
         return
     left, right = rates.min() / 1.3, rates.max() * 1.3

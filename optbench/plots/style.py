@@ -42,6 +42,8 @@ _CHARACTER = 0.082
 #: For `matplotlib.rc_context`, while a figure is made and while it is saved.
 RC: dict[Any, Any] = {
     "font.family": "sans-serif",
+    # Labels are what users called things: a dollar sign in one is a dollar sign.
+    "text.parse_math": False,
     "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],
     "font.size": 9.5,
     "axes.titlesize": 10,
@@ -187,6 +189,8 @@ def tuned(runs: pd.DataFrame) -> pd.DataFrame:
 
 def plain(value: float, position: int | None = None) -> str:
     """A tick's number as plain text (0.01, 20, 1e-5), which takes a fraction of the time of typeset powers."""
+    if not math.isfinite(value):
+        return ""
     if value == 0 or 1e-3 <= abs(value) < 1e5:
         return f"{value:g}"
     mantissa, _, exponent = f"{value:.3e}".partition("e")

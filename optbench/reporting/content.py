@@ -117,9 +117,11 @@ def _verdict(rows: pd.DataFrame) -> str:
     rest = done.drop(firsts.index)
     near = rest[(rest["test_metric_high"] >= low) & (rest["test_metric_low"] <= high)]["optimizer"]
     text = f"{joined(firsts['optimizer'])} {'is' if len(firsts) == 1 else 'are'} first"
+    if done["n_runs"].min() < 2:
+        return f"{text} with one seed, which does not tell chance from difference."
     if len(near):
-        return f"{text}; inconclusive against {joined(near)}, whose range over seeds overlaps."
-    return f"{text}, and no other range over seeds overlaps." if len(rest) else f"{text}."
+        return f"{text}; inconclusive against {joined(near)}, whose range of the test metric over seeds overlaps."
+    return f"{text}, and no other range of the test metric over seeds overlaps." if len(rest) else f"{text}."
 
 
 def joined(names: Iterable[object]) -> str:

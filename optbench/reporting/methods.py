@@ -10,7 +10,7 @@ def methods(settings: Mapping[str, Any], rank_by: str) -> list[str]:
     """One paragraph a rule. `settings` is a parsed configuration, possibly empty."""
     tuning = settings.get("tuning", {})
     worth = f"{tuning['worth']:g} run budgets" if "worth" in tuning else "a fixed number of run budgets"
-    sampler = {"tpe": "TPE", "gp": "Gaussian-process", "quasi-random": "quasi-random (Sobol)"}.get(
+    sampler = {"tpe": "TPE", "gp": "Gaussian-process", "quasi-random": "quasi-random (Halton)"}.get(
         tuning.get("sampler", ""), tuning.get("sampler", "the configured")
     )
     return [
@@ -18,9 +18,11 @@ def methods(settings: Mapping[str, Any], rank_by: str) -> list[str]:
         f"same for tuning ({worth}). The unit is the example gradient: a forward and a backward pass on one "
         "example is 1, a forward pass alone 1/3. Whatever is computed for gradients is charged: line searches, "
         "diverged and pruned trials. Evaluation is not charged.",
-        f"Tuning. The learning rate is searched by Optuna's {sampler} sampler over a range that belongs to the "
-        "optimizer, equally wide for all. The first trial is the optimizer's default rate. A trial starts only "
-        "while a whole run still fits into the budget. A best rate near the edge extends the range.",
+        f"Tuning. The learning rate is searched over a range that belongs to the optimizer: four decades on "
+        "networks; on quadratics the range of the SGD family follows the curvature. The first trial is the "
+        f"optimizer's default rate, the next follow a design that is the same for all, further ones the {sampler} "
+        "sampler. A trial starts only while a whole run still fits into the budget. A best rate near an edge "
+        "extends the range.",
         "Selection on validation, report on test. The validation split is carved from the training set by a fixed "
         "seed; trials are compared by their validation loss. The test set is evaluated once, after the last step "
         "of a final run.",

@@ -71,7 +71,7 @@ def render(results_name: str, tables: Mapping[str, pd.DataFrame], pictures: Sequ
     )
     drawn = [
         {"title": picture.title, "caption": picture.caption,
-         "svg": Markup(inlined(picture.svg, f"f{index}", picture.title))}
+         "svg": Markup(inlined(picture.svg, f"f{index}", picture.title) if picture.svg else "")}
         for index, picture in enumerate(pictures)
     ]  # fmt: skip
     return template.render(

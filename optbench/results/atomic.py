@@ -6,10 +6,25 @@ import json
 import math
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 
+class ResultsUnwritable(OSError):
+    """The disk doesn't take results: full, read-only, gone. Nobody's result, and not to be recorded as one."""
+
+
+@contextmanager
+def _telling_apart() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ResultsUnwritable(error.errno, error.strerror, error.filename) from error
+
+
+@_telling_apart()
 def write_bytes(path: Path, data: bytes) -> None:
     """Replaces a file as a whole: temporary file beside it, flush, fsync, rename, fsync of the folder."""
     _make_directory(path.parent)
@@ -32,6 +47,7 @@ def write_json(path: Path, value: Any) -> None:
     write_bytes(path, (json.dumps(finite(value), ensure_ascii=False, allow_nan=False, indent=1) + "\n").encode())
 
 
+@_telling_apart()
 def append_json_line(path: Path, value: Any) -> None:
     """Appends one line and waits until it is on the disk; cuts off a torn last line first."""
     _make_directory(path.parent)
@@ -50,12 +66,18 @@ def append_json_line(path: Path, value: Any) -> None:
 
 
 def read_json_lines(path: Path) -> list[Any]:
-    """The complete lines of a file; a torn last line is dropped."""
+    """The complete lines of a file up to the first damaged one; a torn last line is dropped."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
         return []
-    return [json.loads(line) for line in data.split(b"\n")[:-1] if line]
+    values = []
+    for line in data.split(b"\n")[:-1]:
+        try:
+            values.append(json.loads(line))
+        except ValueError:
+            break
+    return values
 
 
 def finite(value: Any) -> Any:

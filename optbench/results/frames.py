@@ -107,7 +107,6 @@ class _CellReader:
     def cell_row(self) -> dict[str, Any]:
         low, high = self.cell["lr_range"] or (None, None)
         low_searched, high_searched = (self.result.get("space_searched") or {}).get("lr", (None, None))
-        batch = self.cell["batch_size"]
         known = {key: self.result.get(key) for key in ("error", "edge", "seconds", "environment")}
         return (
             self.common
@@ -126,8 +125,8 @@ class _CellReader:
                 "run_budget": self.result.get("run_budget"),
                 **{name: self.cell[name] for name in ("metric_name", "metric_higher_is_better", "target")},
                 "step_ms": _milliseconds(self.timing.get("seconds_per_step")),
-                "step_ms_low": _milliseconds(self.timing.get("seconds_per_cost_low"), batch),
-                "step_ms_high": _milliseconds(self.timing.get("seconds_per_cost_high"), batch),
+                "step_ms_low": _milliseconds(self.timing.get("seconds_per_step_low")),
+                "step_ms_high": _milliseconds(self.timing.get("seconds_per_step_high")),
             }
         )
 
@@ -182,8 +181,8 @@ class _CellReader:
                 self.paths.append(row | {"tuned": tuned, "step": step, "x": x, "y": y})
 
 
-def _milliseconds(seconds: float | None, times: int = 1) -> float | None:
-    return None if seconds is None else 1e3 * seconds * times
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else 1e3 * seconds
 
 
 def _frame(rows: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
@@ -204,7 +203,10 @@ def _frame(rows: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
         elif frame.empty:  # which pandas would take for numbers
             frame[name] = frame[name].astype("object")
     for name in extra:
-        kinds = {type(value) for value in frame[name].dropna()}
-        if kinds & {list, tuple, str}:
+        # Asked of the rows: pandas has made floats of whole numbers that not every optimizer has.
+        kinds = {type(row[name]) for row in rows if row.get(name) is not None}
+        if kinds == {int}:
+            frame[name] = frame[name].astype("Int64")
+        elif kinds & {list, tuple, str}:
             frame[name] = frame[name].map(lambda value: value if isinstance(value, (str, float)) else str(value))
     return frame

@@ -145,8 +145,8 @@ def test_all_times_come_from_the_timing_pass(tiny_copy: Path) -> None:
     directory = ResultsDirectory(tiny_copy)
     for folder in (tiny_copy / "cells").iterdir():
         timing = json.loads((folder / "timing.json").read_bytes())
-        timing |= {"seconds_per_cost": 0.5, "seconds_per_cost_low": 0.25, "seconds_per_cost_high": 1.0,
-                   "seconds_per_step": 5.0, "peak_memory_bytes": 1234}  # fmt: skip
+        timing |= {"seconds_per_cost": 0.5, "seconds_per_step": 5.0, "seconds_per_step_low": 2.5,
+                   "seconds_per_step_high": 10.0, "peak_memory_bytes": 1234}  # fmt: skip
         (folder / "timing.json").write_text(json.dumps(timing))
     frames = collect(directory)
     assert (frames.curves["seconds"] == 0.5 * frames.curves["cost"]).all()
