@@ -49,14 +49,17 @@ def write_json(path: Path, value: Any) -> None:
 
 @_telling_apart()
 def append_json_line(path: Path, value: Any) -> None:
-    """Appends one line and waits until it is on the disk; cuts off a torn last line first."""
+    """Appends one line and waits until it is on the disk.
+
+    What `read_json_lines` doesn't read, a torn last line or whatever follows a damaged one, is cut off
+    first: a line behind it would never be read.
+    """
     _make_directory(path.parent)
     line = json.dumps(finite(value), ensure_ascii=False, allow_nan=False).encode() + b"\n"
     created = not path.exists()
     with path.open("ab+") as file:
         file.seek(0)
-        whole = file.read().rpartition(b"\n")
-        file.truncate(len(whole[0]) + len(whole[1]))
+        file.truncate(_whole_lines(file.read())[1])
         file.seek(0, os.SEEK_END)
         file.write(line)
         file.flush()
@@ -71,13 +74,22 @@ def read_json_lines(path: Path) -> list[Any]:
         data = path.read_bytes()
     except FileNotFoundError:
         return []
-    values = []
-    for line in data.split(b"\n")[:-1]:
+    return _whole_lines(data)[0]
+
+
+def _whole_lines(data: bytes) -> tuple[list[Any], int]:
+    """The values of the lines up to the first damaged or torn one, and the bytes that they take."""
+    values: list[Any] = []
+    length = 0
+    for line in data.splitlines(keepends=True):
         try:
+            if not line.endswith(b"\n"):
+                break
             values.append(json.loads(line))
         except ValueError:
             break
-    return values
+        length += len(line)
+    return values, length
 
 
 def finite(value: Any) -> Any:

@@ -232,3 +232,11 @@ def test_what_json_does_not_know_leaves_the_old_file(tmp_path: Path) -> None:
         write_json(tmp_path / "a.json", {"x": object()})
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
     assert (tmp_path / "a.json").read_bytes() == b"1\n"
+
+
+def test_a_line_behind_damage_is_not_lost(tmp_path: Path) -> None:
+    """What can't be read is cut off before a line is appended, or every resume would append it again."""
+    path = tmp_path / "lines.jsonl"
+    path.write_bytes(b'{"n": 0}\ngarbage\n{"n": 1}\n')
+    append_json_line(path, {"n": 2})
+    assert read_json_lines(path) == [{"n": 0}, {"n": 2}]
