@@ -238,7 +238,9 @@ def test_a_dead_worker_fails_its_cell_alone(program: list[str], tmp_path: Path) 
     while not list(folder.glob("cells/*/trials.jsonl")):
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    children = subprocess.run(["ps", "-o", "pid,args", "--ppid", str(process.pid)], capture_output=True, text=True)
+    children = subprocess.run(
+        ["ps", "-ww", "-o", "pid,args", "--ppid", str(process.pid)], capture_output=True, text=True
+    )
     worker = next(line.split()[0] for line in children.stdout.splitlines() if "spawn_main" in line)
     os.kill(int(worker), signal.SIGKILL)
     process.communicate(timeout=120)
