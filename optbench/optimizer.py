@@ -40,14 +40,9 @@ class Range:
         return self.low <= value <= self.high
 
     def extended(self, edge: Literal["low", "high"]) -> Range:
-        """The range with more room beyond one edge: a decade, or a quarter of a linear range."""
-        if self.log:
-            factor = 10**EXTENSION_DECADES
-            low, high = self.low / factor, self.high * factor
-        else:
-            room = (self.high - self.low) / 4
-            low, high = self.low - room, self.high + room
-        return Range(low, self.high, self.log) if edge == "low" else Range(self.low, high, self.log)
+        """A range on a logarithmic scale with a decade more beyond one edge."""
+        factor = 10**EXTENSION_DECADES
+        return Range(self.low / factor, self.high) if edge == "low" else Range(self.low, self.high * factor)
 
 
 @dataclass(frozen=True)

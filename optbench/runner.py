@@ -81,12 +81,12 @@ def run(config: Config, folder: Path, options: RunOptions, progress: SilentProgr
         if missing:
             check_optimizers(missing)
         try:
-            _prepare(directory, config, plan, planes, start_over)
+            environment = _prepare(directory, config, plan, planes, start_over)
             if kept := _kept(directory, plan):
                 progress.message(f"{kept} cells of other configurations are kept, and left out of the tables")
             if missing:
                 progress.message(_what_is_missing(plan, missing))
-                _Execution(plan, directory, options, progress).run(missing)
+                _Execution(plan, directory, options, environment, progress).run(missing)
             outputs = write_outputs(directory, options.report, options.rank_by)
         except OSError as error:
             raise UserError(
@@ -97,14 +97,17 @@ def run(config: Config, folder: Path, options: RunOptions, progress: SilentProgr
     return RunOutcome(folder, outputs, len(states), states.count("failed"))
 
 
-def _prepare(directory: ResultsDirectory, config: Config, plan: Plan, planes: dict[str, Any], start_over: bool) -> None:
+def _prepare(directory: ResultsDirectory, config: Config, plan: Plan, planes: dict[str, Any], start_over: bool) -> str:
+    """Writes down what is going to be computed; returns the key of the environment."""
     if start_over:
         directory.clear()
         directory.create()
-    directory.write_environment(describe(cell.device for cell in plan.cells))
+    environment = describe(cell.device for cell in plan.cells)
+    directory.write_environment(environment)
     directory.write_config(config)
     directory.write_plan({"seeds": list(plan.seeds), "cells": [cell.record() for cell in plan.cells]})
     directory.add_planes(planes)
+    return str(environment["key"])
 
 
 def _kept(directory: ResultsDirectory, plan: Plan) -> int:
@@ -124,9 +127,11 @@ def _what_is_missing(plan: Plan, missing: Sequence[Cell]) -> str:
 class _Execution:
     """Computes the missing cells of a plan in a sliding window as wide as there are workers."""
 
-    def __init__(self, plan: Plan, directory: ResultsDirectory, options: RunOptions, progress: SilentProgress) -> None:
+    def __init__(
+        self, plan: Plan, directory: ResultsDirectory, options: RunOptions, environment: str, progress: SilentProgress
+    ) -> None:
         self.plan, self.directory, self.options = plan, directory, options
-        self.environment = describe(cell.device for cell in plan.cells)["key"]
+        self.environment = environment
         self.progress = progress
         self.threads = max(cell.threads for cell in plan.cells)
         devices = {cell.device for cell in plan.cells}

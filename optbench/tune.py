@@ -94,8 +94,8 @@ def searched_space(cell: Cell, trials: Sequence[Trial], run_cost: int) -> dict[s
     """
     space = dict(cell.optimizer.search)
     extensions: dict[str, int] = {}
-    if "lr" not in space:
-        return space
+    if "lr" not in space or not space["lr"].log:
+        return space  # below a linear range lie rates of zero and less
     half = EXTEND_AFTER * cell.worth * run_cost * THIRDS
     for count in range(1, len(trials) + 1):
         if sum(trial.thirds for trial in trials[:count]) < half:

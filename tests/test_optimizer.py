@@ -40,11 +40,6 @@ def test_extension_adds_a_decade_beyond_one_edge() -> None:
     assert (high.low, high.high) == (1e-3, pytest.approx(1e2))
 
 
-def test_extension_of_a_linear_range_adds_a_quarter() -> None:
-    assert Range(-1, 3, log=False).extended("low") == Range(-2, 3, log=False)
-    assert Range(-1, 3, log=False).extended("high") == Range(-1, 4, log=False)
-
-
 def test_edges_belong_to_a_range() -> None:
     assert Range(1, 2).contains(1)
     assert Range(1, 2).contains(2)

@@ -203,12 +203,10 @@ def test_a_killed_quick_run_resumes_to_the_same_frames(workers: int, program: li
     assert_same_results(killed, whole)
 
 
-@pytest.mark.skipif(os.name != "posix", reason="sends signals to process groups")
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_exits_with_130(sent: signal.Signals, program: list[str], tmp_path: Path) -> None:
-    folder = tmp_path / "run"
+def _training(program: list[str], folder: Path, workers: int) -> subprocess.Popen[bytes]:
+    """A run in a process of its own that has just finished its first trial."""
     process = subprocess.Popen(
-        _command(program, folder, 2, *TINY_ARGUMENTS),
+        _command(program, folder, workers, *TINY_ARGUMENTS),
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,
@@ -216,7 +214,15 @@ def test_an_interrupted_run_exits_with_130(sent: signal.Signals, program: list[s
     deadline = time.monotonic() + 60
     while not list(folder.glob("cells/*/trials.jsonl")):
         assert time.monotonic() < deadline
-        time.sleep(0.05)
+        time.sleep(0.02)
+    return process
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends signals to process groups")
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_exits_with_130(sent: signal.Signals, program: list[str], tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    process = _training(program, folder, 2)
     os.killpg(process.pid, sent) if sent == signal.SIGINT else process.send_signal(sent)
     _, stderr = process.communicate(timeout=30)
     assert process.returncode == 130
@@ -228,16 +234,7 @@ def test_an_interrupted_run_exits_with_130(sent: signal.Signals, program: list[s
 def test_a_dead_worker_fails_its_cell_alone(program: list[str], tmp_path: Path) -> None:
     """A worker killed from outside costs the cell that it held; `retry_failed` computes that again."""
     folder = tmp_path / "run"
-    process = subprocess.Popen(
-        _command(program, folder, 1, *TINY_ARGUMENTS),
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-    )
-    deadline = time.monotonic() + 60
-    while not list(folder.glob("cells/*/trials.jsonl")):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    process = _training(program, folder, 1)
     children = subprocess.run(
         ["ps", "-ww", "-o", "pid,args", "--ppid", str(process.pid)], capture_output=True, text=True
     )

@@ -207,3 +207,14 @@ def test_a_problem_that_is_not_finite_at_its_start_is_tried_once() -> None:
     """Such a trial costs nothing, so a budget alone would never end the tuning."""
     trials = [trial(0, 1e-3, math.nan, "diverged", cost=0)]
     assert propose(cell_for(), trials, RUN_COST) is None
+
+
+@pytest.mark.parametrize(("name", "scale", "low"), [("lr", "linear", 1e-3), ("momentum", "linear", 0.5)])
+def test_only_a_logarithmic_rate_grows_its_range(name: str, scale: str, low: float) -> None:
+    """Beyond a linear range lie rates below zero, and beyond a momentum's lie momenta above one."""
+    table = {"base": "momentum", "search": {name: {"low": low, "high": 0.99, "scale": scale}}}
+    config = configure(problems=["quadratic_valley"], optimizers=["mine"], optimizer={"mine": table}, tuning_worth=12)
+    cell = make_plan(config).cells[0]
+    edge = {"lr": 0.01, "momentum": 0.9, name: 0.99}
+    trials = [Trial(n, dict(edge), "ok", 10.0, 1.0, THIRDS * RUN_COST) for n in range(8)]
+    assert searched_space(cell, trials, RUN_COST)[name] == cell.optimizer.search[name]
