@@ -102,7 +102,8 @@ def bare_throughput(cell: Cell, source: DataSource, examples: int, *, as_lecture
     torch.manual_seed(0)
     model = problem.model()
     if as_lecture:
-        inputs = inputs.contiguous()
+        # A clone: with one channel, `contiguous` would return the channels-last images as they are.
+        inputs = inputs.clone(memory_format=torch.contiguous_format)
     else:
         model = model.to(memory_format=torch.channels_last)
         inputs = inputs.to(memory_format=torch.channels_last)
