@@ -28,9 +28,9 @@ def configure(
     return load_config(preset, file, named)
 
 
-def plan(config: Config | None = None, **choices: Any) -> Plan:
-    """The cells of a configuration with their cost; computes nothing. Arguments as for `configure`."""
-    return make_plan(configure(config, **choices))
+def plan(config: Config | None = None, *, execution: str = "auto", **choices: Any) -> Plan:
+    """The cells of a configuration with their cost; computes nothing. Other arguments as for `configure`."""
+    return make_plan(configure(config, **choices), execution)
 
 
 def run(
@@ -44,6 +44,7 @@ def run(
     workers: int | None = None,
     retry_failed: bool = False,
     fresh: bool = False,
+    execution: str = "auto",
     progress: SilentProgress | None = None,
     **choices: Any,
 ) -> Any:
@@ -59,7 +60,7 @@ def run(
     chosen = configure(config, **choices)
     folder = Path(results) / (name or default_name(chosen))
     source = DataSource(Path(data_dir).expanduser() if data_dir else default_data_dir(), download)
-    execute(chosen, folder, RunOptions(source, engine, workers, retry_failed, fresh), progress)
+    execute(chosen, folder, RunOptions(source, engine, workers, retry_failed, fresh, execution=execution), progress)
     return load(folder)
 
 

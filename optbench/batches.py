@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -10,24 +12,24 @@ class BatchStream:
     """Endless batches of exactly `batch_size` indices: fresh permutations, one after another.
 
     A batch may cross from one epoch into the next, so every batch is whole and every epoch visits
-    each example once, whatever the batch size. The order depends on the generator alone.
+    each example once, whatever the batch size. One stream serves several replicas, each with an order
+    that depends on its own generator alone.
     """
 
-    def __init__(self, examples: int, batch_size: int, generator: torch.Generator, device: str) -> None:
+    def __init__(self, examples: int, batch_size: int, generators: Sequence[torch.Generator], device: str) -> None:
         self.examples = examples
         self.batch_size = batch_size
-        self.generator = generator
+        self.generators = generators
         self.device = device
-        self._order = torch.empty(0, dtype=torch.int64, device=device)
+        self._order = torch.empty((len(generators), 0), dtype=torch.int64, device=device)
         self._at = 0
 
     def next(self) -> Tensor:
-        """Indices of the next batch, on the device."""
+        """Indices of the next batch, (replicas, batch_size), on the device."""
         start, end = self._at, self._at + self.batch_size
-        if end > len(self._order):
-            rest = self._order[start:]
-            fresh = torch.randperm(self.examples, generator=self.generator).to(self.device)
-            self._order = torch.cat((rest, fresh)) if len(rest) else fresh
+        if end > self._order.shape[1]:
+            fresh = torch.stack([torch.randperm(self.examples, generator=g) for g in self.generators])
+            self._order = torch.cat((self._order[:, start:], fresh.to(self.device)), dim=1)
             start, end = 0, self.batch_size
         self._at = end
-        return self._order[start:end]
+        return self._order[:, start:end]

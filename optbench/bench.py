@@ -26,7 +26,8 @@ from optbench.locations import default_data_dir
 from optbench.matrix import Cell, make_plan
 from optbench.problem import Batch, DataSource
 from optbench.resident import load
-from optbench.train import Stepper, train
+from optbench.stepper import Stepper
+from optbench.train import train
 
 _UNLIMITED = 2**62
 

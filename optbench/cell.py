@@ -10,6 +10,8 @@ from typing import Any
 
 from optbench.budget import THIRDS
 from optbench.errors import one_line
+from optbench.execution.replica import Replica
+from optbench.execution.trainer import Trainer
 from optbench.matrix import Cell
 from optbench.optimizer import Range
 from optbench.problem import DataSource, Problem
@@ -18,8 +20,8 @@ from optbench.results.atomic import ResultsUnwritable, finite
 from optbench.results.directory import ResultsDirectory
 from optbench.results.store import FAILED, CellStore
 from optbench.timing import budget_from_seconds
-from optbench.train import Training, train
-from optbench.tune import Trial, best_trial, edge_of, propose, searched_space
+from optbench.training import Training
+from optbench.tune import Trial, best_trial, edge_of, next_round, searched_space
 
 #: Points of a trajectory that are kept for the plot, evenly spread over the steps.
 TRAJECTORY_POINTS = 400
@@ -104,43 +106,45 @@ class _Execution:
         else:
             self.run_cost = self.cell.run_cost
         self.trials = [_from_record(record) for record in store.trials()]
+        self.trainer = Trainer(self.cell, self.problem, self.data)
 
     def tune(self) -> None:
-        while self.cell.tuned and (proposal := propose(self.cell, self.trials, self.run_cost)) is not None:
-            training = train(
-                self.cell,
-                self.problem,
-                self.data,
-                proposal.hyperparameters,
-                proposal.seed,
-                self.run_cost,
-                observer=proposal.observer,
-            )
-            # As it will be read back: what is proposed next must not depend on an interruption.
-            record = finite({"trial": proposal.number, **_record(training)})
-            self.store.append_trial(record, _curve(training))
-            self.trials.append(_from_record(record))
-            if training.status in FAILED:
-                raise _CellFailed(training)
+        while self.cell.tuned and (proposals := next_round(self.cell, self.trials, self.run_cost)):
+            replicas = [Replica(p.hyperparameters, p.seed, p.observer) for p in proposals]
+            trainings = self.trainer.train(replicas, self.run_cost)
+            for proposal, training in zip(proposals, trainings, strict=True):
+                # As it will be read back: what is proposed next must not depend on an interruption.
+                record = finite({"trial": proposal.number, **_record(training)})
+                self.store.append_trial(record, _curve(training))
+                self.trials.append(_from_record(record))
+                if training.status in FAILED:
+                    raise _CellFailed(training)
 
     def repeat(self) -> None:
         """The final runs on fresh seeds: with the tuned and with the default hyperparameters."""
         default = self.cell.optimizer.defaults
         best = best_trial(self.trials)
+        # Where the default was selected, the same hyperparameters and seed would give the same bits again.
+        twins = self.cell.tuned and best is not None and best.hyperparameters == default
+        missing: list[tuple[bool, Replica]] = []
         for seed in self.job.seeds:
             if self.cell.tuned and self.store.run(seed, True) is None:
                 if best is None:
                     self._skip(seed)
                 else:
-                    self._run(seed, best.hyperparameters, tuned=True)
-            if self.store.run(seed, False) is None:
-                twin = self.store.run(seed, True)
-                if best is not None and best.hyperparameters == default and twin is not None:
-                    # The same hyperparameters and seed would give the same bits again.
-                    curve = self.store.run_curve(seed, True) or {}
-                    self.store.write_run({**twin, "tuned": False}, curve)
-                else:
-                    self._run(seed, default, tuned=False)
+                    missing.append((True, Replica(best.hyperparameters, seed)))
+            if not twins and self.store.run(seed, False) is None:
+                missing.append((False, Replica(default, seed)))
+        if missing:
+            trainings = self.trainer.train([replica for _, replica in missing], self.run_cost, test=True)
+            for (tuned, _), training in zip(missing, trainings, strict=True):
+                self.store.write_run({"tuned": tuned, **_record(training)}, _curve(training))
+                if training.status in FAILED:
+                    raise _CellFailed(training)
+        for seed in self.job.seeds if twins else ():
+            twin = self.store.run(seed, True)
+            if twin is not None and self.store.run(seed, False) is None:
+                self.store.write_run({**twin, "tuned": False}, self.store.run_curve(seed, True) or {})
 
     def summary(self) -> dict[str, Any]:
         """What the tuning found, for `result.json`."""
@@ -157,13 +161,9 @@ class _Execution:
             "metric_name": self.problem.metric_name,
             "metric_higher_is_better": self.problem.metric_higher_is_better,
             "target": self.problem.target,
+            "execution": self.trainer.execution,
+            "execution_note": self.trainer.note,
         }
-
-    def _run(self, seed: int, hyperparameters: dict[str, Any], *, tuned: bool) -> None:
-        training = train(self.cell, self.problem, self.data, hyperparameters, seed, self.run_cost, test=True)
-        self.store.write_run({"tuned": tuned, **_record(training)}, _curve(training))
-        if training.status in FAILED:
-            raise _CellFailed(training)
 
     def _skip(self, seed: int) -> None:
         nothing = Training({}, seed, status="skipped", error="no trial of the tuning ended with a finite loss")

@@ -46,6 +46,7 @@ def _selection(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--seeds", type=int, metavar="N", help="Final runs a cell."),
         click.option("--run-budget", metavar="AMOUNT", help="2epochs, 20000examples or 30seconds."),
         click.option("--tuning-worth", type=float, metavar="K", help="Tuning budget in run budgets."),
+        click.option("--trials-a-round", type=int, metavar="N", help="Trials that are proposed and trained together."),
         click.option("--sampler", metavar="NAME", help="tpe (default), random, quasi-random, gp or grid."),
         click.option("--pruner", metavar="NAME", help="none (default), median or successive-halving."),
         click.option("--threads", type=int, metavar="N", help="CPU threads of a training (default 1)."),
@@ -58,6 +59,12 @@ def _selection(command: Callable[..., Any]) -> Callable[..., Any]:
 _results = click.option(
     "--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True, metavar="DIR",
     help="Where results directories lie.",
+)  # fmt: skip
+
+
+_execution = click.option(
+    "--execution", default="auto", metavar="NAME",
+    help="How trainings are executed: auto (default), eager, or population where the optimizer allows it.",
 )  # fmt: skip
 
 
@@ -79,6 +86,7 @@ def cli(ctx: click.Context) -> int:
 @click.option("--no-download", is_flag=True, help="Use only data that is there.")
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Worker processes (default: one a core).")
 @click.option("--engine", default="processes", metavar="NAME", help="processes (default) or serial.")
+@_execution
 @click.option("--retry-failed", is_flag=True, help="Compute failed cells again.")
 @click.option("--fresh", is_flag=True, help="Forget what is in the results directory.")
 @click.option("--rank-by", default="test_metric", metavar="METRIC", help="What the leaderboard ranks by.")
@@ -89,6 +97,7 @@ def run(
     no_download: bool,
     workers: int | None,
     engine: str,
+    execution: str,
     retry_failed: bool,
     fresh: bool,
     rank_by: str,
@@ -104,7 +113,7 @@ def run(
     config = _config(selection)
     folder = results / _checked_name(name or default_name(config))
     source = DataSource((data_dir or default_data_dir()).expanduser(), not no_download)
-    options = RunOptions(source, engine, workers, retry_failed, fresh, rank_by=rank_by)
+    options = RunOptions(source, engine, workers, retry_failed, fresh, rank_by=rank_by, execution=execution)
     outcome = execute(config, folder, options, for_stderr())
     click.echo(listing.leaderboard_text(folder))
     done = outcome.cells - outcome.failed
@@ -116,12 +125,13 @@ def run(
 
 @cli.command()
 @_selection
+@_execution
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="For the estimate of the time.")
-def plan(workers: int | None, **selection: Any) -> None:
+def plan(workers: int | None, execution: str, **selection: Any) -> None:
     """Print the cells of a benchmark, their cost and an estimated time; runs nothing."""
     from optbench.matrix import make_plan
 
-    click.echo(listing.plan_text(make_plan(_config(selection)), workers))
+    click.echo(listing.plan_text(make_plan(_config(selection), execution), workers))
 
 
 @cli.command()
@@ -200,6 +210,7 @@ def _config(selection: dict[str, Any]) -> Any:
 
     tuning = {f"tuning.{key}": selection.pop(key) for key in ("sampler", "pruner")}
     tuning["tuning.worth"] = selection.pop("tuning_worth")
+    tuning["tuning.round"] = selection.pop("trials_a_round")
     preset, file = selection.pop("preset"), selection.pop("file")
     listed = {key: list(value) if isinstance(value, tuple) else value for key, value in selection.items()}
     return load_config(preset, file, {key: value for key, value in {**listed, **tuning}.items() if value != []})

@@ -5,6 +5,7 @@ Only here is input validated by pydantic; everything downstream uses plain froze
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
@@ -74,9 +75,13 @@ class OptimizerTable(_Strict):
 
 
 class Tuning(_Strict):
-    """How the learning rate of a cell is found; `worth` is the tuning budget in run budgets."""
+    """How the learning rate of a cell is found; `worth` is the tuning budget in run budgets.
+
+    `round` trials are proposed together, from the results of the rounds before.
+    """
 
     worth: Number = Field(default=4.0, ge=0, le=1e6)
+    round: Whole | None = Field(default=None, ge=1)
     sampler: str = "tpe"
     pruner: str = "none"
 
@@ -86,6 +91,11 @@ class Tuning(_Strict):
         if 0 < worth < 1:
             raise ValueError("not even one trial fits into less than one run budget (accepted: 0, or at least 1)")
         return worth
+
+    @property
+    def trials_a_round(self) -> int:
+        """As chosen, or four rounds, of at least two trials each."""
+        return self.round or max(2, math.ceil(self.worth / 4))
 
     @field_validator("sampler")
     @classmethod

@@ -54,12 +54,17 @@ def _version(package: str) -> str | None:
     return version(owners[0]) if owners else None
 
 
-def state_bytes(optimizer: torch.optim.Optimizer) -> int:
-    """Bytes of all tensors in the optimizer's state, each storage counted once."""
-    storages = {
-        tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in _tensors(optimizer.state)
-    }
-    return sum(storages.values())
+def state_bytes(optimizer: torch.optim.Optimizer, replicas: int = 1) -> int:
+    """Bytes of all tensors in the optimizer's state, each storage counted once.
+
+    Of an optimizer that steps several stacked replicas, what one of them takes: its share of what is
+    stacked, and all of what is common, such as a count of steps.
+    """
+    storages = {tensor.untyped_storage().data_ptr(): tensor for tensor in _tensors(optimizer.state)}
+    return sum(
+        tensor.untyped_storage().nbytes() // (replicas if tensor.dim() and len(tensor) == replicas else 1)
+        for tensor in storages.values()
+    )
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:

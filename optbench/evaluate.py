@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from optbench.problem import Problem
+from optbench.problem import Batch, Problem
 from optbench.resident import Split
-
-#: Independent of the training batch, so that it can't change a reported figure.
-EVALUATION_BATCH = 250
 
 
 @dataclass(frozen=True)
@@ -23,20 +21,23 @@ class Evaluation:
 
 
 def evaluate(problem: Problem, model: nn.Module, split: Split) -> Evaluation:
-    """Loss and metric over a split, summed in float64.
-
-    The model has to be in evaluation mode.
-    """
-    total = torch.zeros(2, dtype=torch.float64 if split.device != "mps" else torch.float32, device=split.device)
-    count = 0
+    """Loss and metric over a split. The model has to be in evaluation mode."""
     with torch.inference_mode():
-        for batch in split.chunks(EVALUATION_BATCH):
-            size = len(batch[0])
-            loss, metric = problem.evaluate(model, batch)
-            total += torch.stack((loss.to(total.dtype), metric.to(total.dtype))) * size
-            count += size
-    loss_sum, metric_sum = total.tolist()
-    return Evaluation(loss_sum / count, metric_sum / count)
+        loss, metric = means(lambda batch: problem.evaluate(model, batch), split, problem.evaluation_batch).tolist()
+    return Evaluation(loss, metric)
+
+
+def means(measure: Callable[[Batch], tuple[Tensor, Tensor]], split: Split, batch_size: int) -> Tensor:
+    """Means of loss and metric over a split as (2, …), summed in float64 over batches of a fixed size.
+
+    `measure` gives the means over a batch, as scalars or one for each replica. Gradients are not recorded.
+    """
+    wide = torch.float64 if split.device != "mps" else torch.float32
+    total: Tensor | float = 0.0
+    for batch in split.chunks(batch_size):
+        total = total + torch.stack(measure(batch)).to(wide) * len(batch[0])
+    assert isinstance(total, Tensor)
+    return total / len(split)
 
 
 def parameters_finite(model: nn.Module) -> bool:

@@ -35,8 +35,8 @@ def plan_text(plan: Plan, workers: int | None) -> str:
         seconds = plan.seconds(cell)
         total += seconds
         cost = "by speed" if cell.run_budget.unit == "seconds" else f"{cell.run_cost * cell.trainings(seeds):,.0f}"
-        rows.append((cell.id, *map(str, cell.key), str(cell.run_budget), cost, duration(seconds)))
-    head = ("cell", "problem", "optimizer", "batch", "device", "schedule", "run budget", "cost", "time")
+        rows.append((cell.id, *map(str, cell.key), str(cell.run_budget), cost, duration(seconds), cell.execution.name))
+    head = ("cell", "problem", "optimizer", "batch", "device", "schedule", "run budget", "cost", "time", "execution")
     workers = workers or default_workers(max(c.threads for c in plan.cells), {c.device for c in plan.cells})
     return "\n".join(
         (

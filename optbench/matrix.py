@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from optbench.budget import Budget, parse_budget
 from optbench.config import Config, ProblemEntry
 from optbench.device import resolve
 from optbench.errors import UserError, out_of_range, unknown
+from optbench.execution.choice import Execution, Step, choose
 from optbench.optimizer import ConfiguredOptimizer, OptimizerSpec, Range
 from optbench.problem import Problem
 from optbench.registry import (
@@ -62,6 +63,7 @@ class OptimizerChoice:
     search: dict[str, Range]
     needs_closure: bool
     contiguous_parameters: bool
+    linear_in_rate: bool | None
     source: str
 
     def identity(self) -> dict[str, Any]:
@@ -69,7 +71,7 @@ class OptimizerChoice:
         location, _, attribute = self.constructor.rpartition(":")
         constructor = f"{Path(location).name if location.endswith('.py') else location}:{attribute}"
         named = asdict(self) | {"constructor": constructor}
-        del named["label"]
+        del named["label"], named["linear_in_rate"]
         return named
 
 
@@ -88,7 +90,11 @@ class Cell:
     worth: float
     sampler: str
     pruner: str
+    #: Trials that are proposed together, from the results of the rounds before.
+    round: int
     evaluations: int
+    #: How steps are executed (see `execution`); decides no figure, and so is no part of the identity.
+    execution: Execution
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -102,7 +108,7 @@ class Cell:
             "schedule": self.schedule,
             "threads": self.threads,
             "run_budget": {"seconds": self.run_budget.amount} if seconds else self.run_cost,
-            "tuning": {"worth": self.worth, "sampler": self.sampler, "pruner": self.pruner},
+            "tuning": {"worth": self.worth, "sampler": self.sampler, "pruner": self.pruner, "round": self.round},
             "evaluations": self.evaluations,
         }
 
@@ -134,6 +140,7 @@ class Cell:
             "cell_id": self.id,
             **dict(zip(("problem", "optimizer", "batch_size", "device", "schedule"), self.key, strict=True)),
             "tuned": self.tuned,
+            "execution": self.execution.name,
             "arguments": self.optimizer.arguments,
             "defaults": self.optimizer.defaults,
             "lr_range": [rate.low, rate.high] if rate else None,
@@ -164,8 +171,11 @@ class Plan:
         return one * 1e-6 * cell.trainings(len(self.seeds))
 
 
-def make_plan(config: Config) -> Plan:
-    """The plan of a configuration. Raises UserError for whatever in it doesn't exist or fit."""
+def make_plan(config: Config, execution: str = "auto") -> Plan:
+    """The plan of a configuration. Raises UserError for whatever in it doesn't exist or fit.
+
+    `execution` forces one of `execution.choice.EXECUTIONS` on the cells that it can serve.
+    """
     devices = list(dict.fromkeys(resolve(name) for name in config.devices))
     schedules = list(dict.fromkeys(map(_canonical_schedule, config.schedules)))
     optimizers = list(_optimizers(config))
@@ -188,7 +198,12 @@ def make_plan(config: Config) -> Plan:
                             worth=config.tuning.worth,
                             sampler=config.tuning.sampler,
                             pruner=config.tuning.pruner,
+                            round=config.tuning.trials_a_round,
                             evaluations=config.evaluations,
+                            execution=Execution("eager", ""),
+                        )
+                        cell = replace(
+                            cell, execution=choose(problem, _step(cell.optimizer), device, batch_size, execution)
                         )
                         _check_fits(cell)
                         cells.setdefault(cell.id, cell)
@@ -252,8 +267,13 @@ def _optimizer_choice(label: str, chosen: ConfiguredOptimizer, source: str, prob
         search=space,
         needs_closure=chosen.spec.needs_closure,
         contiguous_parameters=chosen.spec.contiguous_parameters,
+        linear_in_rate=chosen.spec.linear_in_rate,
         source=source,
     )
+
+
+def _step(chosen: OptimizerChoice) -> Step:
+    return Step(chosen.needs_closure, chosen.linear_in_rate, frozenset(chosen.search), "lr" in chosen.defaults)
 
 
 def _check_fits(cell: Cell) -> None:

@@ -68,6 +68,9 @@ class OptimizerSpec:
     needs_closure: bool = False
     #: The optimizer flattens gradients with `view`, so its parameters can't be channels-last.
     contiguous_parameters: bool = False
+    #: The step is linear in a constant learning rate, and each coordinate's depends on itself alone; None
+    #: where a probe shall tell.
+    linear_in_rate: bool | None = None
     rule: str = ""
     source: str = ""
 

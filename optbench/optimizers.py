@@ -15,6 +15,7 @@ SGD = OptimizerSpec(
     learning_rate=Range(1e-3, 1e1),
     family="sgd",
     hyperparameters={"momentum": 0.0, "dampening": 0.0, "nesterov": False, "weight_decay": 0.0},
+    linear_in_rate=True,
     rule="w ← w − η g",
     source="Robbins and Monro (1951), A Stochastic Approximation Method",
 )
@@ -27,6 +28,7 @@ MOMENTUM = OptimizerSpec(
     family="sgd",
     arguments={"momentum": 0.9},
     hyperparameters={"momentum": 0.9, "dampening": 0.0, "weight_decay": 0.0},
+    linear_in_rate=True,
     rule="u ← μ u + (1 − τ) g (first step: u ← g);  w ← w − η u, with momentum μ = 0.9, dampening τ = 0",
     source="Polyak (1964), Some Methods of Speeding Up the Convergence of Iteration Methods",
 )
@@ -39,6 +41,7 @@ NESTEROV = OptimizerSpec(
     family="sgd",
     arguments={"momentum": 0.9, "nesterov": True},
     hyperparameters={"momentum": 0.9, "weight_decay": 0.0},
+    linear_in_rate=True,
     rule="u ← μ u + g (first step: u ← g);  w ← w − η (g + μ u), with μ = 0.9",
     source="Nesterov (1983); in this form Sutskever et al. (2013), On the Importance of Initialization and Momentum",
 )
@@ -49,6 +52,7 @@ ADAM = OptimizerSpec(
     default_lr=1e-3,
     learning_rate=Range(1e-5, 1e-1),
     hyperparameters={"betas": (0.9, 0.999), "eps": 1e-8, "amsgrad": False, "weight_decay": 0.0},
+    linear_in_rate=True,
     rule="m ← β₁ m + (1 − β₁) g;  v ← β₂ v + (1 − β₂) g²;  w ← w − η m̂ / (√v̂ + ε), m̂ = m/(1 − β₁ᵗ), v̂ = v/(1 − β₂ᵗ)",
     source="Kingma and Ba (2015), Adam, Algorithm 1",
 )
@@ -59,6 +63,7 @@ ADAGRAD = OptimizerSpec(
     default_lr=1e-2,
     learning_rate=Range(1e-4, 1e0),
     hyperparameters={"lr_decay": 0.0, "initial_accumulator_value": 0.0, "eps": 1e-10, "weight_decay": 0.0},
+    linear_in_rate=True,
     rule="s ← s + g²;  w ← w − η g / (√s + ε)",
     source="Duchi, Hazan and Singer (2011), Adaptive Subgradient Methods",
 )
@@ -69,6 +74,7 @@ ADADELTA = OptimizerSpec(
     default_lr=1.0,
     learning_rate=Range(1e-2, 1e2),
     hyperparameters={"rho": 0.9, "eps": 1e-6, "weight_decay": 0.0},
+    linear_in_rate=True,
     rule="v ← ρ v + (1 − ρ) g²;  δ = g √(d + ε) / √(v + ε);  d ← ρ d + (1 − ρ) δ²;  w ← w − η δ",
     source="Zeiler (2012), ADADELTA, Algorithm 1 (where η = 1)",
 )
@@ -79,6 +85,7 @@ RMSPROP = OptimizerSpec(
     default_lr=1e-2,
     learning_rate=Range(1e-5, 1e-1),
     hyperparameters={"alpha": 0.99, "eps": 1e-8, "momentum": 0.0, "centered": False, "weight_decay": 0.0},
+    linear_in_rate=True,
     rule="v ← α v + (1 − α) g²;  w ← w − η g / (√v + ε)",
     source="Tieleman and Hinton (2012), Lecture 6.5",
 )
@@ -89,6 +96,7 @@ ADAMAX = OptimizerSpec(
     default_lr=2e-3,
     learning_rate=Range(2e-5, 2e-1),
     hyperparameters={"betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0},
+    linear_in_rate=True,
     rule="m ← β₁ m + (1 − β₁) g;  s ← max(β₂ s, |g| + ε);  w ← w − η m / ((1 − β₁ᵗ) s)",
     source="Kingma and Ba (2015), Adam, Algorithm 2",
 )
@@ -99,6 +107,7 @@ NADAM = OptimizerSpec(
     default_lr=2e-3,
     learning_rate=Range(1e-5, 1e-1),
     hyperparameters={"betas": (0.9, 0.999), "eps": 1e-8, "momentum_decay": 4e-3, "weight_decay": 0.0},
+    linear_in_rate=True,
     rule=(
         "μₜ = β₁ (1 − ½·0.96^(t ψ));  m, v as in Adam;  "
         "w ← w − η [μₜ₊₁ m/(1 − ∏ᵗ⁺¹μ) + (1 − μₜ) g/(1 − ∏ᵗμ)] / (√v̂ + ε), with ψ = 0.004"
@@ -124,6 +133,7 @@ LBFGS = OptimizerSpec(
     },
     needs_closure=True,
     contiguous_parameters=True,
+    linear_in_rate=False,
     rule=(
         "d = −H g by the two-loop recursion over the last 10 pairs (Δw, Δg);  w ← w + a d with a step a that "
         "satisfies the strong Wolfe conditions, first tried at η (in the first step at η min(1, 1/‖g‖₁))"

@@ -7,6 +7,7 @@ problem's module, nor `check` and `training_examples`, may need torch: planning 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -61,6 +62,11 @@ class Problem(ABC):
     run_budget: ClassVar[str] = "2epochs"
     #: Images (N, C, H, W) are held channels-last, which convolutions on the CPU prefer.
     channels_last: ClassVar[bool] = False
+    #: Examples evaluated at once, whatever the training batch, which so can't change a reported figure.
+    evaluation_batch: ClassVar[int] = 250
+    #: On a CPU, larger batches are computed in chunks of about so many examples, whose activations stay
+    #: in the cache. Only where the loss is a mean over examples that don't see each other (no batch norm).
+    chunk: ClassVar[int | None] = None
 
     def check(self) -> None:  # noqa: B027  (a problem without constraints need not override it)
         """Raises UserError for parameter values that make no sense. Must not need torch."""
@@ -84,6 +90,18 @@ class Problem(ABC):
     @abstractmethod
     def metric(self, model: nn.Module, batch: Batch) -> Tensor:
         """Mean metric over the batch, a scalar."""
+
+    def stacked_loss(self, model: nn.Module, parameters: Mapping[str, Tensor], batch: Batch) -> Tensor | None:
+        """Losses of several replicas, (replicas,), from their stacked parameters, (replicas, …), by name, and
+        their batches, (replicas, N, …); None where `torch.func.vmap` shall derive it from `loss`.
+
+        Override where one formula is faster; it has to be `loss` of every replica.
+        """
+        return None
+
+    def stacks(self, device_type: str, batch_size: int) -> bool:
+        """Whether many replicas at once train faster than one after another on `cpu`, `cuda`, …"""
+        return False
 
     def evaluate(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         """Mean loss and mean metric; override where one forward pass gives both."""

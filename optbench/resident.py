@@ -36,8 +36,12 @@ class Split:
         return len(self._tensors[0])
 
     def batch(self, index: Tensor) -> Batch:
-        """The examples at these indices, as (N, C, H, W) where they are images."""
-        return self._viewed(tensor.index_select(0, index) for tensor in self._tensors)
+        """The examples at these indices, (N,) or (replicas, N): images as (…, N, C, H, W)."""
+        flat, shape = index.flatten(), index.shape
+        chosen = (tensor.index_select(0, flat) for tensor in self._tensors)
+        if index.dim() > 1:
+            chosen = (tensor.view(*shape, *tensor.shape[1:]) for tensor in chosen)
+        return self._viewed(chosen)
 
     def chunks(self, size: int) -> Iterator[Batch]:
         """All examples in order, at most `size` at a time, without copies."""
@@ -46,8 +50,7 @@ class Split:
 
     def _viewed(self, tensors: Iterator[Tensor]) -> Batch:
         return tuple(
-            tensor.permute(0, 3, 1, 2) if images else tensor
-            for tensor, images in zip(tensors, self._images, strict=True)
+            tensor.movedim(-1, -3) if images else tensor for tensor, images in zip(tensors, self._images, strict=True)
         )
 
 

@@ -41,6 +41,7 @@ class RunOptions:
     fresh: bool = False
     report: Path | None = None
     rank_by: str = "test_metric"
+    execution: str = "auto"
 
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
@@ -68,7 +69,7 @@ def run(config: Config, folder: Path, options: RunOptions, progress: SilentProgr
     from which the same call resumes.
     """
     progress = progress or SilentProgress()
-    plan = make_plan(config)
+    plan = make_plan(config, options.execution)
     directory = ResultsDirectory(folder)
     start_over = options.fresh and (folder / "format.json").exists()
     if not start_over:

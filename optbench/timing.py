@@ -22,7 +22,7 @@ from optbench.matrix import Cell
 from optbench.problem import DataSource
 from optbench.resident import load
 from optbench.results.directory import ResultsDirectory
-from optbench.train import Stepper
+from optbench.stepper import Stepper
 
 WARMUP_STEPS = 3
 #: Repetitions of at least this many seconds each; their median and spread are reported.

@@ -1,14 +1,15 @@
-"""Tunes one cell: trials within a compute budget, proposed by an Optuna sampler or a fixed design.
+"""Tunes one cell: rounds of trials within a compute budget, proposed by an Optuna sampler or a fixed design.
 
-The trials on the disk are the truth. The study is rebuilt from them before every proposal, with a
-sampler seeded by the cell and the number of trials, so that an interrupted study goes on to the
-same numbers as an uninterrupted one.
+The trials of a round are proposed together, so that they can be trained together. The trials on the
+disk are the truth. The study is rebuilt from them before every round, with a sampler seeded by the
+cell and the number of trials, so that an interrupted study goes on to the same numbers as an
+uninterrupted one.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +21,7 @@ from optbench.budget import THIRDS
 from optbench.matrix import Cell
 from optbench.optimizer import Range
 from optbench.seeds import TUNING_SEEDS, derive
-from optbench.train import DIVERGED_FACTOR, Observer, Training
+from optbench.training import DIVERGED_FACTOR, Observer, Training
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -85,10 +86,29 @@ def edge_of(space: Mapping[str, Range], trial: Trial | None, name: str = "lr") -
     return "low" if position < EDGE else "high" if position > 1 - EDGE else ""
 
 
-def searched_space(cell: Cell, trials: Sequence[Trial], run_cost: int) -> dict[str, Range]:
-    """The ranges from which the next trial is proposed, given the trials so far.
+def rounds(cell: Cell, trials: Sequence[Trial], run_cost: int) -> Iterator[tuple[int, int]]:
+    """First trial and number of trials of each round that has begun; the last may be empty.
 
-    Starts as declared. Once half of the tuning budget is spent, each further trial finds the learning
+    A round has as many trials as the cell says, or as many as still fit whole into the tuning budget
+    when it begins. What its diverged trials do not spend buys trials of later rounds.
+    """
+    start = 0
+    while start <= len(trials):
+        earlier = trials[:start]
+        rest = cell.worth * run_cost * THIRDS - sum(trial.thirds for trial in earlier)
+        size = min(cell.round, math.floor(rest / (run_cost * THIRDS)))
+        if any(trial.thirds == 0 for trial in earlier):
+            size = 0  # not even the start was finite: further trials would be free, and so without end
+        yield start, max(size, 0)
+        if size <= 0:
+            return
+        start += size
+
+
+def searched_space(cell: Cell, trials: Sequence[Trial], run_cost: int) -> dict[str, Range]:
+    """The ranges from which the trials of the last round that has begun are proposed.
+
+    Starts as declared. Once half of the tuning budget is spent, each further round finds the learning
     rate's range extended if the best rate so far lies at its edge; that is paid from the same budget.
     Other hyperparameters stay in their ranges: beyond them they may have no meaning (a momentum above 1).
     """
@@ -97,46 +117,58 @@ def searched_space(cell: Cell, trials: Sequence[Trial], run_cost: int) -> dict[s
     if "lr" not in space or not space["lr"].log:
         return space  # below a linear range lie rates of zero and less
     half = EXTEND_AFTER * cell.worth * run_cost * THIRDS
-    for count in range(1, len(trials) + 1):
-        if sum(trial.thirds for trial in trials[:count]) < half:
+    for start, size in rounds(cell, trials, run_cost):
+        earlier = trials[:start]
+        if not size or sum(trial.thirds for trial in earlier) < half:
             continue
-        edge = edge_of(space, best_trial(trials[:count]))
+        edge = edge_of(space, best_trial(earlier))
         if edge and extensions.get(edge, 0) < EXTEND_AT_MOST:
             space["lr"] = space["lr"].extended(edge)  # type: ignore[arg-type]
             extensions[edge] = extensions.get(edge, 0) + 1
     return space
 
 
-def propose(cell: Cell, trials: Sequence[Trial], run_cost: int) -> Proposal | None:
-    """The next trial, or None where no whole training fits the rest of the tuning budget.
+def next_round(cell: Cell, trials: Sequence[Trial], run_cost: int) -> list[Proposal]:
+    """The trials of the present round that are not done; none where no whole training fits the budget.
 
-    Trial 0 is the optimizer's default. A pure function of the cell and its trials.
+    Trial 0 is the optimizer's default. A pure function of the cell and the trials of the rounds before:
+    a round that was interrupted is proposed again as it was.
     """
-    spent = sum(trial.thirds for trial in trials)
-    if any(trial.thirds == 0 for trial in trials):
-        return None  # not even the start was finite: further trials would be free, and so without end
-    if spent + THIRDS * run_cost > cell.worth * run_cost * THIRDS:
-        return None
-    number = len(trials)
+    start, size = list(rounds(cell, trials, run_cost))[-1]
+    earlier, space = trials[:start], searched_space(cell, trials, run_cost)
+    study = _study(cell, earlier, space) if size else None
+    proposals = []
+    for number in range(start, start + size):
+        if (values := _values(cell, number, space, study)) is None:
+            break
+        observer = None if cell.pruner == "none" or number == 0 else _pruning(cell, earlier, space, values)
+        proposals.append(Proposal(number, TUNING_SEEDS + number, values, observer))
+    return proposals[len(trials) - start :]
+
+
+def _values(cell: Cell, number: int, space: Mapping[str, Range], study: optuna.Study | None) -> dict[str, Any] | None:
+    """The hyperparameters of a trial: the default, a point of the design, or the sampler's; None at a grid's end.
+
+    The study learns of all that are under way, so that it proposes others.
+    """
     if number == 0:
-        return Proposal(0, TUNING_SEEDS, dict(cell.optimizer.defaults), None)
-    space = searched_space(cell, trials, run_cost)
+        return dict(cell.optimizer.defaults)
     point = _design_point(cell, number, space)
     if point is None and cell.sampler == "grid":
         return None
-    study = _study(cell, trials, space, use_sampler=point is None)
+    assert study is not None
     if point is not None:
         study.enqueue_trial({name: _at(space[name], share) for name, share in zip(sorted(space), point, strict=True)})
     asked = study.ask({name: _distribution(found) for name, found in space.items()})
-    observer = None if cell.pruner == "none" else _pruning(cell, asked)
-    return Proposal(number, TUNING_SEEDS + number, {n: float(asked.params[n]) for n in space}, observer)
+    return {name: float(asked.params[name]) for name in space}
 
 
 def design_size(cell: Cell) -> int:
     """Number of trials after trial 0 that follow a fixed design before a sampler takes over.
 
     The design (a Halton sequence: the middle of the range first, then its quarters, …) covers the
-    range evenly, which independent random points don't when there are few of them.
+    range evenly, which independent random points don't when there are few of them. It fills the
+    first round, of which a sampler knows nothing yet.
     """
     match cell.sampler:
         case "quasi-random":
@@ -146,7 +178,7 @@ def design_size(cell: Cell) -> int:
         case "random":
             return 0
         case _:
-            return min(10, max(3, round(cell.worth / 3)))
+            return max(min(10, max(3, round(cell.worth / 3))), cell.round - 1)
 
 
 def _design_point(cell: Cell, number: int, space: Mapping[str, Range]) -> list[float] | None:
@@ -189,12 +221,14 @@ def _distribution(found: Range) -> optuna.distributions.FloatDistribution:
     return optuna.distributions.FloatDistribution(found.low, found.high, log=found.log)
 
 
-def _study(cell: Cell, trials: Sequence[Trial], space: Mapping[str, Range], use_sampler: bool) -> optuna.Study:
+def _study(cell: Cell, trials: Sequence[Trial], space: Mapping[str, Range]) -> optuna.Study:
+    """A study that knows these trials, with a sampler seeded by the cell and their number."""
     seed = derive(f"{cell.id}/{len(trials)}", "sampler") % 2**32
     sampler: optuna.samplers.BaseSampler = optuna.samplers.RandomSampler(seed=seed)
-    if use_sampler and cell.sampler == "tpe":
-        sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=1)
-    elif use_sampler and cell.sampler == "gp":
+    if cell.sampler == "tpe":
+        # Sees the other trials of the round as bad ones, and so keeps away from them.
+        sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=1, constant_liar=True)
+    elif cell.sampler == "gp":
         sampler = optuna.samplers.GPSampler(seed=seed, n_startup_trials=1, deterministic_objective=False)
     study = optuna.create_study(sampler=sampler, pruner=_pruner(cell))
     distributions: dict[str, optuna.distributions.BaseDistribution] = {
@@ -245,7 +279,14 @@ def _rungs(
     return {key: value for key, value in noted.items() if key.startswith("completed_rung_")}
 
 
-def _pruning(cell: Cell, asked: optuna.Trial) -> Observer:
+def _pruning(
+    cell: Cell, trials: Sequence[Trial], space: Mapping[str, Range], hyperparameters: Mapping[str, Any]
+) -> Observer:
+    """Stops a trial that does worse than those of earlier rounds; of its own round it knows nothing."""
+    study = _study(cell, trials, space)
+    study.enqueue_trial(dict(hyperparameters))
+    asked = study.ask({name: _distribution(found) for name, found in space.items()})
+
     def observe(training: Training) -> str:
         point = training.points[-1]
         asked.report(point.valid_loss, point.index)

@@ -26,6 +26,8 @@ class MnistCnn(ImageClassification):
     """
 
     name: ClassVar[str] = "mnist_cnn"
+    version: ClassVar[int] = 2
+    chunk: ClassVar[int | None] = 100
     named: ClassVar[tuple[str, ...]] = ("mnist", "fashion_mnist", "digits")
     batch_sizes: ClassVar[tuple[int, ...]] = (32, 100, 500)
     run_budget: ClassVar[str] = "2epochs"

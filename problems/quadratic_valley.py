@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -40,6 +41,8 @@ class QuadraticValley(Problem):
     """
 
     name: ClassVar[str] = "quadratic_valley"
+    version: ClassVar[int] = 2
+    evaluation_batch: ClassVar[int] = 10_000
     kind: ClassVar[Literal["network", "quadratic"]] = "quadratic"
     metric_name: ClassVar[str] = "suboptimality"
     metric_higher_is_better: ClassVar[bool] = False
@@ -83,22 +86,42 @@ class QuadraticValley(Problem):
         return model
 
     def load_data(self, source: DataSource) -> Data:
-        """The points ξ, (examples, dim), as all three splits. Reads and downloads nothing."""
+        """The points ξ, (examples, dim), and their energies ½ ξᵀAξ, as all three splits. Reads nothing."""
         import numpy as np
-        import torch
 
         # The deviations from the mean are taken twice: the first leaves a rounding error of its own.
         points = self.noise * np.random.RandomState(_POINTS_SEED).standard_normal((self.examples, self.dim))
         points -= points.mean(axis=0)
         points -= points.mean(axis=0)
-        split = (torch.from_numpy(points),)
+        split = self.batch(points)
         return Data(split, split, split)
 
+    def batch(self, points: np.ndarray) -> Batch:
+        """Points ξ, (N, dim), as `loss` takes them: with their energies ½ ξᵀAξ, (N,)."""
+        import torch
+
+        energies = 0.5 * ((points @ self._hessian()) * points).sum(axis=1)
+        return torch.from_numpy(points), torch.from_numpy(energies)
+
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        (points,) = batch
-        position: Any = model.position
-        away = position - points
-        return ((away @ model.hessian) * away).sum() * (0.5 / len(points))
+        return self._losses(model.position, model.hessian, batch)
+
+    def stacked_loss(self, model: nn.Module, parameters: Mapping[str, Tensor], batch: Batch) -> Tensor:
+        return self._losses(parameters["position"], model.hessian, batch)
+
+    @staticmethod
+    def _losses(position: Any, hessian: Any, batch: Batch) -> Tensor:
+        """½ (w − c)ᵀ A (w − c) + mean ½ ξᵀAξ − ½ cᵀAc, with c the mean of the points: a matrix product
+        for each batch instead of one for each point. Of (…, dim) positions and (…, N, dim) points.
+        """
+        points, energies = batch
+        centre = points.mean(-2)
+        away = position - centre
+        spread = energies.mean(-1) - 0.5 * ((centre @ hessian) * centre).sum(-1)
+        return 0.5 * ((away @ hessian) * away).sum(-1) + spread
+
+    def stacks(self, device_type: str, batch_size: int) -> bool:
+        return True
 
     def metric(self, model: nn.Module, batch: Batch) -> Tensor:
         position: Any = model.position

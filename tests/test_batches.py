@@ -9,8 +9,29 @@ from hypothesis import strategies as st
 from optbench.batches import BatchStream
 
 
-def stream(examples: int, batch_size: int, seed: int = 0) -> BatchStream:
-    return BatchStream(examples, batch_size, torch.Generator().manual_seed(seed), "cpu")
+class Stream:
+    """A stream of one replica."""
+
+    def __init__(self, examples: int, batch_size: int, seed: int = 0) -> None:
+        self.batches = BatchStream(examples, batch_size, [torch.Generator().manual_seed(seed)], "cpu")
+
+    def next(self) -> torch.Tensor:
+        batch = self.batches.next()
+        assert batch.shape == (1, self.batches.batch_size)
+        return batch[0]
+
+
+stream = Stream
+
+
+@given(examples=st.integers(1, 40), share=st.integers(0, 39), count=st.integers(1, 30), replicas=st.integers(1, 4))
+def test_replicas_see_the_orders_that_each_has_alone(examples: int, share: int, count: int, replicas: int) -> None:
+    batch_size = 1 + share % examples
+    generators = [torch.Generator().manual_seed(seed) for seed in range(replicas)]
+    together = BatchStream(examples, batch_size, generators, "cpu")
+    alone = [stream(examples, batch_size, seed) for seed in range(replicas)]
+    for _ in range(count):
+        assert torch.equal(together.next(), torch.stack([one.next() for one in alone]))
 
 
 @given(examples=st.integers(1, 40), share=st.integers(0, 39), count=st.integers(1, 30), seed=st.integers(0, 2**40))

@@ -99,7 +99,7 @@ def test_hyperparameters_are_stored_as_constructed(all_optimizers: optbench.Resu
 
 def test_equal_hyperparameters_are_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A default that tuning does not beat is not trained again: the same bits are known."""
-    from optbench import cell as module
+    from optbench.execution import trainer as module
 
     trained = []
     original = module.train

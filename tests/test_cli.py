@@ -145,7 +145,7 @@ def test_mistakes_in_other_verbs(arguments: tuple[str, ...], line: str, capsys: 
     ("text", "line"),
     [
         ("seed = 3", "my.toml: unknown key 'seed'; did you mean 'seeds'? (accepted: batch_sizes, "),
-        ("[tuning]\nworht = 3", "my.toml: unknown key 'worht'; did you mean 'worth'? (accepted: pruner, sampler, wort"),
+        ("[tuning]\nworht = 3", "my.toml: unknown key 'worht'; did you mean 'worth'? (accepted: pruner, round"),
         ("seeds = = 3", "configuration my.toml is no TOML: "),
         ("seeds = 'three'", "my.toml: seeds = 'three': "),
         ("optimizers = ['mine']\n[optimizer.mine]\nbase = 'adm'", "unknown optimizer 'adm'; did you mean 'adam'?"),

@@ -34,7 +34,7 @@ def test_the_plan_shows_every_cell_with_its_cost_and_the_whole_time() -> None:
     plan = make_plan(configure(**CHOICES))
     lines = listing.plan_text(plan, workers=2).splitlines()
     assert lines[0].split() == ["cell", "problem", "optimizer", "batch", "device", "schedule", "run", "budget", "cost",
-                                "time"]  # fmt: skip
+                                "time", "execution"]  # fmt: skip
     for cell, line in zip(plan.cells, lines[1:3], strict=True):
         # 400 example gradients a training: 2 for the tuning, 2 × 2 for the runs.
         assert line.split()[:8] == [cell.id, "tiny", cell.optimizer.label, "10", "cpu", "constant", "2epochs", "2,400"]
@@ -53,7 +53,7 @@ def test_the_time_is_shared_by_the_workers() -> None:
 def test_budgets_in_seconds_have_no_cost_yet() -> None:
     plan = make_plan(configure(**{**CHOICES, "run_budget": "30seconds"}))
     line = listing.plan_text(plan, workers=1).splitlines()[1]
-    assert line.split()[6:] == ["30seconds", "by", "speed", "3", "min", "00", "s"]
+    assert line.split()[6:] == ["30seconds", "by", "speed", "3", "min", "00", "s", "eager"]
 
 
 def test_the_state_of_a_complete_run(tiny_run: Results) -> None:

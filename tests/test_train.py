@@ -19,7 +19,8 @@ from optbench.problem import DataSource
 from optbench.problems.quadratic_valley import QuadraticValley
 from optbench.resident import load
 from optbench.seeds import derive
-from optbench.train import Training, train
+from optbench.train import train
+from optbench.training import Training
 from tests.reference_rules import RULES
 
 SOURCE = DataSource(Path("unused"), download=False)
@@ -43,15 +44,15 @@ def training(cell: Cell, lr: float | None = None, seed: int = SEED, budget: int 
 def order(cell: Cell, steps: int, seed: int = SEED) -> list[np.ndarray]:
     """The batches of a training, drawn again."""
     generator = torch.Generator().manual_seed(derive(seed, "data order"))
-    stream = BatchStream(cell.training_examples, cell.batch_size, generator, "cpu")
-    return [stream.next().numpy().copy() for _ in range(steps)]
+    stream = BatchStream(cell.training_examples, cell.batch_size, [generator], "cpu")
+    return [stream.next()[0].numpy().copy() for _ in range(steps)]
 
 
 def measured(valley: QuadraticValley, at: np.ndarray, points: np.ndarray) -> tuple[float, np.ndarray]:
     """Loss and gradient as the problem has them, to the last bit: noisy line searches amplify rounding."""
     model = valley.model()
     torch.nn.utils.vector_to_parameters(torch.from_numpy(at), model.parameters())
-    loss = valley.loss(model, (torch.from_numpy(points),))
+    loss = valley.loss(model, valley.batch(points))
     (gradient,) = torch.autograd.grad(loss, list(model.parameters()))
     return loss.item(), gradient.numpy()
 

@@ -14,18 +14,23 @@ from optbench.config import SAMPLERS
 from optbench.matrix import Cell, make_plan
 from optbench.optimizer import Range
 from optbench.seeds import TUNING_SEEDS
-from optbench.train import Point, Training
-from optbench.tune import Trial, best_trial, edge_of, propose, searched_space
+from optbench.training import Point, Training
+from optbench.tune import Proposal, Trial, best_trial, edge_of, next_round, rounds, searched_space
 
 RUN_COST = 1000
 
 
 def cell_for(optimizer: str = "adam", **choices: Any) -> Cell:
     """A cell whose range of rates is 1e-3 to 1e1."""
-    choices = {"tuning_worth": 12, **choices}
+    choices = {"tuning_worth": 12, "tuning_round": 1, **choices}
     return make_plan(
         configure(problems=["quadratic_valley"], optimizers=[optimizer], batch_sizes=[10], **choices)
     ).cells[0]
+
+
+def propose(cell: Cell, trials: list[Trial], run_cost: int) -> Proposal | None:
+    """The first of the next trials, or None."""
+    return next(iter(next_round(cell, trials, run_cost)), None)
 
 
 def loss_at(lr: float, best: float = 0.05) -> float:
@@ -41,13 +46,14 @@ def trial(number: int, lr: float, loss: float | None = None, status: str = "ok",
 def study(cell: Cell, best: float = 0.05, diverges_above: float = math.inf) -> list[Trial]:
     """A whole tuning with a made-up loss; a diverged trial spends 30 % of a run's budget."""
     trials: list[Trial] = []
-    while (proposal := propose(cell, trials, RUN_COST)) is not None:
-        assert proposal.number == len(trials)
-        lr = proposal.hyperparameters["lr"]
-        if lr > diverges_above:
-            trials.append(trial(proposal.number, lr, math.nan, "diverged", 3 * RUN_COST // 10))
-        else:
-            trials.append(trial(proposal.number, lr, loss_at(lr, best)))
+    while proposals := next_round(cell, trials, RUN_COST):
+        for proposal in proposals:
+            assert proposal.number == len(trials)
+            lr = proposal.hyperparameters["lr"]
+            if lr > diverges_above:
+                trials.append(trial(proposal.number, lr, math.nan, "diverged", 3 * RUN_COST // 10))
+            else:
+                trials.append(trial(proposal.number, lr, loss_at(lr, best)))
     return trials
 
 
@@ -218,3 +224,79 @@ def test_only_a_logarithmic_rate_grows_its_range(name: str, scale: str, low: flo
     edge = {"lr": 0.01, "momentum": 0.9, name: 0.99}
     trials = [Trial(n, dict(edge), "ok", 10.0, 1.0, THIRDS * RUN_COST) for n in range(8)]
     assert searched_space(cell, trials, RUN_COST)[name] == cell.optimizer.search[name]
+
+
+def rates(proposals: list[Proposal]) -> list[float]:
+    return [proposal.hyperparameters["lr"] for proposal in proposals]
+
+
+def test_rounds_are_four_unless_chosen() -> None:
+    assert [cell_for(tuning_worth=worth, tuning_round=None).round for worth in (1, 4, 10, 20, 64)] == [2, 2, 3, 5, 16]
+    assert cell_for(tuning_worth=64, tuning_round=64).round == 64
+    assert cell_for(tuning_round=3).id != cell_for(tuning_round=4).id
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("size", [3, 5, 12])
+def test_a_round_is_proposed_from_the_rounds_before_alone(sampler: str, size: int) -> None:
+    """However far the present round is: results of its own trials, good or bad, change none of its rates."""
+    cell = cell_for(tuning_sampler=sampler, tuning_round=size)
+    trials: list[Trial] = []
+    while whole := next_round(cell, trials, RUN_COST):
+        assert len(whole) == min(size, 12 - len(trials))
+        assert len(set(rates(whole))) == len(whole)
+        for loss in (1e-9, 50.0):
+            done = [trial(p.number, p.hyperparameters["lr"], loss) for p in whole]
+            for count in range(1, len(whole)):
+                rest = next_round(cell, [*trials, *done[:count]], RUN_COST)
+                assert rates(rest) == rates(whole[count:])
+                assert [p.seed for p in rest] == [TUNING_SEEDS + p.number for p in whole[count:]]
+        trials += [trial(p.number, p.hyperparameters["lr"]) for p in whole]
+    assert len(trials) == 12
+
+
+def test_later_rounds_learn_from_the_earlier_ones() -> None:
+    """The rates of later rounds lie nearer to the minimum than independent ones do."""
+
+    def distance(sampler: str) -> float:
+        found = []
+        for best in np.geomspace(5e-3, 2.0, 9):
+            trials = study(cell_for(tuning_sampler=sampler, tuning_worth=24, tuning_round=6), best=float(best))
+            away = np.abs(np.log10([t.hyperparameters["lr"] / best for t in trials[12:]]))
+            found.append(np.median(away))
+        return float(np.mean(found))
+
+    assert distance("tpe") < 0.7 * distance("random")
+
+
+def test_what_a_round_did_not_spend_buys_trials_of_later_rounds() -> None:
+    cell = cell_for(tuning_worth=6, tuning_round=3)
+    trials = [trial(n, 1e-2, math.nan, "diverged", RUN_COST // 10) for n in range(3)]
+    trials += [trial(3 + n, 1e-3) for n in range(3)]
+    assert list(rounds(cell, trials, RUN_COST)) == [(0, 3), (3, 3), (6, 2)]
+    trials += [trial(6 + n, 1e-3) for n in range(2)]
+    assert list(rounds(cell, trials, RUN_COST))[-1] == (8, 0)
+    assert next_round(cell, trials, RUN_COST) == []
+
+
+@pytest.mark.parametrize("pruner", ["median", "successive-halving"])
+def test_pruning_within_a_round_does_not_depend_on_its_own_trials(pruner: str) -> None:
+    """So it prunes the same whether the trials of a round run one after another or at once."""
+    cell = cell_for(tuning_pruner=pruner, evaluations=8, tuning_round=4)
+    reports = dict.fromkeys(range(1, 8), 2.0)
+    trials = [Trial(n, {"lr": 1e-2 * (n + 1)}, "ok", 10.0, 2.0, THIRDS * RUN_COST, reports) for n in range(4)]
+
+    def stopped_at(proposal: Proposal, level: float) -> int:
+        assert proposal.observer is not None
+        record = Training({}, 0)
+        for index in range(1, 8):
+            record.points.append(Point(index, index, 0.0, level, level, level))
+            if proposal.observer(record):
+                return index
+        return 8
+
+    first, *others = next_round(cell, trials, RUN_COST)
+    alone = [stopped_at(proposal, 3.0) for proposal in next_round(cell, trials, RUN_COST)[1:]]
+    assert stopped_at(first, 0.1) == 8
+    assert [stopped_at(proposal, 3.0) for proposal in others] == alone
+    assert max(alone) < 8

@@ -31,7 +31,7 @@ CELLS = [
     "cell_id", "problem", "optimizer", "batch_size", "device", "schedule", "status", "error", "lr_default",
     "lr_tuned", "lr_low", "lr_high", "lr_low_searched", "lr_high_searched", "edge", "trials", "tuning_budget",
     "tuning_cost", "run_budget", "metric_name", "metric_higher_is_better", "target", "step_ms", "step_ms_low",
-    "step_ms_high", "seconds", "environment",
+    "step_ms_high", "seconds", "environment", "execution",
 ]  # fmt: skip
 
 #: Columns whose values depend on how fast the machine was, and so differ from run to run.
@@ -127,6 +127,8 @@ class _CellReader:
                 "step_ms": _milliseconds(self.timing.get("seconds_per_step")),
                 "step_ms_low": _milliseconds(self.timing.get("seconds_per_step_low")),
                 "step_ms_high": _milliseconds(self.timing.get("seconds_per_step_high")),
+                # As it was executed, or is planned; before there was a choice, eagerly.
+                "execution": self.result.get("execution", self.cell.get("execution", "eager")),
             }
         )
 
@@ -198,7 +200,7 @@ def _frame(rows: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
             frame[name] = frame[name].fillna("").astype("object")
         elif name in ("tuned", "target_reached", "metric_higher_is_better"):
             frame[name] = frame[name].astype("bool")
-        elif name not in (*COMMON[:6], "status", "kind", "metric_name"):
+        elif name not in (*COMMON[:6], "status", "kind", "metric_name", "execution"):
             frame[name] = pd.to_numeric(frame[name])
         elif frame.empty:  # which pandas would take for numbers
             frame[name] = frame[name].astype("object")

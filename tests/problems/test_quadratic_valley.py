@@ -29,7 +29,7 @@ def points_of(problem: QuadraticValley) -> np.ndarray:
 
 def hessian_of(problem: QuadraticValley) -> np.ndarray:
     """From the outside: second differences of the loss, which are exact for a quadratic."""
-    points = (torch.zeros(1, problem.dim, dtype=torch.float64),)
+    points = problem.batch(np.zeros((1, problem.dim)))
     model = problem.model()
 
     def value(w: np.ndarray) -> float:
@@ -79,7 +79,7 @@ def test_loss_and_gradient_follow_the_closed_form(problem: QuadraticValley) -> N
     position = random.normal(size=problem.dim)
     batch = random.choice(points, size=17)
     model = at(problem, position)
-    loss = problem.loss(model, (torch.from_numpy(batch),))
+    loss = problem.loss(model, problem.batch(batch))
     loss.backward()
     expected = np.mean([0.5 * (position - xi) @ hessian @ (position - xi) for xi in batch])
     assert loss.dtype == torch.float64
@@ -93,7 +93,7 @@ def test_loss_and_gradient_follow_the_closed_form(problem: QuadraticValley) -> N
 def test_zero_is_the_minimum_and_the_metric_is_the_excess_over_it(problem: QuadraticValley) -> None:
     points, hessian = points_of(problem), hessian_of(problem)
     lowest = 0.5 * np.mean([xi @ hessian @ xi for xi in points])
-    everything = (torch.from_numpy(points),)
+    everything = problem.batch(points)
     with torch.no_grad():
         assert np.abs(hessian @ points.mean(axis=0)).max() < 1e-13 * problem.condition
         assert float(problem.loss(at(problem, np.zeros(problem.dim)), everything)) == pytest.approx(lowest, rel=1e-12)

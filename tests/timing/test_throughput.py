@@ -26,7 +26,7 @@ from optbench.locations import default_data_dir
 from optbench.optimizers import BUILT_IN
 from optbench.problem import DataSource
 from optbench.resident import load
-from optbench.train import Stepper
+from optbench.stepper import Stepper
 
 REAL = os.environ.get("OPTBENCH_TEST_DATA")
 SOURCE = DataSource(Path(REAL) if REAL else default_data_dir(), download=False)

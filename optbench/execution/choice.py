@@ -1,0 +1,55 @@
+"""How a cell is executed, by a rule that `plan` prints; needs no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from optbench.errors import unknown
+
+if TYPE_CHECKING:
+    from optbench.problem import Problem
+
+EXECUTIONS = ("eager", "population")
+
+
+@dataclass(frozen=True)
+class Execution:
+    """`eager` trains one replica after another, `population` all of a round, or all final runs, at once."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the rule asks of an optimizer: whether it needs a closure, its step is linear in a constant
+    learning rate (None: a probe will tell), and what is searched."""
+
+    needs_closure: bool
+    linear_in_rate: bool | None
+    searched: frozenset[str]
+    has_rate: bool
+
+
+def choose(problem: Problem, step: Step, device: str, batch_size: int, wanted: str = "auto") -> Execution:
+    """`population` where the step allows it and the problem says that it is faster, else `eager`.
+
+    `wanted` overrides the problem's word, not the optimizer's. Raises UserError for an unknown execution.
+    """
+    if wanted not in ("auto", *EXECUTIONS):
+        raise unknown("execution", wanted, ("auto", *EXECUTIONS))
+    if wanted == "eager":
+        return Execution("eager", "chosen")
+    if step.needs_closure:
+        return Execution("eager", "the optimizer evaluates a closure")
+    if step.linear_in_rate is False or not step.has_rate:
+        return Execution("eager", "the step is not linear in a learning rate")
+    if not step.searched <= {"lr"}:
+        return Execution("eager", "replicas would differ in more than the learning rate")
+    if wanted == "population":
+        return Execution("population", "chosen")
+    if not problem.stacks(device.partition(":")[0], batch_size):
+        return Execution("eager", f"this network gains nothing from replicas at once on {device}")
+    proven = "" if step.linear_in_rate else ", if a probe agrees"
+    return Execution("population", f"the step is linear in the rate{proven}")

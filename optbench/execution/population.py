@@ -1,0 +1,267 @@
+"""Many replicas of one training at once: other seeds, other learning rates, one sequence of operations.
+
+The replicas' parameters are stacked along a first dimension; `torch.func.vmap` carries the loss over
+it, and one unmodified optimizer steps them all (`stacked_step`). Small trainings, in which the
+overhead of each operation outweighs its arithmetic, so become many times faster.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from optbench.batches import BatchStream
+from optbench.budget import THIRDS, Ledger
+from optbench.construct import constructed_hyperparameters, make_model, state_bytes
+from optbench.device import synchronize
+from optbench.evaluate import Evaluation, means
+from optbench.execution.replica import Replica
+from optbench.execution.stacked_step import StackedStep
+from optbench.matrix import Cell
+from optbench.problem import Batch, Problem
+from optbench.resident import ResidentData, Split
+from optbench.schedule import schedule
+from optbench.seeds import derive
+from optbench.training import Training
+
+
+def train_population(
+    cell: Cell,
+    problem: Problem,
+    data: ResidentData,
+    replicas: Sequence[Replica],
+    budget: int,
+    *,
+    from_zero: bool,
+    test: bool = False,
+) -> list[Training]:
+    """Trains all replicas at once, each to the record that `train` would give but for rounding.
+
+    Their hyperparameters may differ in the learning rate only. A replica that diverges is charged no
+    further. Raises whatever the problem or the optimizer raises.
+    """
+    session = _Session(cell, problem, data, replicas, budget, from_zero, test)
+    session.run()
+    return session.records
+
+
+class _Session:
+    """The state of the replicas while they train. One ledger for all: they are charged alike."""
+
+    def __init__(
+        self,
+        cell: Cell,
+        problem: Problem,
+        data: ResidentData,
+        replicas: Sequence[Replica],
+        budget: int,
+        from_zero: bool,
+        test: bool,
+    ) -> None:
+        self.cell, self.data, self.replicas, self.test = cell, data, replicas, test
+        self.records = [Training(dict(replica.hyperparameters), replica.seed) for replica in replicas]
+        self.ledger = Ledger(budget)
+        self.population = Population(cell, problem, data, replicas, from_zero, self.ledger)
+        common = constructed_hyperparameters(self.population.stacked.optimizer)
+        for record in self.records:
+            record.constructed = {**common, "lr": record.hyperparameters["lr"]}
+        self.trace = test and problem.plane is not None
+        #: Places of the replicas that have neither diverged nor been stopped.
+        self.going = list(range(len(replicas)))
+
+    def run(self) -> None:
+        ledger, population, size = self.ledger, self.population, self.cell.batch_size
+        evaluations, budget_thirds = self.cell.evaluations, THIRDS * ledger.budget
+        positions = [population.positions()] if self.trace else []
+        self._evaluate(0)
+        index = 0
+        while self.going and ledger.affords_gradient(size):
+            due = (index + 1) * budget_thirds
+            synchronize(self.cell.device)
+            started = time.perf_counter()
+            while ledger.thirds * evaluations < due and ledger.affords_gradient(size):
+                population.step()
+                if self.trace:
+                    positions.append(population.positions())
+            synchronize(self.cell.device)
+            seconds = (time.perf_counter() - started) / len(self.replicas)
+            index = max(index, ledger.thirds * evaluations // budget_thirds)
+            ended = not ledger.affords_gradient(size)
+            for k in self.going:
+                record = self.records[k]
+                record.train_seconds += seconds
+                record.steps, record.cost = population.steps, ledger.cost
+                record.forwards, record.backwards = ledger.forwards, ledger.backwards
+            self._evaluate(evaluations if ended else index)
+            if not ended:
+                self._observe()
+        each = state_bytes(population.stacked.optimizer, len(self.replicas))
+        for record in self.records:
+            record.optimizer_state_bytes = each
+        for k, record in enumerate(self.records):
+            record.trajectory = [tuple(step[k]) for step in positions[: record.steps + 1]]
+        if self.test:
+            self._test()
+
+    def _evaluate(self, index: int) -> None:
+        started = time.perf_counter()
+        found = zip(
+            self.population.evaluate(self.data.train_sample),
+            self.population.evaluate(self.data.valid),
+            self.population.finite(),
+            strict=True,
+        )
+        seconds = (time.perf_counter() - started) / len(self.replicas)
+        for k, (train, valid, finite) in enumerate(found):
+            if k in self.going:
+                self.records[k].add_point(index, self.population.steps, self.ledger.cost, train, valid, finite)
+                self.records[k].eval_seconds += seconds
+        self.going = [k for k in self.going if self.records[k].status == "ok"]
+
+    def _observe(self) -> None:
+        for k in self.going:
+            observer = self.replicas[k].observer
+            stop = observer(self.records[k]) if observer else ""
+            if stop:
+                self.records[k].status, self.records[k].error = "skipped", stop
+        self.going = [k for k in self.going if self.records[k].status == "ok"]
+
+    def _test(self) -> None:
+        started = time.perf_counter()
+        found = self.population.evaluate(self.data.test)
+        seconds = (time.perf_counter() - started) / len(self.replicas)
+        for record, evaluation in zip(self.records, found, strict=True):
+            if record.status == "ok":
+                record.test_loss, record.test_metric = evaluation.loss, evaluation.metric
+                record.eval_seconds += seconds
+
+
+class _Measured(nn.Module):
+    """A model under a problem's loss (or loss and metric), as a module that `functional_call` takes."""
+
+    def __init__(self, problem: Problem, model: nn.Module) -> None:
+        super().__init__()
+        self.problem, self.model = problem, model
+
+    def forward(self, evaluation: bool, batch: Batch) -> Tensor | tuple[Tensor, Tensor]:
+        return self.problem.evaluate(self.model, batch) if evaluation else self.problem.loss(self.model, batch)
+
+
+class Population:
+    """The stacked replicas of one model, their optimizer and their batches; each `step` steps all of them."""
+
+    def __init__(
+        self,
+        cell: Cell,
+        problem: Problem,
+        data: ResidentData,
+        replicas: Sequence[Replica],
+        from_zero: bool,
+        ledger: Ledger,
+    ) -> None:
+        self.problem, self.data, self.ledger = problem, data, ledger
+        self.batch_size = cell.batch_size
+        self.steps = 0
+        models = [make_model(problem, cell, replica.seed) for replica in replicas]
+        self.model = models[0]
+        self._measured = _Measured(problem, self.model)
+        self.parameters, buffers = torch.func.stack_module_state(models)
+        orders = [torch.Generator().manual_seed(derive(r.seed, "data order")) for r in replicas]
+        self.batches = BatchStream(len(data.train), cell.batch_size, orders, cell.device)
+        self._augments = type(problem).augment_batch is not Problem.augment_batch
+        self._augmentations = [
+            torch.Generator(cell.device).manual_seed(derive(r.seed, "augmentation")) for r in replicas
+        ]
+        self._schedule = None if cell.schedule == "constant" else schedule(cell.schedule)
+        # Those that training leaves as they are need no copy for each replica.
+        changing = _changing_buffers(problem, self.model, data)
+        self._buffers = {f"model.{name}": stack for name, stack in buffers.items() if name in changing}
+        trained = [stack for stack in self.parameters.values() if stack.requires_grad]
+        others = {name: value for name, value in replicas[0].hyperparameters.items() if name != "lr"}
+        rates = [float(replica.hyperparameters["lr"]) for replica in replicas]
+        self.stacked = StackedStep(cell.optimizer, trained, others, rates, from_zero)
+        self._named = {f"model.{name}": stack for name, stack in self.parameters.items()}
+        self._losses = torch.func.vmap(self._loss, in_dims=(0, 0, 0))
+        self._evaluations = torch.func.vmap(self._evaluation, in_dims=(0, 0, None))
+
+    def step(self) -> None:
+        """One step of every replica on its own next batch, charged once: all replicas are charged alike."""
+        factor = 1.0
+        if self._schedule is not None:
+            factor = self._schedule(min((self.ledger.cost + self.batch_size / 2) / self.ledger.budget, 1.0))
+        self.ledger.charge_gradient(self.batch_size)
+        batch = self._augmented(self.data.train.batch(self.batches.next()))
+        losses = self.problem.stacked_loss(self.model, self.parameters, batch)
+        if losses is None:
+            losses = self._losses(self._named, self._buffers, batch)
+        self.stacked.optimizer.zero_grad(set_to_none=True)
+        # The replicas have no parameter in common, so each gets the gradient of its own loss.
+        losses.sum().backward()
+        self.stacked.step(factor)
+        self.steps += 1
+
+    def evaluate(self, split: Split) -> list[Evaluation]:
+        """Loss and metric of every replica over a split."""
+        with self._evaluating(), torch.no_grad():
+            found = means(
+                lambda batch: self._evaluations(self._named, self._buffers, batch),
+                split,
+                self.problem.evaluation_batch,
+            )
+        return [Evaluation(loss, metric) for loss, metric in found.T.tolist()]
+
+    def finite(self) -> list[bool]:
+        """Whether all parameters of each replica are finite."""
+        flags = [torch.isfinite(stack.detach().flatten(1)).all(1) for stack in self.parameters.values()]
+        return [bool(flag) for flag in torch.stack(flags).all(0).tolist()]
+
+    def positions(self) -> list[list[float]]:
+        """All parameters of each replica, as flat lists."""
+        found: list[list[float]] = torch.cat(
+            [stack.detach().flatten(1) for stack in self.parameters.values()], dim=1
+        ).tolist()
+        return found
+
+    def _loss(self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], batch: Batch) -> Tensor:
+        loss: Tensor = torch.func.functional_call(self._measured, {**parameters, **buffers}, (False, batch))
+        return loss
+
+    def _evaluation(
+        self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], batch: Batch
+    ) -> tuple[Tensor, Tensor]:
+        found: tuple[Tensor, Tensor] = torch.func.functional_call(
+            self._measured, {**parameters, **buffers}, (True, batch)
+        )
+        return found
+
+    def _augmented(self, batch: Batch) -> Batch:
+        if not self._augments:
+            return batch
+        # One after another, as the random numbers of each are drawn from a generator of its own.
+        parts = [
+            self.problem.augment_batch(tuple(tensor[k] for tensor in batch), generator)
+            for k, generator in enumerate(self._augmentations)
+        ]
+        return tuple(torch.stack(tensors) for tensors in zip(*parts, strict=True))
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        self.model.eval()
+        yield
+        self.model.train()
+
+
+def _changing_buffers(problem: Problem, model: nn.Module, data: ResidentData) -> set[str]:
+    """The names of the buffers that a forward pass in training mode changes, such as batch norm's."""
+    before = dict(model.named_buffers())
+    if not before:
+        return set()
+    tried = copy.deepcopy(model).train()
+    with torch.no_grad():
+        problem.loss(tried, next(data.train_sample.chunks(8)))
+    return {name for name, after in tried.named_buffers() if not torch.equal(after, before[name])}

@@ -1,0 +1,75 @@
+"""Trains replicas as their cell's execution says, and one after another where that can't be done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from optbench.errors import one_line
+from optbench.execution.population import train_population
+from optbench.execution.probe import linearity
+from optbench.execution.replica import Replica
+from optbench.matrix import Cell
+from optbench.problem import Problem
+from optbench.resident import ResidentData
+from optbench.train import train
+from optbench.training import Training, is_out_of_memory
+
+
+class Trainer:
+    """A cell's trainings. `execution` says how they are executed, `note` why not as planned."""
+
+    def __init__(self, cell: Cell, problem: Problem, data: ResidentData) -> None:
+        self.cell, self.problem, self.data = cell, problem, data
+        self.execution, self.note = cell.execution.name, ""
+        self._linearity = linearity(cell.optimizer) if self.execution == "population" else None
+        if self.execution == "population" and self._linearity is None:
+            self._fall_back("the step is not linear in the learning rate, coordinate by coordinate")
+
+    def train(self, replicas: Sequence[Replica], budget: int, *, test: bool = False) -> Iterator[Training]:
+        """The records of the replicas in their order, each as soon as there is one.
+
+        What can't be done together is done one after another: a model that `vmap` can't carry, or that
+        draws random numbers while it trains. Memory that doesn't suffice for all is tried with half of them.
+        """
+        if self.execution == "population":
+            try:
+                records = self._together(replicas, budget, test)
+            except Exception as error:
+                self._fall_back(one_line(error))
+            else:
+                yield from records
+                return
+        for replica in replicas:
+            yield train(
+                self.cell,
+                self.problem,
+                self.data,
+                replica.hyperparameters,
+                replica.seed,
+                budget,
+                test=test,
+                observer=replica.observer,
+            )
+
+    def _together(self, replicas: Sequence[Replica], budget: int, test: bool) -> list[Training]:
+        try:
+            return train_population(
+                self.cell,
+                self.problem,
+                self.data,
+                replicas,
+                budget,
+                from_zero=self._linearity == "zero",
+                test=test,
+            )
+        except Exception as error:
+            if not is_out_of_memory(error) or len(replicas) == 1:
+                raise
+        half = len(replicas) // 2
+        return [
+            *self._together(replicas[:half], budget, test),
+            *self._together(replicas[half:], budget, test),
+        ]
+
+    def _fall_back(self, note: str) -> None:
+        self.execution, self.note = "eager", note

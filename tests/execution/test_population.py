@@ -1,0 +1,203 @@
+"""Replicas trained at once against the same ones trained one after another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from optbench.api import configure
+from optbench.execution.replica import Replica
+from optbench.execution.trainer import Trainer
+from optbench.matrix import Cell, make_plan
+from optbench.optimizers import BUILT_IN
+from optbench.problem import DataSource
+from optbench.resident import load
+from optbench.training import Training
+from tests.tiny import EXPLODING, RAISING, TINY, TINY_NET, Tiny, TinyNet
+
+SOURCE = DataSource(Path("unused"), download=False)
+LINEAR = [name for name, spec in BUILT_IN.items() if spec.linear_in_rate]
+HERE = Path(__file__).resolve()
+
+
+def cell_for(problem: str, optimizer: str, execution: str, **choices: Any) -> Cell:
+    config = configure(problems=[problem], optimizers=[optimizer], batch_sizes=[10], devices=["cpu"], **choices)
+    return make_plan(config, execution).cells[0]
+
+
+def trained(cell: Cell, rates: list[float], budget: int = 600, seeds: list[int] | None = None) -> list[Training]:
+    problem, data = load(cell.problem, SOURCE, "cpu")
+    trainer = Trainer(cell, problem, data)
+    seeds = list(range(len(rates))) if seeds is None else seeds
+    replicas = [Replica({"lr": lr}, seed) for lr, seed in zip(rates, seeds, strict=True)]
+    records = list(trainer.train(replicas, budget, test=True))
+    assert trainer.execution == cell.execution.name, trainer.note
+    return records
+
+
+def values(record: Training) -> np.ndarray:
+    rows = [[p.train_loss, p.valid_loss, p.valid_metric] for p in record.points]
+    return np.array([*rows, [record.test_loss, record.test_metric, record.cost]])
+
+
+def facts(record: Training) -> list[Any]:
+    """All that has to be equal to the last bit."""
+    steps = [(point.index, point.step, point.cost) for point in record.points]
+    counted = [record.status, record.error, record.seed, record.hyperparameters, record.constructed, record.steps]
+    return [*counted, record.cost, record.forwards, record.backwards, record.optimizer_state_bytes, steps]
+
+
+def both(problem: str, optimizer: str, factors: tuple[float, ...], budget: int = 600, **choices: Any) -> Any:
+    """Records trained one by one and at once, at multiples of the default rate."""
+    found = []
+    for execution in ("eager", "population"):
+        cell = cell_for(problem, optimizer, execution, **choices)
+        assert cell.execution.name == execution
+        default = cell.optimizer.defaults["lr"]
+        found.append(trained(cell, [default * factor for factor in factors], budget))
+    return zip(*found, strict=True)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine[warmup=0.2]"])
+@pytest.mark.parametrize("problem", [TINY, "quadratic_valley[dim=20,rotated=true]"])
+@pytest.mark.parametrize("name", LINEAR)
+def test_float64_problems_agree_to_1e_9(name: str, problem: str, schedule: str) -> None:
+    for alone, together in both(problem, name, (1.0, 0.3, 2.0), schedules=[schedule]):
+        assert facts(together) == facts(alone)
+        assert together.status == "ok"
+        np.testing.assert_allclose(values(together), values(alone), rtol=1e-9, atol=1e-300)
+        if alone.trajectory:
+            np.testing.assert_allclose(together.trajectory, alone.trajectory, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", LINEAR)
+def test_networks_in_float32_agree_within_its_rounding(name: str) -> None:
+    for alone, together in both(TINY_NET, name, (1.0, 0.1), budget=1200):
+        assert facts(together) == facts(alone)
+        np.testing.assert_allclose(values(together), values(alone), rtol=2e-5)
+
+
+@pytest.mark.parametrize("optimizer", ["adam[weight_decay=0.1]", "sgd[weight_decay=0.1]", "rmsprop[centered=true]",
+                                       "adam[amsgrad=true]", "momentum[dampening=0.5]", "adagrad[lr_decay=0.1]",
+                                       "torch.optim:AdamW", "torch.optim:RAdam"])  # fmt: skip
+def test_variants_of_the_step_agree(optimizer: str) -> None:
+    for alone, together in both(TINY, optimizer, (1.0, 0.3)):
+        assert facts(together) == facts(alone)
+        np.testing.assert_allclose(values(together), values(alone), rtol=1e-9)
+
+
+def test_batch_norm_and_augmentation_are_each_replicas_own() -> None:
+    """Running statistics are stacked, and shifts drawn from each replica's generator: as in eager training."""
+    problem = "cifar_resnet[data=digits,depth=8,width=4]"
+    for alone, together in both(problem, "sgd", (10.0, 3.0), budget=100, evaluations=2):
+        assert facts(together) == facts(alone)
+        np.testing.assert_allclose(values(together), values(alone), rtol=1e-4)
+
+
+@pytest.mark.parametrize("problem", [TINY, TINY_NET, "quadratic_valley"])
+def test_a_replica_has_the_same_bits_in_any_company(problem: str) -> None:
+    """So that more seeds, or a resume between two writes, change nothing."""
+    cell = cell_for(problem, "adam", "population")
+    rates = [1e-3, 1e-2, 3e-2, 1e-1, 5e-3]
+    whole = trained(cell, rates)
+    for count in (1, 2, 3):
+        part = trained(cell, rates[:count])
+        for one, other in zip(whole, part, strict=False):
+            assert facts(one) == facts(other)
+            assert np.array_equal(values(one), values(other))
+            assert one.trajectory == other.trajectory
+
+
+def test_a_diverged_replica_is_charged_no_further_and_harms_no_other() -> None:
+    pairs = list(both("quadratic_valley", "sgd", (1.0, 1e3, 3.0), budget=3000, evaluations=10))
+    for alone, together in pairs:
+        assert facts(together) == facts(alone)
+    assert [together.status for _, together in pairs] == ["ok", "diverged", "ok"]
+    assert pairs[1][1].cost < pairs[0][1].cost == 3000
+    assert np.isnan(pairs[1][1].test_loss)
+
+
+def test_observers_stop_their_own_replica_only() -> None:
+    cell = cell_for(TINY, "sgd", "population", evaluations=6)
+    problem, data = load(cell.problem, SOURCE, "cpu")
+    stopper = Replica({"lr": 1e-3}, 0, lambda training: "enough" if len(training.points) == 3 else "")
+    stopped, other = Trainer(cell, problem, data).train([stopper, Replica({"lr": 1e-3}, 1)], 600)
+    assert (stopped.status, stopped.error, stopped.cost) == ("skipped", "enough", 200)
+    assert (other.status, other.cost) == ("ok", 600)
+
+
+@dataclass(frozen=True)
+class Branching(Tiny):
+    """A loss that looks at a value, which vmap can't carry."""
+
+    def loss(self, model: Any, batch: Any) -> torch.Tensor:
+        found = super().loss(model, batch)
+        return found if float(found) > -1 else -found
+
+
+@pytest.mark.parametrize(
+    ("problem", "optimizer", "note"),
+    [
+        (f"{HERE}:Branching", "sgd", "item"),
+        (f"{TINY_NET}[dropout=0.5]", "sgd", "random"),
+        (TINY, "torch.optim:Rprop", "not linear"),
+        (TINY, "torch.optim:Adafactor", "not linear"),
+    ],
+)
+def test_what_cannot_be_stacked_falls_back_with_a_note(problem: str, optimizer: str, note: str) -> None:
+    cell = cell_for(problem, optimizer, "population")
+    assert cell.execution.name == "population"
+    loaded, data = load(cell.problem, SOURCE, "cpu")
+    trainer = Trainer(cell, loaded, data)
+    found = list(trainer.train([Replica({"lr": 1e-3}, 0), Replica({"lr": 1e-2}, 1)], 300))
+    assert trainer.execution == "eager"
+    assert note in trainer.note
+    eager = cell_for(problem, optimizer, "eager")
+    expected = list(Trainer(eager, loaded, data).train([Replica({"lr": 1e-3}, 0), Replica({"lr": 1e-2}, 1)], 300))
+    assert [facts(record) for record in found] == [facts(record) for record in expected]
+    assert all(np.array_equal(values(a), values(b), equal_nan=True) for a, b in zip(found, expected, strict=True))
+
+
+def test_failures_are_those_of_eager_training() -> None:
+    cell = cell_for(TINY, RAISING, "population")
+    problem, data = load(cell.problem, SOURCE, "cpu")
+    (record,) = Trainer(cell, problem, data).train([Replica({"lr": 1e-3}, 0)], 300)
+    assert (record.status, record.error) == ("error", "RuntimeError: the third step is too much")
+
+
+def test_memory_for_half_of_the_replicas_suffices(monkeypatch: pytest.MonkeyPatch) -> None:
+    from optbench.execution import trainer as module
+
+    sizes = []
+    original = module.train_population
+
+    def limited(cell: Any, problem: Any, data: Any, replicas: Any, *args: Any, **kwargs: Any) -> Any:
+        sizes.append(len(replicas))
+        if len(replicas) > 2:
+            raise torch.OutOfMemoryError("no more")
+        return original(cell, problem, data, replicas, *args, **kwargs)
+
+    cell = cell_for(TINY, "adam", "population")
+    rates = [1e-3, 1e-2, 1e-1, 1e-4, 1e-5]
+    expected = [values(record) for record in trained(cell, rates)]
+    monkeypatch.setattr(module, "train_population", limited)
+    found = trained(cell, rates)
+    assert sizes == [5, 2, 3, 1, 2]
+    assert all(np.array_equal(values(record), one) for record, one in zip(found, expected, strict=True))
+
+
+def test_every_replica_diverging_ends_the_training() -> None:
+    cell = cell_for(TINY, EXPLODING, "population")
+    records = trained(cell, [0.1, 0.2])
+    assert [record.status for record in records] == ["diverged", "diverged"]
+    assert all(record.cost < 600 for record in records)
+
+
+def test_tiny_classes_are_those_of_the_selections() -> None:
+    assert TINY.endswith(Tiny.__name__)
+    assert TINY_NET.endswith(TinyNet.__name__)
