@@ -46,6 +46,11 @@ class ProblemChoice:
     selection: Selection
     identity: dict[str, Any]
 
+    @cached_property
+    def key(self) -> tuple[str, str]:
+        """Equal for equal problems, also where a file that the selection names has changed in between."""
+        return str(self.selection), json.dumps(self.identity, sort_keys=True)
+
     def make(self) -> Problem:
         return make_problem(self.selection.name, dict(self.selection.parameters))
 

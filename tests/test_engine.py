@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import time
 from concurrent.futures import wait
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 
 import pytest
 
@@ -58,6 +60,55 @@ def test_a_dying_worker_breaks_its_own_call_alone() -> None:
         with pytest.raises(BrokenProcessPool):
             dying.result()
         assert [engine.submit(_double, 5).result() for _ in range(3)] == [10, 10, 10]
+
+
+def test_calls_one_after_another_share_a_worker() -> None:
+    """The first one, which is warm; others are not even started."""
+    with ProcessEngine(3, 1) as engine:
+        assert len({engine.submit(os.getpid).result() for _ in range(20)}) == 1
+        assert len([p for p in multiprocessing.active_children() if p.name.startswith("SpawnProcess")]) == 1
+
+
+def test_a_worker_is_prepared_before_its_first_call_also_a_new_one() -> None:
+    with ProcessEngine(1, 1, partial(_prepare, "ready")) as engine:
+        assert engine.submit(_prepared).result() == "ready"
+        with pytest.raises(BrokenProcessPool):
+            engine.submit(_die).result()
+        assert engine.submit(_prepared).result() == "ready"
+
+
+def _prepare(text: str) -> None:
+    os.environ["OPTBENCH_TEST_PREPARED"] = text
+
+
+def _prepared() -> str | None:
+    return os.environ.get("OPTBENCH_TEST_PREPARED")
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="processes are pinned on Linux only")
+def test_workers_that_fill_the_machine_are_pinned_to_cores_of_their_own() -> None:
+    available = os.sched_getaffinity(0)
+    with ProcessEngine(len(available), 1) as engine:
+        before = [future.result() for future in [engine.submit(_cores_in_a_while) for _ in available]]
+        assert sorted(before) == [[core] for core in sorted(available)]
+        # What replaces a dead worker takes its place.
+        first = engine.submit(_cores_in_a_while).result()
+        with pytest.raises(BrokenProcessPool):
+            engine.submit(_die).result()
+        assert engine.submit(_cores_in_a_while).result() == first
+    with ProcessEngine(len(available) + 1, 1) as engine:
+        assert set(engine.submit(_cores_in_a_while).result()) == available
+    if len(available) > 1:
+        with ProcessEngine(1, 1) as engine:
+            assert set(engine.submit(_cores_in_a_while).result()) == available
+        with ProcessEngine(1, len(available)) as engine:
+            assert set(engine.submit(_cores_in_a_while).result()) == available
+
+
+def _cores_in_a_while() -> list[int]:
+    # Long enough for every worker to get one of these calls.
+    time.sleep(0.2)
+    return sorted(os.sched_getaffinity(0))
 
 
 def test_ctrl_c_reaches_the_caller_of_the_serial_engine() -> None:
