@@ -38,8 +38,7 @@ def make_deterministic(threads: int) -> None:
     import torch
 
     torch.set_num_threads(threads)
-    # Like use_deterministic_algorithms(True, warn_only=True), which imports the compiler: 80 MB and a second.
-    torch.set_deterministic_debug_mode("warn")
+    torch.use_deterministic_algorithms(True, warn_only=True)
     # Nothing here reads memory before writing it; filling it first would only cost time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
