@@ -85,32 +85,6 @@ def _prepared() -> str | None:
     return os.environ.get("OPTBENCH_TEST_PREPARED")
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="processes are pinned on Linux only")
-def test_workers_that_fill_the_machine_are_pinned_to_cores_of_their_own() -> None:
-    available = os.sched_getaffinity(0)
-    with ProcessEngine(len(available), 1) as engine:
-        before = [future.result() for future in [engine.submit(_cores_in_a_while) for _ in available]]
-        assert sorted(before) == [[core] for core in sorted(available)]
-        # What replaces a dead worker takes its place.
-        first = engine.submit(_cores_in_a_while).result()
-        with pytest.raises(BrokenProcessPool):
-            engine.submit(_die).result()
-        assert engine.submit(_cores_in_a_while).result() == first
-    with ProcessEngine(len(available) + 1, 1) as engine:
-        assert set(engine.submit(_cores_in_a_while).result()) == available
-    if len(available) > 1:
-        with ProcessEngine(1, 1) as engine:
-            assert set(engine.submit(_cores_in_a_while).result()) == available
-        with ProcessEngine(1, len(available)) as engine:
-            assert set(engine.submit(_cores_in_a_while).result()) == available
-
-
-def _cores_in_a_while() -> list[int]:
-    # Long enough for every worker to get one of these calls.
-    time.sleep(0.2)
-    return sorted(os.sched_getaffinity(0))
-
-
 def test_ctrl_c_reaches_the_caller_of_the_serial_engine() -> None:
     def interrupted() -> None:
         raise KeyboardInterrupt
