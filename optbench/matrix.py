@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,12 @@ class ProblemChoice:
         return str(self.selection), json.dumps(self.identity, sort_keys=True)
 
     def make(self) -> Problem:
-        return make_problem(self.selection.name, dict(self.selection.parameters))
+        return _made(self.selection, self.key[1])
+
+
+@lru_cache(maxsize=256)
+def _made(chosen: Selection, identity: str) -> Problem:
+    return make_problem(chosen.name, dict(chosen.parameters))
 
 
 @dataclass(frozen=True)
@@ -69,13 +74,15 @@ class OptimizerChoice:
     contiguous_parameters: bool
     source: str
 
+    @cached_property
     def identity(self) -> dict[str, Any]:
-        """The parts that decide the numbers; of a file only its name and content."""
+        """The parts that decide the numbers, as plain JSON values; of a file only its name and content."""
         location, _, attribute = self.constructor.rpartition(":")
         constructor = f"{Path(location).name if location.endswith('.py') else location}:{attribute}"
         named = asdict(self) | {"constructor": constructor}
         del named["label"]
-        return named
+        plain: dict[str, Any] = _plain(named)
+        return plain
 
 
 @dataclass(frozen=True)
@@ -101,7 +108,7 @@ class Cell:
         seconds = self.run_budget.unit == "seconds"
         return {
             "problem": self.problem.identity,
-            "optimizer": _plain(self.optimizer.identity()),
+            "optimizer": self.optimizer.identity,
             "batch_size": self.batch_size,
             "device": self.device,
             "schedule": self.schedule,
@@ -177,19 +184,21 @@ def make_plan(config: Config) -> Plan:
     cells: dict[str, Cell] = {}
     for entry, choice, problem in _problems(config):
         budget = parse_budget(entry.run_budget or config.run_budget or problem.run_budget)
+        examples = problem.training_examples()
+        chosen = [_optimizer_choice(label, optimizer, source, problem) for label, optimizer, source in optimizers]
         for device in devices:
             for batch_size in entry.batch_sizes or config.batch_sizes or problem.batch_sizes:
                 for text in schedules:
-                    for label, optimizer, source in optimizers:
+                    for optimizer in chosen:
                         cell = Cell(
                             problem=choice,
-                            optimizer=_optimizer_choice(label, optimizer, source, problem),
+                            optimizer=optimizer,
                             batch_size=batch_size,
                             device=device,
                             schedule=text,
                             threads=config.threads,
                             run_budget=budget,
-                            training_examples=problem.training_examples(),
+                            training_examples=examples,
                             worth=config.tuning.worth,
                             sampler=config.tuning.sampler,
                             pruner=config.tuning.pruner,
