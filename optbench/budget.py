@@ -11,6 +11,7 @@ import math
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 from optbench.errors import UserError
 
@@ -33,8 +34,13 @@ class Budget:
         """The budget in example gradients. Seconds need the cell's own speed: see `timing`."""
         if self.unit == "seconds":
             raise ValueError("seconds become examples by a cell's measured speed only")
-        # In decimal fractions as they were written: 0.29 epochs of 100 examples are 29, not 28.
-        return math.floor(Fraction(str(self.amount)) * (training_examples if self.unit == "epochs" else 1))
+        return _examples(self.amount, training_examples if self.unit == "epochs" else 1)
+
+
+@lru_cache(maxsize=256)
+def _examples(amount: float, passed: int) -> int:
+    # In decimal fractions as they were written: 0.29 epochs of 100 examples are 29, not 28.
+    return math.floor(Fraction(str(amount)) * passed)
 
 
 def parse_budget(text: str) -> Budget:

@@ -40,50 +40,74 @@ class SerialEngine(Executor):
 class ProcessEngine(Executor):
     """Local worker processes, each in a slot of its own, so that a dying one fails only its own cell.
 
-    `submit` waits until a worker is free. A worker that died is replaced by a new one at the next call;
-    its future raises `concurrent.futures.process.BrokenProcessPool`.
+    `submit` waits until a worker is free, and takes the first that is: calls made one after another
+    all run in the same process, and no other is started. A worker that died is replaced by a new one at
+    the next call; its future raises `concurrent.futures.process.BrokenProcessPool`.
+
+    `prepare` is called in every worker before its first call, and has to be picklable.
+
+    Workers are not pinned to cores: two single-thread workers on two cores were 3 % slower with it (median
+    of 9 pairs, 0.91 to 1.02 times), and a pinned worker can't make way for anything else on its core.
     """
 
-    def __init__(self, workers: int, threads: int) -> None:
-        self._threads, self._workers = threads, workers
-        self._slots: list[ProcessPoolExecutor] = []
-        self._free: queue.SimpleQueue[ProcessPoolExecutor] = queue.SimpleQueue()
-        for _ in range(workers):
-            self._free.put(self._slot())
+    def __init__(self, workers: int, threads: int, prepare: Callable[[], None] | None = None) -> None:
+        self._threads, self._prepare = threads, prepare
+        self._pools = [self._pool() for _ in range(workers)]
+        self._free: queue.PriorityQueue[int] = queue.PriorityQueue()
+        for slot in range(workers):
+            self._free.put(slot)
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         slot = self._free.get()
-        with _interrupts_ignored():
-            try:
-                future = slot.submit(fn, *args, **kwargs)
-            except RuntimeError:  # the worker of this slot has died since
-                slot = self._slot()
-                future = slot.submit(fn, *args, **kwargs)
-        future.add_done_callback(lambda _: self._free.put(slot))
-        return future
+        try:
+            with _interrupts_ignored():
+                try:
+                    inner = self._pools[slot].submit(fn, *args, **kwargs)
+                except RuntimeError:  # the worker of this slot has died since
+                    self._pools[slot] = self._pool()
+                    inner = self._pools[slot].submit(fn, *args, **kwargs)
+        except BaseException:
+            self._free.put(slot)
+            raise
+        outer: Future[T] = Future()
+        outer.set_running_or_notify_cancel()
+
+        def hand_over(_: Future[T]) -> None:
+            # The slot first: whoever waits for the result finds it free.
+            self._free.put(slot)
+            error = inner.exception()
+            if error is None:
+                outer.set_result(inner.result())
+            else:
+                outer.set_exception(error)
+
+        inner.add_done_callback(hand_over)
+        return outer
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        for slot in [self._free.get() for _ in range(self._workers)]:
-            slot.shutdown(wait=wait, cancel_futures=cancel_futures)
+        for _ in self._pools:
+            self._free.get()
+        for pool in self._pools:
+            pool.shutdown(wait=wait, cancel_futures=cancel_futures)
 
     def kill(self) -> None:
         """Ends all workers at once, whatever they are doing."""
-        for slot in self._slots:
-            for process in list((slot._processes or {}).values()):
+        for pool in self._pools:
+            for process in list((pool._processes or {}).values()):
                 process.kill()
 
-    def _slot(self) -> ProcessPoolExecutor:
+    def _pool(self) -> ProcessPoolExecutor:
         # Fresh interpreters: a forked copy of a process that runs threads may hang.
         context = multiprocessing.get_context("spawn")
-        settings = (self._threads, sys.path[:])
-        slot = ProcessPoolExecutor(1, context, initializer=_start_worker, initargs=settings)
-        self._slots.append(slot)
-        return slot
+        settings = (self._threads, sys.path[:], self._prepare)
+        return ProcessPoolExecutor(1, context, initializer=_start_worker, initargs=settings)
 
 
-def make_engine(name: str, workers: int, threads: int) -> SerialEngine | ProcessEngine:
-    """The engine of this name; workers are started when they get their first cell."""
-    return SerialEngine(threads) if name == "serial" else ProcessEngine(workers, threads)
+def make_engine(
+    name: str, workers: int, threads: int, prepare: Callable[[], None] | None = None
+) -> SerialEngine | ProcessEngine:
+    """The engine of this name; workers are started when they get their first call, `prepare` is theirs."""
+    return SerialEngine(threads) if name == "serial" else ProcessEngine(workers, threads, prepare)
 
 
 def default_workers(threads: int, devices: Any) -> int:
@@ -107,12 +131,14 @@ def _interrupts_ignored() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _start_worker(threads: int, path: list[str]) -> None:
+def _start_worker(threads: int, path: list[str], prepare: Callable[[], None] | None) -> None:
     # Ctrl-C reaches the whole process group; only the coordinator decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.path[:] = path
     threading.Thread(target=_follow_parent, daemon=True).start()
     make_deterministic(threads)
+    if prepare is not None:
+        prepare()
 
 
 def _follow_parent() -> None:

@@ -10,8 +10,8 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from dataclasses import asdict, dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +47,18 @@ class ProblemChoice:
     selection: Selection
     identity: dict[str, Any]
 
+    @cached_property
+    def key(self) -> tuple[str, str]:
+        """Equal for equal problems, also where a file that the selection names has changed in between."""
+        return str(self.selection), json.dumps(self.identity, sort_keys=True)
+
     def make(self) -> Problem:
-        return make_problem(self.selection.name, dict(self.selection.parameters))
+        return _made(self.selection, self.key[1])
+
+
+@lru_cache(maxsize=256)
+def _made(chosen: Selection, identity: str) -> Problem:
+    return make_problem(chosen.name, dict(chosen.parameters))
 
 
 @dataclass(frozen=True)
@@ -66,13 +76,15 @@ class OptimizerChoice:
     linear_in_rate: bool | None
     source: str
 
+    @cached_property
     def identity(self) -> dict[str, Any]:
-        """The parts that decide the numbers; of a file only its name and content."""
+        """The parts that decide the numbers, as plain JSON values; of a file only its name and content."""
         location, _, attribute = self.constructor.rpartition(":")
         constructor = f"{Path(location).name if location.endswith('.py') else location}:{attribute}"
         named = asdict(self) | {"constructor": constructor}
         del named["label"], named["linear_in_rate"]
-        return named
+        plain: dict[str, Any] = _plain(named)
+        return plain
 
 
 @dataclass(frozen=True)
@@ -102,7 +114,7 @@ class Cell:
         seconds = self.run_budget.unit == "seconds"
         return {
             "problem": self.problem.identity,
-            "optimizer": _plain(self.optimizer.identity()),
+            "optimizer": self.optimizer.identity,
             "batch_size": self.batch_size,
             "device": self.device,
             "schedule": self.schedule,
@@ -182,28 +194,27 @@ def make_plan(config: Config, execution: str = "auto") -> Plan:
     cells: dict[str, Cell] = {}
     for entry, choice, problem in _problems(config):
         budget = parse_budget(entry.run_budget or config.run_budget or problem.run_budget)
+        examples = problem.training_examples()
+        chosen = [_optimizer_choice(label, optimizer, source, problem) for label, optimizer, source in optimizers]
         for device in devices:
             for batch_size in entry.batch_sizes or config.batch_sizes or problem.batch_sizes:
                 for text in schedules:
-                    for label, optimizer, source in optimizers:
+                    for optimizer in chosen:
                         cell = Cell(
                             problem=choice,
-                            optimizer=_optimizer_choice(label, optimizer, source, problem),
+                            optimizer=optimizer,
                             batch_size=batch_size,
                             device=device,
                             schedule=text,
                             threads=config.threads,
                             run_budget=budget,
-                            training_examples=problem.training_examples(),
+                            training_examples=examples,
                             worth=config.tuning.worth,
                             sampler=config.tuning.sampler,
                             pruner=config.tuning.pruner,
                             round=config.tuning.trials_a_round,
                             evaluations=config.evaluations,
-                            execution=Execution("eager", ""),
-                        )
-                        cell = replace(
-                            cell, execution=choose(problem, _step(cell.optimizer), device, batch_size, execution)
+                            execution=choose(problem, _step(optimizer), device, batch_size, execution),
                         )
                         _check_fits(cell)
                         cells.setdefault(cell.id, cell)

@@ -9,18 +9,18 @@ import torch
 from torch.nn.utils import vector_to_parameters
 
 from optbench.evaluate import evaluate
-from optbench.problem import DataSource, Problem
+from optbench.problem import Data, Problem
 from optbench.resident import ResidentData
 
 POINTS = 61
 
 
-def plane_values(problem: Problem, source: DataSource) -> dict[str, Any] | None:
+def plane_values(problem: Problem, loaded: Data) -> dict[str, Any] | None:
     """Start, minimum, domain and the full training objective on a grid; None for other problems."""
     plane = problem.plane
     if plane is None:
         return None
-    data = ResidentData(problem, source, "cpu")
+    data = ResidentData(problem, loaded, "cpu")
     model = problem.model()
     dtype = next(model.parameters()).dtype
     x = np.linspace(*plane.domain[0], POINTS)

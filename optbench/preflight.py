@@ -7,38 +7,44 @@ from typing import Any
 
 from optbench.errors import UserError, one_line
 from optbench.matrix import Cell
-from optbench.problem import DataSource, Problem
+from optbench.problem import Data, DataSource, Problem
+from optbench.shared import SharedMemory
 
 
-def check_data(cells: Iterable[Cell], source: DataSource) -> dict[str, Any]:
-    """Loads the data of every problem once (downloading it where allowed and needed).
+def check_data(cells: Iterable[Cell], source: DataSource, memory: SharedMemory | None = None) -> dict[str, Any]:
+    """Loads the data of every problem once (downloading it where allowed and needed), into `memory` if given.
 
     Returns the planes of two-dimensional problems by label. Raises UserError for missing or corrupt data.
     """
+    if not (choices := {cell.problem.key: cell.problem for cell in cells}):
+        return {}
+    from optbench.plane import plane_values
+
     planes: dict[str, Any] = {}
-    for label, choice in {cell.problem.label: cell.problem for cell in cells}.items():
+    for choice in choices.values():
         problem = choice.make()
         try:
-            plane = _checked(label, problem, source)
+            data = _checked(choice.label, problem, source)
+            if memory is not None:
+                memory.add(choice.key, data, problem.channels_last)
+            plane = plane_values(problem, data)
         except UserError:
             raise
         except Exception:
             continue  # a problem that raises is an error row of its own cells, and the rest goes on
         if plane is not None:
-            planes[label] = plane
+            planes[choice.label] = plane
     return planes
 
 
-def _checked(label: str, problem: Problem, source: DataSource) -> dict[str, Any] | None:
-    from optbench.plane import plane_values
-
+def _checked(label: str, problem: Problem, source: DataSource) -> Data:
     data = problem.load_data(source)
     if len(data.train[0]) != problem.training_examples():
         raise UserError(
             f"{label} loads {len(data.train[0])} training examples, but training_examples() says "
             f"{problem.training_examples()}"
         )
-    return plane_values(problem, source)
+    return data
 
 
 def check_optimizers(cells: Iterable[Cell]) -> None:

@@ -81,7 +81,11 @@ class Problem(ABC):
 
     @abstractmethod
     def load_data(self, source: DataSource) -> Data:
-        """The three splits on the CPU. Raises UserError where data is missing or corrupt."""
+        """The three splits on the CPU. Raises UserError where data is missing or corrupt.
+
+        Called once a run where workers can share memory: `loss` and `metric` may run in a process in which
+        it never was.
+        """
 
     @abstractmethod
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:

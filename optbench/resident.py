@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 
+from optbench import shared
 from optbench.matrix import ProblemChoice
-from optbench.problem import Batch, DataSource, Problem
+from optbench.problem import Batch, Data, DataSource, Problem
 
 #: Training examples, spread evenly over the split, on which the training loss is reported.
 TRAIN_SAMPLE = 512
@@ -57,8 +57,7 @@ class Split:
 class ResidentData:
     """A problem with its three splits on a device."""
 
-    def __init__(self, problem: Problem, source: DataSource, device: str) -> None:
-        data = problem.load_data(source)
+    def __init__(self, problem: Problem, data: Data, device: str) -> None:
         self.train, self.valid, self.test = (
             Split(tensors, device, problem.channels_last) for tensors in (data.train, data.valid, data.test)
         )
@@ -76,11 +75,10 @@ def _load(selection_text: str, identity: str, source: DataSource, device: str) -
 
     chosen = selection.parse(selection_text)[0]
     problem = make_problem(chosen.name, dict(chosen.parameters))
-    return problem, ResidentData(problem, source, device)
+    data = shared.attached((selection_text, identity)) or problem.load_data(source)
+    return problem, ResidentData(problem, data, device)
 
 
 def load(choice: ProblemChoice, source: DataSource, device: str) -> tuple[Problem, ResidentData]:
     """The problem and its data, from memory where this process used them last."""
-    # The identity changes with the content of files that the selection names.
-    identity = json.dumps(choice.identity, sort_keys=True)
-    return _load(str(choice.selection), identity, source, device)
+    return _load(*choice.key, source, device)

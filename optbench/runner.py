@@ -5,9 +5,9 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from optbench.progress import SilentProgress
 from optbench.results.atomic import ResultsUnwritable
 from optbench.results.directory import ResultsDirectory
 from optbench.results.store import FAILED
+from optbench.shared import SharedMemory
 
 #: How often a running cell is asked how far it is, in seconds.
 POLL_SECONDS = 0.5
@@ -74,11 +75,12 @@ def run(config: Config, folder: Path, options: RunOptions, progress: SilentProgr
     start_over = options.fresh and (folder / "format.json").exists()
     if not start_over:
         directory.create()
-    with directory.lock():
+    with directory.lock(), ExitStack() as stack:
         wanted = ("missing", "failed") if options.retry_failed else ("missing",)
         missing = [c for c in plan.cells if start_over or directory.cell(c.id).state(plan.seeds) in wanted]
         # Whatever can be known to fail does so here, before anything on the disk is touched.
-        planes = check_data(missing, options.source)
+        memory = None if options.engine == "serial" else stack.enter_context(SharedMemory())
+        planes = check_data(missing, options.source, memory)
         if missing:
             check_optimizers(missing)
         try:
@@ -87,7 +89,7 @@ def run(config: Config, folder: Path, options: RunOptions, progress: SilentProgr
                 progress.message(f"{kept} cells of other configurations are kept, and left out of the tables")
             if missing:
                 progress.message(_what_is_missing(plan, missing))
-                _Execution(plan, directory, options, environment, progress).run(missing)
+                _Execution(plan, directory, options, environment, memory, progress).run(missing)
             outputs = write_outputs(directory, options.report, options.rank_by)
         except OSError as error:
             raise UserError(
@@ -129,10 +131,17 @@ class _Execution:
     """Computes the missing cells of a plan in a sliding window as wide as there are workers."""
 
     def __init__(
-        self, plan: Plan, directory: ResultsDirectory, options: RunOptions, environment: str, progress: SilentProgress
+        self,
+        plan: Plan,
+        directory: ResultsDirectory,
+        options: RunOptions,
+        environment: str,
+        memory: SharedMemory | None,
+        progress: SilentProgress,
     ) -> None:
         self.plan, self.directory, self.options = plan, directory, options
         self.environment = environment
+        self.memory = memory
         self.progress = progress
         self.threads = max(cell.threads for cell in plan.cells)
         devices = {cell.device for cell in plan.cells}
@@ -142,21 +151,19 @@ class _Execution:
         for cell in missing:
             if self.directory.cell(cell.id).state(self.plan.seeds) == "failed":
                 self.directory.cell(cell.id).forget_failures()
-        with _terminated_as_interrupt():
-            self._time(missing)
-            self._compute(missing)
+        # One engine for both passes: each worker imports torch once, and the first one stays warm.
+        with _terminated_as_interrupt(), self._engine(min(self.workers, len(missing))) as engine:
+            self._time(engine, missing)
+            self._compute(engine, missing)
 
-    def _time(self, missing: Sequence[Cell]) -> None:
-        """The timing pass: one cell after another, while nothing else is running."""
+    def _time(self, engine: Executor, missing: Sequence[Cell]) -> None:
+        """The timing pass: one cell after another on the first worker, before any other is started."""
         from optbench.timing import measure
 
         untimed = [cell for cell in missing if self.directory.cell(cell.id).timing() is None]
         if not untimed:
             return
-        with (
-            self.progress.phase("timing steps in isolation", len(untimed)) as phase,
-            self._engine(1) as engine,
-        ):
+        with self.progress.phase("timing steps in isolation", len(untimed)) as phase:
             for cell in untimed:
                 future = engine.submit(measure, cell, self.options.source, self.directory, self.environment)
                 # A worker that dies here will die on the cell itself, which records it.
@@ -164,16 +171,13 @@ class _Execution:
                     future.result()
                 phase.advance(1)
 
-    def _compute(self, missing: Sequence[Cell]) -> None:
+    def _compute(self, engine: Executor, missing: Sequence[Cell]) -> None:
         from optbench.cell import Job, execute, record_lost
 
         # The most expensive first, so that no worker is left alone with a long one at the end.
         weights = {cell.id: max(self.plan.seconds(cell), 1e-9) for cell in missing}
         waiting = sorted(missing, key=lambda cell: -weights[cell.id])
-        with (
-            self.progress.phase("training", sum(weights.values())) as phase,
-            self._engine(min(self.workers, len(waiting))) as engine,
-        ):
+        with self.progress.phase("training", sum(weights.values())) as phase:
             under_way: dict[Future[str], Job] = {}
             while waiting or under_way:
                 while waiting and len(under_way) < self.workers:
@@ -204,8 +208,10 @@ class _Execution:
         return min(0.99, self.directory.cell(cell.id).finished_trainings() / max(planned, 1))
 
     @contextmanager
-    def _engine(self, workers: int) -> Iterator[Any]:
-        engine = make_engine(self.options.engine, workers, self.threads)
+    def _engine(self, workers: int) -> Iterator[Executor]:
+        engine = make_engine(
+            self.options.engine, workers, self.threads, self.memory.for_workers() if self.memory else None
+        )
         try:
             yield engine
         except BaseException:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import time
 from concurrent.futures import wait
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 
 import pytest
 
@@ -58,6 +60,29 @@ def test_a_dying_worker_breaks_its_own_call_alone() -> None:
         with pytest.raises(BrokenProcessPool):
             dying.result()
         assert [engine.submit(_double, 5).result() for _ in range(3)] == [10, 10, 10]
+
+
+def test_calls_one_after_another_share_a_worker() -> None:
+    """The first one, which is warm; others are not even started."""
+    with ProcessEngine(3, 1) as engine:
+        assert len({engine.submit(os.getpid).result() for _ in range(20)}) == 1
+        assert len([p for p in multiprocessing.active_children() if p.name.startswith("SpawnProcess")]) == 1
+
+
+def test_a_worker_is_prepared_before_its_first_call_also_a_new_one() -> None:
+    with ProcessEngine(1, 1, partial(_prepare, "ready")) as engine:
+        assert engine.submit(_prepared).result() == "ready"
+        with pytest.raises(BrokenProcessPool):
+            engine.submit(_die).result()
+        assert engine.submit(_prepared).result() == "ready"
+
+
+def _prepare(text: str) -> None:
+    os.environ["OPTBENCH_TEST_PREPARED"] = text
+
+
+def _prepared() -> str | None:
+    return os.environ.get("OPTBENCH_TEST_PREPARED")
 
 
 def test_ctrl_c_reaches_the_caller_of_the_serial_engine() -> None:

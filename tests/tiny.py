@@ -5,6 +5,7 @@ They are chosen by path, as a user's own file would be: `TINY`, `TINY_NET`, `RAI
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -29,6 +30,8 @@ TINY_NET = f"{_HERE}:TinyNet"
 RAISING = f"{_HERE}:raising"
 OUT_OF_MEMORY = f"{_HERE}:out_of_memory"
 EXPLODING = f"{_HERE}:exploding"
+COUNTED = f"{_HERE}:Counted"
+RAISING_DATA = f"{_HERE}:RaisingData"
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,36 @@ class TinyNet(Problem):
     @property
     def target(self) -> float:
         return 0.9
+
+
+@dataclass(frozen=True)
+class Counted(TinyNet):
+    """Notes down, in the file that OPTBENCH_TEST_LOG names, which process loads data and makes models."""
+
+    name: ClassVar[str] = "counted"
+
+    def model(self) -> nn.Module:
+        _note("model")
+        return super().model()
+
+    def load_data(self, source: DataSource) -> Data:
+        _note("load")
+        return super().load_data(source)
+
+
+@dataclass(frozen=True)
+class RaisingData(TinyNet):
+    """A problem whose data can't be loaded."""
+
+    name: ClassVar[str] = "raising_data"
+
+    def load_data(self, source: DataSource) -> Data:
+        raise LookupError("no such data")
+
+
+def _note(what: str) -> None:
+    with Path(os.environ["OPTBENCH_TEST_LOG"]).open("a") as log:
+        log.write(f"{what} {os.getpid()}\n")
 
 
 def raising(params: Iterable[Any], lr: float = 0.1) -> Optimizer:
