@@ -170,7 +170,7 @@ def list_(what: str) -> None:
 @click.option("--pairs", type=click.IntRange(min=1), default=5, show_default=True, help="Paired repetitions.")
 def bench(data_dir: Path | None, pairs: int) -> None:
     """Measure step times and throughput against plain torch loops, side by side."""
-    from optbench.bench import bench_text
+    from optbench.bench.report import bench_text
 
     click.echo(bench_text(data_dir, pairs))
 

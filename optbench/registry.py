@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 BUILT_IN_PROBLEMS = {
     "quadratic_valley": "optbench.problems.quadratic_valley:QuadraticValley",
+    "mlp": "optbench.problems.mlp:Mlp",
     "mnist_cnn": "optbench.problems.mnist_cnn:MnistCnn",
     "cifar_resnet": "optbench.problems.cifar_resnet:CifarResnet",
 }

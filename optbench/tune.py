@@ -197,7 +197,7 @@ def _design_point(cell: Cell, number: int, space: Mapping[str, Range]) -> list[f
         return [(int(place) + 0.5) / side for place in places]
     halton = qmc.Halton(dimensions, scramble=False)
     halton.fast_forward(1)  # its point 0 is the low edge of every range
-    points = halton.random(number + 1)
+    points = halton.random(2 * number)  # far more than are passed over
     if (default := _default_point(cell, space)) is not None:
         points = points[np.abs(points - default).max(axis=1) > SAME_POINT]
     return [float(share) for share in points[number - 1]]

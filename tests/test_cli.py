@@ -57,7 +57,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 
 
 SELECTION_MISTAKES: list[tuple[tuple[str, ...], str]] = [
-    (("--problem", "mnist_cn"), "unknown problem 'mnist_cn'; did you mean 'mnist_cnn'? (accepted: cifar_resnet, mnist"),
+    (("--problem", "mnist_cn"), "unknown problem 'mnist_cn'; did you mean 'mnist_cnn'? (accepted: cifar_resnet, mlp"),
     (("--problem", "quadratic_valley[dimm=2]"), "unknown parameter of quadratic_valley 'dimm'; did you mean 'dim'? (a"),
     (("--problem", "quadratic_valley[dim=x]"), "quadratic_valley[dim] = 'x' is out of range (accepted: a whole number"),
     (("--problem", "quadratic_valley[dim=1]"), "quadratic_valley[dim] = 1 is out of range (accepted: 2 to 4096)"),

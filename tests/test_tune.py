@@ -100,6 +100,17 @@ def test_the_design_starts_in_the_middle_and_covers_the_range() -> None:
     assert np.diff(np.sort(np.log10(rates[1:]))).max() <= 0.5 + 1e-9
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "adagrad", "sgd"])
+def test_a_long_design_passes_over_all_points_at_the_default(optimizer: str) -> None:
+    cell = cell_for(optimizer, tuning_sampler="quasi-random", tuning_worth=200, tuning_round=200)
+    proposals = next_round(cell, [], RUN_COST)
+    assert len(set(rates(proposals))) == len(proposals) == 200
+    space, default = cell.optimizer.search["lr"], proposals[0].hyperparameters["lr"]
+    if space.contains(default):
+        away = [abs(space.position(lr) - space.position(default)) for lr in rates(proposals[1:])]
+        assert 0.02 < min(away) < 0.03
+
+
 def test_the_grid_is_even_and_ends() -> None:
     rates = np.log10([t.hyperparameters["lr"] for t in study(cell_for(tuning_sampler="grid"))[1:]])
     np.testing.assert_allclose(np.diff(rates), 4 / 11, rtol=1e-9)

@@ -185,6 +185,7 @@ class Population:
         others = {name: value for name, value in replicas[0].hyperparameters.items() if name != "lr"}
         rates = [float(replica.hyperparameters["lr"]) for replica in replicas]
         self.stacked = StackedStep(cell.optimizer, trained, others, rates, from_zero)
+        self._ones = torch.ones(len(replicas), dtype=trained[0].dtype, device=cell.device)
         self._named = {f"model.{name}": stack for name, stack in self.parameters.items()}
         self._losses = torch.func.vmap(self._loss, in_dims=(0, 0, 0))
         self._evaluations = torch.func.vmap(self._evaluation, in_dims=(0, 0, None))
@@ -199,9 +200,10 @@ class Population:
         losses = self.problem.stacked_loss(self.model, self.parameters, batch)
         if losses is None:
             losses = self._losses(self._named, self._buffers, batch)
-        self.stacked.optimizer.zero_grad(set_to_none=True)
+        for parameter in self.stacked.parameters:
+            parameter.grad = None
         # The replicas have no parameter in common, so each gets the gradient of its own loss.
-        losses.sum().backward()
+        torch.autograd.backward(losses, self._ones)
         self.stacked.step(factor)
         self.steps += 1
 

@@ -75,9 +75,10 @@ def test_float64_problems_agree_to_1e_9(name: str, problem: str, schedule: str) 
             np.testing.assert_allclose(together.trajectory, alone.trajectory, rtol=1e-9)
 
 
+@pytest.mark.parametrize("problem", [TINY_NET, "mlp[hidden=8]"])
 @pytest.mark.parametrize("name", LINEAR)
-def test_networks_in_float32_agree_within_its_rounding(name: str) -> None:
-    for alone, together in both(TINY_NET, name, (1.0, 0.1), budget=1200):
+def test_networks_in_float32_agree_within_its_rounding(name: str, problem: str) -> None:
+    for alone, together in both(problem, name, (1.0, 0.1), budget=1200 if problem == TINY_NET else 200):
         assert facts(together) == facts(alone)
         np.testing.assert_allclose(values(together), values(alone), rtol=2e-5)
 
@@ -99,7 +100,7 @@ def test_batch_norm_and_augmentation_are_each_replicas_own() -> None:
         np.testing.assert_allclose(values(together), values(alone), rtol=1e-4)
 
 
-@pytest.mark.parametrize("problem", [TINY, TINY_NET, "quadratic_valley"])
+@pytest.mark.parametrize("problem", [TINY, TINY_NET, "quadratic_valley", "mlp"])
 def test_a_replica_has_the_same_bits_in_any_company(problem: str) -> None:
     """So that more seeds, or a resume between two writes, change nothing."""
     cell = cell_for(problem, "adam", "population")

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import torch
 
-from optbench.bench import (
+from optbench.bench.loading import batch_against_loop
+from optbench.bench.throughput import (
     bare_throughput,
-    batch_against_loop,
     conv_net_cell,
     machine_against_lecture,
     run_against_bare,

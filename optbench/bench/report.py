@@ -1,0 +1,63 @@
+"""All micro-timings as one text, with the machine and the versions that they hold for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from optbench.bench.bookkeeping import bookkeeping
+from optbench.bench.comparison import HEAD, Comparison
+from optbench.bench.loading import batch_against_loop, loader_against_resident
+from optbench.bench.populations import harness_against_loops, population_against_loops, small_cell
+from optbench.bench.throughput import (
+    AGAINST_LECTURE,
+    conv_net_cell,
+    machine_against_lecture,
+    run_against_bare,
+    step_milliseconds,
+    workers_against_one,
+)
+from optbench.device import make_deterministic
+from optbench.environment import describe
+from optbench.listing import table
+from optbench.locations import default_data_dir
+from optbench.problem import DataSource
+
+
+def bench_text(data_dir: Path | None, pairs: int) -> str:
+    """Measures everything, several minutes long; the machine should do nothing else meanwhile."""
+    make_deterministic(1)
+    source = DataSource((data_dir or default_data_dir()).expanduser(), download=False)
+    environment = describe()
+    rows = [comparison.row() for comparison in _comparisons(source, data_dir, pairs, environment["cores"] or 1)]
+    steps = step_milliseconds(source, data_dir)
+    packages = ", ".join(f"{name} {environment['packages'][name]}" for name in ("optbench", "torch"))
+    return "\n".join(
+        (
+            table((HEAD, *rows), right=(1, 2, 4, 6)),
+            "",
+            f"a step on {conv_net_cell(data_dir, 100).problem.label}, batch 100, 1 thread (median of 10)",
+            table([("optimizer", "ms"), *((name, f"{ms:.2f}") for name, ms in steps.items())], right=(1,)),
+            "",
+            f"{environment['processor']}, {environment['cores']} cores, {packages}, Python {environment['python']}",
+        )
+    )
+
+
+def _comparisons(source: DataSource, data_dir: Path | None, pairs: int, cores: int) -> Iterator[Comparison]:
+    examples, workers = 20_000 if data_dir else 4_000, min(2, cores)
+    cell = conv_net_cell(data_dir, 100)
+    yield run_against_bare(cell, source, examples, pairs)
+    for size in AGAINST_LECTURE:
+        yield machine_against_lecture(conv_net_cell(data_dir, size), source, examples, pairs, workers)
+    if workers > 1:
+        yield workers_against_one(cell, source, examples, pairs, workers)
+    yield bookkeeping(cell, source, pairs)
+    quadratic = "quadratic_valley[dim=20]"
+    for batch_size, budget in ((10, "5epochs"), (100, "50epochs")):
+        small = small_cell(quadratic, "adam", batch_size, budget, 64)
+        yield population_against_loops(small, 64, source, pairs, target=40)
+    yield harness_against_loops(small_cell(quadratic, "adam", 10, "20epochs", 64), 64, source, pairs, target=20)
+    yield population_against_loops(small_cell("mlp", "adam", 10, "4epochs", 16), 16, source, pairs, target=4)
+    yield batch_against_loop(pairs)
+    yield loader_against_resident(cell, source, pairs)
