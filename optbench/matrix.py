@@ -51,6 +51,16 @@ class ProblemChoice:
         """Equal for equal problems, also where a file that the selection names has changed in between."""
         return str(self.selection), json.dumps(self.identity, sort_keys=True)
 
+    @cached_property
+    def measured(self) -> dict[str, Any]:
+        """What its runs are measured by, as plain JSON values."""
+        problem = self.make()
+        return {
+            "metric_name": problem.metric_name,
+            "metric_higher_is_better": problem.metric_higher_is_better,
+            "target": problem.target,
+        }
+
     def make(self) -> Problem:
         return _made(self.selection, self.key[1])
 
@@ -140,7 +150,6 @@ class Cell:
 
     def record(self) -> dict[str, Any]:
         """What tables need of the cell, as plain JSON values: reading results runs none of its code."""
-        problem = self.problem.make()
         rate = self.optimizer.search.get("lr")
         return {
             "cell_id": self.id,
@@ -149,9 +158,7 @@ class Cell:
             "arguments": self.optimizer.arguments,
             "defaults": self.optimizer.defaults,
             "lr_range": [rate.low, rate.high] if rate else None,
-            "metric_name": problem.metric_name,
-            "metric_higher_is_better": problem.metric_higher_is_better,
-            "target": problem.target,
+            **self.problem.measured,
         }
 
     def trainings(self, seeds: int) -> float:

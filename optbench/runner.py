@@ -76,7 +76,8 @@ def run(config: Config, folder: Path, options: RunOptions, progress: SilentProgr
         directory.create()
     with directory.lock(), ExitStack() as stack:
         wanted = ("missing", "failed") if options.retry_failed else ("missing",)
-        missing = [c for c in plan.cells if start_over or directory.cell(c.id).state(plan.seeds) in wanted]
+        states = {c.id: "missing" if start_over else directory.cell(c.id).state(plan.seeds) for c in plan.cells}
+        missing = [cell for cell in plan.cells if states[cell.id] in wanted]
         # Whatever can be known to fail does so here, before anything on the disk is touched.
         memory = None if options.engine == "serial" else stack.enter_context(SharedMemory())
         planes = check_data(missing, options.source, memory)
@@ -95,8 +96,8 @@ def run(config: Config, folder: Path, options: RunOptions, progress: SilentProgr
                 f"results can't be written: {error.strerror or error} ({error.filename or folder}); what was "
                 "computed is kept, and the same command resumes"
             ) from error
-        states = [directory.cell(cell.id).state(plan.seeds) for cell in plan.cells]
-    return RunOutcome(folder, outputs, len(states), states.count("failed"))
+        states |= {cell.id: directory.cell(cell.id).state(plan.seeds) for cell in missing}
+    return RunOutcome(folder, outputs, len(states), list(states.values()).count("failed"))
 
 
 def _prepare(directory: ResultsDirectory, config: Config, plan: Plan, planes: dict[str, Any], start_over: bool) -> str:

@@ -25,6 +25,7 @@ class ResultsDirectory:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._cells = folder / "cells"
 
     def create(self) -> None:
         """Makes the folder, or checks that the present one is a results directory of this schema."""
@@ -87,7 +88,7 @@ class ResultsDirectory:
             raise UserError(f"{self.folder} is no results directory (it holds {foreign[0]} and no format.json)")
 
     def cell(self, cell_id: str) -> CellStore:
-        return CellStore(self.folder / "cells" / cell_id)
+        return CellStore(self._cells / cell_id)
 
     def write_config(self, config: Config) -> None:
         text = config.toml().encode()
