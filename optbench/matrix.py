@@ -212,7 +212,7 @@ def make_plan(config: Config) -> Plan:
                             evaluations=config.evaluations,
                         )
                         _check_fits(cell)
-                        cells.setdefault(cell.id, cell)
+                        _check_same(cells.setdefault(cell.id, cell), cell)
     _check_labels(cells.values())
     return Plan(tuple(cells.values()), tuple(range(config.seeds)))
 
@@ -241,10 +241,12 @@ def _short_name(name: str, problem: Problem) -> str:
 
 
 def _optimizers(config: Config) -> Iterator[tuple[str, ConfiguredOptimizer, str]]:
+    # All of them, also those that nothing selects: a mistake in a table is one.
+    described = {name: described_optimizer(name, table) for name, table in config.optimizer.items()}
     for text in config.optimizers:
         for chosen in selection.parse(text):
-            if chosen.name in config.optimizer:
-                spec = described_optimizer(chosen.name, config.optimizer[chosen.name])
+            if chosen.name in described:
+                spec = described[chosen.name]
             elif ":" not in chosen.name and config.optimizer:
                 spec = _registered(chosen.name, config)
             else:
@@ -297,6 +299,16 @@ def _check_labels(cells: Any) -> None:
         if other != cell.id:
             name = " × ".join(str(part) for part in cell.key[:3])
             raise UserError(f"two different cells would both be called {name}; rename one of them")
+
+
+def _check_same(cell: Cell, other: Cell) -> None:
+    """Refuses two names for one optimizer: its cells have one row each, which could bear only one of them.
+
+    The same name with parameters that say nothing new (`adam`, `adam[eps=1e-8]`) is asked for twice.
+    """
+    first, second = cell.optimizer.label, other.optimizer.label
+    if first.partition("[")[0] != second.partition("[")[0]:
+        raise UserError(f"optimizers {first} and {second} are the same; leave one of them out")
 
 
 def _canonical_schedule(text: str) -> str:

@@ -71,6 +71,7 @@ def run(config: Config, folder: Path, options: RunOptions, progress: SilentProgr
     progress = progress or SilentProgress()
     plan = make_plan(config)
     directory = ResultsDirectory(folder)
+    found = folder.exists()
     start_over = options.fresh and (folder / "format.json").exists()
     if not start_over:
         directory.create()
@@ -80,9 +81,14 @@ def run(config: Config, folder: Path, options: RunOptions, progress: SilentProgr
         missing = [cell for cell in plan.cells if states[cell.id] in wanted]
         # Whatever can be known to fail does so here, before anything on the disk is touched.
         memory = None if options.engine == "serial" else stack.enter_context(SharedMemory())
-        planes = check_data(missing, options.source, memory)
-        if missing:
-            check_optimizers(missing)
+        try:
+            planes = check_data(missing, options.source, memory)
+            if missing:
+                check_optimizers(missing)
+        except BaseException:
+            if not found:
+                directory.withdraw()
+            raise
         try:
             environment = _prepare(directory, config, plan, planes, start_over)
             if kept := _kept(directory, plan):

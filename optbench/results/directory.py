@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,12 @@ class ResultsDirectory:
             write_json(self.folder / "format.json", {"schema": SCHEMA_VERSION})
         except OSError as error:
             raise UserError(f"results directory {self.folder} can't be cleared: {error.strerror}") from None
+
+    def withdraw(self) -> None:
+        """Removes the folder again, if nothing was written to it since `create`; the lock is held meanwhile."""
+        if {path.name for path in self.folder.iterdir()} <= {"format.json", ".lock"}:
+            with suppress(OSError):  # an open lock file can't be removed everywhere
+                shutil.rmtree(self.folder)
 
     def _refuse_foreign(self) -> None:
         """Raises UserError for a folder without a format that holds more than a first write would leave."""
