@@ -52,6 +52,16 @@ class ProblemChoice:
         """Equal for equal problems, also where a file that the selection names has changed in between."""
         return str(self.selection), json.dumps(self.identity, sort_keys=True)
 
+    @cached_property
+    def measured(self) -> dict[str, Any]:
+        """What its runs are measured by, as plain JSON values."""
+        problem = self.make()
+        return {
+            "metric_name": problem.metric_name,
+            "metric_higher_is_better": problem.metric_higher_is_better,
+            "target": problem.target,
+        }
+
     def make(self) -> Problem:
         return _made(self.selection, self.key[1])
 
@@ -146,7 +156,6 @@ class Cell:
 
     def record(self) -> dict[str, Any]:
         """What tables need of the cell, as plain JSON values: reading results runs none of its code."""
-        problem = self.problem.make()
         rate = self.optimizer.search.get("lr")
         return {
             "cell_id": self.id,
@@ -156,9 +165,7 @@ class Cell:
             "arguments": self.optimizer.arguments,
             "defaults": self.optimizer.defaults,
             "lr_range": [rate.low, rate.high] if rate else None,
-            "metric_name": problem.metric_name,
-            "metric_higher_is_better": problem.metric_higher_is_better,
-            "target": problem.target,
+            **self.problem.measured,
         }
 
     def trainings(self, seeds: int) -> float:
@@ -217,7 +224,7 @@ def make_plan(config: Config, execution: str = "auto") -> Plan:
                             execution=choose(problem, _step(optimizer), device, batch_size, execution),
                         )
                         _check_fits(cell)
-                        cells.setdefault(cell.id, cell)
+                        _check_same(cells.setdefault(cell.id, cell), cell)
     _check_labels(cells.values())
     return Plan(tuple(cells.values()), tuple(range(config.seeds)))
 
@@ -246,10 +253,12 @@ def _short_name(name: str, problem: Problem) -> str:
 
 
 def _optimizers(config: Config) -> Iterator[tuple[str, ConfiguredOptimizer, str]]:
+    # All of them, also those that nothing selects: a mistake in a table is one.
+    described = {name: described_optimizer(name, table) for name, table in config.optimizer.items()}
     for text in config.optimizers:
         for chosen in selection.parse(text):
-            if chosen.name in config.optimizer:
-                spec = described_optimizer(chosen.name, config.optimizer[chosen.name])
+            if chosen.name in described:
+                spec = described[chosen.name]
             elif ":" not in chosen.name and config.optimizer:
                 spec = _registered(chosen.name, config)
             else:
@@ -307,6 +316,16 @@ def _check_labels(cells: Any) -> None:
         if other != cell.id:
             name = " × ".join(str(part) for part in cell.key[:3])
             raise UserError(f"two different cells would both be called {name}; rename one of them")
+
+
+def _check_same(cell: Cell, other: Cell) -> None:
+    """Refuses two names for one optimizer: its cells have one row each, which could bear only one of them.
+
+    The same name with parameters that say nothing new (`adam`, `adam[eps=1e-8]`) is asked for twice.
+    """
+    first, second = cell.optimizer.label, other.optimizer.label
+    if first.partition("[")[0] != second.partition("[")[0]:
+        raise UserError(f"optimizers {first} and {second} are the same; leave one of them out")
 
 
 def _canonical_schedule(text: str) -> str:

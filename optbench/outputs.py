@@ -54,8 +54,11 @@ def _state(directory: ResultsDirectory) -> str:
     plan = directory.plan()
     digest.update((directory.folder / "plan.json").read_bytes())
     for cell in plan["cells"]:
+        folder = directory.cell(cell["cell_id"]).folder
         for name in ("result.json", "timing.json", "trials.jsonl"):
-            path = directory.folder / "cells" / cell["cell_id"] / name
-            found = path.stat() if path.exists() else None
-            digest.update(f"{cell['cell_id']}/{name}:{found and (found.st_size, found.st_mtime_ns)}".encode())
+            try:
+                found = (folder / name).stat()
+                digest.update(f"{cell['cell_id']}/{name}:{(found.st_size, found.st_mtime_ns)}".encode())
+            except FileNotFoundError:
+                digest.update(f"{cell['cell_id']}/{name}:None".encode())
     return digest.hexdigest()

@@ -48,7 +48,7 @@ def _checked(label: str, problem: Problem, source: DataSource) -> Data:
 
 
 def check_optimizers(cells: Iterable[Cell]) -> None:
-    """Constructs every optimizer once; raises UserError for arguments that its class refuses."""
+    """Constructs every optimizer once; raises UserError for refused arguments and for what makes no optimizer."""
     import torch
 
     from optbench.construct import make_optimizer
@@ -56,7 +56,9 @@ def check_optimizers(cells: Iterable[Cell]) -> None:
     model = torch.nn.Linear(2, 2)
     for label, choice in {cell.optimizer.label: cell.optimizer for cell in cells}.items():
         try:
-            make_optimizer(choice, model, choice.defaults)
+            made: object = make_optimizer(choice, model, choice.defaults)
+            if not isinstance(made, torch.optim.Optimizer):
+                raise UserError(f"{label} makes a {type(made).__name__} (accepted: a torch.optim.Optimizer)")
         except UserError:
             raise
         except (ValueError, TypeError) as error:

@@ -72,17 +72,24 @@ def run(config: Config, folder: Path, options: RunOptions, progress: SilentProgr
     progress = progress or SilentProgress()
     plan = make_plan(config, options.execution)
     directory = ResultsDirectory(folder)
+    found = folder.exists()
     start_over = options.fresh and (folder / "format.json").exists()
     if not start_over:
         directory.create()
     with directory.lock(), ExitStack() as stack:
         wanted = ("missing", "failed") if options.retry_failed else ("missing",)
-        missing = [c for c in plan.cells if start_over or directory.cell(c.id).state(plan.seeds) in wanted]
+        states = {c.id: "missing" if start_over else directory.cell(c.id).state(plan.seeds) for c in plan.cells}
+        missing = [cell for cell in plan.cells if states[cell.id] in wanted]
         # Whatever can be known to fail does so here, before anything on the disk is touched.
         memory = None if options.engine == "serial" else stack.enter_context(SharedMemory())
-        planes = check_data(missing, options.source, memory)
-        if missing:
-            check_optimizers(missing)
+        try:
+            planes = check_data(missing, options.source, memory)
+            if missing:
+                check_optimizers(missing)
+        except BaseException:
+            if not found:
+                directory.withdraw()
+            raise
         try:
             environment = _prepare(directory, config, plan, planes, start_over)
             if kept := _kept(directory, plan):
@@ -96,8 +103,8 @@ def run(config: Config, folder: Path, options: RunOptions, progress: SilentProgr
                 f"results can't be written: {error.strerror or error} ({error.filename or folder}); what was "
                 "computed is kept, and the same command resumes"
             ) from error
-        states = [directory.cell(cell.id).state(plan.seeds) for cell in plan.cells]
-    return RunOutcome(folder, outputs, len(states), states.count("failed"))
+        states |= {cell.id: directory.cell(cell.id).state(plan.seeds) for cell in missing}
+    return RunOutcome(folder, outputs, len(states), list(states.values()).count("failed"))
 
 
 def _prepare(directory: ResultsDirectory, config: Config, plan: Plan, planes: dict[str, Any], start_over: bool) -> str:

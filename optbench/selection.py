@@ -1,11 +1,12 @@
 """The selection grammar, alike on the command line and in TOML: `name[param=value,param=[a,b]]`.
 
-    selection  = name [ "[" [ parameter { "," parameter } ] "]" ]
+    selection  = ( name | '"' text '"' ) [ "[" [ parameter { "," parameter } ] "]" ]
     parameter  = key "=" ( value | "[" value { "," value } "]" )
     value      = number | "true" | "false" | "none" | "(" value { "," value } ")" | word | '"' text '"'
 
 A list sweeps: `adam[eps=[1e-8,1e-3]]` selects two optimizers. Parentheses make one tuple:
-`adam[betas=(0.9,0.99)]`. A name may also be `file.py:Class` or `package.module:Class`.
+`adam[betas=(0.9,0.99)]`. A name may also be `file.py:Class` or `package.module:Class`, in quotes where
+it holds brackets, parentheses, commas or the like: `"my [old] rules.py:Class"[lr=0.1]`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 from optbench.errors import UserError
 
 _WORD = re.compile(r"[^\[\]\(\),=\"\s]+")
+_NAME = re.compile(r"[^\]\[\(\)=,\"]+")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\Z")
 _KEYWORDS = {"true": True, "false": False, "none": None}
 #: How deep parentheses may nest.
@@ -34,10 +36,12 @@ class Selection:
     parameters: tuple[tuple[str, Any], ...] = ()
 
     def __str__(self) -> str:
+        plain = _NAME.fullmatch(self.name) and self.name == self.name.strip()
+        name = self.name if plain else json.dumps(self.name, ensure_ascii=False)
         if not self.parameters:
-            return self.name
+            return name
         inner = ",".join(f"{key}={format_value(value)}" for key, value in self.parameters)
-        return f"{self.name}[{inner}]"
+        return f"{name}[{inner}]"
 
 
 def parse(text: str) -> list[Selection]:
@@ -73,7 +77,7 @@ class _Parser:
     def selections(self) -> list[Selection]:
         if not self.text.replace("\t", " ").isprintable():
             raise UserError(f"selection {self.text!r} holds characters that can't be printed")
-        name = self._text_until_bracket()
+        name = self._name()
         keys: list[str] = []
         choices: list[list[Any]] = []
         if self._take("["):
@@ -90,12 +94,17 @@ class _Parser:
             raise self._error("expected the end")
         return [Selection(name, tuple(zip(keys, values, strict=True))) for values in product(*choices)]
 
-    def _text_until_bracket(self) -> str:
-        end = self.text.find("[")
-        end = len(self.text) if end < 0 else end
-        name = self.text[:end].strip()
-        self.at = end
-        if not name or not re.fullmatch(r"[^\]\[\(\)=,\"]+", name):
+    def _name(self) -> str:
+        if self._peek() == '"':
+            name = self._quoted()
+            self._peek()
+        else:
+            end = self.text.find("[")
+            self.at = len(self.text) if end < 0 else end
+            name = self.text[: self.at].strip()
+            if not _NAME.fullmatch(name):
+                name = ""
+        if not name:
             raise UserError(f"selection {self.text!r} has no proper name (accepted: name[param=value,…])")
         return name
 
@@ -122,17 +131,20 @@ class _Parser:
             self.depth -= 1
             return tuple(items)
         if self._peek() == '"':
-            try:
-                value, self.at = json.JSONDecoder().raw_decode(self.text, self.at)
-            except ValueError:
-                raise self._error("expected a quoted text as JSON has it") from None
-            if not value.isprintable():
-                raise self._error("a quoted text must be printable")
-            return value
+            return self._quoted()
         word = self._word("a value")
         if word.lower() in _KEYWORDS:
             return _KEYWORDS[word.lower()]
         return self._number(word) if _NUMBER.match(word) else word
+
+    def _quoted(self) -> str:
+        try:
+            text, self.at = json.JSONDecoder().raw_decode(self.text, self.at)
+        except ValueError:
+            raise self._error("expected a quoted text as JSON has it") from None
+        if not text.isprintable():
+            raise self._error("a quoted text must be printable")
+        return str(text)
 
     def _number(self, word: str) -> int | float:
         try:

@@ -18,7 +18,7 @@ from optbench.cli import COMPLETE, INTERRUPTED, SOME_FAILED, WRONG_USE, _main
 from optbench.config import load_config
 from optbench.results import atomic
 from tests.test_resume import assert_same_results
-from tests.tiny import EXPLODING, OUT_OF_MEMORY, RAISING, TINY, run_tiny
+from tests.tiny import EXPLODING, NO_OPTIMIZER, OUT_OF_MEMORY, RAISING, TINY, run_tiny
 
 TINY_RUN = (
     "run", "--problem", TINY, "--optimizer", "sgd", "--optimizer", "adam", "--batch-size", "10", "--seeds", "2",
@@ -117,10 +117,23 @@ def test_mistakes_in_what_is_selected(
         (("--name", "a/b"), "name 'a/b' is no folder's name (accepted: "),
         (("--name", ".."), "name '..' is no folder's name (accepted: "),
         (("--optimizer", "adam[betas=(0.9,2)]"), "optimizer adam[betas=(0.9,2)] refuses its arguments: ValueError"),
+        (("--optimizer", NO_OPTIMIZER), "no_optimizer makes a dict (accepted: a torch.optim.Optimizer)"),
     ],
 )
-def test_mistakes_in_how_it_is_run(arguments: tuple[str, ...], line: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes_in_how_it_is_run(
+    arguments: tuple[str, ...], line: str, elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also, no empty results directory is left behind."""
     assert line in refused(capsys, *TINY_RUN, *arguments)
+    assert [path for path in elsewhere.rglob("*") if path != elsewhere / "results"] == []
+
+
+def test_a_folder_that_was_there_stays_when_a_run_is_refused(
+    elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (elsewhere / "results" / "mine").mkdir(parents=True)
+    refused(capsys, *TINY_RUN, "--name", "mine", "--optimizer", NO_OPTIMIZER)
+    assert (elsewhere / "results" / "mine").is_dir()
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from optbench import selection
 from optbench.api import configure
 from optbench.config import PRESETS, load_config
 from optbench.errors import UserError
@@ -244,7 +246,30 @@ def test_names_of_optimizers_are_labels_only(tmp_path: Path) -> None:
     [mine] = from_toml(tmp_path, text.format("mine"), optimizers=["mine"])
     [yours] = from_toml(tmp_path, text.format("yours"), optimizers=["yours"])
     assert (mine.optimizer.label, yours.optimizer.label) == ("mine", "yours")
-    assert mine.id == yours.id == cell(optimizers=["adam[eps=1e-3]"]).id
+    assert mine.id == yours.id == cell(optimizers=["adam[eps=0.001]"]).id
+
+
+@pytest.mark.parametrize("other", ["yours", "adam[eps=0.001]"])
+def test_two_names_for_one_optimizer_are_refused(other: str, tmp_path: Path) -> None:
+    text = "".join(f"[optimizer.{name}]\nbase = 'adam'\narguments = {{eps = 1e-3}}\n" for name in ("mine", "yours"))
+    with pytest.raises(UserError, match=re.escape(f"optimizers mine and {other} are the same; leave one of them out")):
+        from_toml(tmp_path, text, optimizers=["mine", other])
+
+
+def test_tables_that_nothing_selects_are_validated(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"unknown optimizer .adm.; did you mean"):
+        from_toml(tmp_path, "[optimizer.mine]\nbase = 'adm'", optimizers=["sgd"])
+
+
+def test_a_path_with_brackets_can_be_selected(tmp_path: Path) -> None:
+    source = Path(TINY.rpartition(":")[0])
+    target = tmp_path / "a [b], (c)" / source.name
+    target.parent.mkdir()
+    target.write_text(source.read_text("utf-8"), "utf-8")
+    found = cell(problems=[f'"{target}:Tiny"[condition=3]'], optimizers=[f'"{target}:exploding"'])
+    assert (found.problem.label, found.optimizer.label) == ("tiny[condition=3.0]", "exploding")
+    assert found.id == cell(problems=[f"{TINY}[condition=3]"], optimizers=[EXPLODING]).id
+    assert selection.parse(str(found.problem.selection)) == [found.problem.selection]
 
 
 def moved(tmp_path: Path, edit: Callable[[str], str] = str) -> Path:

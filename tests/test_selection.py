@@ -13,9 +13,7 @@ from optbench.errors import UserError
 from optbench.selection import Selection, format_value, parse
 
 _PRINTABLE = st.characters(exclude_categories=["C", "Z"])
-_names = (
-    st.text(_PRINTABLE | st.just(" "), min_size=1).map(str.strip).filter(lambda t: t and not set(t) & set('[]()=,"'))
-)
+_names = st.text(_PRINTABLE | st.just(" ") | st.sampled_from('[]()=,"'), min_size=1)
 _keys = st.text(_PRINTABLE, min_size=1).filter(lambda t: not set(t) & set('[]()=,"'))
 _texts = st.text(_PRINTABLE | st.just(" ")) | st.sampled_from(
     ["True", "NONE", "false", "1e-3", "٣", "inf", "nan", "a.py:B"]
@@ -36,6 +34,7 @@ def same(a: Any, b: Any) -> bool:
 
 
 @given(name=_names, parameters=st.dictionaries(_keys, _values, max_size=4))
+@example(name='"a" [b],(c)=d.py:E', parameters={"x": 1})
 @example(name="/a b/c.py:D", parameters={"x": (), "y": ("", ("[", '"'))})
 def test_what_is_written_is_read_back(name: str, parameters: dict[str, Any]) -> None:
     selection = Selection(name, tuple(parameters.items()))
@@ -90,6 +89,14 @@ def test_a_name_may_be_a_path(name: str) -> None:
     assert parse(f"{name}[a=1]") == [Selection(name, (("a", 1),))]
 
 
+def test_a_name_may_be_quoted() -> None:
+    assert parse('"my [old], (new) rules.py:Class" [x=[1,2]]') == [
+        Selection("my [old], (new) rules.py:Class", (("x", x),)) for x in (1, 2)
+    ]
+    assert parse('"adam"') == parse("adam")
+    assert str(Selection("a.py:B", (("x", 1),))) == "a.py:B[x=1]"
+
+
 def test_lists_sweep_in_the_order_of_writing() -> None:
     found = parse("adam[eps=[1e-8,1e-3],amsgrad=[true,false],betas=[(0.9,0.99)]]")
     expected = [{"eps": e, "amsgrad": a, "betas": (0.9, 0.99)} for e, a in product((1e-8, 1e-3), (True, False))]
@@ -113,6 +120,8 @@ def test_the_text_of_a_float_is_short_and_exact() -> None:
         ("adam[eps=1,]", 12, "expected a parameter's name"),
         ("adam[betas=(0.9,)]", 17, "expected a value"),
         ('adam[x="open]', 8, "expected a quoted text"),
+        ('"adam', 1, "expected a quoted text"),
+        ('"adam"x', 7, "expected the end"),
         ("adam[x=1e999]", 13, "the number before is too large"),
     ],
 )
@@ -123,7 +132,7 @@ def test_errors_are_located(text: str, column: int, complaint: str) -> None:
     assert str(caught.value).endswith("(accepted: name[param=value,param=[a,b]])")
 
 
-@pytest.mark.parametrize("text", ["", " ", "[eps=1]", "adam(eps=1)", "adam,sgd", "adam]", '"adam"'])
+@pytest.mark.parametrize("text", ["", " ", "[eps=1]", "adam(eps=1)", "adam,sgd", "adam]", '""', '""[x=1]'])
 def test_a_selection_needs_a_name(text: str) -> None:
     with pytest.raises(UserError, match="has no proper name"):
         parse(text)

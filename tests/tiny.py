@@ -31,6 +31,7 @@ RAISING = f"{_HERE}:raising"
 OUT_OF_MEMORY = f"{_HERE}:out_of_memory"
 EXPLODING = f"{_HERE}:exploding"
 COUNTED = f"{_HERE}:Counted"
+NO_OPTIMIZER = f"{_HERE}:no_optimizer"
 RAISING_DATA = f"{_HERE}:RaisingData"
 
 
@@ -180,6 +181,11 @@ def exploding(params: Iterable[Any], lr: float = 0.1) -> Optimizer:
     import torch
 
     return torch.optim.SGD(params, lr=lr * 1e30, maximize=True)
+
+
+def no_optimizer(params: Iterable[Any], lr: float = 0.1) -> dict[str, float]:
+    """Something that can be called like an optimizer's class."""
+    return {"lr": lr}
 
 
 def _ending(params: Iterable[Any], lr: float, error: Exception) -> Optimizer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ class ResultsDirectory:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._cells = folder / "cells"
 
     def create(self) -> None:
         """Makes the folder, or checks that the present one is a results directory of this schema."""
@@ -79,6 +80,12 @@ class ResultsDirectory:
         except OSError as error:
             raise UserError(f"results directory {self.folder} can't be cleared: {error.strerror}") from None
 
+    def withdraw(self) -> None:
+        """Removes the folder again, if nothing was written to it since `create`; the lock is held meanwhile."""
+        if {path.name for path in self.folder.iterdir()} <= {"format.json", ".lock"}:
+            with suppress(OSError):  # an open lock file can't be removed everywhere
+                shutil.rmtree(self.folder)
+
     def _refuse_foreign(self) -> None:
         """Raises UserError for a folder without a format that holds more than a first write would leave."""
         ours = re.compile(r"\.lock|\.format\.json\..*\.tmp")
@@ -87,7 +94,7 @@ class ResultsDirectory:
             raise UserError(f"{self.folder} is no results directory (it holds {foreign[0]} and no format.json)")
 
     def cell(self, cell_id: str) -> CellStore:
-        return CellStore(self.folder / "cells" / cell_id)
+        return CellStore(self._cells / cell_id)
 
     def write_config(self, config: Config) -> None:
         text = config.toml().encode()
