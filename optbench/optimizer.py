@@ -23,12 +23,16 @@ class Range:
     low: float
     high: float
     log: bool = True
+    #: Whole numbers only.
+    whole: bool = False
 
     def __post_init__(self) -> None:
         finite = math.isfinite(self.low) and math.isfinite(self.high)
         if not finite or not self.low < self.high or (self.log and self.low <= 0):
             accepted = "0 < low < high on a log scale" if self.log else "low < high"
             raise out_of_range("search range", (self.low, self.high), accepted)
+        if self.whole and math.ceil(self.low) >= math.floor(self.high):
+            raise out_of_range("search range", (self.low, self.high), "at least two whole numbers")
 
     def position(self, value: float) -> float:
         """Where a value lies between low (0) and high (1) on the range's scale."""

@@ -87,7 +87,10 @@ def described_optimizer(name: str, table: OptimizerTable) -> OptimizerSpec:
         raise UserError(f"optimizer.{name} needs either base = NAME or class = 'module:Class'")
     arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in table.arguments.items()}
     base = optimizer_spec(origin, table.default_lr or arguments.get("lr"), arguments)
-    search = {key: Range(r.low, r.high, r.scale == "log") for key, r in table.search.items()}
+    search = {
+        key: Range(r.low, r.high, r.scale == "log", whole=_counts(base.hyperparameters.get(key)))
+        for key, r in table.search.items()
+    }
     known = {*base.hyperparameters, *([] if base.default_lr is None else ["lr"])}
     for key in search:
         if key not in known:
@@ -108,6 +111,13 @@ def described_optimizer(name: str, table: OptimizerTable) -> OptimizerSpec:
         search={**base.search, **{key: found for key, found in search.items() if key != "lr"}},
         **{key: value for key, value in switches.items() if value is not None},
     )
+
+
+def _counts(default: Any) -> bool:
+    """Whether a hyperparameter counts something: its default is a whole number, and not 0 or 1, by which
+    torch also writes 0.0 and 1.0.
+    """
+    return isinstance(default, int) and not isinstance(default, bool) and default > 1
 
 
 def names(group: str) -> dict[str, str]:

@@ -160,7 +160,7 @@ def _values(cell: Cell, number: int, space: Mapping[str, Range], study: optuna.S
     if point is not None:
         study.enqueue_trial({name: _at(space[name], share) for name, share in zip(sorted(space), point, strict=True)})
     asked = study.ask({name: _distribution(found) for name, found in space.items()})
-    return {name: float(asked.params[name]) for name in space}
+    return {name: asked.params[name] for name in space}
 
 
 def design_size(cell: Cell) -> int:
@@ -212,12 +212,14 @@ def _default_point(cell: Cell, space: Mapping[str, Range]) -> np.ndarray | None:
 
 
 def _at(found: Range, share: float) -> float:
-    if found.log:
-        return float(found.low * (found.high / found.low) ** share)
-    return found.low + (found.high - found.low) * share
+    width = found.high / found.low if found.log else found.high - found.low
+    value = float(found.low * width**share) if found.log else found.low + width * share
+    return min(max(round(value), math.ceil(found.low)), math.floor(found.high)) if found.whole else value
 
 
-def _distribution(found: Range) -> optuna.distributions.FloatDistribution:
+def _distribution(found: Range) -> optuna.distributions.BaseDistribution:
+    if found.whole:
+        return optuna.distributions.IntDistribution(math.ceil(found.low), math.floor(found.high), log=found.log)
     return optuna.distributions.FloatDistribution(found.low, found.high, log=found.log)
 
 
