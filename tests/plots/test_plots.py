@@ -154,7 +154,7 @@ def test_everything_is_written_and_the_bytes_are_the_same_again(tmp_path) -> Non
     draw_all(results, tables, tmp_path / "b")
     written = sorted(path.name for path in (tmp_path / "a").iterdir())
     plots = ("batch_size_heatmap", "loss_against_cost", "lr_sensitivity", "trajectories")
-    assert written == sorted(f"{plot}-{VALLEY}.{kind}" for plot in plots for kind in ("pdf", "png", "svg"))
+    assert written == sorted(f"{plot}-{VALLEY}.{kind}" for plot in plots for kind in ("csv", "pdf", "png", "svg"))
     assert {picture.plot for picture in pictures} == set(plots)
     for name in written:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
