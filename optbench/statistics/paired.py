@@ -1,0 +1,140 @@
+"""Two optimizers on the same seeds: is one better, by how much, are they alike?
+
+A difference is positive where the first optimizer is better. It is infinite where exactly one of the
+two failed, and zero where both did: a failed run is worse than every number.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import stats
+
+#: Up to so many pairs the test counts all 2^n sign patterns; beyond, it draws some at random.
+EXACT_PAIRS = 40
+#: Sign patterns drawn where there are too many to count.
+_DRAWS = 100_000
+#: Sums closer than this part of the largest are equal: the same terms added in another order.
+_ROUNDING = 1e-12
+
+
+def sign_flip(differences: np.ndarray, alternative: str = "two-sided", seed: int = 0) -> np.ndarray:
+    """p-values of the sign-flip test that differences are symmetric about zero (Fisher 1935, section 21).
+
+    `differences` has the shape (…, n), the result (…). p is the share of the 2^n sign patterns whose
+    sum is as far from zero as the observed one (`greater`: as large). Exact up to `EXACT_PAIRS` pairs; beyond,
+    (1 + hits)/(1 + draws) over patterns drawn from `seed` (Phipson and Smyth 2010). An infinite
+    difference outweighs all finite ones together. No pairs, or a missing one, have no p-value (NaN).
+    """
+    if alternative not in ("two-sided", "greater"):
+        raise ValueError(f"alternative {alternative!r} is neither 'two-sided' nor 'greater'")
+    values = np.asarray(differences, dtype=float)
+    rows = values.reshape(int(np.prod(values.shape[:-1])), values.shape[-1])
+    two_sided = alternative == "two-sided"
+    p = [_p_value(_bounded(row), two_sided, seed) for row in rows]
+    return np.array(p, dtype=float).reshape(values.shape[:-1])
+
+
+def _bounded(row: np.ndarray) -> np.ndarray:
+    """Infinite differences as finite ones larger than all others together; the test only orders sums."""
+    infinite = np.isinf(row)
+    if not infinite.any():
+        return row
+    rest = np.where(infinite, 0.0, row)
+    largest = np.abs(rest).max(initial=0.0)
+    rest = rest / largest if largest > 0 else rest
+    return np.where(infinite, np.sign(row) * 2 * len(row), rest)
+
+
+def _p_value(row: np.ndarray, two_sided: bool, seed: int) -> float:
+    if not len(row) or np.isnan(row).any():
+        return np.nan
+    magnitudes = np.abs(row)
+    total = row.sum()
+    threshold = (abs(total) if two_sided else total) - _ROUNDING * magnitudes.sum()
+    if len(row) <= EXACT_PAIRS:
+        return _share(magnitudes, threshold, two_sided)
+    signs = np.random.default_rng(seed).integers(0, 2, size=(_DRAWS, len(row)), dtype=np.int8) * 2 - 1
+    sums = signs @ magnitudes
+    hits = int(np.count_nonzero((np.abs(sums) if two_sided else sums) >= threshold))
+    return (1 + hits) / (1 + _DRAWS)
+
+
+def _share(magnitudes: np.ndarray, threshold: float, two_sided: bool) -> float:
+    """The share of all sign patterns whose sum is at least `threshold`, in size if two-sided.
+
+    Every sum is one of the first half's plus one of the second's, so that 2^(n/2) sorted sums do the
+    work of 2^n (Horowitz and Sahni 1974).
+    """
+    if two_sided and threshold <= 0:
+        return 1.0
+    half = len(magnitudes) // 2
+    first, second = _sums(magnitudes[:half]), np.sort(_sums(magnitudes[half:]))
+    above = len(second) - np.searchsorted(second, threshold - first, side="left")
+    # Patterns come in pairs of opposite sums, so both tails are equally large.
+    return float(above.sum() * (2 if two_sided else 1) / (len(first) * len(second)))
+
+
+def _sums(magnitudes: np.ndarray) -> np.ndarray:
+    """The sums of all 2^n sign patterns."""
+    sums = np.zeros(1)
+    for magnitude in magnitudes:
+        sums = np.concatenate([sums - magnitude, sums + magnitude])
+    return sums
+
+
+def equivalence(differences: np.ndarray, margin: float, seed: int = 0) -> np.ndarray:
+    """p-values of the hypothesis that the centre of the differences lies `margin` or more from zero.
+
+    Two one-sided sign-flip tests, of differences + margin and margin − differences; the larger p counts
+    (Schuirmann 1987). Shapes as for `sign_flip`.
+    """
+    values = np.asarray(differences, dtype=float)
+    return np.maximum(sign_flip(values + margin, "greater", seed), sign_flip(margin - values, "greater", seed))
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """p-values of one family adjusted by Holm (1979), whatever the dependence between them.
+
+    The i-th smallest of m is multiplied by m − i + 1, made monotone and limited to 1. A missing p
+    stays missing and doesn't belong to the family.
+    """
+    p = np.asarray(p, dtype=float)
+    adjusted = np.full(p.shape, np.nan)
+    known = np.flatnonzero(~np.isnan(p))
+    order = known[np.argsort(p[known], kind="stable")]
+    factors = len(order) - np.arange(len(order))
+    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * factors), 1.0)
+    return adjusted
+
+
+def effect_size(differences: np.ndarray) -> float:
+    """The standardised mean difference of pairs, mean/deviation (Cohen 1988, d_z).
+
+    Missing below two pairs and where a difference is infinite; infinite where all are the same and
+    not zero, and zero where all are zero.
+    """
+    values = np.asarray(differences, dtype=float)
+    if len(values) < 2 or not np.isfinite(values).all():
+        return np.nan
+    mean, deviation = float(values.mean()), float(values.std(ddof=1))
+    if deviation <= _ROUNDING * np.abs(values).max():
+        return float(np.sign(mean) * np.inf) if mean else 0.0
+    return mean / deviation
+
+
+def probability_of_improvement(differences: np.ndarray, confidence: float = 0.95) -> tuple[float, float, float]:
+    """The probability that the first optimizer is better on a new seed: estimate, lower and upper bound.
+
+    The estimate is the share of positive differences, a zero counting half. The bounds are those of
+    Clopper and Pearson (1934), by beta quantiles, which cover at least as often as they say for
+    every n; halves make them wider than need be. Missing without pairs.
+    """
+    values = np.asarray(differences, dtype=float)
+    n = len(values)
+    if n == 0 or np.isnan(values).any():
+        return np.nan, np.nan, np.nan
+    better = float(np.count_nonzero(values > 0) + 0.5 * np.count_nonzero(values == 0))
+    tail = 0.5 - confidence / 2
+    low = 0.0 if better < 1 else float(stats.beta.ppf(tail, better, n - better + 1))
+    high = 1.0 if better > n - 1 else float(stats.beta.ppf(1 - tail, better + 1, n - better))
+    return better / n, low, high
