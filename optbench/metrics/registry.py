@@ -8,6 +8,14 @@ from typing import Any
 
 import pandas as pd
 
+from optbench.metrics.data_profile import data_profile
+from optbench.metrics.final import final_loss, final_metric
+from optbench.metrics.pairwise_profile import pairwise_profile
+from optbench.metrics.performance_profile import performance_profile
+from optbench.metrics.target_summary import compared_times, target_summary
+from optbench.metrics.time_to_target import time_to_target
+from optbench.targets import targets_of
+
 
 @dataclass(frozen=True)
 class Table:
@@ -19,5 +27,22 @@ class Table:
     paper: bool = False
 
 
+def _compared(results: Any, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    return compared_times(tables["time_to_target"], results.runs, results.cells)
+
+
 #: In the order in which they are made: an entry may use those above it.
-TABLES: dict[str, Table] = {}
+TABLES: dict[str, Table] = {
+    "final_metric": Table(lambda results, tables: final_metric(results.runs, results.curves, results.cells)),
+    "final_loss": Table(lambda results, tables: final_loss(results.runs, results.curves, results.cells)),
+    "targets": Table(lambda results, tables: targets_of(results.cells)),
+    "time_to_target": Table(
+        lambda results, tables: time_to_target(results.runs, results.curves, results.cells, tables["targets"])
+    ),
+    "target_summary": Table(
+        lambda results, tables: target_summary(tables["time_to_target"], results.runs, results.cells), paper=True
+    ),
+    "performance_profile": Table(lambda results, tables: performance_profile(_compared(results, tables)), paper=True),
+    "pairwise_profile": Table(lambda results, tables: pairwise_profile(_compared(results, tables))),
+    "data_profile": Table(lambda results, tables: data_profile(_compared(results, tables)), paper=True),
+}

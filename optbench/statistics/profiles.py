@@ -36,12 +36,3 @@ def area(times: np.ndarray, ratio_max: float = RATIO_MAX) -> np.ndarray:
     """
     ratio = ratios(times)
     return np.mean(np.clip((ratio_max - ratio) / (ratio_max - 1), 0.0, None), axis=-1)
-
-
-def steps(values: np.ndarray, weight: float) -> tuple[np.ndarray, np.ndarray]:
-    """The step function that rises by `weight` at each finite value: its places, ascending, and heights.
-
-    With ratios and 1/problems it is a performance profile, with costs a data profile (Moré and Wild 2009).
-    """
-    places, counts = np.unique(values[np.isfinite(values)], return_counts=True)
-    return places, np.cumsum(counts) * weight

@@ -69,8 +69,9 @@ def restricted_mean(
 
     ∫₀^τ S(t) dt (Irwin 1949), variance Σ Aᵢ² dᵢ/(nᵢ(nᵢ − dᵢ)) with Aᵢ the area beyond tᵢ, times
     n/(n − 1), and Student's quantile of n − 1 degrees of freedom: without censoring before the horizon
-    this is the t-interval of min(time, horizon). All are NaN where a run was given up before the
-    horizon and nothing is known of the rest, the bounds also below two runs.
+    this is the t-interval of min(time, horizon), within [0, horizon]. All are NaN where a run was given
+    up before the horizon and nothing is known of the rest; the bounds also below two runs, and where
+    none got there before the horizon: no spread says how late they would have.
     """
     times, events = np.asarray(times, dtype=float), np.asarray(events, dtype=bool)
     if not len(times) or not np.isfinite(times).all() or not math.isfinite(horizon):
@@ -84,14 +85,14 @@ def restricted_mean(
     pieces = np.diff(knots) * height
     mean = float(pieces.sum())
     n = len(times)
-    if n < 2:
+    if n < 2 or not inside.any():
         return mean, math.nan, math.nan
     beyond = (mean - np.cumsum(pieces))[:-1]
     deaths, risk = curve.events[inside], curve.at_risk[inside]
     left = risk - deaths  # at 0 the area beyond is 0 as well
     variance = float(np.sum(np.where(left > 0, beyond**2 * deaths / (risk * np.maximum(left, 1)), 0.0)))
     half = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * math.sqrt(variance * n / (n - 1))
-    return mean, mean - half, mean + half
+    return mean, max(mean - half, 0.0), min(mean + half, horizon)
 
 
 def expected_running_time(times: np.ndarray, events: np.ndarray) -> float:

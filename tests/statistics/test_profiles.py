@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from optbench.statistics.profiles import area, ratios, steps
+from optbench.statistics.profiles import area, ratios
 
 INF = math.inf
 
@@ -57,9 +57,3 @@ def test_the_edges() -> None:
         ratios(np.array([[math.nan], [1.0]]))
     with pytest.raises(ValueError, match="known"):
         ratios(np.array([[-1.0], [1.0]]))
-
-
-def test_steps() -> None:
-    places, heights = steps(np.array([3.0, 1.0, INF, 1.0]), 1 / 4)
-    assert places.tolist() == [1.0, 3.0]
-    assert heights.tolist() == [0.5, 0.75]
