@@ -1,7 +1,7 @@
-"""The bootstrap over seeds: stratified by task, paired across optimizers, a function of its seed alone.
+"""The bootstrap over seeds: stratified by problem, paired across optimizers, a function of its seed alone.
 
-A task is what optimizers are compared on (a problem at a batch size, device and schedule); a stratum
-holds the scores of all optimizers on one task, one column a seed.
+A stratum holds the scores of one problem, the seeds along its last axis. Whatever else it has axes for
+(optimizers, batch sizes) shares its seeds, and is resampled together.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def interquartile_mean(scores: np.ndarray) -> np.ndarray:
 
 def freedom(strata: Sequence[np.ndarray], kept: float = 1.0) -> float:
     """The degrees of freedom of a stratified resampling: the sum of (seeds − 1), times the share of the
-    scores that the statistic keeps (½ for an interquartile mean, which may rest on half of the tasks).
+    scores that the statistic keeps (½ for an interquartile mean, which may rest on half of the problems).
     """
     return kept * sum(stratum.shape[-1] - 1 for stratum in strata)
 
@@ -45,8 +45,8 @@ def resampled(
 ) -> np.ndarray:
     """`statistic` of stratified paired resamples, of shape (resamples, …).
 
-    `strata` holds arrays of shape (optimizers, seeds); `statistic` is given their resamples, of shape
-    (r, optimizers, draws) each, and returns an array of shape (r, …). Of n seeds n − 1 are drawn with
+    `strata` holds arrays of shape (optimizers, …, seeds); `statistic` is given their resamples, of shape
+    (r, optimizers, …, draws) each, and returns an array of shape (r, …). Of n seeds n − 1 are drawn with
     replacement, which makes the variance of a mean s²/n instead of (n − 1)/n times that (Rao and Wu
     1988). A stratum of one seed has no spread that could be resampled, and is kept as it is.
     """
@@ -60,7 +60,7 @@ def resampled(
         for stratum in strata:
             n = stratum.shape[-1]
             drawn = indices(rng, n, rows, max(n - 1, 1))
-            samples.append(np.moveaxis(stratum[:, drawn], 0, 1))
+            samples.append(np.moveaxis(stratum[..., drawn], -2, 0))
         parts.append(statistic(samples))
     return np.concatenate(parts)
 
@@ -68,7 +68,7 @@ def resampled(
 def interval(
     samples: np.ndarray, estimate: np.ndarray, degrees: float, confidence: float = 0.95
 ) -> tuple[np.ndarray, np.ndarray]:
-    """estimate ± t · (deviation of the resamples along the first axis), t Student's quantile for `degrees`.
+    """Bounds of an estimate: ± t times the deviation of the resamples along the first axis, t for `degrees`.
 
     Percentiles of the resamples cover less: they know neither the degrees of freedom nor the tails
     that a few values can't reach (Hesterberg 2015, sections 3.2 and 4.5). Missing (NaN) below `FEWEST_FREEDOM`.

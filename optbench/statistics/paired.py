@@ -6,15 +6,20 @@ two failed, and zero where both did: a failed run is worse than every number.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from scipy import stats
 
 #: Up to so many pairs the test counts all 2^n sign patterns; beyond, it draws some at random.
-EXACT_PAIRS = 40
+EXACT_PAIRS = 24
 #: Sign patterns drawn where there are too many to count.
-_DRAWS = 100_000
+_DRAWS = 20_000
 #: Sums closer than this part of the largest are equal: the same terms added in another order.
 _ROUNDING = 1e-12
+
+#: A deviation below this part of the mean is the rounding of metrics in single precision, and no spread.
+_NO_SPREAD = 1e-5
 
 
 def sign_flip(differences: np.ndarray, alternative: str = "two-sided", seed: int = 0) -> np.ndarray:
@@ -53,10 +58,14 @@ def _p_value(row: np.ndarray, two_sided: bool, seed: int) -> float:
     threshold = (abs(total) if two_sided else total) - _ROUNDING * magnitudes.sum()
     if len(row) <= EXACT_PAIRS:
         return _share(magnitudes, threshold, two_sided)
-    signs = np.random.default_rng(seed).integers(0, 2, size=(_DRAWS, len(row)), dtype=np.int8) * 2 - 1
-    sums = signs @ magnitudes
+    sums = _drawn_signs(len(row), seed) @ magnitudes
     hits = int(np.count_nonzero((np.abs(sums) if two_sided else sums) >= threshold))
     return (1 + hits) / (1 + _DRAWS)
+
+
+@lru_cache(maxsize=4)
+def _drawn_signs(n: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 2, size=(_DRAWS, n)) * 2.0 - 1.0
 
 
 def _share(magnitudes: np.ndarray, threshold: float, two_sided: bool) -> float:
@@ -117,7 +126,7 @@ def effect_size(differences: np.ndarray) -> float:
     if len(values) < 2 or not np.isfinite(values).all():
         return np.nan
     mean, deviation = float(values.mean()), float(values.std(ddof=1))
-    if deviation <= _ROUNDING * np.abs(values).max():
+    if deviation <= _NO_SPREAD * abs(mean):
         return float(np.sign(mean) * np.inf) if mean else 0.0
     return mean / deviation
 
@@ -125,16 +134,25 @@ def effect_size(differences: np.ndarray) -> float:
 def probability_of_improvement(differences: np.ndarray, confidence: float = 0.95) -> tuple[float, float, float]:
     """The probability that the first optimizer is better on a new seed: estimate, lower and upper bound.
 
-    The estimate is the share of positive differences, a zero counting half. The bounds are those of
-    Clopper and Pearson (1934), by beta quantiles, which cover at least as often as they say for
-    every n; halves make them wider than need be. Missing without pairs.
+    The estimate is the share of positive differences, a zero counting half; bounds as of `share`.
     """
     values = np.asarray(differences, dtype=float)
-    n = len(values)
-    if n == 0 or np.isnan(values).any():
+    return share(np.where(np.isnan(values), np.nan, (np.sign(values) + 1) / 2), confidence)
+
+
+def share(scores: np.ndarray, confidence: float = 0.95) -> tuple[float, float, float]:
+    """The mean of independent scores between 0 and 1, with a lower and an upper bound.
+
+    The bounds are those of Clopper and Pearson (1934), by beta quantiles, which cover at least as often
+    as they say for every n. They are those of scores of 0 and 1, than which no others vary more: scores in
+    between, or of differing expectations, make them wider than need be (Hoeffding 1956). Missing without scores.
+    """
+    scores = np.asarray(scores, dtype=float)
+    n = len(scores)
+    if n == 0 or np.isnan(scores).any():
         return np.nan, np.nan, np.nan
-    better = float(np.count_nonzero(values > 0) + 0.5 * np.count_nonzero(values == 0))
+    total = float(scores.sum())
     tail = 0.5 - confidence / 2
-    low = 0.0 if better < 1 else float(stats.beta.ppf(tail, better, n - better + 1))
-    high = 1.0 if better > n - 1 else float(stats.beta.ppf(1 - tail, better + 1, n - better))
-    return better / n, low, high
+    low = 0.0 if total < 1 else float(stats.beta.ppf(tail, total, n - total + 1))
+    high = 1.0 if total > n - 1 else float(stats.beta.ppf(1 - tail, total + 1, n - total))
+    return total / n, low, high

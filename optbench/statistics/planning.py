@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 from scipy import integrate, stats
@@ -97,12 +98,23 @@ def seeds_needed(
         decided = least if mean else math.inf
         alike = least_alike if abs(mean) < margin else math.inf
         return float(min(decided, alike))
-    effect, tolerance = mean / deviation, margin / deviation
-    decided = _first(lambda n: power(effect, n, level) >= wanted, least)
+    # Rounded, so that a table of thousands of rows asks for a plan once: three digits are more than it is worth.
+    effect, tolerance = (float(f"{value / deviation:.3g}") for value in (mean, margin))
+    decided = _pairs_to_decide(abs(effect), level, wanted, least)
     alike = math.inf
     if abs(effect) < tolerance:
-        alike = _first(lambda n: equivalence_power(effect, tolerance, n, level) >= wanted, least_alike)
+        alike = _pairs_to_tie(abs(effect), tolerance, level, wanted, least_alike)
     return min(decided, alike)
+
+
+@lru_cache(maxsize=100_000)
+def _pairs_to_decide(effect: float, level: float, wanted: float, least: int) -> float:
+    return _first(lambda n: power(effect, n, level) >= wanted, least)
+
+
+@lru_cache(maxsize=100_000)
+def _pairs_to_tie(effect: float, tolerance: float, level: float, wanted: float, least: int) -> float:
+    return _first(lambda n: equivalence_power(effect, tolerance, n, level) >= wanted, least)
 
 
 def planning_deviation(deviation: float, n: int, assurance: float = 0.8) -> float:

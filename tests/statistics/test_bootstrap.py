@@ -19,7 +19,7 @@ def test_the_seed_decides_the_resamples() -> None:
     first, again, other = (bootstrap.resampled(strata, means, seed, 50) for seed in (7, 7, 8))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any(axis=1).mean() > 0.95
-    np.random.seed(0)
+    np.random.seed(0)  # noqa: NPY002
     np.testing.assert_array_equal(bootstrap.resampled(strata, means, 7, 50), first)
 
 

@@ -61,7 +61,7 @@ def test_friedman_equals_scipy() -> None:
 
 
 def test_wilcoxon_holm_is_holm_over_the_pairs() -> None:
-    losses = np.random.default_rng(3).normal(size=(12, 3)) + [0, 0.2, 1.5]
+    losses = np.random.default_rng(3).normal([0, 0.2, 1.5], size=(12, 3))
     raw = {pair: stats.wilcoxon(losses[:, pair[0]] - losses[:, pair[1]]).pvalue for pair in ((0, 1), (0, 2), (1, 2))}
     low, middle, high = sorted(raw.values())
     adjusted = {low: 3 * low, middle: max(3 * low, 2 * middle), high: max(3 * low, 2 * middle, high)}
