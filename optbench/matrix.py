@@ -137,6 +137,7 @@ class Cell:
             "arguments": self.optimizer.arguments,
             "defaults": self.optimizer.defaults,
             "lr_range": [rate.low, rate.high] if rate else None,
+            "sampler": self.sampler if self.tuned else "",
             "metric_name": problem.metric_name,
             "metric_higher_is_better": problem.metric_higher_is_better,
             "target": problem.target,

@@ -8,8 +8,12 @@ from typing import Any
 
 import pandas as pd
 
+from optbench.metrics.batch_scaling import batch_scaling
+from optbench.metrics.best_of_k import best_of_k
 from optbench.metrics.data_profile import data_profile
 from optbench.metrics.final import final_loss, final_metric
+from optbench.metrics.lr_sensitivity import lr_sensitivity
+from optbench.metrics.lr_transfer import lr_transfer
 from optbench.metrics.pairwise_profile import pairwise_profile
 from optbench.metrics.performance_profile import performance_profile
 from optbench.metrics.target_summary import compared_times, target_summary
@@ -45,4 +49,10 @@ TABLES: dict[str, Table] = {
     "performance_profile": Table(lambda results, tables: performance_profile(_compared(results, tables)), paper=True),
     "pairwise_profile": Table(lambda results, tables: pairwise_profile(_compared(results, tables))),
     "data_profile": Table(lambda results, tables: data_profile(_compared(results, tables)), paper=True),
+    "best_of_k": Table(lambda results, tables: best_of_k(results.trials, results.cells)),
+    "lr_sensitivity": Table(
+        lambda results, tables: lr_sensitivity(results.trials, results.runs, results.cells), paper=True
+    ),
+    "lr_transfer": Table(lambda results, tables: lr_transfer(results.trials, results.cells)),
+    "batch_scaling": Table(lambda results, tables: batch_scaling(tables["target_summary"], results.cells), paper=True),
 }

@@ -29,8 +29,8 @@ CURVES = [
 TRAJECTORIES = [*COMMON, "status", "error", "tuned", "step", "x", "y"]
 CELLS = [
     "cell_id", "problem", "optimizer", "batch_size", "device", "schedule", "status", "error", "lr_default",
-    "lr_tuned", "lr_low", "lr_high", "lr_low_searched", "lr_high_searched", "edge", "trials", "tuning_budget",
-    "tuning_cost", "run_budget", "metric_name", "metric_higher_is_better", "target", "step_ms", "step_ms_low",
+    "lr_tuned", "lr_low", "lr_high", "lr_low_searched", "lr_high_searched", "edge", "sampler", "trials",
+    "tuning_budget", "tuning_cost", "run_budget", "metric_name", "metric_higher_is_better", "target", "step_ms", "step_ms_low",
     "step_ms_high", "seconds", "environment",
 ]  # fmt: skip
 
@@ -119,6 +119,7 @@ class _CellReader:
                 "lr_high": high,
                 "lr_low_searched": low_searched,
                 "lr_high_searched": high_searched,
+                "sampler": self.cell.get("sampler"),  # unknown in plans of older versions
                 "trials": len(self.store.trials()),
                 "tuning_budget": self.result.get("tuning_budget"),
                 "tuning_cost": sum(record["thirds"] for record in self.store.trials()) / THIRDS,
@@ -194,7 +195,7 @@ def _frame(rows: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
     for name in columns:
         if name in _INTEGERS:
             frame[name] = frame[name].astype("Int64" if frame[name].isna().any() else "int64")
-        elif name in ("error", "edge", "environment"):
+        elif name in ("error", "edge", "sampler", "environment"):
             frame[name] = frame[name].fillna("").astype("object")
         elif name in ("tuned", "target_reached", "metric_higher_is_better"):
             frame[name] = frame[name].astype("bool")

@@ -17,7 +17,7 @@ def cell_of(optimizer: str = "adam", problem: str = "p", batch_size: int = 10, *
     return {
         "cell_id": f"{problem}/{batch_size}/{optimizer}", "problem": problem, "optimizer": optimizer,
         "batch_size": batch_size, "device": "cpu", "schedule": "constant", "status": "ok", "error": "",
-        "lr_default": 0.1, "lr_tuned": 0.1, "lr_low": 1e-3, "lr_high": 1e1, "edge": "", "trials": 4,
+        "lr_default": 0.1, "lr_tuned": 0.1, "lr_low": 1e-3, "lr_high": 1e1, "edge": "", "sampler": "tpe", "trials": 4,
         "run_budget": 100.0, "metric_name": "accuracy", "metric_higher_is_better": True, "target": 0.9,
     } | more  # fmt: skip
 

@@ -1,0 +1,82 @@
+"""Steps, cost and learning rate against the batch size, and where a larger batch stops paying."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from optbench.metrics.compared import CELL
+
+#: A batch pays as long as reaching the target costs at most this many times what it costs at best: at the
+#: critical batch size of McCandlish et al. (2018) cost has doubled, and so have the fewest possible steps.
+PAYS = 2.0
+_CURVE = ["problem", "device", "schedule", "optimizer", "target_name"]
+_COLUMNS = [
+    *_CURVE, "batch_size", "lr", "n_seeds", "n_reached", "steps", "cost", "seconds", "step_exponent", "pays",
+    "pays_up_to", "pays_beyond", "critical_batch", "lr_exponent",
+]  # fmt: skip
+
+
+def batch_scaling(summary: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+    """One row a problem, optimizer, device, schedule, target and batch size, for all tried at several sizes.
+
+    `summary` is the frame of `target_summary`: `steps`, `cost` and `seconds` are its medians, missing where
+    half of the seeds missed the target. `step_exponent` compares with the next smaller batch size: −log(steps/steps')
+    /log(B/B'), 1 where doubling the batch halves the steps (Shallue et al. 2019: perfect scaling), 0 where it
+    saves none. `pays`: the cost is at most twice the least over the batch sizes. `pays_up_to` is the largest size
+    that does, without one in between that doesn't, and `pays_beyond` says that it is the largest tried, so
+    that the true one may be larger. `critical_batch` is B_c of cost = E·(1 + B/B_c) (McCandlish et al. 2018,
+    equations 2.11 and 2.12), by least squares over at least three sizes; `lr_exponent` the slope of log(tuned
+    rate) over log(batch size): ½ is the square-root rule, 1 the linear one.
+    """
+    rates = cells.drop_duplicates(CELL)[[*CELL, "lr_tuned"]]
+    table = summary.astype(dict.fromkeys(["problem", "device", "schedule", "optimizer", "target_name"], "object"))
+    table = table.merge(rates.astype(dict.fromkeys(["problem", "device", "schedule", "optimizer"], "object")),
+                        on=CELL, how="left")  # fmt: skip
+    table = table.rename(columns={"median_steps": "steps", "median_cost": "cost", "median_seconds": "seconds",
+                                  "lr_tuned": "lr"})  # fmt: skip
+    frames = []
+    for _, own in table.groupby(_CURVE, sort=False, observed=True):
+        if own["batch_size"].nunique() > 1:
+            frames.append(_curve(own.sort_values("batch_size")))
+    if not frames:
+        return pd.DataFrame(columns=_COLUMNS)
+    return pd.concat(frames, ignore_index=True)[_COLUMNS]
+
+
+def _curve(own: pd.DataFrame) -> pd.DataFrame:
+    size = own["batch_size"].to_numpy(dtype=float)
+    cost, steps, lr = (own[name].to_numpy(dtype=float) for name in ("cost", "steps", "lr"))
+    known = own["n_reached"].notna().to_numpy()
+    reached = np.isfinite(cost)
+    exponent = np.full(len(own), np.nan)
+    saved = np.log(np.where(steps > 0, steps, np.nan))  # none where a target was met at the start
+    exponent[1:] = -np.diff(saved) / np.diff(np.log(size))
+    about: dict[str, Any] = {"pays_up_to": np.nan, "pays_beyond": pd.NA, "critical_batch": np.nan}
+    pays = np.full(len(own), None, dtype=object)
+    if reached.any():
+        # A miss doesn't pay; of a cell whose times aren't known nothing is.
+        good = np.where(reached, cost, np.inf) <= PAYS * np.nanmin(cost)
+        pays = np.where(known, good, None)
+        place = int(np.nanargmin(cost))
+        while place + 1 < len(own) and known[place + 1] and good[place + 1]:
+            place += 1
+        about["pays_up_to"] = size[place]
+        about["pays_beyond"] = place + 1 == len(own) or not known[place + 1]
+    if reached.sum() >= 3:
+        slope, intercept = np.polyfit(size[reached], cost[reached], 1)
+        if slope > 0 and intercept > 0:
+            about["critical_batch"] = intercept / slope
+    rated = lr > 0
+    about["lr_exponent"] = _slope(np.log(size[rated]), np.log(lr[rated])) if rated.sum() > 1 else np.nan
+    return own.assign(step_exponent=exponent, pays=pd.array(pays, dtype="boolean"), **about).astype(
+        {"pays_beyond": "boolean"}
+    )
+
+
+def _slope(x: np.ndarray, y: np.ndarray) -> float:
+    """The slope of y over x by least squares; exactly 0 where all y are equal."""
+    x, y = x - x.mean(), y - y[0]
+    return float(x @ y / (x @ x))
