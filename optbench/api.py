@@ -73,3 +73,20 @@ def report(folder: str | Path, output: str | Path | None = None, rank_by: str = 
     directory = ResultsDirectory(Path(folder))
     directory.check()
     return write_outputs(directory, Path(output) if output else None, rank_by, force=True).report
+
+
+def compare(
+    *folders: str | Path,
+    reference: str | None = None,
+    metric: str = "test_metric",
+    output: str | Path | None = None,
+) -> Any:
+    """Results directories side by side: a `Comparison` with `.verdicts`, `.leaderboard`, `.tables` and `.notes`.
+
+    Every optimizer is judged against `reference` (default: adam, if it is there) by `metric`, on seeds that
+    both have run; `print` shows the verdicts. With `output`, tables and plots are written below it. Raises
+    UserError for what can't be compared.
+    """
+    from optbench.comparison import compare_folders
+
+    return compare_folders([Path(folder) for folder in folders], reference, metric, Path(output) if output else None)

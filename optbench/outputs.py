@@ -12,7 +12,7 @@ from optbench.results.atomic import write_bytes
 from optbench.results.directory import ResultsDirectory
 
 #: Tables that are pasted into papers, beside those that `metrics.registry` marks.
-PAPER_TABLES = {"leaderboard", "summary"}
+PAPER_TABLES = {"audit", "leaderboard", "summary"}
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ import pandas as pd
 from pandas.api.types import is_object_dtype
 
 from optbench.metrics import higher_is_better
+from optbench.metrics.audit import audit, marked
 from optbench.metrics.registry import TABLES
 from optbench.results.atomic import write_bytes
 from optbench.tabular import is_missing, latex, markdown, terminal
@@ -52,11 +53,12 @@ def ranked_runs(runs: pd.DataFrame, trials: float) -> pd.DataFrame:
 
 def all_tables(results: Any, rank_by: str = "test_metric") -> dict[str, pd.DataFrame]:
     """The tables of a results directory (what `optbench.load` gives), by the names of their files: its
-    frames, the leaderboard with its summary, and those of `metrics.registry.TABLES`.
+    frames, the audit, the leaderboard that it marks, its summary, and those of `metrics.registry.TABLES`.
     """
-    board = leaderboard(results.runs, results.cells, rank_by)
+    findings = audit(results.trials, results.runs, results.cells)
+    board = marked(leaderboard(results.runs, results.cells, rank_by), findings)
     frames = {name: getattr(results, name) for name in ("runs", "trials", "curves", "cells")}
-    tables = {"summary": summary(board), "leaderboard": board, **frames}
+    tables = {"summary": summary(board), "leaderboard": board, "audit": findings, **frames}
     for name, table in TABLES.items():
         tables[name] = table.make(results, tables)
     return tables

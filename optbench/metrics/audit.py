@@ -62,9 +62,11 @@ def audit(trials: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) -> pd.D
     return table[COLUMNS]
 
 
-def marks(findings: pd.DataFrame) -> pd.Series:
-    """The findings of each cell as one text, by `cell_id`; what the leaderboard puts beside a rank."""
-    return findings.groupby("cell_id", sort=False)["finding"].agg(lambda names: ", ".join(dict.fromkeys(names)))
+def marked(board: pd.DataFrame, findings: pd.DataFrame) -> pd.DataFrame:
+    """A leaderboard with a last column `audit`: the findings of each cell, with commas, or empty text."""
+    names = findings.groupby(CELL, observed=True, sort=False)["finding"].agg(lambda own: ", ".join(dict.fromkeys(own)))
+    both = board.drop(columns="audit", errors="ignore").merge(names.rename("audit").reset_index(), on=CELL, how="left")
+    return both.assign(audit=both["audit"].astype(object).fillna("").astype("str"))
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def failures(trials: pd.DataFrame, runs: pd.DataFrame, curves: pd.DataFrame, cel
     table = pd.concat([table, ended], axis=1).reindex(columns=COLUMNS)
     for name in ("trial", "seed", "last_step"):
         table[name] = table[name].astype("Int64")
-    table["tail"] = table["tail"].astype(object).fillna("")
+    table["tail"] = table["tail"].astype(object).fillna("").astype("str")
     return table.sort_values([*CELL, "kind", "trial", "seed"], ignore_index=True)
 
 

@@ -28,8 +28,7 @@ def seed_losses(runs: pd.DataFrame, cells: pd.DataFrame, metric: str = "test_met
     least seed of the cell whose losses are the same to the last bit: the seed itself, unless seeds have no effect.
     Raises UserError for an unknown metric or frames that lack a column.
     """
-    if metric not in METRICS:
-        raise unknown("metric", metric, METRICS)
+    known(metric)
     require(runs, "runs", [*_NEEDED, metric])
     require(cells, "cells", ["cell_id", *CELL, "trials", "metric_higher_is_better", "target"])
     runs = compared_runs(runs, cells)
@@ -45,6 +44,12 @@ def seed_losses(runs: pd.DataFrame, cells: pd.DataFrame, metric: str = "test_met
         loss=np.where(done, sign * value, np.inf), copy_of=_least_equal_seed(runs).to_numpy()
     )
     return frame.sort_values([*CELL, "seed"], ignore_index=True)
+
+
+def known(metric: str) -> None:
+    """Raises UserError unless this is one of `metrics.METRICS`."""
+    if metric not in METRICS:
+        raise unknown("metric", metric, METRICS)
 
 
 def require(frame: pd.DataFrame, name: str, columns: list[str]) -> None:

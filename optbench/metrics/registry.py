@@ -8,16 +8,23 @@ from typing import Any
 
 import pandas as pd
 
+from optbench.metrics.aggregate import aggregate
 from optbench.metrics.batch_scaling import batch_scaling
 from optbench.metrics.best_of_k import best_of_k
+from optbench.metrics.critical_difference import critical_difference
 from optbench.metrics.data_profile import data_profile
+from optbench.metrics.failures import failures
 from optbench.metrics.final import final_loss, final_metric
 from optbench.metrics.lr_sensitivity import lr_sensitivity
 from optbench.metrics.lr_transfer import lr_transfer
 from optbench.metrics.pairwise_profile import pairwise_profile
 from optbench.metrics.performance_profile import performance_profile
+from optbench.metrics.probability_of_improvement import probability_of_improvement
+from optbench.metrics.rank_stability import rank_stability
+from optbench.metrics.recommendation import recommendation
 from optbench.metrics.target_summary import compared_times, target_summary
 from optbench.metrics.time_to_target import time_to_target
+from optbench.metrics.verdicts import verdicts
 from optbench.targets import targets_of
 
 
@@ -55,4 +62,21 @@ TABLES: dict[str, Table] = {
     ),
     "lr_transfer": Table(lambda results, tables: lr_transfer(results.trials, results.cells)),
     "batch_scaling": Table(lambda results, tables: batch_scaling(tables["target_summary"], results.cells), paper=True),
+    "aggregate": Table(lambda results, tables: aggregate(results.runs, results.curves, results.cells), paper=True),
+    "probability_of_improvement": Table(
+        lambda results, tables: probability_of_improvement(results.runs, results.cells), paper=True
+    ),
+    "critical_difference": Table(
+        lambda results, tables: critical_difference(results.runs, results.curves, results.cells), paper=True
+    ),
+    "verdicts": Table(lambda results, tables: verdicts(results.runs, results.cells), paper=True),
+    "rank_stability": Table(
+        lambda results, tables: rank_stability(results.runs, results.curves, results.cells, tables["time_to_target"])
+    ),
+    "failures": Table(
+        lambda results, tables: failures(results.trials, results.runs, results.curves, results.cells), paper=True
+    ),
+    "recommendation": Table(
+        lambda results, tables: recommendation(results.trials, results.runs, results.cells), paper=True
+    ),
 }

@@ -69,7 +69,7 @@ def verdicts(
     texts = ["verdict", "effect_unit", "note"]
     numbers = [name for name in COLUMNS if name.startswith(("effect_", "probability", "p")) and name != "problem"]
     table = table.astype({name: "float64" for name in ["effect", *numbers] if name not in texts})
-    table[texts] = table[texts].astype(object).fillna("")
+    table[texts] = table[texts].astype(object).fillna("").astype("str")
     return table.astype(dict.fromkeys(_COUNTS, "Int64"))
 
 
@@ -159,7 +159,8 @@ def _more_seeds(pairs: _Pairs, alpha: float, tested: int) -> tuple[float, str]:
     deviation = planning.planning_deviation(float(differences.std(ddof=1)), n)
     needed = planning.seeds_needed(float(differences.mean()), deviation, pairs.margin, alpha, tested)
     if math.isinf(needed):
-        return math.nan, f"not even {planning.MOST_SEEDS:,} seeds are likely to decide"
+        reason = f"not even {planning.MOST_SEEDS:,} seeds are likely to decide"
+        return math.nan, "; ".join(filter(None, [too_few, reason]))
     return max(needed - n, 1), too_few
 
 

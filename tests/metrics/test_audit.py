@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from optbench.metrics.audit import audit, marks
+from optbench.metrics.audit import audit, marked
+from optbench.metrics.compared import CELL
 from tests.studies import Study, study
 
 FINE = {"adam": [1.0, 0.5, 0.7, 0.8, 0.9]}
@@ -21,7 +22,6 @@ def test_nothing_to_find() -> None:
     table = audit(found.trials, found.runs, found.cells)
     assert table.empty
     assert list(table.columns)[-2:] == ["finding", "reason"]
-    assert marks(table).empty
 
 
 def test_edge() -> None:
@@ -112,11 +112,16 @@ def test_seeds_without_effect() -> None:
     assert findings(found) == {"seedless": "3 seeds repeat another one bit by bit: they are no new observations"}
 
 
-def test_marks_name_each_finding_once() -> None:
+def test_a_leaderboard_marks_each_finding_once() -> None:
     found = study({"adam": [1.0], "sgd": [1.0]}, trials={"adam": [None, 0.5, 0.1], "sgd": [1.0, 0.5, 0.7, 0.8]})
     found.cells["edge"] = ["low", ""]
-    table = audit(found.trials, found.runs, found.cells)
-    assert marks(table).to_dict() == {"bowl/10/adam": "edge, few_trials, still_falling"}
+    board = found.cells[CELL].assign(rank=[2, 1])
+    findings = audit(found.trials, found.runs, found.cells)
+    assert marked(board, findings)["audit"].tolist() == ["edge, few_trials, still_falling", ""]
+    assert marked(board, findings.iloc[:0])["audit"].tolist() == ["", ""]
+    twice = marked(marked(board, findings), findings)
+    assert list(twice.columns) == [*board.columns, "audit"]
+    assert len(twice) == 2
 
 
 def test_nothing_there() -> None:
