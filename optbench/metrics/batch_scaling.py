@@ -14,7 +14,7 @@ from optbench.metrics.compared import CELL
 PAYS = 2.0
 _CURVE = ["problem", "device", "schedule", "optimizer", "target_name"]
 _COLUMNS = [
-    *_CURVE, "batch_size", "lr", "n_seeds", "n_reached", "steps", "cost", "seconds", "step_exponent", "pays",
+    *_CURVE, "target", "batch_size", "lr", "n_seeds", "n_reached", "steps", "cost", "seconds", "step_exponent", "pays",
     "pays_up_to", "pays_beyond", "critical_batch", "lr_exponent",
 ]  # fmt: skip
 

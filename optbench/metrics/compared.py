@@ -10,6 +10,8 @@ GROUP = ["problem", "batch_size", "device", "schedule"]
 CELL = [*GROUP, "optimizer"]
 #: What tells runs apart.
 RUN = ["cell_id", "seed", "tuned"]
+#: Figures that can't all agree to the last bit between two seeds, unless the seed has no effect.
+_FINGERPRINT = ["train_loss", "valid_loss", "test_loss"]
 #: From this number of seeds on an interval is drawn in place of the seeds themselves.
 ENOUGH_FOR_INTERVALS = 10
 
@@ -22,6 +24,18 @@ def distinct(runs: pd.DataFrame) -> pd.DataFrame:
     """
     repeated = runs.duplicated(RUN)
     return runs[~repeated] if repeated.any() else runs
+
+
+def independent(runs: pd.DataFrame) -> pd.DataFrame:
+    """The distinct runs, less those whose losses equal another seed's of their cell to the last bit.
+
+    Then the seed has had no effect (one seed used for all, say), and the runs are one observation.
+    """
+    runs = distinct(runs)
+    figures = runs[_FINGERPRINT].to_numpy(dtype=float, na_value=np.nan)
+    known = (runs["status"] == "ok").to_numpy() & np.isfinite(figures).all(axis=1)
+    copies = known & runs.duplicated(["cell_id", "tuned", *_FINGERPRINT]).to_numpy()
+    return runs[~copies] if copies.any() else runs
 
 
 def compared_runs(runs: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from optbench.metrics.compared import CELL, directions, distinct, signs
+from optbench.metrics.compared import CELL, directions, independent, signs
 from optbench.statistics.intervals import t_bounds
 
 #: What ends a run because of what it computed. `skipped` is a tuned run whose tuning found no finite loss.
@@ -37,7 +37,7 @@ def final_metric(runs: pd.DataFrame, curves: pd.DataFrame, cells: pd.DataFrame) 
 def _final(
     runs: pd.DataFrame, curves: pd.DataFrame, cells: pd.DataFrame, column: str, start: str, higher: pd.Series
 ) -> pd.DataFrame:
-    runs = distinct(runs)
+    runs = independent(runs)
     # From here on lower is better.
     sign = -signs(runs["problem"], higher)
     values = sign * pd.to_numeric(runs[column]).to_numpy(dtype=float, na_value=np.nan)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from optbench.metrics.compared import CELL, GROUP, compared_runs
+from optbench.metrics.compared import CELL, GROUP, RUN, compared_runs, independent
 from optbench.statistics.intervals import wilson_bounds
 from optbench.statistics.survival import expected_running_time, median_time, restricted_mean
 
@@ -16,9 +16,8 @@ _FIGURES = ["median_cost", "restricted_mean_cost", "restricted_mean_low", "restr
 
 
 def compared_times(times: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `time_to_target` that belong to runs that are compared (see `compared_runs`)."""
-    keys = ["cell_id", "seed", "tuned"]
-    return times.merge(compared_runs(runs, cells)[keys], on=keys)
+    """The rows of `time_to_target` of runs that are compared, each an observation of its own (see `compared`)."""
+    return times.merge(independent(compared_runs(runs, cells))[RUN], on=RUN)
 
 
 def target_summary(times: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:

@@ -10,9 +10,18 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from optbench.metrics.target_summary import compared_times
+from optbench.plots.batch_scaling import batch_scaling
 from optbench.plots.batch_size_heatmap import batch_size_heatmap
+from optbench.plots.best_of_k import best_of_k
+from optbench.plots.data_profile import data_profile
+from optbench.plots.final import final_loss, final_metric
 from optbench.plots.loss_against_cost import loss_against_cost
 from optbench.plots.lr_sensitivity import lr_sensitivity
+from optbench.plots.lr_transfer import lr_transfer
+from optbench.plots.pairwise_profile import pairwise_profile
+from optbench.plots.performance_profile import performance_profile
+from optbench.plots.time_to_target import time_to_target
 from optbench.plots.trajectories import trajectories
 from optbench.problem import Plane
 
@@ -45,8 +54,42 @@ def _trajectories(results: Any, tables: Tables, problem: str) -> Drawn | None:
     return trajectories(results.trajectories, results.cells, problem, plane, x, y, value)
 
 
+def _compared(results: Any, tables: Tables) -> pd.DataFrame:
+    return compared_times(tables["time_to_target"], results.runs, results.cells)
+
+
 #: In the order of the page: first what is about all problems, then problem by problem.
 PLOTS: dict[str, Plot] = {
+    "performance_profile": Plot(
+        lambda results, tables, problem: performance_profile(
+            tables["performance_profile"], _compared(results, tables), results.cells
+        ),
+        "How often an optimizer is within a factor of the fastest: at 1× how often it is the fastest, at the right "
+        "how often it comes within four times. The number is the area under the curve, AlgoPerf's score, from 0 to 1, "
+        "with its 95 % interval (shaded: the curve's) over seeds; other optimizers in grey. Who is in the pool "
+        "decides who is fastest: see the pairs below.",
+        each_problem=False,
+    ),
+    "pairwise_profile": Plot(
+        lambda results, tables, problem: pairwise_profile(tables["pairwise_profile"], results.cells),
+        "Row against column, nobody else in the pool: blue is where the row reaches targets at less cost. A "
+        "difference in brackets may be chance. Where the order of two is another one than in the profiles "
+        "above, that order rests on a third optimizer.",
+        each_problem=False,
+    ),
+    "data_profile": Plot(
+        lambda results, tables, problem: data_profile(_compared(results, tables), results.cells),
+        "Of all targets and seeds, the share reached by a share of the run budget, whoever else was run. A "
+        "line that crosses another one is better at one budget and worse at another.",
+        each_problem=False,
+    ),
+    "lr_transfer": Plot(
+        lambda results, tables, problem: lr_transfer(tables["lr_transfer"], results.cells),
+        "What is lost by using the learning rate that was tuned at another batch size or on another problem. Close to "
+        "0 the rate carries over; to the right it must be tuned again. Pairs whose rate lies outside of what was "
+        "tried there say nothing and are counted.",
+        each_problem=False,
+    ),
     "loss_against_cost": Plot(
         lambda results, tables, problem: loss_against_cost(results.curves, results.cells, problem),
         "Lower and further left is better: less loss for the same compute. One example gradient is "
@@ -58,6 +101,32 @@ PLOTS: dict[str, Plot] = {
         "Each mark is one trial of the tuning. A wide flat optimum means that the learning rate hardly "
         "matters, a narrow one that tuning is needed; the distance of the ring (the default rate) to the best mark is "
         "what tuning gains. An optimum beside the shaded area may lie outside of the declared range.",
+    ),
+    "final_metric": Plot(
+        lambda results, tables, problem: final_metric(tables["final_metric"], results.runs, results.cells, problem),
+        "Each mark is a seed: where the marks of two optimizers overlap, nothing is decided. Rows are in order of the "
+        "median (upright dash), in which a failed seed counts as worst.",
+    ),
+    "final_loss": Plot(
+        lambda results, tables, problem: final_loss(tables["final_loss"], results.runs, results.cells, problem),
+        "As above for the test loss, which also tells optimizers apart whose metric is the same.",
+    ),
+    "time_to_target": Plot(
+        lambda results, tables, problem: time_to_target(_compared(results, tables), results.cells, problem),
+        "Higher and further left is better: more seeds at the target for less compute. A line rises where a seed "
+        "gets there and stays flat where no more do; a diverged seed never does. Lines are moved a little apart. Costs "
+        "closer together than two evaluations are not told apart by these measurements.",
+    ),
+    "best_of_k": Plot(
+        lambda results, tables, problem: best_of_k(tables["best_of_k"], results.cells, problem),
+        "How much tuning an optimizer takes: a line that is low from the start needs none, one that still falls at the "
+        "end would go on with more. From a sequential sampler this is one study, so part of it is luck.",
+    ),
+    "batch_scaling": Plot(
+        lambda results, tables, problem: batch_scaling(tables["batch_scaling"], results.cells, problem),
+        "A flat line is perfect scaling: a batch twice as large takes half of the steps. Where it has risen to "
+        "twice its lowest, a larger batch no longer pays. A cross at the top is a batch size at which half of "
+        "the seeds miss the target.",
     ),
     "batch_size_heatmap": Plot(
         lambda results, tables, problem: batch_size_heatmap(tables["leaderboard"], results.cells, problem),

@@ -30,8 +30,8 @@ TRAJECTORIES = [*COMMON, "status", "error", "tuned", "step", "x", "y"]
 CELLS = [
     "cell_id", "problem", "optimizer", "batch_size", "device", "schedule", "status", "error", "lr_default",
     "lr_tuned", "lr_low", "lr_high", "lr_low_searched", "lr_high_searched", "edge", "sampler", "trials",
-    "tuning_budget", "tuning_cost", "run_budget", "metric_name", "metric_higher_is_better", "target", "step_ms", "step_ms_low",
-    "step_ms_high", "seconds", "environment",
+    "tuning_budget", "tuning_cost", "run_budget", "metric_name", "metric_higher_is_better", "target", "step_ms",
+    "step_ms_low", "step_ms_high", "seconds", "environment",
 ]  # fmt: skip
 
 #: Columns whose values depend on how fast the machine was, and so differ from run to run.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from optbench.metrics.compared import compared_runs, directions, distinct
+from optbench.metrics.compared import compared_runs, directions, distinct, independent
 from tests.metrics.made import cell_of, frame, run_of
 
 
@@ -26,6 +26,16 @@ def test_a_seed_counts_once() -> None:
     assert distinct(runs)["test_loss"].tolist() == [1.0, 0.5]
     assert distinct(runs.iloc[:2]) is not None
     pd.testing.assert_frame_equal(distinct(runs.iloc[:2]), runs.iloc[:2])
+
+
+def test_seeds_without_effect_are_one_observation() -> None:
+    """The trap: one seed reused for all later runs, and an interval of no width from them."""
+    cell, same = cell_of(), {"train_loss": 0.1, "valid_loss": 0.2, "test_loss": 0.3}
+    runs = frame([run_of(cell, 0, **same), run_of(cell, 1, **same), run_of(cell, 2, **same | {"test_loss": 0.31}),
+                  run_of(cell, 0, tuned=False, **same), run_of(cell_of("sgd"), 1, **same),
+                  run_of(cell, 3, status="diverged", **same), run_of(cell, 4), run_of(cell, 5)], "runs")  # fmt: skip
+    kept = independent(runs)
+    assert kept.index.tolist() == [0, 2, 3, 4, 5, 6, 7], "failures and unknown losses prove nothing"
 
 
 def test_directions_ignore_cells_that_do_not_say() -> None:
