@@ -80,7 +80,7 @@ def _tau(base: pd.DataFrame, other: pd.DataFrame) -> float:
 def _without(losses: pd.DataFrame, column: str) -> Iterator[tuple[str, pd.DataFrame]]:
     levels = sorted(losses[column].unique())
     for level in levels if len(levels) > 1 else []:
-        yield f"without {level}", task_ranks(losses[losses[column] != level])
+        yield f"without {'seed ' if column == 'seed' else ''}{level}", task_ranks(losses[losses[column] != level])
 
 
 def _targets(times: pd.DataFrame | None, runs: pd.DataFrame, cells: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -90,7 +90,7 @@ def _targets(times: pd.DataFrame | None, runs: pd.DataFrame, cells: pd.DataFrame
     times = times.merge(compared_runs(runs, cells)[keys], on=keys)
     reached = times["reached"].fillna(False).astype(bool)
     times = times.assign(loss=times["cost_to_target"].astype(float).where(reached, np.inf))
-    for name, part in times.groupby("target_name", observed=True, sort=True):
+    for name, part in times.groupby("target_name", observed=True, sort=False):
         # Where nobody gets there, there is nobody to rank.
         some = np.isfinite(part["loss"]).groupby([part[key] for key in GROUP], observed=True).transform("any")
         if some.any():

@@ -17,7 +17,7 @@ from optbench.tabular import significant
 
 COLUMNS = [
     "trials", "seconds", "memory_bytes", "scope", "optimizer", "recommended", "expected_regret", "regret_low",
-    "regret_high", "tied", "lr_start", "lr_low", "lr_high", "problems", "tasks", "feasible_tasks", "sentence",
+    "regret_high", "not_told_apart", "lr_start", "lr_low", "lr_high", "problems", "tasks", "feasible_tasks", "sentence",
 ]  # fmt: skip
 #: The scope of a row that is about all tasks together.
 ALL = "all tasks"
@@ -50,9 +50,9 @@ def recommendation(
     Within a budget an optimizer's rate is that of its lowest validation loss L among the first trials that fit.
     Its regret on a task is log(L/L*), L* being the lowest loss that any optimizer found there with all its
     trials. `expected_regret` is exp of the mean over problems, each the mean over its tasks, minus one: 0.05
-    is a loss 5 % higher. The interval is Student's over problems, and missing for one problem. `tied` are those whose
-    difference to the recommended one has an interval that holds zero. `lr_start` is the geometric mean of the
-    rates chosen, with their range.
+    is a loss 5 % higher. The interval is Student's over problems, and missing for one problem.
+    `not_told_apart` are those whose difference to the recommended one has an interval that holds zero. `lr_start`
+    is the geometric mean of the rates chosen, with their range.
 
     An optimizer without a finite loss, a known time or a known memory within the budget on some task is feasible on
     the others only, and not recommended; where that holds for all, the first row's sentence says so. Losses are
@@ -155,18 +155,18 @@ def _rows(found: pd.DataFrame) -> pd.DataFrame:
         ["whole", "expected_regret", "optimizer"], ascending=[False, True, True], na_position="last", ignore_index=True
     )
     frame["recommended"] = frame["whole"] & (frame.index == 0)
-    frame["tied"] = False
+    frame["not_told_apart"] = False
     if len(frame) and frame["recommended"].iloc[0]:
         first = by_problem[frame["optimizer"].iloc[0]]
         for index in range(1, len(frame)):
             if frame["whole"].iloc[index]:
                 low, high = t_interval((by_problem[frame["optimizer"].iloc[index]] - first).to_numpy(dtype=float))
-                frame.loc[index, "tied"] = math.isfinite(low) and low <= 0 <= high
+                frame.loc[index, "not_told_apart"] = math.isfinite(low) and low <= 0 <= high
     return frame.drop(columns="whole")
 
 
 def _sentence(row: dict[Any, Any], frame: pd.DataFrame, scope: str, budget: Budget) -> str:
-    """What a row recommends: everything that it says stands in the row, and those tied with it in theirs."""
+    """What a row recommends: everything that it says stands in the row, and those not told apart from it in theirs."""
     if not row["recommended"]:
         return ""
     rate, low, high = (significant(float(row[name]), 3, True) for name in ("lr_start", "lr_low", "lr_high"))
@@ -180,8 +180,8 @@ def _sentence(row: dict[Any, Any], frame: pd.DataFrame, scope: str, budget: Budg
         f"With {_spoken(budget)}: {row['optimizer']}, starting at learning rate {rate}{several}. Expected regret "
         f"{regret} of the best validation loss found, measured on {_where(row, scope)}."
     )
-    tied = [str(name) for name in frame.loc[frame["tied"], "optimizer"]]
-    return text + (f" Not told apart from it: {', '.join(tied)}." if tied else "")
+    others = [str(name) for name in frame.loc[frame["not_told_apart"], "optimizer"]]
+    return text + (f" Not told apart from it: {', '.join(others)}." if others else "")
 
 
 def _no_sentence(frame: pd.DataFrame, scope: str, budget: Budget) -> str:

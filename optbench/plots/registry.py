@@ -11,18 +11,26 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from optbench.metrics.target_summary import compared_times
+from optbench.plots.aggregate import aggregate
+from optbench.plots.audit import audit
 from optbench.plots.batch_scaling import batch_scaling
 from optbench.plots.batch_size_heatmap import batch_size_heatmap
 from optbench.plots.best_of_k import best_of_k
+from optbench.plots.critical_difference import critical_difference
 from optbench.plots.data_profile import data_profile
+from optbench.plots.failures import failures
 from optbench.plots.final import final_loss, final_metric
 from optbench.plots.loss_against_cost import loss_against_cost
 from optbench.plots.lr_sensitivity import lr_sensitivity
 from optbench.plots.lr_transfer import lr_transfer
 from optbench.plots.pairwise_profile import pairwise_profile
 from optbench.plots.performance_profile import performance_profile
+from optbench.plots.probability_of_improvement import probability_of_improvement
+from optbench.plots.rank_stability import rank_stability
+from optbench.plots.recommendation import recommendation
 from optbench.plots.time_to_target import time_to_target
 from optbench.plots.trajectories import trajectories
+from optbench.plots.verdicts import verdicts
 from optbench.problem import Plane
 
 Drawn = tuple[Figure, pd.DataFrame]
@@ -60,6 +68,52 @@ def _compared(results: Any, tables: Tables) -> pd.DataFrame:
 
 #: In the order of the page: first what is about all problems, then problem by problem.
 PLOTS: dict[str, Plot] = {
+    "verdicts": Plot(
+        lambda results, tables, problem: verdicts(tables["verdicts"], results.cells),
+        "Each optimizer against the reference, from the seeds that both have run. A win or loss is an exact test's, "
+        "with at most 5 % chance of error in a column; a tie is shown to be closer than what matters. Where nothing "
+        "can be concluded, it says how many more seeds are likely to decide (? where that can't be said: the table has "
+        "the reason).",
+        each_problem=False,
+    ),
+    "recommendation": Plot(
+        lambda results, tables, problem: recommendation(tables["recommendation"], results.cells),
+        "The lowest validation loss within a tuning budget, over the lowest that anybody found with all of it: 1 is "
+        "the best there is, 2 twice its loss; the geometric mean over problems. Bars are intervals over problems: with "
+        "three problems they are wide, for another problem may be another matter.",
+        each_problem=False,
+    ),
+    "aggregate": Plot(
+        lambda results, tables, problem: aggregate(tables["aggregate"], results.cells),
+        "The middle half of all scores, averaged. A score is the part of the way from an untrained network to the "
+        "problem's target, 1 being there, in logarithms for losses; a run that failed has none of it. A bar is "
+        "the 95 % interval over seeds of these problems; two that overlap may still differ on paired seeds.",
+        each_problem=False,
+    ),
+    "probability_of_improvement": Plot(
+        lambda results, tables, problem: probability_of_improvement(tables["probability_of_improvement"]),
+        "How often the row was better than the column on the same seed of the same problem. Blue above 50, red below. "
+        "A number in brackets may be chance: its 95 % interval holds 50.",
+        each_problem=False,
+    ),
+    "critical_difference": Plot(
+        lambda results, tables, problem: critical_difference(tables["critical_difference"], results.cells),
+        "Further left is better. Optimizers under one bar are not told apart over these problems; problems, not runs, "
+        "are what is counted.",
+        each_problem=False,
+    ),
+    "rank_stability": Plot(
+        lambda results, tables, problem: rank_stability(tables["rank_stability"], results.cells),
+        "Lines that cross between the left end of a panel and a point right of it are conclusions that hang on a "
+        "choice: the target, the budget, the seeds or the problems. Higher is better.",
+        each_problem=False,
+    ),
+    "audit": Plot(
+        lambda results, tables, problem: audit(tables["audit"], results.cells),
+        "Before an optimizer is called worse, its tuning has to be beyond doubt. A field names what the audit found, "
+        "the table has each reason; an empty field is a cell without a finding.",
+        each_problem=False,
+    ),
     "performance_profile": Plot(
         lambda results, tables, problem: performance_profile(
             tables["performance_profile"], _compared(results, tables), results.cells
@@ -132,6 +186,11 @@ PLOTS: dict[str, Plot] = {
         lambda results, tables, problem: batch_size_heatmap(tables["leaderboard"], results.cells, problem),
         "Read along a row for how an optimizer takes to larger batches at the same compute, down a "
         "column for who is best there. Rows are ordered by mean rank. Hatched cells failed.",
+    ),
+    "failures": Plot(
+        lambda results, tables, problem: failures(tables["failures"], results.curves, results.cells, problem),
+        "A steep rise is a rate too large for this optimizer here; a dotted line leads to where the loss was no number "
+        "any more. The table has every failure, those without a curve as well.",
     ),
     "trajectories": Plot(
         _trajectories,

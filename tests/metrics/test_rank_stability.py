@@ -33,11 +33,11 @@ def test_leaving_out_a_seed_or_a_problem() -> None:
     assert order(table, "none") == ["adam", "sgd"]
     assert order(table, "problem", "without b") == ["adam", "sgd"]
     assert order(table, "problem", "without c") == ["adam", "sgd"]
-    assert order(table, "seed", "without 0") == ["sgd", "adam"]
-    assert order(table, "seed", "without 2") == ["adam", "sgd"]
+    assert order(table, "seed", "without seed 0") == ["sgd", "adam"]
+    assert order(table, "seed", "without seed 2") == ["adam", "sgd"]
     tau = table.set_index(["variation", "level"])["tau"].groupby(level=[0, 1]).first()
-    assert tau["seed", "without 0"] == -1
-    assert tau["seed", "without 2"] == 1
+    assert tau["seed", "without seed 0"] == -1
+    assert tau["seed", "without seed 2"] == 1
     assert math.isnan(tau["problem", "without a"]) or tau["problem", "without b"]
 
 

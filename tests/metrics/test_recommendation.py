@@ -41,7 +41,7 @@ def test_regrets_by_hand(found: Study) -> None:
         assert row["regret_low"] == pytest.approx(math.expm1(max(low, 0)))
         assert row["regret_high"] == pytest.approx(math.expm1(high))
     assert table["recommended"].to_dict() == {"adam": True, "sgd": False}
-    assert table.loc["sgd", "tied"]
+    assert table.loc["sgd", "not_told_apart"]
     assert table.loc["adam", "lr_start"] == pytest.approx((0.01 * 0.001 * 0.001) ** (1 / 3))
     assert table.loc["adam", ["lr_low", "lr_high"]].tolist() == [0.001, 0.01]
 
@@ -103,7 +103,7 @@ def test_one_problem_has_no_interval() -> None:
     table = of(study({"adam": [1.0], "sgd": [1.0]})).query("scope == 'all tasks'")
     assert table[["regret_low", "regret_high"]].isna().all().all()
     assert "no interval: one problem" in table["sentence"].iloc[0]
-    assert not table["tied"].any()
+    assert not table["not_told_apart"].any()
 
 
 def test_budgets_of_the_results() -> None:
@@ -130,4 +130,4 @@ def test_every_figure_of_a_sentence_stands_in_its_row() -> None:
             assert figure.rstrip(".,") in known, (figure, sentence)
         assert row["optimizer"] in sentence
         told = sentence.partition("Not told apart from it: ")[2].rstrip(".")
-        assert set(filter(None, told.split(", "))) == set(same.loc[same["tied"], "optimizer"])
+        assert set(filter(None, told.split(", "))) == set(same.loc[same["not_told_apart"], "optimizer"])
