@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pandas as pd
@@ -36,8 +37,9 @@ def failures(trials: pd.DataFrame, runs: pd.DataFrame, curves: pd.DataFrame, cel
     if not parts:
         return pd.DataFrame(columns=COLUMNS).astype({"tail": object})
     table = pd.concat(parts, ignore_index=True)
-    # Only the curves of cells with a failure: the others may be millions of points.
-    own = curves[curves["cell_id"].isin(table["cell_id"])].sort_values("step", kind="stable")
+    # Only the curves of what failed: the others may be millions of points.
+    own = curves[curves["cell_id"].isin(table["cell_id"]) & (curves["status"] != "ok")]
+    own = own.sort_values("step", kind="stable")
     ends = {key: _end(curve) for key, curve in own.groupby(keys, observed=True)}
     rows = [ends.get(tuple(row), {}) for row in table[keys].itertuples(index=False, name=None)]
     ended = pd.DataFrame(rows, index=table.index, columns=COLUMNS[-4:])
@@ -49,10 +51,10 @@ def failures(trials: pd.DataFrame, runs: pd.DataFrame, curves: pd.DataFrame, cel
 
 
 def _end(curve: pd.DataFrame) -> dict[str, Any]:
-    losses = curve["valid_loss"].tolist()
+    losses, steps = curve["valid_loss"].to_numpy(dtype=float, na_value=math.nan), curve["step"].to_numpy()
     return {
-        "initial_loss": losses[0] if curve["step"].iloc[0] == 0 else None,
-        "last_step": curve["step"].iloc[-1],
-        "last_cost": curve["cost"].iloc[-1],
-        "tail": ", ".join("not finite" if pd.isna(loss) else significant(loss, 3) for loss in losses[-TAIL:]),
+        "initial_loss": losses[0] if steps[0] == 0 else None,
+        "last_step": steps[-1],
+        "last_cost": curve["cost"].to_numpy()[-1],
+        "tail": ", ".join("not finite" if math.isnan(loss) else significant(loss, 3) for loss in losses[-TAIL:]),
     }

@@ -142,7 +142,7 @@ def _rows(found: pd.DataFrame) -> pd.DataFrame:
             )
         if feasible == len(part):
             values = by_problem[name].dropna().to_numpy(dtype=float)
-            low, high = t_interval(values)
+            low, high = t_interval(values) if len(values) > 1 else (math.nan, math.nan)
             row |= {"mean": values.mean(), "regret_low": math.expm1(max(low, 0.0)) if math.isfinite(low) else math.nan,
                     "regret_high": math.expm1(high), "expected_regret": math.expm1(values.mean())}  # fmt: skip
         rows.append(row)
@@ -156,7 +156,7 @@ def _rows(found: pd.DataFrame) -> pd.DataFrame:
     )
     frame["recommended"] = frame["whole"] & (frame.index == 0)
     frame["not_told_apart"] = False
-    if len(frame) and frame["recommended"].iloc[0]:
+    if len(by_problem) > 1 and frame["recommended"].iloc[0]:
         first = by_problem[frame["optimizer"].iloc[0]]
         for index in range(1, len(frame)):
             if frame["whole"].iloc[index]:
