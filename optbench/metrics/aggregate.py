@@ -12,7 +12,7 @@ COLUMNS = ["optimizer", "iqm", "iqm_low", "iqm_high", "mean_rank", "tasks", "pro
 
 
 def aggregate(
-    runs: pd.DataFrame, curves: pd.DataFrame, cells: pd.DataFrame, seed: int = 0, resamples: int = 2000
+    runs: pd.DataFrame, curves: pd.DataFrame, cells: pd.DataFrame, seed: int = 0, resamples: int = 1000
 ) -> pd.DataFrame:
     """One row an optimizer, the best interquartile mean first, over the tasks that all optimizers have run.
 

@@ -64,19 +64,17 @@ def recommendation(
     best = studies.groupby(GROUP, observed=True)["loss"].transform("min")
     # Ratios need positive losses; elsewhere regret has no meaning, and is missing.
     studies["regret"] = np.log(studies["loss"].where(studies["loss"] > 0) / best.where((best > 0) & np.isfinite(best)))
-    parts = []
+    rows: list[dict[str, Any]] = []
     for budget in budgets:
         found = _within(studies, cells, budget)
         scopes = [(ALL, found), *((_scope(key), part) for key, part in found.groupby(GROUP, observed=True, sort=True))]
-        for scope, part in scopes:
-            frame = _rows(part)
-            frame["sentence"] = [_sentence(row, frame, scope, budget) for row in frame.to_dict("records")]
-            if not frame["recommended"].any():
-                frame.loc[frame.index[:1], "sentence"] = _no_sentence(frame, scope, budget)
-            parts.append(frame.assign(scope=scope, **_limits(budget)))
-    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-    table = table.reindex(columns=COLUMNS)
-    return table.astype({"trials": "Int64", "seconds": "float64", "memory_bytes": "float64"})
+        for scope, part in scopes if len(found) else []:
+            ranked = _ranked(part)
+            about = {"scope": scope, **_limits(budget)}
+            rows += [row | about | {"sentence": _sentence(row, ranked, scope, budget)} for row in ranked]
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    flags = {"recommended": "bool", "not_told_apart": "bool"}
+    return table.astype({"trials": "Int64", "seconds": "float64", "memory_bytes": "float64", **flags})
 
 
 def _limits(budget: Budget) -> dict[str, Any]:
@@ -123,50 +121,59 @@ def _within(studies: pd.DataFrame, cells: pd.DataFrame, budget: Budget) -> pd.Da
     return run[["cell_id", *CELL]].join(chosen, on="cell_id")
 
 
-def _rows(found: pd.DataFrame) -> pd.DataFrame:
-    """The optimizers of one scope, the least expected regret first."""
-    by_problem = found.pivot_table("regret", "problem", "optimizer", observed=True)
-    rows: list[dict[str, Any]] = []
-    for name, part in found.groupby("optimizer", observed=True, sort=True):
-        regret, rates = part["regret"].to_numpy(dtype=float), part["lr"].dropna().to_numpy(dtype=float)
-        feasible = int(np.isfinite(regret).sum())
-        row: dict[str, Any] = {"optimizer": name, "tasks": len(part), "feasible_tasks": feasible,
-                               "problems": part["problem"].nunique()}  # fmt: skip
-        if feasible:
-            rates = rates[rates > 0]
-            logarithms = np.log(rates)
-            row |= (
-                {"lr_start": math.exp(logarithms.mean()), "lr_low": rates.min(), "lr_high": rates.max()}
-                if len(rates)
-                else {}
-            )
-        if feasible == len(part):
-            values = by_problem[name].dropna().to_numpy(dtype=float)
-            low, high = t_interval(values) if len(values) > 1 else (math.nan, math.nan)
-            row |= {"mean": values.mean(), "regret_low": math.expm1(max(low, 0.0)) if math.isfinite(low) else math.nan,
-                    "regret_high": math.expm1(high), "expected_regret": math.expm1(values.mean())}  # fmt: skip
+def _ranked(found: pd.DataFrame) -> list[dict[str, Any]]:
+    """The optimizers of one scope as rows, the least expected regret first."""
+    problems, problem = np.unique(found["problem"].to_numpy(dtype=object).astype(str), return_inverse=True)
+    optimizer = found["optimizer"].to_numpy(dtype=object).astype(str)
+    regret, lr = found["regret"].to_numpy(dtype=float), found["lr"].to_numpy(dtype=float)
+    rows, means = [], {}
+    names, sizes = np.unique(optimizer, return_counts=True)
+    for name, size in zip(names.tolist(), sizes.tolist(), strict=True):
+        own = optimizer == name
+        row = _row(regret[own], lr[own]) | {"optimizer": name, "problems": len(np.unique(problem[own]))}
+        # Only who has run everything in scope, and could train it, can be recommended for it.
+        if row["feasible_tasks"] == size == sizes.max():
+            counts = np.bincount(problem[own], minlength=len(problems))
+            means[name] = np.bincount(problem[own], regret[own], minlength=len(problems)) / counts
+            row |= _expected(means[name])
         rows.append(row)
-    columns = [name for name in COLUMNS if name not in ("trials", "seconds", "memory_bytes", "scope", "sentence")]
-    frame = pd.DataFrame(rows).reindex(columns=columns)
-    most = frame["tasks"].max()
-    # Only who has run everything in scope can be recommended for it.
-    whole = frame["expected_regret"].notna() & (frame["tasks"] == most)
-    frame = frame.assign(whole=whole).sort_values(
-        ["whole", "expected_regret", "optimizer"], ascending=[False, True, True], na_position="last", ignore_index=True
-    )
-    frame["recommended"] = frame["whole"] & (frame.index == 0)
-    frame["not_told_apart"] = False
-    if len(by_problem) > 1 and frame["recommended"].iloc[0]:
-        first = by_problem[frame["optimizer"].iloc[0]]
-        for index in range(1, len(frame)):
-            if frame["whole"].iloc[index]:
-                low, high = t_interval((by_problem[frame["optimizer"].iloc[index]] - first).to_numpy(dtype=float))
-                frame.loc[index, "not_told_apart"] = math.isfinite(low) and low <= 0 <= high
-    return frame.drop(columns="whole")
+    rows.sort(key=lambda row: (math.isnan(row["expected_regret"]), row["expected_regret"], row["optimizer"]))
+    best = rows[0]["optimizer"] if rows[0]["optimizer"] in means else None
+    for row in rows:
+        row["recommended"] = row["optimizer"] == best
+        row["not_told_apart"] = False
+        if best in means and row["optimizer"] in means and not row["recommended"]:
+            low, high = t_interval(means[row["optimizer"]] - means[best])
+            row["not_told_apart"] = low <= 0 <= high  # false without an interval
+    return rows
 
 
-def _sentence(row: dict[Any, Any], frame: pd.DataFrame, scope: str, budget: Budget) -> str:
+def _row(regret: np.ndarray, lr: np.ndarray) -> dict[str, Any]:
+    """What can be said of an optimizer's tasks by themselves; regrets that aren't finite are not feasible."""
+    rates = lr[np.isfinite(lr) & (lr > 0)]
+    found = [np.exp(np.log(rates).mean()), rates.min(), rates.max()] if len(rates) else [math.nan] * 3
+    return {
+        "tasks": len(regret),
+        "feasible_tasks": int(np.isfinite(regret).sum()),
+        **dict(zip(("lr_start", "lr_low", "lr_high"), map(float, found), strict=True)),
+        **dict.fromkeys(("expected_regret", "regret_low", "regret_high"), math.nan),
+    }
+
+
+def _expected(means: np.ndarray) -> dict[str, float]:
+    """The expected regret over problems with its interval, from the mean logarithm of each problem."""
+    low, high = t_interval(means) if len(means) > 1 else (math.nan, math.nan)
+    return {
+        "expected_regret": math.expm1(means.mean()),
+        "regret_low": math.nan if math.isnan(low) else math.expm1(max(low, 0.0)),
+        "regret_high": math.expm1(min(high, 700.0)),
+    }
+
+
+def _sentence(row: dict[str, Any], ranked: list[dict[str, Any]], scope: str, budget: Budget) -> str:
     """What a row recommends: everything that it says stands in the row, and those not told apart from it in theirs."""
+    if not ranked[0]["recommended"]:
+        return _no_sentence(ranked, scope, budget) if row is ranked[0] else ""
     if not row["recommended"]:
         return ""
     rate, low, high = (significant(float(row[name]), 3, True) for name in ("lr_start", "lr_low", "lr_high"))
@@ -180,13 +187,13 @@ def _sentence(row: dict[Any, Any], frame: pd.DataFrame, scope: str, budget: Budg
         f"With {_spoken(budget)}: {row['optimizer']}, starting at learning rate {rate}{several}. Expected regret "
         f"{regret} of the best validation loss found, measured on {_where(row, scope)}."
     )
-    others = [str(name) for name in frame.loc[frame["not_told_apart"], "optimizer"]]
+    others = [str(other["optimizer"]) for other in ranked if other["not_told_apart"]]
     return text + (f" Not told apart from it: {', '.join(others)}." if others else "")
 
 
-def _no_sentence(frame: pd.DataFrame, scope: str, budget: Budget) -> str:
+def _no_sentence(ranked: list[dict[str, Any]], scope: str, budget: Budget) -> str:
     """What the first row says where nobody can be recommended."""
-    best = frame.sort_values("feasible_tasks", ascending=False, kind="stable").iloc[0]
+    best = max(ranked, key=lambda row: row["feasible_tasks"])
     return (
         f"With {_spoken(budget)}: nothing to recommend for {scope}. No optimizer has a finite loss within that on all "
         f"of its tasks; {best['optimizer']} has on {best['feasible_tasks']} of {best['tasks']}."

@@ -87,12 +87,13 @@ class _Pairs:
     """The paired seeds of an optimizer and the reference on one task."""
 
     def __init__(self, losses: pd.DataFrame, copies: pd.DataFrame, name: str, reference: str, ratio: bool) -> None:
-        both = losses[[name, reference]].notna().all(axis=1)
+        loss, other = losses[name].to_numpy(dtype=float), losses[reference].to_numpy(dtype=float)
+        both = ~np.isnan(loss) & ~np.isnan(other)
         # Seeds that repeat another one in both optimizers are the same observation again.
-        distinct = ~copies.loc[both, [name, reference]].duplicated()
-        self.copies = int((~distinct).sum())
-        self.loss = losses.loc[both, name].to_numpy()[distinct.to_numpy()]
-        self.other = losses.loc[both, reference].to_numpy()[distinct.to_numpy()]
+        same = copies[[name, reference]].to_numpy(dtype=float)[both]
+        distinct = np.sort(np.unique(same, axis=0, return_index=True)[1])
+        self.copies = int(both.sum()) - len(distinct)
+        self.loss, self.other = loss[both][distinct], other[both][distinct]
         self.name, self.ratio = name, ratio
         self.differences = loss_frames.advantage(self.loss, self.other, ratio)
         known = self.other[np.isfinite(self.other)]
