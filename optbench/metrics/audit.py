@@ -48,6 +48,7 @@ def audit(trials: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) -> pd.D
     | `seedless` | runs of different seeds are equal to the last bit |
     """
     require(trials, "trials", ["cell_id", "trial", "seed", "lr", "status", "valid_loss", "cost"])
+    require(runs, "runs", [*RUN, *CELL, "status", "valid_loss"])
     require(cells, "cells", [*CELL, "cell_id", "edge", "trials", "lr_tuned", "lr_low", "lr_high"])
     studies = {study.cell_id: study for study in _studies(trials)}
     found: list[tuple[str, str, str]] = []

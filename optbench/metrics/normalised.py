@@ -74,7 +74,7 @@ def common_tasks(runs: pd.DataFrame, curves: pd.DataFrame, cells: pd.DataFrame) 
     strata, kept, notes, incomplete = [], [], [], 0
     for problem, part in scores.groupby("problem", observed=True, sort=True):
         if part["score"].isna().all():
-            notes.append(f"{problem} has no target, or no evaluation at the start, to normalise by")
+            notes.append(f"{problem} has no target, no evaluation at the start, or a start that meets the target")
             continue
         wide = part.pivot(index=GROUP, columns=["optimizer", "seed"], values="score")
         # Task by optimizer by seed; a task that an optimizer hasn't run would otherwise cost all seeds.

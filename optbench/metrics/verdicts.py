@@ -96,6 +96,8 @@ class _Pairs:
         self.loss, self.other = loss[both][distinct], other[both][distinct]
         self.name, self.ratio = name, ratio
         self.differences = loss_frames.advantage(self.loss, self.other, ratio)
+        #: Whether the differences have a mean: none is infinite, and none the zero of two failures.
+        self.measured = bool(len(self.loss)) and bool(np.isfinite([self.loss, self.other, self.differences]).all())
         known = self.other[np.isfinite(self.other)]
         self.margin = math.log(TIE_RATIO) if ratio else TIE_SHARE * abs(float(np.median(known))) if len(known) else 0.0
 
@@ -116,7 +118,7 @@ def _row(pairs: _Pairs, p: float, adjusted: float, alike: float, alpha: float, t
         "optimizer": pairs.name, "p": p, "p_holm": adjusted, "p_tie": alike, "n_pairs": len(differences),
         "n_failed": int(np.isinf(pairs.loss).sum()), "n_failed_reference": int(np.isinf(pairs.other).sum()),
         "probability": probability, "probability_low": low, "probability_high": high,
-        "effect_size": paired.effect_size(differences), **_effect(pairs),
+        "effect_size": paired.effect_size(differences) if pairs.measured else math.nan, **_effect(pairs),
     }  # fmt: skip
     if len(differences) and np.isinf(pairs.loss).all() and np.isinf(pairs.other).all():
         return row | {"verdict": "inconclusive", "note": _notes(pairs, "every run of both failed")}
@@ -138,7 +140,7 @@ def _effect(pairs: _Pairs) -> dict[str, Any]:
     """The mean effect with its interval, in the unit in which people read it."""
     unit = "ratio" if pairs.ratio else "difference"
     differences = pairs.differences
-    if not len(differences) or not np.isfinite(differences).all():
+    if not pairs.measured:
         return {"effect": math.nan, "effect_low": math.nan, "effect_high": math.nan, "effect_unit": unit}
     mean, (low, high) = float(differences.mean()), t_interval(differences)
     if pairs.ratio:
@@ -153,7 +155,7 @@ def _more_seeds(pairs: _Pairs, alpha: float, tested: int) -> tuple[float, str]:
         return math.nan, "no seed that both have run"
     least = planning.fewest_pairs(alpha, tested)
     too_few = f"fewer than {least} pairs can't decide between {tested + 1} optimizers" if n < least else ""
-    if not np.isfinite(differences).all():
+    if not pairs.measured:
         return math.nan, "; ".join(filter(None, [too_few, "failed runs have no size of effect to plan with"]))
     if n < 2:
         return math.nan, "; ".join(filter(None, [too_few, "one pair has no spread to plan with"]))
@@ -169,6 +171,6 @@ def _notes(pairs: _Pairs, *reasons: str) -> str:
     notes = list(reasons)
     if pairs.copies:
         notes.append(f"{pairs.copies} seeds repeat others bit by bit and were not counted again")
-    if len(pairs.differences) and not np.isfinite(pairs.differences).all():
-        notes.append("no mean effect, since it is infinite on some seeds")
+    if len(pairs.differences) and not pairs.measured:
+        notes.append("no mean effect, since it is infinite on some seeds or both failed")
     return "; ".join(filter(None, notes))
