@@ -52,8 +52,8 @@ def _curve(own: pd.DataFrame) -> pd.DataFrame:
     known = own["n_reached"].notna().to_numpy()
     reached = np.isfinite(cost)
     exponent = np.full(len(own), np.nan)
-    saved = np.log(np.where(steps > 0, steps, np.nan))  # none where a target was met at the start
-    exponent[1:] = -np.diff(saved) / np.diff(np.log(size))
+    logged = np.log(np.where(steps > 0, steps, np.nan))  # none where a target was met at the start
+    exponent[1:] = -np.diff(logged) / np.diff(np.log(size))
     about: dict[str, Any] = {"pays_up_to": np.nan, "pays_beyond": pd.NA, "critical_batch": np.nan}
     pays = np.full(len(own), None, dtype=object)
     if reached.any():

@@ -19,7 +19,8 @@ def scaling(costs: dict[int, float], rates: dict[int, float] | None = None, unkn
     cells = [cell_of(batch_size=size, lr_tuned=(rates or {}).get(size, 0.1)) for size in costs]
     summary = pd.DataFrame([
         {name: cell[name] for name in ("problem", "batch_size", "device", "schedule", "optimizer")}
-        | {"target_name": "easy", "target": 0.5, "n_seeds": 3, "n_reached": None if cell["batch_size"] in unknown else 3,
+        | {"target_name": "easy", "target": 0.5, "n_seeds": 3,
+           "n_reached": None if cell["batch_size"] in unknown else 3,
            "median_cost": cost, "median_steps": cost / cell["batch_size"], "median_seconds": NAN}
         for cell, cost in zip(cells, costs.values(), strict=True)
     ]).astype({"n_reached": "Int64"})  # fmt: skip
