@@ -55,11 +55,11 @@ def _curve(own: pd.DataFrame) -> pd.DataFrame:
     logged = np.log(np.where(steps > 0, steps, np.nan))  # none where a target was met at the start
     exponent[1:] = -np.diff(logged) / np.diff(np.log(size))
     about: dict[str, Any] = {"pays_up_to": np.nan, "pays_beyond": pd.NA, "critical_batch": np.nan}
-    pays = np.full(len(own), None, dtype=object)
+    pays: np.ndarray = np.full(len(own), None, dtype=object)
     if reached.any():
         # A miss doesn't pay; of a cell whose times aren't known nothing is.
         good = np.where(reached, cost, np.inf) <= PAYS * np.nanmin(cost)
-        pays = np.where(known, good, None)
+        pays[known] = good[known]
         place = int(np.nanargmin(cost))
         while place + 1 < len(own) and known[place + 1] and good[place + 1]:
             place += 1
