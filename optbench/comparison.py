@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from optbench.definitions import index
 from optbench.errors import UserError
 from optbench.metrics import losses
 from optbench.metrics.compared import GROUP
 from optbench.metrics.verdicts import verdicts
+from optbench.results.atomic import write_bytes
 from optbench.results.join import Joined, join
 from optbench.tables import all_tables
 from optbench.tabular import significant, terminal
@@ -72,6 +74,7 @@ def _write(comparison: Comparison, output: Path) -> None:
     from optbench.tables import write_tables
 
     papers = PAPER_TABLES | {name for name, table in TABLES.items() if table.paper}
+    write_bytes(output / "tables" / "README.md", index(comparison.tables).encode())
     write_tables(comparison.tables, output / "tables", papers)
     draw_all(comparison.results, comparison.tables, output / "plots")
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from optbench.definitions import index
 from optbench.locations import report_path
 from optbench.results.atomic import write_bytes
 from optbench.results.directory import ResultsDirectory
@@ -43,6 +44,7 @@ def write_outputs(
 
     results = load(folder)
     tables = all_tables(results, rank_by)
+    write_bytes(outputs.tables / "README.md", index(tables).encode())
     write_tables(tables, outputs.tables, PAPER_TABLES | {name for name, table in TABLES.items() if table.paper})
     figures = draw_all(results, tables, outputs.plots)
     write_bytes(outputs.report, report_page(results, tables, figures, rank_by).encode())
