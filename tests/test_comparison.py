@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -105,3 +107,12 @@ def test_nothing_in_common_is_said(whole: optbench.Results, tmp_path: Path) -> N
     text = str(optbench.compare(old, new))
     assert "nothing to compare" in text
     assert "1 cells of new on tiny are left out: their run budget is 7, not 400" in text
+
+
+def test_no_verdict_needs_torch(halves: tuple[Path, Path]) -> None:
+    code = (
+        "import sys, optbench; print(optbench.compare(*sys.argv[1:]));"
+        "print(sorted({'torch', 'torchvision', 'optuna'} & set(sys.modules)))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code, *map(str, halves)], capture_output=True, text=True)
+    assert ran.stdout.splitlines()[-1:] == ["[]"], ran.stderr
