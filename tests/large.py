@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
+import resource
+import time
+from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from optbench.metrics.registry import TABLES
 from optbench.results.frames import CELLS, CURVES, RUNS, TRIALS
+from optbench.tables import all_tables
 
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adam", "adagrad", "adadelta", "rmsprop", "adamax", "nadam", "lbfgs")
 BATCH_SIZES = (16, 32, 64, 128, 256)
@@ -33,8 +41,8 @@ def large(problems: int = 20, seeds: int = 25, points: int = 100, trials: int = 
         "schedule": np.array(SCHEDULES)[number // 50 % 2],
         "status": "ok", "error": "", "edge": "", "sampler": "tpe", "trials": trials, "environment": "here",
         "metric_name": "accuracy", "metric_higher_is_better": True, "target": 0.7, "run_budget": BUDGET,
-        "tuning_budget": trials * BUDGET, "tuning_cost": trials * BUDGET, "step_ms": 1.0, "lr_low": 1e-4, "lr_high": 1.0,
-        "lr_low_searched": 1e-4, "lr_high_searched": 1.0,
+        "tuning_budget": trials * BUDGET, "tuning_cost": trials * BUDGET, "step_ms": 1.0,
+        "lr_low": 1e-4, "lr_high": 1.0, "lr_low_searched": 1e-4, "lr_high_searched": 1.0,
     })  # fmt: skip
     best = rng.uniform(-3, -1, count)
     skill = 0.6 + 0.03 * (number % 10) + rng.normal(0, 0.02, count)
@@ -106,3 +114,34 @@ def _curves(runs: pd.DataFrame, final: np.ndarray, points: int, rng: np.random.G
         "trial": np.full(len(place), -1), "step": (share * 1000).astype(np.int64), "cost": share * BUDGET,
         "seconds": share, "train_loss": loss, "valid_loss": loss, "valid_metric": metric,
     }, copy=False)[CURVES]  # fmt: skip
+
+
+def main() -> None:
+    """Makes all tables of frames of this size, and prints the seconds of each and the peak memory."""
+    parser = argparse.ArgumentParser(prog="python -m tests.large", description=main.__doc__)
+    parser.add_argument("--problems", type=int, default=20, help="5,000 runs and 500,000 points each (default: 20)")
+    results = large(parser.parse_args().problems)
+
+    def peak() -> float:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
+
+    print(f"{len(results.runs):,} runs, {len(results.curves):,} points, {peak():.2f} GiB")
+    for name, table in TABLES.items():
+        TABLES[name] = replace(table, make=_told(name, table.make))
+    started = time.perf_counter()
+    all_tables(results)
+    print(f"total {time.perf_counter() - started:.1f} s {peak():.2f} GiB")
+
+
+def _told(name: str, make: Callable[..., pd.DataFrame]) -> Callable[..., pd.DataFrame]:
+    def timed(*given: Any) -> pd.DataFrame:
+        started = time.perf_counter()
+        table = make(*given)
+        print(f"{time.perf_counter() - started:6.2f} s  {len(table):7,} rows  {name}", flush=True)
+        return table
+
+    return timed
+
+
+if __name__ == "__main__":
+    main()
