@@ -39,7 +39,6 @@ def index(tables: Iterable[str]) -> str:
     """The tables of a folder in Markdown, each with the section that defines its columns."""
     lines = ["# Tables", "", "Each as parquet and csv. What the columns mean, with formula and source:", ""]
     for name in sorted(tables):
-        section = SECTIONS.get(name)
-        link = f"[section {section.partition('-')[0]}](docs/methodology.md#{section})" if section else "–"
-        lines.append(f"- `{name}`: {link}")
+        section = SECTIONS[name]
+        lines.append(f"- `{name}`: [section {section.partition('-')[0]}](docs/methodology.md#{section})")
     return "\n".join([*lines, "", "`docs/methodology.md` is in optbench's repository."]) + "\n"
