@@ -37,43 +37,52 @@ def batch_scaling(summary: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
                         on=CELL, how="left")  # fmt: skip
     table = table.rename(columns={"median_steps": "steps", "median_cost": "cost", "median_seconds": "seconds",
                                   "lr_tuned": "lr"})  # fmt: skip
-    frames = []
-    for _, own in table.groupby(_CURVE, sort=False, observed=True):
-        if own["batch_size"].nunique() > 1:
-            frames.append(_curve(own.sort_values("batch_size")))
+    table = table.sort_values("batch_size", kind="stable", ignore_index=True)
+    sizes, steps, cost, lr = (table[name].to_numpy(dtype=float) for name in ("batch_size", "steps", "cost", "lr"))
+    known = table["n_reached"].notna().to_numpy()
+    places = [own for own in table.groupby(_CURVE, sort=False, observed=True).indices.values() if len(own) > 1]
+    frames = [_curve(sizes[own], steps[own], cost[own], lr[own], known[own]) for own in places]
     if not frames:
         return pd.DataFrame(columns=_COLUMNS)
-    return pd.concat(frames, ignore_index=True)[_COLUMNS]
+    lengths = [len(own) for own in places]
+    figures = {name: np.repeat([frame[name] for frame in frames], lengths)
+               for name in ("pays_up_to", "critical_batch", "lr_exponent")}  # fmt: skip
+    return (
+        table.iloc[np.concatenate(places)]
+        .reset_index(drop=True)
+        .assign(
+            step_exponent=np.concatenate([frame["step_exponent"] for frame in frames]),
+            pays=pd.array(np.concatenate([frame["pays"] for frame in frames]), dtype="boolean"),
+            pays_beyond=pd.array(np.repeat([frame["pays_beyond"] for frame in frames], lengths), dtype="boolean"),
+            **figures,
+        )[_COLUMNS]
+    )
 
 
-def _curve(own: pd.DataFrame) -> pd.DataFrame:
-    size = own["batch_size"].to_numpy(dtype=float)
-    cost, steps, lr = (own[name].to_numpy(dtype=float) for name in ("cost", "steps", "lr"))
-    known = own["n_reached"].notna().to_numpy()
+def _curve(size: np.ndarray, steps: np.ndarray, cost: np.ndarray, lr: np.ndarray, known: np.ndarray) -> dict[str, Any]:
+    """The figures of one curve, in order of its batch sizes: arrays for each of them, numbers for all."""
     reached = np.isfinite(cost)
-    exponent = np.full(len(own), np.nan)
+    exponent = np.full(len(size), np.nan)
     logged = np.log(np.where(steps > 0, steps, np.nan))  # none where a target was met at the start
     exponent[1:] = -np.diff(logged) / np.diff(np.log(size))
-    about: dict[str, Any] = {"pays_up_to": np.nan, "pays_beyond": pd.NA, "critical_batch": np.nan}
-    pays: np.ndarray = np.full(len(own), None, dtype=object)
+    pays: np.ndarray = np.full(len(size), None, dtype=object)
+    about: dict[str, Any] = {"pays_up_to": np.nan, "pays_beyond": None, "critical_batch": np.nan}
     if reached.any():
         # A miss doesn't pay; of a cell whose times aren't known nothing is.
         good = np.where(reached, cost, np.inf) <= PAYS * np.nanmin(cost)
         pays[known] = good[known]
         place = int(np.nanargmin(cost))
-        while place + 1 < len(own) and known[place + 1] and good[place + 1]:
+        while place + 1 < len(size) and known[place + 1] and good[place + 1]:
             place += 1
         about["pays_up_to"] = size[place]
-        about["pays_beyond"] = place + 1 == len(own) or not known[place + 1]
+        about["pays_beyond"] = bool(place + 1 == len(size) or not known[place + 1])
     if reached.sum() >= 3:
         slope, intercept = np.polyfit(size[reached], cost[reached], 1)
         if slope > 0 and intercept > 0:
             about["critical_batch"] = intercept / slope
     rated = lr > 0
     about["lr_exponent"] = _slope(np.log(size[rated]), np.log(lr[rated])) if rated.sum() > 1 else np.nan
-    return own.assign(step_exponent=exponent, pays=pd.array(pays, dtype="boolean"), **about).astype(
-        {"pays_beyond": "boolean"}
-    )
+    return about | {"step_exponent": exponent, "pays": pays}
 
 
 def _slope(x: np.ndarray, y: np.ndarray) -> float:

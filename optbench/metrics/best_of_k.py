@@ -28,42 +28,50 @@ def best_of_k(trials: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     A diverged trial is infinitely bad. `cost` is in example gradients, `run_budgets` the same in run budgets.
     """
     by_cell = {cell["cell_id"]: cell for cell in cells.to_dict("records")}
-    trials = trials.drop_duplicates(["cell_id", "trial"]).sort_values(["cell_id", "trial"], kind="stable")
-    frames = []
-    for cell_id, own in trials.groupby("cell_id", observed=True, sort=False):
-        if cell_id in by_cell:
-            frames.append(_curve(own, by_cell[cell_id]))
-    table = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=_COLUMNS)
+    trials = trials[trials["cell_id"].isin(list(by_cell))].drop_duplicates(["cell_id", "trial"])
+    trials = trials.sort_values(["cell_id", "trial"], kind="stable").reset_index(drop=True)
+    loss = trials["valid_loss"].to_numpy(dtype=float, na_value=np.nan)
+    loss = np.where((trials["status"] == "ok").to_numpy() & np.isfinite(loss), loss, np.inf)
+    cost, number = trials["cost"].to_numpy(dtype=float), trials["trial"].to_numpy(dtype=np.int64)
+    pruned = (trials["status"] == "skipped").to_numpy()
+    curves: list[dict[str, Any]] = []
+    places: list[np.ndarray] = []
+    for cell_id, own in trials.groupby("cell_id", observed=True, sort=False).indices.items():
+        independent = _independent(by_cell[cell_id]) and not pruned[own].any()
+        kept = np.asarray(own)
+        kept = kept[number[kept] > 0] if independent else kept
+        curves.append(_curve(loss[kept], cost[kept], independent) | {"budget": by_cell[cell_id]["run_budget"]})
+        places.append(kept)
+    if not curves:
+        return pd.DataFrame(columns=_COLUMNS)
+    lengths = [len(kept) for kept in places]
+    columns = {
+        name: np.concatenate([curve[name] for curve in curves]) for name in ("k", "cost", "best", "median_best")
+    } | {name: np.repeat([curve[name] for curve in curves], lengths) for name in ("method", "trials", "diverged")}
+    budget = np.repeat([float(curve["budget"]) for curve in curves], lengths)
+    about = trials[["cell_id", *CELL]].iloc[np.concatenate(places)].reset_index(drop=True)
+    table = about.assign(**columns, run_budgets=columns["cost"] / budget)
     return table.sort_values([*CELL, "k"], ignore_index=True)[_COLUMNS]
 
 
-def _curve(trials: pd.DataFrame, cell: dict[Any, Any]) -> pd.DataFrame:
-    cost = trials["cost"].to_numpy(dtype=float)
-    loss = trials["valid_loss"].to_numpy(dtype=float, na_value=np.nan)
-    loss = np.where((trials["status"] == "ok").to_numpy() & np.isfinite(loss), loss, np.inf)
-    about: dict[Any, Any] = {name: trials[name].iloc[0] for name in ["cell_id", *CELL]}
-    if _independent(trials, cell):
-        drawn = (trials["trial"] > 0).to_numpy()
-        loss, cost = loss[drawn], cost[drawn]
-        k = np.arange(1, len(loss) + 1)
-        about |= {"method": "expected", "best": expected_best(loss), "median_best": median_best(loss)}
-        charged = k * (cost.mean() if len(cost) else np.nan)
-    else:
-        k = np.arange(1, len(loss) + 1)
-        best = np.minimum.accumulate(loss)
-        about |= {"method": "running", "best": np.where(np.isfinite(best), best, np.nan), "median_best": np.nan}
-        charged = np.cumsum(cost)
-    return pd.DataFrame(
-        about
-        | {"k": k, "cost": charged, "run_budgets": charged / float(cell["run_budget"]), "trials": len(loss)}
-        | {"diverged": int(np.isinf(loss).sum())}
-    )
+def _curve(loss: np.ndarray, cost: np.ndarray, independent: bool) -> dict[str, Any]:
+    """The columns of one cell, from its trials in their order."""
+    about: dict[str, Any] = {
+        "k": np.arange(1, len(loss) + 1), "trials": len(loss), "diverged": int(np.isinf(loss).sum()),
+        "method": "expected" if independent else "running",
+    }  # fmt: skip
+    if independent:
+        mean = cost.mean() if len(cost) else np.nan
+        return about | {"cost": about["k"] * mean, "best": expected_best(loss), "median_best": median_best(loss)}
+    best = np.minimum.accumulate(loss)
+    best = np.where(np.isfinite(best), best, np.nan)
+    return about | {"cost": np.cumsum(cost), "best": best, "median_best": np.full(len(loss), np.nan)}
 
 
-def _independent(trials: pd.DataFrame, cell: dict[Any, Any]) -> bool:
-    """Whether the trials after the default's are draws from one distribution, each trained to its end."""
+def _independent(cell: dict[Any, Any]) -> bool:
+    """Whether the trials after the default's were drawn from one distribution."""
     unchanged = all(
         pd.isna(cell[f"{end}_searched"]) or np.isclose(cell[f"{end}_searched"], cell[end], rtol=1e-9)
         for end in ("lr_low", "lr_high")
     )
-    return bool(cell.get("sampler") == INDEPENDENT and unchanged and not (trials["status"] == "skipped").any())
+    return bool(cell.get("sampler") == INDEPENDENT and unchanged)

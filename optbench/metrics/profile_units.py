@@ -56,34 +56,37 @@ class ProfileUnits:
 
 def profile_units(times: pd.DataFrame, measure: str = "cost") -> ProfileUnits:
     """The units of a frame of `time_to_target`, of runs that are compared; `measure` is one of `MEASURES`."""
-    known = times.assign(
-        optimizer=times["optimizer"].astype(object),
-        time=_times(times, MEASURES[measure]),
-    ).dropna(subset=["time"])
-    optimizers = sorted(known["optimizer"].unique())
-    keys: list[pd.DataFrame] = []
+    at = _times(times, MEASURES[measure])
+    known, at = times[~np.isnan(at)], at[~np.isnan(at)]
+    optimizer, optimizers = pd.factorize(known["optimizer"].astype(object), sort=True)
+    target, _ = pd.factorize(known["target_name"].astype(object))
+    seed = known["seed"].to_numpy(dtype=np.int64)
+    number = known.groupby(GROUP, observed=True, sort=True).ngroup().to_numpy()
+    order = np.argsort(number, kind="stable")
+    places: list[np.ndarray] = []
     medians: list[np.ndarray] = []
     strata = []
     count = 0
-    for key, group in known.groupby(GROUP, observed=True, sort=True):
-        names = group["target_name"].astype(object).unique()
-        table = group.pivot_table(index="seed", columns=["target_name", "optimizer"], values="time", observed=True)
-        present = sorted(group["optimizer"].unique())
-        table = table.reindex(columns=pd.MultiIndex.from_product([names, present])).dropna()
-        if table.empty:
+    for rows in np.split(order, np.flatnonzero(np.diff(number[order])) + 1) if len(order) else []:
+        (present, row), (aims, aim), (_, column) = (
+            np.unique(values[rows], return_inverse=True) for values in (optimizer, target, seed)
+        )
+        cube = np.full((len(present), len(aims), column.max() + 1), np.nan)
+        cube[row, aim, column] = at[rows]
+        cube = cube[:, :, ~np.isnan(cube).any(axis=(0, 1))]
+        if not cube.shape[2]:
             continue
-        cube = table.to_numpy(dtype=float).reshape(len(table), len(names), len(present)).transpose(2, 1, 0)
-        rows = np.array([optimizers.index(name) for name in present])
-        middle = np.full((len(optimizers), len(names)), np.nan)
-        middle[rows] = np.median(cube, axis=2)
+        middle = np.full((len(optimizers), len(aims)), np.nan)
+        middle[present] = np.median(cube, axis=2)
         medians.append(middle)
-        keys.append(pd.DataFrame({**dict(zip(GROUP, key, strict=True)), "target_name": names}))
-        strata.append((rows, count + np.arange(len(names)), cube))
-        count += len(names)
-    empty = pd.DataFrame(columns=[*GROUP, "target_name"])
+        # The first row of each target of the group stands for it.
+        places.append(rows[[int(np.argmax(aim == index)) for index in range(len(aims))]])
+        strata.append((present, count + np.arange(len(aims)), cube))
+        count += len(aims)
+    keys = known[[*GROUP, "target_name"]].iloc[np.concatenate(places) if places else []]
     return ProfileUnits(
         optimizers=[str(name) for name in optimizers],
-        keys=pd.concat(keys, ignore_index=True) if keys else empty,
+        keys=keys.reset_index(drop=True),
         medians=np.concatenate(medians, axis=1) if medians else np.full((len(optimizers), 0), np.nan),
         strata=strata,
     )
