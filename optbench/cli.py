@@ -165,6 +165,24 @@ def compare(names: tuple[str, ...], results: Path, reference: str | None, rank_b
         click.echo(f"\ntables   {output / 'tables'}\nplots    {output / 'plots'}")
 
 
+@cli.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME…")
+@_results
+@click.option("--trials", type=int, metavar="N", help="Trials that tuning may take; 1 is the default rate alone.")
+@click.option("--seconds", type=float, metavar="S", help="Seconds of all trials together.")
+@click.option("--memory", type=float, metavar="MIB", help="MiB that a step may allocate, optimizer's state included.")
+def recommend(
+    names: tuple[str, ...], results: Path, trials: int | None, seconds: float | None, memory: float | None
+) -> None:
+    """Say which optimizer to take for a tuning budget, starting at which rate, with the regret to expect."""
+    from optbench.api import recommend as rows_of
+
+    folders = [_folder(name, results) for name in names]
+    table = rows_of(*folders, trials=trials, seconds=seconds, memory_mib=memory)
+    sentences = [str(sentence) for sentence in table["sentence"] if sentence]
+    click.echo("\n".join(sentences) or "no trials: nothing to recommend")
+
+
 @cli.command("list")
 @click.argument("what", metavar="problems|optimizers|presets|metrics")
 def list_(what: str) -> None:

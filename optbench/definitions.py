@@ -35,10 +35,12 @@ SECTIONS = {
 }
 
 
-def index(tables: Iterable[str]) -> str:
-    """The tables of a folder in Markdown, each with the section that defines its columns."""
+def index(tables: Iterable[str], notes: Iterable[str] = ()) -> str:
+    """The tables of a folder in Markdown, each with the section that defines its columns, and what to know of them."""
     lines = ["# Tables", "", "Each as parquet and csv. What the columns mean, with formula and source:", ""]
     for name in sorted(tables):
         section = SECTIONS[name]
         lines.append(f"- `{name}`: [section {section.partition('-')[0]}](docs/methodology.md#{section})")
-    return "\n".join([*lines, "", "`docs/methodology.md` is in optbench's repository."]) + "\n"
+    lines += ["", "`docs/methodology.md` is in optbench's repository."]
+    lines += ["", "## Notes", "", *(f"- {note}" for note in notes)] if notes else []
+    return "\n".join(lines) + "\n"

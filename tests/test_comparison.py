@@ -116,3 +116,18 @@ def test_no_verdict_needs_torch(halves: tuple[Path, Path]) -> None:
     )
     ran = subprocess.run([sys.executable, "-c", code, *map(str, halves)], capture_output=True, text=True)
     assert ran.stdout.splitlines()[-1:] == ["[]"], ran.stderr
+
+
+def test_recommend(whole: optbench.Results, halves: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    table = optbench.recommend(whole.directory.folder)
+    assert table["trials"].unique().tolist() == [1, 2]
+    pd.testing.assert_frame_equal(optbench.recommend(*halves), table)
+    assert _main(["recommend", *map(str, halves), "--trials", "2", "--seconds", "1e9"]) == COMPLETE
+    out = capsys.readouterr().out.splitlines()
+    expected = optbench.recommend(*halves, trials=2, seconds=1e9)
+    assert out == [sentence for sentence in expected["sentence"] if sentence]
+    assert out[0].startswith("With 2 tuning trials and 1.00e+09 s of tuning: ") or "1e+09 s of tuning" in out[0]
+    assert _main(["recommend", str(halves[0]), "--seconds", "1e-9"]) == COMPLETE
+    assert "nothing to recommend for all tasks" in capsys.readouterr().out
+    assert _main(["recommend", str(halves[0]), "--trials", "0"]) == WRONG_USE
+    assert "trials = 0 is out of range (accepted: above 0)" in capsys.readouterr().err

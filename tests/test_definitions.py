@@ -39,3 +39,5 @@ def test_the_index_links_each_table() -> None:
     text = index(["verdicts", "runs"])
     assert "- `verdicts`: [section 15](docs/methodology.md#15-verdicts-metricsverdicts-statisticspaired)" in text
     assert text.index("`runs`") < text.index("`verdicts`")
+    assert "Notes" not in text
+    assert index(["runs"], ["left out: x"]).endswith("## Notes\n\n- left out: x\n")

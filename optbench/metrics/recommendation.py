@@ -178,15 +178,17 @@ def _sentence(row: dict[str, Any], ranked: list[dict[str, Any]], scope: str, bud
         return ""
     rate, low, high = (significant(float(row[name]), 3, True) for name in ("lr_start", "lr_low", "lr_high"))
     several = f" ({low} to {high} were chosen)" if low != high else ""
-    regret = _percent(row["expected_regret"])
-    if math.isfinite(row["regret_high"]):
-        regret += f" (95 % interval {_percent(row['regret_low'])} to {_percent(row['regret_high'])})"
+    text = f"With {_spoken(budget)}: {row['optimizer']}, starting at learning rate {rate}{several}. "
+    if row["problems"] == 1 and row["expected_regret"] == 0:
+        # Whoever has found the best has no regret, by definition: that would be no estimate.
+        text += f"It found the best validation loss on {_where(row, scope)} (no interval: one problem)."
     else:
-        regret += " (no interval: one problem)"
-    text = (
-        f"With {_spoken(budget)}: {row['optimizer']}, starting at learning rate {rate}{several}. Expected regret "
-        f"{regret} of the best validation loss found, measured on {_where(row, scope)}."
-    )
+        interval = f"95 % interval {_percent(row['regret_low'])} to {_percent(row['regret_high'])}"
+        interval = interval if math.isfinite(row["regret_high"]) else "no interval: one problem"
+        text += (
+            f"Expected regret: a validation loss {_percent(row['expected_regret'])} ({interval}) above the best found, "
+            f"measured on {_where(row, scope)}."
+        )
     others = [str(other["optimizer"]) for other in ranked if other["not_told_apart"]]
     return text + (f" Not told apart from it: {', '.join(others)}." if others else "")
 

@@ -46,7 +46,7 @@ def verdicts(
     chance of error of at most `alpha` within a group, by Holm's adjustment over its optimizers; else
     `inconclusive`, and `more_seeds` is how many more are likely to decide (with 80 % power, if the
     effect is as estimated). `effect` is the geometric mean of loss ratios to the reference (below 1:
-    better), or the mean difference of a metric of which more is better (`effect_unit`), with its t-interval;
+    better), or by how much the metric is better on average (above 0; `effect_unit`), with its t-interval;
     `effect_size` is mean/deviation of the paired differences, positive where the optimizer is better;
     `probability` that of being better on a new seed, with Clopper and Pearson's bounds. What can't be
     estimated is missing, and `note` says why. Raises UserError for an unknown reference or metric.

@@ -32,7 +32,7 @@ def verdicts(table: pd.DataFrame, cells: pd.DataFrame) -> tuple[Figure, pd.DataF
     reference, metric = table["reference"].iloc[0], table["metric"].iloc[0]
     figure, ax, columns = grid(
         cells, names, f"Verdicts against {reference}",
-        f"by {metric.replace('_', ' ')}, {_seeds(table)}; ×: ratio of losses, below 1 is better; + and −: difference",
+        f"by {metric.replace('_', ' ')}, {_seeds(table)}; ×: ratio of losses, below 1 is better; +: better, −: worse by",
         [patch(color, name) for name, color in _COLORS.items()],
     )  # fmt: skip
     for column, line, row in fields(table, names, columns):
@@ -60,6 +60,7 @@ def _effect(row: dict[Any, Any]) -> str:
         lost = int(row["n_failed"]) if pd.notna(row["n_failed"]) else 0
         return f"{lost} failed" if lost else "–"
     if row["effect_unit"] == "ratio":
-        return f"× {significant(row['effect'], 2, trim=True)}"
+        near = 0.9 <= row["effect"] < 1.1
+        return f"× {significant(row['effect'], 3 if near else 2, trim=not near)}"
     text = significant(abs(row["effect"]), 2)
     return f"{'−' if row['effect'] < 0 else '+'}{text}"
