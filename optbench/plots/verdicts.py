@@ -32,7 +32,7 @@ def verdicts(table: pd.DataFrame, cells: pd.DataFrame) -> tuple[Figure, pd.DataF
     reference, metric = table["reference"].iloc[0], table["metric"].iloc[0]
     figure, ax, columns = grid(
         cells, names, f"Verdicts against {reference}",
-        f"by {metric.replace('_', ' ')}, {_seeds(table)}; ×: ratio of losses, below 1 is better; +: better, −: worse by",
+        f"by {metric.replace('_', ' ')}, {_seeds(table)}; ×: ratio of losses, below 1 is better; +: better, −: worse",
         [patch(color, name) for name, color in _COLORS.items()],
     )  # fmt: skip
     for column, line, row in fields(table, names, columns):
