@@ -6,21 +6,22 @@ an infinity, and a median that lands on it is reported as NaN and ranked last.
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
 from pandas.api.types import is_object_dtype
 
 from optbench.metrics import METRICS, higher_is_better
 from optbench.metrics.audit import audit, marked
 from optbench.metrics.compared import CELL, GROUP, compared_runs, directions, distinct, signs
 from optbench.metrics.registry import TABLES
-from optbench.results.atomic import write_bytes
+from optbench.results.atomic import replacing, write_bytes
 from optbench.tabular import is_missing, latex, markdown, terminal
 
 __all__ = ["FAILURES", "GROUP", "all_tables", "leaderboard", "summary", "terminal", "write_tables"]
@@ -37,6 +38,8 @@ _SUMMARY = [
     "optimizer", "mean_rank", "median_rank", "groups", "best_in", "target_reached", "diverged",
     "failed_cells",
 ]  # fmt: skip
+#: Rows of a csv that are made at a time.
+_ROWS = 100_000
 _COUNTS = ["rank", "n_ok", "n_runs", "diverged", "groups", "best_in", "failed_cells"]
 
 
@@ -157,27 +160,42 @@ def summary(board: pd.DataFrame) -> pd.DataFrame:
 def write_tables(tables: Mapping[str, pd.DataFrame], directory: Path, papers: set[str]) -> None:
     """Writes each table as parquet and csv, and those named in `papers` as Markdown and LaTeX too.
 
-    A csv holds every digit; Markdown and LaTeX show significant digits. Raises OSError where the
-    disk does not take them.
+    A csv holds every digit: the shortest text that reads back as the same number; Markdown and LaTeX show
+    significant digits. Raises OSError where the disk does not take them.
     """
     for name, table in tables.items():
-        write_bytes(directory / f"{name}.parquet", _parquet(table))
-        # Without a float format pandas writes the shortest text that reads back as the same number.
-        write_bytes(directory / f"{name}.csv", table.to_csv(index=False, lineterminator="\n").encode())
+        uniform = _uniform(table)
+        with replacing(directory / f"{name}.parquet") as file:
+            uniform.to_parquet(file, index=False)
+        with replacing(directory / f"{name}.csv") as file:
+            _write_csv(uniform, file)
         if name in papers:
             write_bytes(directory / f"{name}.md", markdown(table).encode())
             write_bytes(directory / f"{name}.tex", latex(table).encode())
 
 
-def _parquet(table: pd.DataFrame) -> bytes:
-    """The table as parquet; a column that mixes types (a hyperparameter such as `auto` or 0.1)
-    becomes text, since parquet columns have one type.
+def _uniform(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with one type a column, as files have it: one that mixes types (a hyperparameter such as
+    `auto` or 0.1) becomes text.
     """
-    table = table.copy()
+    table = table.copy(deep=False)
     for name in (name for name, dtype in table.dtypes.items() if is_object_dtype(dtype)):
         kinds = {type(value) for value in table[name] if not is_missing(value)}
         if len(kinds) > 1 and not kinds <= {int, float}:
             table[name] = table[name].map(lambda value: None if is_missing(value) else str(value))
-    buffer = io.BytesIO()
-    table.to_parquet(buffer, index=False)
-    return buffer.getvalue()
+    return table
+
+
+def _write_csv(table: pd.DataFrame, file: BinaryIO) -> None:
+    """Writes in parts, by Arrow: curves may be millions of rows, whose text would not fit into memory."""
+
+    def written(field: pa.Field) -> pa.Field:
+        # Categories are written as their texts, and so is a column of which nothing is known.
+        is_text = pa.types.is_dictionary(field.type) or pa.types.is_null(field.type)
+        return field.with_type(pa.string()) if is_text else field
+
+    schema = pa.schema([written(field) for field in pa.Schema.from_pandas(table, preserve_index=False)])
+    with pyarrow.csv.CSVWriter(file, schema) as writer:
+        for start in range(0, len(table), _ROWS):
+            part = table.iloc[start : start + _ROWS]
+            writer.write_table(pa.Table.from_pandas(part, schema, preserve_index=False))
