@@ -17,6 +17,8 @@ from optbench.metrics.ranking import METRICS, higher_is_better
 
 #: Figures of a run that can't all agree to the last bit between two seeds, unless the seed has no effect.
 _FINGERPRINT = ["train_loss", "valid_loss", "test_loss"]
+#: Metrics are computed in single precision: values closer than this, relative to their size, are equal.
+RESOLUTION = 1e-6
 _NEEDED = [*CELL, "cell_id", "seed", "status", "tuned", *_FINGERPRINT]
 
 
@@ -118,8 +120,14 @@ def logarithmic(losses: np.ndarray) -> bool:
 def advantage(loss: np.ndarray, other: np.ndarray, ratio: bool) -> np.ndarray:
     """How much better `loss` is than `other`: log(other/loss), or other − loss unless `ratio`.
 
-    Infinite where exactly one of the two is a failure, or exactly one is zero on the ratio's scale; zero for equals.
+    Infinite where exactly one of the two is a failure, or exactly one is zero on the ratio's scale; zero for equals
+    (see `RESOLUTION`).
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         difference = np.log(other) - np.log(loss) if ratio else other - loss
-    return np.where(loss == other, 0.0, difference)
+    return np.where(equal(loss, other), 0.0, difference)
+
+
+def equal(loss: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Whether losses are the same number, but for the rounding of single precision; two failures are."""
+    return np.isclose(loss, other, rtol=RESOLUTION, atol=0.0)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from optbench.metrics.losses import seed_losses, tasks
+from optbench.metrics.losses import equal, seed_losses, tasks
 from optbench.statistics.paired import share
 
 COLUMNS = ["optimizer", "other", "probability", "probability_low", "probability_high", "n_pairs", "tasks", "meaningful"]
@@ -52,7 +52,8 @@ def _scores(frame: pd.DataFrame, names: list[str]) -> tuple[np.ndarray, np.ndarr
         loss = losses.reindex(columns=names).to_numpy(dtype=float)
         both = ~np.isnan(loss)[:, :, None] & ~np.isnan(loss)[:, None, :]
         both &= ~_repeated(copies.reindex(columns=names).to_numpy(dtype=float), losses.index.to_numpy())
-        better = (loss[:, :, None] < loss[:, None, :]) + 0.5 * (loss[:, :, None] == loss[:, None, :])
+        tied = equal(loss[:, :, None], loss[:, None, :])
+        better = np.where(tied, 0.5, loss[:, :, None] < loss[:, None, :])
         number += both.any(axis=0)
         for row, seed in enumerate(losses.index):
             key = str(group["problem"]), int(seed)

@@ -99,13 +99,16 @@ class _Pairs:
         #: Whether the differences have a mean: none is infinite, and none the zero of two failures.
         self.measured = bool(len(self.loss)) and bool(np.isfinite([self.loss, self.other, self.differences]).all())
         known = self.other[np.isfinite(self.other)]
+        size = float(np.abs(self.loss[np.isfinite(self.loss)]).max(initial=np.abs(known).max(initial=0.0)))
+        #: What a difference is known to: a relative one on the ratio's scale.
+        self.resolution = loss_frames.RESOLUTION * (1.0 if ratio else size)
         self.margin = math.log(TIE_RATIO) if ratio else TIE_SHARE * abs(float(np.median(known))) if len(known) else 0.0
 
 
 def _decide(pairs: list[_Pairs], alpha: float, seed: int) -> list[dict[str, Any]]:
     """The rows of one task, whose tests are one family."""
-    p = np.array([float(paired.sign_flip(one.differences, seed=seed)) for one in pairs])
-    alike = np.array([float(paired.equivalence(one.differences, one.margin, seed)) for one in pairs])
+    p = np.array([float(paired.sign_flip(one.differences, seed=seed, resolution=one.resolution)) for one in pairs])
+    alike = np.array([float(paired.equivalence(one.differences, one.margin, seed, one.resolution)) for one in pairs])
     adjusted, alike = paired.holm(p), paired.holm(alike)
     tested = int((~np.isnan(p)).sum())
     return [_row(one, p[index], adjusted[index], alike[index], alpha, tested) for index, one in enumerate(pairs)]

@@ -22,40 +22,45 @@ _ROUNDING = 1e-12
 _NO_SPREAD = 1e-5
 
 
-def sign_flip(differences: np.ndarray, alternative: str = "two-sided", seed: int = 0) -> np.ndarray:
+def sign_flip(
+    differences: np.ndarray, alternative: str = "two-sided", seed: int = 0, resolution: float = 0.0
+) -> np.ndarray:
     """p-values of the sign-flip test that differences are symmetric about zero (Fisher 1935, section 21).
 
     `differences` has the shape (…, n), the result (…). p is the share of the 2^n sign patterns whose
     sum is as far from zero as the observed one (`greater`: as large). Exact up to `EXACT_PAIRS` pairs; beyond,
     (1 + hits)/(1 + draws) over patterns drawn from `seed` (Phipson and Smyth 2010). An infinite
     difference outweighs all finite ones together. No pairs, or a missing one, have no p-value (NaN).
+    Sums that differ by less than n · `resolution`, what a difference is known to, count as equal: accuracies
+    tie often, and rounding must not make a tie significant.
     """
     if alternative not in ("two-sided", "greater"):
         raise ValueError(f"alternative {alternative!r} is neither 'two-sided' nor 'greater'")
     values = np.asarray(differences, dtype=float)
     rows = values.reshape(int(np.prod(values.shape[:-1])), values.shape[-1])
     two_sided = alternative == "two-sided"
-    p = [_p_value(_bounded(row), two_sided, seed) for row in rows]
+    p = [_p_value(*_bounded(row, resolution), two_sided, seed) for row in rows]
     return np.array(p, dtype=float).reshape(values.shape[:-1])
 
 
-def _bounded(row: np.ndarray) -> np.ndarray:
-    """Infinite differences as finite ones larger than all others together; the test only orders sums."""
+def _bounded(row: np.ndarray, resolution: float) -> tuple[np.ndarray, float]:
+    """Infinite differences as finite ones larger than all others together, since the test only orders sums; and
+    how close sums have to be to count as equal.
+    """
     infinite = np.isinf(row)
-    if not infinite.any():
-        return row
-    rest = np.where(infinite, 0.0, row)
-    largest = np.abs(rest).max(initial=0.0)
-    rest = rest / largest if largest > 0 else rest
-    return np.where(infinite, np.sign(row) * 2 * len(row), rest)
+    largest = float(np.abs(row[~infinite]).max(initial=0.0))
+    if infinite.any() and largest > 0:
+        row, resolution = np.where(infinite, row, row / largest), resolution / largest
+    row = np.where(infinite, np.sign(row) * 2 * len(row), row)
+    return row, len(row) * resolution + _ROUNDING * float(np.abs(row).sum())
 
 
-def _p_value(row: np.ndarray, two_sided: bool, seed: int) -> float:
+def _p_value(row: np.ndarray, close: float, two_sided: bool, seed: int) -> float:
     if not len(row) or np.isnan(row).any():
         return np.nan
     magnitudes = np.abs(row)
     total = row.sum()
-    threshold = (abs(total) if two_sided else total) - _ROUNDING * magnitudes.sum()
+    threshold = (abs(total) if two_sided else total) - close
     if len(row) <= EXACT_PAIRS:
         return _share(magnitudes, threshold, two_sided)
     sums = _drawn_signs(len(row), seed) @ magnitudes
@@ -91,14 +96,15 @@ def _sums(magnitudes: np.ndarray) -> np.ndarray:
     return sums
 
 
-def equivalence(differences: np.ndarray, margin: float, seed: int = 0) -> np.ndarray:
+def equivalence(differences: np.ndarray, margin: float, seed: int = 0, resolution: float = 0.0) -> np.ndarray:
     """p-values of the hypothesis that the centre of the differences lies `margin` or more from zero.
 
     Two one-sided sign-flip tests, of differences + margin and margin − differences; the larger p counts
     (Schuirmann 1987). Shapes as for `sign_flip`.
     """
     values = np.asarray(differences, dtype=float)
-    return np.maximum(sign_flip(values + margin, "greater", seed), sign_flip(margin - values, "greater", seed))
+    sides = (sign_flip(side, "greater", seed, resolution) for side in (values + margin, margin - values))
+    return np.maximum(*sides)
 
 
 def holm(p: np.ndarray) -> np.ndarray:
