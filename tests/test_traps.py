@@ -134,3 +134,17 @@ def test_the_seed_of_a_bootstrap_has_an_effect_and_the_global_generator_none() -
     np.random.seed(1)  # noqa: NPY002
     pd.testing.assert_frame_equal(performance_profile(times, seed=1), first)
     assert not performance_profile(times, seed=2).equals(first)
+
+
+def test_a_seed_that_is_there_twice_changes_no_figure() -> None:
+    """Joined results hold seeds twice: intervals of twice the observations would be narrower by nothing."""
+    frames = make(optimizers=["adam", "sgd"], seeds=4)
+    once = all_tables(SimpleNamespace(**frames.__dict__))
+    names = ("runs", "trials", "curves", "cells")
+    doubled = {name: pd.concat([getattr(frames, name)] * 2, ignore_index=True) for name in names}
+    twice = all_tables(SimpleNamespace(**doubled))
+    for name in ("leaderboard", "final_metric", "final_loss", "targets", "time_to_target", "target_summary",
+                 "performance_profile", "pairwise_profile", "data_profile", "best_of_k", "lr_sensitivity",
+                 "lr_transfer", "batch_scaling"):  # fmt: skip
+        columns = [column for column in once[name] if column != "audit"]  # which says that they are there twice
+        pd.testing.assert_frame_equal(once[name][columns], twice[name][columns], obj=name)

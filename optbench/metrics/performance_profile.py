@@ -20,7 +20,8 @@ def performance_profile(times: pd.DataFrame, seed: int = 0, resamples: int = 100
     missed. Ratios are to the fastest of the pool, so only units that every optimizer was run on count:
     `units` of them; the others are `units_left_out`. `fastest` and `solved` are the shares of units on which an
     optimizer is the fastest, and gets there at all. The bounds come from resampling seeds within groups.
-    All figures are missing where no unit is common to all optimizers.
+    All figures are missing where no unit is common to all optimizers. One of whom no time is known is no part of
+    the pool, and has a row without figures.
     """
     frames = []
     for measure in MEASURES:
@@ -37,8 +38,13 @@ def performance_profile(times: pd.DataFrame, seed: int = 0, resamples: int = 100
             low, high = interval(np.concatenate(samples), areas, units.freedom)
             frame["area"], frame["area_low"], frame["area_high"] = areas, np.clip(low, 0, 1), np.clip(high, 0, 1)
             frame["fastest"], frame["solved"] = (ratio == 1).mean(axis=1), np.isfinite(ratio).mean(axis=1)
-        frames.append(frame.sort_values(["area", "optimizer"], ascending=[False, True], na_position="last"))
-    return pd.concat(frames, ignore_index=True)
+        frame = frame.sort_values(["area", "optimizer"], ascending=[False, True], na_position="last")
+        unknown = sorted(set(times["optimizer"].unique()) - set(units.optimizers))
+        frames.append(frame)
+        if unknown:  # of whom no time is known: no part of the pool, but named
+            frames.append(pd.DataFrame({"measure": measure, "optimizer": unknown, "units": 0,
+                                        "units_left_out": units.medians.shape[1]}))  # fmt: skip
+    return pd.concat(frames, ignore_index=True)[_COLUMNS]
 
 
 def profile_curves(

@@ -87,7 +87,14 @@ def test_unknown_runs_and_missing_seconds_are_no_misses() -> None:
     assert table["area"].to_dict() == pytest.approx({"adam": 1.0, "sgd": 2 / 3}), "of the seed that both have"
     times["seconds_to_target"] = NAN
     seconds = performance_profile(times)
-    assert seconds[seconds["measure"] == "seconds"]["area"].isna().all()
+    seconds = seconds[seconds["measure"] == "seconds"]
+    assert seconds["optimizer"].tolist() == ["adam", "sgd"]
+    assert seconds["area"].isna().all()
+    unknown = times_of({("adam", "p", "easy"): [10], ("sgd", "p", "easy"): [20], ("nadam", "p", "easy"): [UNKNOWN]})
+    table = by_cost(unknown)
+    assert table["area"].tolist()[:2] == pytest.approx([1.0, 2 / 3])
+    assert math.isnan(table.loc["nadam", "area"])
+    assert table.loc["nadam", "units"] == 0
 
 
 def test_the_seed_decides_the_bounds_and_nothing_else() -> None:
