@@ -12,6 +12,9 @@ from matplotlib.lines import Line2D
 from optbench.metrics.compared import CELL, ENOUGH_FOR_INTERVALS, compared_runs, independent
 from optbench.plots import style
 
+#: Thickness of an interval, in points: more than a mark, which lies on it.
+_BAR = 10
+
 
 def final_metric(
     table: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame, problem: str
@@ -79,7 +82,7 @@ def _line(ax: Axes, line: int, look: style.Look, cell: pd.DataFrame, seeds: pd.S
         return
     row = cell.iloc[0]
     if row["n_seeds"] >= ENOUGH_FOR_INTERVALS and np.isfinite(row["mean_low"]):
-        ax.plot([row["mean_low"], row["mean_high"]], [line, line], color=look.color, linewidth=5, alpha=0.3,
+        ax.plot([row["mean_low"], row["mean_high"]], [line, line], color=look.color, linewidth=_BAR, alpha=0.3,
                 solid_capstyle="butt")  # fmt: skip
     ax.plot(seeds, np.full(len(seeds), line), look.marker, color=look.color, markersize=4.5, alpha=0.7, linestyle="")
     ax.plot([row["median"]], [line], "|", color=look.color, markersize=13, markeredgewidth=2)
@@ -106,5 +109,5 @@ def _keys(own: pd.DataFrame) -> list[Line2D]:
         Line2D([], [], color=style.INK, marker="|", linestyle="", markersize=12, markeredgewidth=2, label="median"),
     ]
     if (own["n_seeds"] >= ENOUGH_FOR_INTERVALS).any():
-        keys.append(Line2D([], [], color=style.INK, linewidth=5, alpha=0.3, label="95 % of the mean"))
+        keys.append(Line2D([], [], color=style.INK, linewidth=_BAR, alpha=0.3, label="95 % interval of the mean"))
     return keys

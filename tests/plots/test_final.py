@@ -52,7 +52,7 @@ def test_intervals_from_ten_seeds_on(seeds: int, drawn: int) -> None:
     frames = make(optimizers=["adam", "sgd"], problems=[PROBLEMS[1]], batch_sizes=[32], seeds=seeds)
     table = metrics.final_metric(frames.runs, frames.curves, frames.cells)
     figure, own = final_metric(table, frames.runs, frames.cells, PROBLEMS[1])
-    bars = [line.get_xdata() for line in figure.axes[0].lines if line.get_linewidth() == 5]
+    bars = [line.get_xdata() for line in figure.axes[0].lines if line.get_linewidth() == 10]
     assert len(bars) == drawn
     for bar in bars:
         assert bar in own[["mean_low", "mean_high"]].to_numpy()
