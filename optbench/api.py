@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from optbench.config import Config, load_config
-from optbench.errors import unknown
+from optbench.errors import out_of_range, unknown
 from optbench.locations import default_data_dir, default_name
 from optbench.matrix import Plan, make_plan
 from optbench.metrics import METRICS
@@ -74,3 +74,42 @@ def report(folder: str | Path, output: str | Path | None = None, rank_by: str = 
     directory = ResultsDirectory(Path(folder))
     directory.check()
     return write_outputs(directory, Path(output) if output else None, rank_by, force=True).report
+
+
+def compare(
+    *folders: str | Path,
+    reference: str | None = None,
+    metric: str = "test_metric",
+    output: str | Path | None = None,
+) -> Any:
+    """Results directories side by side: a `Comparison` with `.verdicts`, `.leaderboard`, `.tables` and `.notes`.
+
+    Every optimizer is judged against `reference` (default: adam, if it is there) by `metric`, on seeds that
+    both have run; `print` shows the verdicts. With `output`, tables and plots are written below it. Raises
+    UserError for what can't be compared.
+    """
+    from optbench.comparison import compare_folders
+
+    return compare_folders([Path(folder) for folder in folders], reference, metric, Path(output) if output else None)
+
+
+def recommend(
+    *folders: str | Path, trials: int | None = None, seconds: float | None = None, memory_mib: float | None = None
+) -> Any:
+    """Which optimizer to take, from one results directory or several: the frame of `metrics.recommendation`.
+
+    The budget is what tuning may take: `trials`, `seconds` of all of them together at the speed measured in isolation,
+    and `memory_mib` that a step allocates; without any, those that the results speak of. Raises UserError for what
+    can't be joined or is no budget.
+    """
+    from optbench.metrics.recommendation import Budget, recommendation
+    from optbench.results.join import join
+    from optbench.results.load import load
+
+    for what, value in (("trials", trials), ("seconds", seconds), ("memory", memory_mib)):
+        if value is not None and not value > 0:
+            raise out_of_range(what, value, "above 0")
+    results = load(folders[0]) if len(folders) == 1 else join(folders)
+    memory = None if memory_mib is None else memory_mib * 2**20
+    budgets = None if (trials, seconds, memory) == (None, None, None) else [Budget(trials, seconds, memory)]
+    return recommendation(results.trials, results.runs, results.cells, budgets)

@@ -158,6 +158,41 @@ def report(name: str, results: Path, output: Path | None, show: bool, rank_by: s
         click.launch(str(path))
 
 
+@cli.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME NAME…")
+@_results
+@click.option("--reference", metavar="OPTIMIZER", help="Whom all others are judged against (default: adam).")
+@click.option("--rank-by", default="test_metric", metavar="METRIC", help="What is compared.")
+@click.option(
+    "--output", type=click.Path(path_type=Path), metavar="DIR", help="Where tables and plots go, if anywhere."
+)
+def compare(names: tuple[str, ...], results: Path, reference: str | None, rank_by: str, output: Path | None) -> None:
+    """Compare results directories: your optimizer against stored baselines, from paired seeds."""
+    from optbench.comparison import compare_folders
+
+    click.echo(compare_folders([_folder(name, results) for name in names], reference, rank_by, output))
+    if output is not None:
+        click.echo(f"\ntables   {output / 'tables'}\nplots    {output / 'plots'}")
+
+
+@cli.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME…")
+@_results
+@click.option("--trials", type=int, metavar="N", help="Trials that tuning may take; 1 is the default rate alone.")
+@click.option("--seconds", type=float, metavar="S", help="Seconds of all trials together.")
+@click.option("--memory", type=float, metavar="MIB", help="MiB that a step may allocate, optimizer's state included.")
+def recommend(
+    names: tuple[str, ...], results: Path, trials: int | None, seconds: float | None, memory: float | None
+) -> None:
+    """Say which optimizer to take for a tuning budget, starting at which rate, with the regret to expect."""
+    from optbench.api import recommend as rows_of
+
+    folders = [_folder(name, results) for name in names]
+    table = rows_of(*folders, trials=trials, seconds=seconds, memory_mib=memory)
+    sentences = [str(sentence) for sentence in table["sentence"] if sentence]
+    click.echo("\n".join(sentences) or "no trials: nothing to recommend")
+
+
 @cli.command("list")
 @click.argument("what", metavar="problems|optimizers|presets|metrics")
 def list_(what: str) -> None:

@@ -165,6 +165,7 @@ class Cell:
             "arguments": self.optimizer.arguments,
             "defaults": self.optimizer.defaults,
             "lr_range": [rate.low, rate.high] if rate else None,
+            "sampler": self.sampler if self.tuned else "",
             **self.problem.measured,
         }
 

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from optbench.definitions import index
 from optbench.locations import report_path
 from optbench.results.atomic import write_bytes
 from optbench.results.directory import ResultsDirectory
 
-PAPER_TABLES = {"leaderboard", "summary"}
+#: Tables that are pasted into papers, beside those that `metrics.registry` marks.
+PAPER_TABLES = {"audit", "leaderboard", "summary"}
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ def write_outputs(
     if not force and all(path.exists() for path in made) and mark.exists() and mark.read_text("utf-8") == stamp:
         return outputs
     mark.unlink(missing_ok=True)
+    from optbench.metrics.registry import TABLES
     from optbench.plots import draw_all
     from optbench.reporting.page import report_page
     from optbench.results.load import load
@@ -41,7 +44,8 @@ def write_outputs(
 
     results = load(folder)
     tables = all_tables(results, rank_by)
-    write_tables(tables, outputs.tables, PAPER_TABLES)
+    write_bytes(outputs.tables / "README.md", index(tables).encode())
+    write_tables(tables, outputs.tables, PAPER_TABLES | {name for name, table in TABLES.items() if table.paper})
     figures = draw_all(results, tables, outputs.plots)
     write_bytes(outputs.report, report_page(results, tables, figures, rank_by).encode())
     write_bytes(mark, stamp.encode())

@@ -6,25 +6,26 @@ an infinity, and a median that lands on it is reported as NaN and ranked last.
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
 from pandas.api.types import is_object_dtype
 
-from optbench.metrics import higher_is_better
-from optbench.results.atomic import write_bytes
+from optbench.metrics import METRICS, higher_is_better
+from optbench.metrics.audit import audit, marked
+from optbench.metrics.compared import CELL, GROUP, compared_runs, directions, distinct, signs
+from optbench.metrics.registry import TABLES
+from optbench.results.atomic import replacing, write_bytes
 from optbench.tabular import is_missing, latex, markdown, terminal
 
-__all__ = ["all_tables", "leaderboard", "summary", "terminal", "write_tables"]
+__all__ = ["FAILURES", "GROUP", "all_tables", "leaderboard", "summary", "terminal", "write_tables"]
 
-#: What is compared with one another: optimizers on one problem, batch size, device and schedule.
-GROUP = ["problem", "batch_size", "device", "schedule"]
-CELL = [*GROUP, "optimizer"]
 #: How a cell or run can fail. `skipped` is none of them: it was never asked to succeed.
 FAILURES = ("diverged", "oom", "timeout", "error")
 
@@ -37,23 +38,22 @@ _SUMMARY = [
     "optimizer", "mean_rank", "median_rank", "groups", "best_in", "target_reached", "diverged",
     "failed_cells",
 ]  # fmt: skip
+#: Rows of a csv that are made at a time.
+_ROWS = 100_000
 _COUNTS = ["rank", "n_ok", "n_runs", "diverged", "groups", "best_in", "failed_cells"]
 
 
-def ranked_runs(runs: pd.DataFrame, trials: float) -> pd.DataFrame:
-    """The runs of one cell that its rank rests on: the tuned ones, or, where there was nothing to
-    tune (no trials), those at the default learning rate. A run that was skipped because no trial
-    ended with a finite loss is among them, as a failure.
-    """
-    tuned = runs["tuned"].astype(bool)
-    return runs[tuned if tuned.any() or trials > 0 else ~tuned]
-
-
 def all_tables(results: Any, rank_by: str = "test_metric") -> dict[str, pd.DataFrame]:
-    """The tables of a results directory (what `optbench.load` gives), by the names of their files."""
-    board = leaderboard(results.runs, results.cells, rank_by)
+    """The tables of a results directory (what `optbench.load` gives), by the names of their files: its
+    frames, the audit, the leaderboard that it marks, its summary, and those of `metrics.registry.TABLES`.
+    """
+    findings = audit(results.trials, results.runs, results.cells)
+    board = marked(leaderboard(results.runs, results.cells, rank_by), findings)
     frames = {name: getattr(results, name) for name in ("runs", "trials", "curves", "cells")}
-    return {"summary": summary(board), "leaderboard": board, **frames}
+    tables = {"summary": summary(board), "leaderboard": board, "audit": findings, **frames}
+    for name, table in TABLES.items():
+        tables[name] = table.make(results, tables)
+    return tables
 
 
 def leaderboard(runs: pd.DataFrame, cells: pd.DataFrame, rank_by: str = "test_metric") -> pd.DataFrame:
@@ -66,78 +66,65 @@ def leaderboard(runs: pd.DataFrame, cells: pd.DataFrame, rank_by: str = "test_me
     `target_reached` is a share of all seeds, `cost_to_target` a median over all seeds in which a
     miss is infinite.
     """
-    by_cell = dict(list(runs.groupby("cell_id", sort=False)))
-    higher = {
-        problem: bool(flags.dropna().all()) for problem, flags in cells.groupby("problem")["metric_higher_is_better"]
-    }
-    rows, scores = [], []
-    for cell in cells.to_dict("records"):
-        own = by_cell.get(cell["cell_id"], runs.iloc[:0])
-        row, score = _row(cell, own, higher[cell["problem"]], rank_by)
-        rows.append(row)
-        scores.append(score)
-    board = pd.DataFrame(rows, columns=_COLUMNS)
-    board["score"] = np.array(scores, dtype=float)
-    board["rank"] = board.groupby(GROUP, dropna=False)["score"].rank(method="min", ascending=False)
+    # Frames may hold a cell twice, and categories without rows.
+    cells = cells.drop_duplicates("cell_id")
+    runs = distinct(runs)
+    ranked = compared_runs(runs, cells)
+    default = runs[~runs["tuned"].astype(bool) & (runs["status"] != "skipped")]
+    higher = directions(cells)
+    ok = (ranked["status"] == "ok").to_numpy()
+    reached = ok & ranked["target_reached"].fillna(False).to_numpy(dtype=bool)
+    metric = _numbers(ranked, "test_metric")
+    known = pd.Series(np.where(ok & np.isfinite(metric), metric, np.nan)).groupby(ranked["cell_id"].to_numpy())
+    mine = ranked["cell_id"].to_numpy()
+    up = pd.Series(signs(cells["problem"], higher), index=cells["cell_id"])
+    ascending = up if METRICS[rank_by].better == "problem" else (1.0 if higher_is_better(rank_by, False) else -1.0)
+    figures = pd.DataFrame({
+        "lr": ranked.drop_duplicates("cell_id").set_index("cell_id")["lr"],
+        "n_ok": pd.Series(ok).groupby(mine).sum(),
+        "n_runs": pd.Series(ok).groupby(mine).size(),
+        "test_metric": _finite(_medians(ranked, "test_metric", -up) * -up),
+        "test_metric_low": known.min(),
+        "test_metric_high": known.max(),
+        "test_metric_default": _finite(_medians(default, "test_metric", -up) * -up),
+        "valid_loss": _finite(_medians(ranked, "valid_loss")),
+        "target_reached": pd.Series(reached).groupby(mine).mean(),
+        "cost_to_target": _finite(_medians(ranked.assign(status=np.where(reached, "ok", "missed")), "cost_to_target")),
+        "step_ms": ranked[ok].groupby("cell_id", observed=True)["step_ms"].median(),
+        "diverged": ranked["status"].isin(["diverged", "skipped"]).groupby(mine).sum(),
+        "score": -_medians(ranked, rank_by, -ascending),
+    })  # fmt: skip
+    board = cells[[*CELL, "cell_id", "edge", "status", "lr_tuned", "target"]].join(figures, on="cell_id")
+    ran, failed = board["n_runs"].fillna(0) > 0, board["status"].isin(FAILURES)
+    board["lr"] = board["lr"].where(ran, board["lr_tuned"])
+    board["score"] = board["score"].where(ran, np.where(failed, -math.inf, math.nan))
+    board["target_reached"] = board["target_reached"].where(ran, np.where(failed, 0.0, math.nan))
+    board = board.fillna({"n_ok": 0, "n_runs": 0, "diverged": 0})
+    board.loc[board["target"].isna(), ["target_reached", "cost_to_target"]] = math.nan
+    if rank_by.endswith("_to_target"):
+        board.loc[board["target"].isna(), "score"] = math.nan
+    board["rank"] = board.groupby(GROUP, dropna=False, observed=True)["score"].rank(method="min", ascending=False)
     board = board.sort_values([*GROUP, "rank", "optimizer"], na_position="last", ignore_index=True)
     return _with_counts(board[_COLUMNS])
-
-
-def _row(cell: dict[Any, Any], runs: pd.DataFrame, higher: bool, rank_by: str) -> tuple[dict[str, Any], float]:
-    """A leaderboard row but for its rank, and the score that it is ranked by: higher is better, minus
-    infinity is failed, NaN has no rank.
-    """
-    worst = -math.inf if higher else math.inf
-    ranked = ranked_runs(runs, cell["trials"])
-    untuned = runs[~runs["tuned"].astype(bool) & (runs["status"] != "skipped")]
-    ok = ranked["status"] == "ok"
-    median = _median(ranked, "test_metric", worst)
-    metrics = _numbers(ranked, "test_metric")[ok.to_numpy()]
-    metrics = metrics[np.isfinite(metrics)]
-    failed = cell["status"] in FAILURES
-    if len(ranked):
-        reached = ranked["target_reached"].fillna(False).astype(bool) & ok
-        share = float(reached.mean())
-        cost = _median(ranked.assign(status=ranked["status"].where(reached, "missed")), "cost_to_target")
-        ascending = 1.0 if higher_is_better(rank_by, higher) else -1.0
-        score = ascending * _median(ranked, rank_by, -ascending * math.inf)
-        score = -math.inf if math.isnan(score) else score
-    else:
-        share = 0.0 if failed else math.nan
-        cost, score = math.nan, -math.inf if failed else math.nan
-    if pd.isna(cell["target"]):
-        share = cost = math.nan
-        score = math.nan if rank_by.endswith("_to_target") else score
-    row = {name: cell[name] for name in [*CELL, "edge", "status"]}
-    row |= {
-        "lr": ranked["lr"].iloc[0] if len(ranked) else cell["lr_tuned"],
-        "n_ok": int(ok.sum()),
-        "n_runs": len(ranked),
-        "test_metric": median,
-        "test_metric_low": metrics.min() if len(metrics) else math.nan,
-        "test_metric_high": metrics.max() if len(metrics) else math.nan,
-        "test_metric_default": _median(untuned, "test_metric", worst),
-        "valid_loss": _median(ranked, "valid_loss"),
-        "target_reached": share,
-        "cost_to_target": cost,
-        "step_ms": pd.to_numeric(ranked.loc[ok, "step_ms"]).median(),
-        "diverged": int(ranked["status"].isin(["diverged", "skipped"]).sum()),
-    }
-    return row, score
 
 
 def _numbers(frame: pd.DataFrame, column: str) -> np.ndarray:
     return pd.to_numeric(frame[column]).to_numpy(dtype=float, na_value=math.nan)
 
 
-def _median(runs: pd.DataFrame, column: str, worst: float = math.inf) -> float:
-    """Median over all runs, where one that failed or has no value counts as `worst`."""
-    if runs.empty:
-        return math.nan
+def _medians(runs: pd.DataFrame, column: str, sign: pd.Series | float = 1.0) -> pd.Series:
+    """By cell the median over its runs of `sign` times the column, where one that failed or has no value is
+    infinite: `sign` (a number, or one by cell) makes lower better.
+    """
     values = _numbers(runs, column)
     lost = (runs["status"] != "ok").to_numpy() | ~np.isfinite(values)
-    median = float(np.median(np.where(lost, worst, values)))
-    return median if math.isfinite(median) else math.nan
+    cell = runs["cell_id"].to_numpy()
+    turned = values * (sign if isinstance(sign, float) else pd.Series(cell).map(sign).to_numpy(dtype=float))
+    return pd.Series(np.where(lost, math.inf, turned)).groupby(cell).median()
+
+
+def _finite(medians: pd.Series) -> pd.Series:
+    return medians.where(np.isfinite(medians))
 
 
 def _with_counts(frame: pd.DataFrame) -> pd.DataFrame:
@@ -173,27 +160,42 @@ def summary(board: pd.DataFrame) -> pd.DataFrame:
 def write_tables(tables: Mapping[str, pd.DataFrame], directory: Path, papers: set[str]) -> None:
     """Writes each table as parquet and csv, and those named in `papers` as Markdown and LaTeX too.
 
-    A csv holds every digit; Markdown and LaTeX show significant digits. Raises OSError where the
-    disk does not take them.
+    A csv holds every digit: the shortest text that reads back as the same number; Markdown and LaTeX show
+    significant digits. Raises OSError where the disk does not take them.
     """
     for name, table in tables.items():
-        write_bytes(directory / f"{name}.parquet", _parquet(table))
-        # Without a float format pandas writes the shortest text that reads back as the same number.
-        write_bytes(directory / f"{name}.csv", table.to_csv(index=False, lineterminator="\n").encode())
+        uniform = _uniform(table)
+        with replacing(directory / f"{name}.parquet") as file:
+            uniform.to_parquet(file, index=False)
+        with replacing(directory / f"{name}.csv") as file:
+            _write_csv(uniform, file)
         if name in papers:
             write_bytes(directory / f"{name}.md", markdown(table).encode())
             write_bytes(directory / f"{name}.tex", latex(table).encode())
 
 
-def _parquet(table: pd.DataFrame) -> bytes:
-    """The table as parquet; a column that mixes types (a hyperparameter such as `auto` or 0.1)
-    becomes text, since parquet columns have one type.
+def _uniform(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with one type a column, as files have it: one that mixes types (a hyperparameter such as
+    `auto` or 0.1) becomes text.
     """
-    table = table.copy()
+    table = table.copy(deep=False)
     for name in (name for name, dtype in table.dtypes.items() if is_object_dtype(dtype)):
         kinds = {type(value) for value in table[name] if not is_missing(value)}
         if len(kinds) > 1 and not kinds <= {int, float}:
             table[name] = table[name].map(lambda value: None if is_missing(value) else str(value))
-    buffer = io.BytesIO()
-    table.to_parquet(buffer, index=False)
-    return buffer.getvalue()
+    return table
+
+
+def _write_csv(table: pd.DataFrame, file: BinaryIO) -> None:
+    """Writes in parts, by Arrow: curves may be millions of rows, whose text would not fit into memory."""
+
+    def written(field: pa.Field) -> pa.Field:
+        # Categories are written as their texts, and so is a column of which nothing is known.
+        is_text = pa.types.is_dictionary(field.type) or pa.types.is_null(field.type)
+        return field.with_type(pa.string()) if is_text else field
+
+    schema = pa.schema([written(field) for field in pa.Schema.from_pandas(table, preserve_index=False)])
+    with pyarrow.csv.CSVWriter(file, schema) as writer:
+        for start in range(0, len(table), _ROWS):
+            part = table.iloc[start : start + _ROWS]
+            writer.write_table(pa.Table.from_pandas(part, schema, preserve_index=False))

@@ -58,8 +58,8 @@ def make(
             "status": status, "error": error, "lr_default": default, "lr_tuned": best if status == "ok" else math.nan,
             "lr_low": best / 100, "lr_high": best * 100, "lr_low_searched": best / 100,
             "lr_high_searched": best * (1000 if optimizer == "adadelta" else 100),
-            "edge": "high" if optimizer == "adadelta" else "", "trials": trials, "tuning_budget": 72_000.0,
-            "tuning_cost": 71_234.0 + 1 / 3, "run_budget": 6_000.0,
+            "edge": "high" if optimizer == "adadelta" else "", "sampler": "tpe", "trials": trials,
+            "tuning_budget": 72_000.0, "tuning_cost": 71_234.0 + 1 / 3, "run_budget": 6_000.0,
             "metric_name": "suboptimality" if valley else "accuracy", "metric_higher_is_better": not valley,
             "target": 1e-3 if valley else 0.9,
         })  # fmt: skip

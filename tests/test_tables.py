@@ -191,6 +191,31 @@ def test_files_hold_every_digit(tmp_path) -> None:
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "leaderboard.parquet"), tables["leaderboard"])
 
 
+def test_csv_in_parts_reads_back_as_the_table(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("optbench.tables._ROWS", 2)
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({
+        "number": [*rng.normal(size=3) * 1e-9, math.nan, math.inf, 1 / 3, 1e300],
+        "whole": pd.array([1, None, 3, 4, 5, 6, 2**60], dtype="Int64"),
+        "text": ["x,y", 'q"z', "two\nlines", "µ", "", "None", "d"],
+        "late": [None, None, None, "only", "in", "later", "parts"],
+        "kind": pd.Categorical(["run"] * 6 + ["trial"]),
+        "mixed": ["auto", 0.1, None, 1, "auto", 2.5, True],
+        "unknown": [None] * 7,
+    })  # fmt: skip
+    write_tables({"t": table, "empty": table.iloc[:0]}, tmp_path, set())
+    back = pd.read_csv(tmp_path / "t.csv", dtype={"whole": "Int64", "mixed": str}, keep_default_na=False,
+                       na_values={"number": [""], "whole": [""]})  # fmt: skip
+    np.testing.assert_array_equal(back["number"], table["number"])
+    assert back["whole"].equals(table["whole"])
+    for name in ("text", "kind"):
+        assert back[name].tolist() == table[name].tolist()
+    assert back["late"].tolist() == ["", "", "", "only", "in", "later", "parts"]
+    assert back["mixed"].tolist() == ["auto", "0.1", "", "1", "auto", "2.5", "True"]
+    assert list(pd.read_csv(tmp_path / "empty.csv").columns) == list(table.columns)
+    assert len(pd.read_parquet(tmp_path / "t.parquet")) == 7
+
+
 def test_text_forms_escape() -> None:
     table = pd.DataFrame({"a_b": ["x|y", "50% & {z}"], "n": [1.5, math.nan]})
     assert markdown(table).splitlines() == [

@@ -75,6 +75,10 @@ RC: dict[Any, Any] = {
 }
 
 
+class NothingToDraw(Exception):
+    """The results don't hold what a plot is about; the text says what is missing."""
+
+
 @dataclass(frozen=True)
 class Look:
     """How one optimizer is drawn in every figure."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from optbench.metrics.recommendation import ALL
 from optbench.tables import FAILURES, GROUP
 from optbench.tabular import cell_text
 
@@ -66,8 +67,16 @@ def summary_table(summary: pd.DataFrame) -> Table:
     return Table(caption, columns, summary.to_dict("records"))
 
 
-def groups(board: pd.DataFrame, metrics: dict[str, str]) -> Iterator[Group]:
-    """The leaderboard group by group. `metrics`: the metric's name by problem."""
+def recommendations(table: pd.DataFrame) -> list[str]:
+    """The sentences of `metrics.recommendation` about all tasks together, one a budget."""
+    return [str(text) for text in table.loc[table["scope"] == ALL, "sentence"] if text]
+
+
+def groups(board: pd.DataFrame, metrics: dict[str, str], verdicts: pd.DataFrame) -> Iterator[Group]:
+    """The leaderboard group by group, with what the frame of `metrics.verdicts` says. `metrics`: the metric's
+    name by problem.
+    """
+    judged = dict(list(verdicts.groupby(GROUP, sort=False)))
     for key, rows in board.groupby(GROUP, sort=False):
         problem, batch, device, schedule = key
         metric = metrics.get(str(problem), "metric")
@@ -95,7 +104,21 @@ def groups(board: pd.DataFrame, metrics: dict[str, str]) -> Iterator[Group]:
             "cost in example gradients, median over seeds."
         )
         title = f"{problem}, batch {batch}, {device}, {schedule} learning rate"
-        yield Group(title, _verdict(rows), Table(caption, columns, records))
+        text = f"{_verdict(rows)} {_against(judged[key])}" if key in judged else _verdict(rows)
+        yield Group(title, text, Table(caption, columns, records))
+
+
+def _against(verdicts: pd.DataFrame) -> str:
+    """The verdicts of one group in a sentence."""
+    parts = []
+    for verdict, words in (("win", "better"), ("loss", "worse"), ("tie", "tied")):
+        names = verdicts.loc[verdicts["verdict"] == verdict, "optimizer"]
+        if len(names):
+            parts.append(f"{joined(names)} {'is' if len(names) == 1 else 'are'} {words}")
+    rest = int((verdicts["verdict"] == "inconclusive").sum())
+    if rest:
+        parts.append(f"{rest} {'is' if rest == 1 else 'are'} inconclusive")
+    return f"By an exact test of paired seeds against {verdicts['reference'].iloc[0]}: {'; '.join(parts)}."
 
 
 def _remarks(row: dict[Hashable, Any]) -> str:
@@ -104,6 +127,7 @@ def _remarks(row: dict[Hashable, Any]) -> str:
         remarks.append(f"{row['diverged']} diverged")
     if row["edge"]:
         remarks.append(f"best rate at the {row['edge']} edge")
+    remarks += [name.replace("_", " ") for name in str(row["audit"]).split(", ") if name not in ("", "edge")]
     return "; ".join(remarks)
 
 

@@ -14,7 +14,14 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from optbench.plots.draw import Picture
-from optbench.reporting.content import failures_table, groups, joined, summary_table, tuning_tables
+from optbench.reporting.content import (
+    failures_table,
+    groups,
+    joined,
+    recommendations,
+    summary_table,
+    tuning_tables,
+)
 from optbench.reporting.inline import inlined
 from optbench.reporting.methods import methods
 from optbench.tables import FAILURES
@@ -60,7 +67,7 @@ def report_page(
 def render(results_name: str, tables: Mapping[str, pd.DataFrame], pictures: Sequence[Picture], meta: Meta) -> str:
     """The page as HTML text, complete in itself: no network, no script; all text escaped.
 
-    `tables` has runs, trials, cells, leaderboard and summary (see `tables.all_tables`).
+    `tables` is what `tables.all_tables` gives.
     """
     cells, runs, board = tables["cells"], tables["runs"], tables["leaderboard"]
     metrics = dict(zip(cells["problem"], cells["metric_name"], strict=True))
@@ -82,7 +89,8 @@ def render(results_name: str, tables: Mapping[str, pd.DataFrame], pictures: Sequ
         header=_header(cells, runs, meta),
         verdict=_verdict(tables["summary"], runs),
         summary=summary_table(tables["summary"]),
-        groups=list(groups(board, metrics)),
+        recommendations=recommendations(tables["recommendation"]),
+        groups=list(groups(board, metrics, tables["verdicts"])),
         pictures=drawn,
         tuning=list(tuning_tables(cells)),
         failures=failures_table(cells, runs, tables["trials"]),

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 
 class ResultsUnwritable(OSError):
@@ -24,23 +24,32 @@ def _telling_apart() -> Iterator[None]:
         raise ResultsUnwritable(error.errno, error.strerror, error.filename) from error
 
 
-@_telling_apart()
 def write_bytes(path: Path, data: bytes) -> None:
-    """Replaces a file as a whole: temporary file beside it, flush, fsync, rename, fsync of the folder."""
-    _make_directory(path.parent)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes files for their owner alone; results are for everyone whom the umask allows.
-        Path(temporary).chmod(0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    _sync_directory(path.parent)
+    """Replaces a file as a whole, or not at all (see `replacing`)."""
+    with replacing(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write that takes the place of `path` once it is complete: temporary file beside it, flush,
+    fsync, rename, fsync of the folder.
+    """
+    with _telling_apart():
+        _make_directory(path.parent)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            # mkstemp makes files for their owner alone; results are for everyone whom the umask allows.
+            Path(temporary).chmod(0o666 & ~_umask())
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        _sync_directory(path.parent)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from optbench.budget import THIRDS
@@ -29,9 +30,9 @@ CURVES = [
 TRAJECTORIES = [*COMMON, "status", "error", "tuned", "step", "x", "y"]
 CELLS = [
     "cell_id", "problem", "optimizer", "batch_size", "device", "schedule", "status", "error", "lr_default",
-    "lr_tuned", "lr_low", "lr_high", "lr_low_searched", "lr_high_searched", "edge", "trials", "tuning_budget",
-    "tuning_cost", "run_budget", "metric_name", "metric_higher_is_better", "target", "step_ms", "step_ms_low",
-    "step_ms_high", "seconds", "environment", "execution",
+    "lr_tuned", "lr_low", "lr_high", "lr_low_searched", "lr_high_searched", "edge", "sampler", "trials",
+    "tuning_budget", "tuning_cost", "run_budget", "metric_name", "metric_higher_is_better", "target", "step_ms",
+    "step_ms_low", "step_ms_high", "seconds", "environment", "execution",
 ]  # fmt: skip
 
 #: Columns whose values depend on how fast the machine was, and so differ from run to run.
@@ -55,22 +56,31 @@ class Frames:
 
 def collect(directory: ResultsDirectory) -> Frames:
     """Reads what is there of the planned cells. A failed cell has a row for each run that it misses."""
-    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in ("trials", "runs", "curves", "cells", "paths")}
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in ("trials", "runs", "cells", "paths")}
+    curves: list[_Curve] = []
     plan = directory.plan()
     for cell in plan["cells"]:
         reader = _CellReader(cell, directory.cell(cell["cell_id"]), plan["seeds"])
         rows["trials"].extend(reader.trials())
         rows["runs"].extend(reader.runs())
         rows["cells"].append(reader.cell_row())
-        rows["curves"].extend(reader.curves)
+        curves.extend(reader.curves)
         rows["paths"].extend(reader.paths)
     return Frames(
         trials=_frame(rows["trials"], TRIALS),
         runs=_frame(rows["runs"], RUNS),
-        curves=_frame(rows["curves"], CURVES),
+        curves=_curves(curves),
         cells=_frame(rows["cells"], CELLS),
         trajectories=_frame(rows["paths"], TRAJECTORIES),
     )
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """What all points of a curve share, and their values by column."""
+
+    shared: dict[str, Any]
+    points: dict[str, np.ndarray]
 
 
 class _CellReader:
@@ -78,7 +88,7 @@ class _CellReader:
         self.cell, self.store, self.seeds = cell, store, seeds
         self.result = store.result() or {}
         self.timing = store.timing() or {}
-        self.curves: list[dict[str, Any]] = []
+        self.curves: list[_Curve] = []
         self.paths: list[dict[str, Any]] = []
         self.common = {name: cell[name] for name in COMMON[:6]}
 
@@ -119,6 +129,7 @@ class _CellReader:
                 "lr_high": high,
                 "lr_low_searched": low_searched,
                 "lr_high_searched": high_searched,
+                "sampler": self.cell.get("sampler"),  # unknown in plans of older versions
                 "trials": len(self.store.trials()),
                 "tuning_budget": self.result.get("tuning_budget"),
                 "tuning_cost": sum(record["thirds"] for record in self.store.trials()) / THIRDS,
@@ -172,11 +183,10 @@ class _CellReader:
         if not curve:
             return
         per_cost = self.timing.get("seconds_per_cost", math.nan)
-        base = row | {"kind": kind, "trial": trial, "tuned": tuned}
         columns = ("step", "cost", "train_loss", "valid_loss", "valid_metric")
-        for values in zip(*(curve[name] for name in columns), strict=True):
-            point = dict(zip(columns, values, strict=True))
-            self.curves.append(base | point | {"seconds": point["cost"] * per_cost})
+        points = {name: np.array(curve[name], dtype=float) for name in columns}  # null becomes NaN
+        shared = row | {"kind": kind, "trial": trial, "tuned": tuned}
+        self.curves.append(_Curve(shared, points | {"seconds": points["cost"] * per_cost}))
         path = curve.get("trajectory")
         if path and kind == "run":
             for step, (x, y) in zip(path["step"], path["position"], strict=True):
@@ -187,16 +197,34 @@ def _milliseconds(seconds: float | None) -> float | None:
     return None if seconds is None else 1e3 * seconds
 
 
+def _curves(curves: list[_Curve]) -> pd.DataFrame:
+    """One row a point, column by column: a dictionary for each of millions of points would not fit into memory."""
+    shared = [curve.shared for curve in curves]
+    if not curves:
+        return _frame([], CURVES)
+    lengths = [len(curve.points["step"]) for curve in curves]
+    points = {name: np.concatenate([curve.points[name] for curve in curves]) for name in curves[0].points}
+    frame = pd.DataFrame(shared)
+    frame = frame.loc[np.repeat(frame.index, lengths)].reset_index(drop=True).assign(**points)
+    return _typed(frame, shared, CURVES)
+
+
 def _frame(rows: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
-    """Rows as a frame: the contract's columns first, then hp_*; integers whole, texts never missing."""
-    frame = pd.DataFrame(rows)
+    """Rows as a frame (see `_typed`)."""
+    return _typed(pd.DataFrame(rows), rows, columns)
+
+
+def _typed(frame: pd.DataFrame, rows: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
+    """The contract's columns first, then hp_*, which `rows` hold as they were; integers whole, texts never
+    missing.
+    """
     extra = sorted(name for name in frame.columns if name.startswith("hp_"))
     place = columns.index("lr") + 1 if "lr" in columns else len(columns)
     frame = frame.reindex(columns=[*columns[:place], *extra, *columns[place:]])
     for name in columns:
         if name in _INTEGERS:
             frame[name] = frame[name].astype("Int64" if frame[name].isna().any() else "int64")
-        elif name in ("error", "edge", "environment"):
+        elif name in ("error", "edge", "sampler", "environment"):
             frame[name] = frame[name].fillna("").astype("object")
         elif name in ("tuned", "target_reached", "metric_higher_is_better"):
             frame[name] = frame[name].astype("bool")

@@ -16,7 +16,7 @@ from optbench.plots.loss_against_cost import loss_against_cost
 from optbench.plots.lr_sensitivity import lr_sensitivity
 from optbench.plots.trajectories import thinned, trajectories
 from optbench.problem import Plane
-from optbench.tables import leaderboard
+from optbench.tables import all_tables, leaderboard
 from tests.frames import DIVERGED, PROBLEMS, TEN, VALLEY, Frames, grid, make
 
 PLANE = Plane((-4, 1.2), (0, 0), ((-5, 3), (-2, 2)))
@@ -144,18 +144,20 @@ def test_plots_of_partial_results(empty: str) -> None:
     trajectories(part.paths, part.cells, VALLEY, PLANE, *grid())
 
 
-def test_everything_is_written_and_the_bytes_are_the_same_again(tmp_path) -> None:
-    frames = make(optimizers=["adam", "sgd[momentum=0.5]"], problems=[VALLEY], batch_sizes=[32], seeds=1)
+def test_everything_is_written_beside_its_frame_and_the_bytes_are_the_same_again(tmp_path) -> None:
+    frames = make(optimizers=["adam", "sgd[momentum=0.5]"], problems=[VALLEY], seeds=2)
     x, y, value = grid()
     ground = {"start": PLANE.start, "minimum": PLANE.minimum, "domain": PLANE.domain, "x": x, "y": y, "value": value}
     results = SimpleNamespace(**frames.__dict__, trajectories=frames.paths, planes={VALLEY: ground})
-    tables = {"leaderboard": leaderboard(frames.runs, frames.cells)}
+    tables = all_tables(results)
     pictures = draw_all(results, tables, tmp_path / "a")
-    draw_all(results, tables, tmp_path / "b")
+    draw_all(results, all_tables(results), tmp_path / "b")
+    assert not [picture.caption for picture in pictures if "could not be drawn" in picture.caption]
+    stems = [f"{picture.plot}-{VALLEY}" if picture.problem else picture.plot for picture in pictures if picture.svg]
     written = sorted(path.name for path in (tmp_path / "a").iterdir())
-    plots = ("batch_size_heatmap", "loss_against_cost", "lr_sensitivity", "trajectories")
-    assert written == sorted(f"{plot}-{VALLEY}.{kind}" for plot in plots for kind in ("pdf", "png", "svg"))
-    assert {picture.plot for picture in pictures} == set(plots)
+    assert written == sorted(f"{stem}.{kind}" for stem in stems for kind in ("csv", "pdf", "png", "svg"))
+    for plot in ("batch_size_heatmap", "loss_against_cost", "lr_sensitivity", "trajectories", "final_loss"):
+        assert f"{plot}-{VALLEY}" in stems
     for name in written:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
 

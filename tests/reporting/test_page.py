@@ -99,6 +99,19 @@ def test_all_text_from_results_is_escaped(frames: Frames, svg: str) -> None:
     assert evil in "".join(page.text)
 
 
+def test_verdicts_recommendations_and_audit_are_those_of_the_tables(frames: Frames) -> None:
+    tables = all_tables(SimpleNamespace(**frames.__dict__))
+    text = " ".join("".join(Page(page_of(frames)).text).split())
+    sentences = tables["recommendation"].query("scope == 'all tasks' and sentence != ''")["sentence"]
+    assert len(sentences) == 3
+    assert all(sentence in text for sentence in sentences)
+    judged = tables["verdicts"].groupby(["problem", "batch_size"])
+    assert text.count("By an exact test of paired seeds against adam: ") == judged.ngroups
+    marked = tables["leaderboard"]["audit"].str.contains("default_not_beaten").sum()
+    assert marked
+    assert text.count("default not beaten") >= marked
+
+
 def test_tables_are_semantic_and_hold_the_numbers_of_the_leaderboard(frames: Frames) -> None:
     text = page_of(frames)
     tags = Page(text).tags

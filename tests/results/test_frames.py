@@ -33,12 +33,25 @@ CONTRACT = {
     ],
     "cells": [
         *COMMON[:6], *STATUS, "lr_default", "lr_tuned", "lr_low", "lr_high", "lr_low_searched", "lr_high_searched",
-        "edge", "trials", "tuning_budget", "tuning_cost", "run_budget", "metric_name", "metric_higher_is_better",
-        "target", "step_ms", "step_ms_low", "step_ms_high", "seconds", "environment", "execution",
+        "edge", "sampler", "trials", "tuning_budget", "tuning_cost", "run_budget", "metric_name",
+        "metric_higher_is_better", "target", "step_ms", "step_ms_low", "step_ms_high", "seconds", "environment",
+        "execution",
     ],
 }  # fmt: skip
 WHOLE = ["batch_size", "seed", "trial", "step", "steps", "examples", "forwards", "backwards", "trials"]
-TEXTS = ["cell_id", "problem", "optimizer", "device", "schedule", *STATUS, "kind", "edge", "metric_name", "execution"]
+TEXTS = [
+    "cell_id",
+    "problem",
+    "optimizer",
+    "device",
+    "schedule",
+    *STATUS,
+    "kind",
+    "edge",
+    "sampler",
+    "metric_name",
+    "execution",
+]
 TRUTHS = ["tuned", "target_reached", "metric_higher_is_better"]
 
 

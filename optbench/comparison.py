@@ -1,0 +1,125 @@
+"""`optbench compare`: results directories side by side, and who is better than whom."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from optbench.definitions import index
+from optbench.errors import UserError
+from optbench.metrics import losses
+from optbench.metrics.compared import GROUP
+from optbench.metrics.verdicts import verdicts
+from optbench.results.atomic import write_bytes
+from optbench.results.join import Joined, join
+from optbench.tables import all_tables
+from optbench.tabular import significant, terminal
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Joined results, and all tables that are made of them, `leaderboard` and `verdicts` among them."""
+
+    results: Joined
+    tables: dict[str, pd.DataFrame]
+
+    @property
+    def verdicts(self) -> pd.DataFrame:
+        """One row for each optimizer but the reference in each group (see `metrics.verdicts`)."""
+        return self.tables["verdicts"]
+
+    @property
+    def leaderboard(self) -> pd.DataFrame:
+        """One row a cell, ranked within its group."""
+        return self.tables["leaderboard"]
+
+    @property
+    def notes(self) -> list[str]:
+        """What was left out of the comparison, and why."""
+        return self.results.notes
+
+    def __str__(self) -> str:
+        return _text(self)
+
+
+def compare_folders(
+    folders: Sequence[Path], reference: str | None = None, metric: str = "test_metric", output: Path | None = None
+) -> Comparison:
+    """Compares results directories by `metric` (one of `metrics.METRICS`), every optimizer against `reference`.
+
+    With `output`, tables and plots are written below it. Raises UserError for a reference that isn't
+    there, for directories that can't be joined (see `results.join.join`), and for times of unlike machines.
+    """
+    losses.known(metric)
+    joined = join(folders)
+    if metric.startswith("seconds") and len(joined.machines) > 1:
+        raise UserError(
+            f"{metric} can't be compared between unlike machines: {'; '.join(joined.machines)} (accepted: "
+            "cost_to_target, which is the same on all)"
+        )
+    judged = verdicts(joined.runs, joined.cells, reference, metric)
+    comparison = Comparison(joined, all_tables(joined, metric) | {"verdicts": judged})
+    if output is not None:
+        _write(comparison, output)
+    return comparison
+
+
+def _write(comparison: Comparison, output: Path) -> None:
+    from optbench.metrics.registry import TABLES
+    from optbench.outputs import PAPER_TABLES
+    from optbench.plots import draw_all
+    from optbench.tables import write_tables
+
+    papers = PAPER_TABLES | {name for name, table in TABLES.items() if table.paper}
+    write_bytes(output / "tables" / "README.md", index(comparison.tables, comparison.notes).encode())
+    write_tables(comparison.tables, output / "tables", papers)
+    draw_all(comparison.results, comparison.tables, output / "plots")
+
+
+def _text(comparison: Comparison) -> str:
+    """What the command line prints: each group with its verdicts, then what was left out."""
+    table = comparison.verdicts
+    blocks = []
+    for key, part in table.groupby(GROUP, observed=True, sort=True):
+        problem, batch_size, device, schedule = key
+        against = f"against {part['reference'].iloc[0]} by {part['metric'].iloc[0]}"
+        heading = f"{problem}, batch {batch_size}, {device}, {schedule}: {against}"
+        noted = part[part["note"] != ""].groupby("note")["optimizer"]
+        reasons = [
+            f"  {note}" + ("" if len(names) == len(part) else f" ({', '.join(map(str, names))})")
+            for note, names in noted
+        ]
+        blocks.append("\n".join([heading, terminal(_short(part)), *reasons]))
+    if table.empty:
+        blocks.append("no two optimizers have run on one problem, batch size, device and schedule: nothing to compare")
+    if comparison.notes:
+        blocks.append("\n".join(f"note: {note}" for note in comparison.notes))
+    return "\n\n".join(blocks)
+
+
+def _short(part: pd.DataFrame) -> pd.DataFrame:
+    """The columns that fit into a terminal."""
+    order = part["verdict"].map({"win": 0, "tie": 1, "inconclusive": 2, "loss": 3})
+    part = part.assign(order=order).sort_values(["order", "probability"], ascending=[True, False], kind="stable")
+    unit = part["effect_unit"].replace("", pd.NA).dropna()
+    return pd.DataFrame({
+        "optimizer": part["optimizer"],
+        "verdict": part["verdict"],
+        unit.iloc[0] if len(unit) else "effect": [_with_bounds(*values) for values in _rows(part, "effect")],
+        "P(better)": [_with_bounds(*values) for values in _rows(part, "probability")],
+        "p (Holm)": [significant(value, 2) for value in part["p_holm"]],
+        "pairs": part["n_pairs"],
+        "more seeds": part["more_seeds"],
+    })  # fmt: skip
+
+
+def _rows(part: pd.DataFrame, name: str) -> list[tuple[float, float, float]]:
+    return list(part[[name, f"{name}_low", f"{name}_high"]].itertuples(index=False, name=None))
+
+
+def _with_bounds(value: float, low: float, high: float) -> str:
+    text = significant(value, 3)
+    return text if pd.isna(low) else f"{text} [{significant(low, 3)}, {significant(high, 3)}]"

@@ -1,0 +1,52 @@
+"""Data profiles: the share of (unit, seed) pairs that an optimizer has solved by an absolute cost."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+#: Shares of the run budget at which the table gives the share solved.
+BUDGET_SHARES = (0.1, 0.2, 0.5, 1.0)
+
+
+def data_profile(times: pd.DataFrame) -> pd.DataFrame:
+    """The share of pairs of unit and seed that each optimizer has solved by a share of the run budget.
+
+    Unlike a performance profile it doesn't depend on who else was run (Moré and Wild 2009; COCO's runtime
+    distributions). A unit is a problem, batch size, device, schedule and target. `times` as of
+    `performance_profile`. Columns: `optimizer`, `pairs`, `pairs_unknown` (left out: runs without
+    evaluations or budget), `solved_at_10`, … in percent of the budget.
+    """
+    table = _shares(times)
+    rows = []
+    for optimizer, own in table.groupby("optimizer", observed=True, sort=True):
+        at = own["share"].dropna().to_numpy(dtype=float)
+        row = {"optimizer": optimizer, "pairs": len(at), "pairs_unknown": len(own) - len(at)}
+        for part in BUDGET_SHARES:
+            row[f"solved_at_{part * 100:.0f}"] = float((at <= part).mean()) if len(at) else np.nan
+        rows.append(row)
+    columns = ["optimizer", "pairs", "pairs_unknown", *(f"solved_at_{part * 100:.0f}" for part in BUDGET_SHARES)]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def data_profile_curves(times: pd.DataFrame) -> pd.DataFrame:
+    """The profiles themselves, a row a step: `optimizer budget_share share` (of the pairs solved by then)."""
+    frames = []
+    for optimizer, own in _shares(times).dropna().groupby("optimizer", observed=True, sort=True):
+        share = own["share"].to_numpy(dtype=float)
+        at, count = np.unique(share[np.isfinite(share)], return_counts=True)
+        frames.append(pd.DataFrame(
+            {"optimizer": optimizer, "budget_share": at, "share": np.cumsum(count) / len(share)}
+        ))  # fmt: skip
+    columns = ["optimizer", "budget_share", "share"]
+    return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
+
+
+def _shares(times: pd.DataFrame) -> pd.DataFrame:
+    """Each pair's cost as a share of its budget: infinite for a miss, missing where it isn't known."""
+    reached = times["reached"].to_numpy(dtype=float, na_value=np.nan)
+    with np.errstate(invalid="ignore"):
+        share = times["cost_to_target"].to_numpy(dtype=float) / times["censored_at"].to_numpy(dtype=float)
+        missed = times["censored_at"].to_numpy(dtype=float) * np.inf
+    share = np.where(reached == 1, share, np.where(reached == 0, missed, np.nan))
+    return pd.DataFrame({"optimizer": times["optimizer"].astype(object), "share": share})

@@ -1,0 +1,60 @@
+"""What failed, where, and how its loss went before it did."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from optbench.metrics.compared import CELL
+from optbench.tabular import significant
+
+#: How many of the last evaluations are shown.
+TAIL = 5
+#: How something fails; a tuned run of a cell that nothing could train is `skipped`, and failed by that.
+FAILED = ("diverged", "oom", "timeout", "error", "skipped")
+COLUMNS = [
+    *CELL, "kind", "trial", "seed", "tuned", "lr", "status", "error", "initial_loss", "last_step", "last_cost",
+    "tail",
+]  # fmt: skip
+
+
+def failures(trials: pd.DataFrame, runs: pd.DataFrame, curves: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+    """One row for each trial, run or whole cell that failed; empty if nothing did.
+
+    `kind` is `trial`, `run` or `cell` (one that failed before it had a run). `tail` has the last `TAIL`
+    validation losses, the oldest first; `last_step` and `last_cost` are those of the last evaluation.
+    Pruned trials (`skipped`) didn't fail.
+    """
+    lost_trials = trials[trials["status"].isin(FAILED[:-1])].assign(kind="trial", tuned=False)
+    lost_runs = runs[runs["status"].isin(FAILED)].assign(kind="run", trial=-1)
+    rowless = cells["status"].isin(FAILED[:-1]) & ~cells["cell_id"].isin(lost_runs["cell_id"])
+    lost_cells = cells[rowless].assign(kind="cell", trial=-1)
+    keys = ["cell_id", "kind", "trial", "seed", "tuned"]
+    parts = [part.reindex(columns=["cell_id", *COLUMNS[:-4]]) for part in (lost_trials, lost_runs, lost_cells)]
+    parts = [part for part in parts if len(part)]
+    if not parts:
+        return pd.DataFrame(columns=COLUMNS).astype({"tail": object})
+    table = pd.concat(parts, ignore_index=True)
+    # Only the curves of what failed: the others may be millions of points.
+    own = curves[curves["cell_id"].isin(table["cell_id"]) & (curves["status"] != "ok")]
+    own = own.sort_values("step", kind="stable")
+    ends = {key: _end(curve) for key, curve in own.groupby(keys, observed=True)}
+    rows = [ends.get(tuple(row), {}) for row in table[keys].itertuples(index=False, name=None)]
+    ended = pd.DataFrame(rows, index=table.index, columns=COLUMNS[-4:])
+    table = pd.concat([table, ended], axis=1).reindex(columns=COLUMNS)
+    for name in ("trial", "seed", "last_step"):
+        table[name] = table[name].astype("Int64")
+    table["tail"] = table["tail"].astype(object).fillna("").astype("str")
+    return table.sort_values([*CELL, "kind", "trial", "seed"], ignore_index=True)
+
+
+def _end(curve: pd.DataFrame) -> dict[str, Any]:
+    losses, steps = curve["valid_loss"].to_numpy(dtype=float, na_value=math.nan), curve["step"].to_numpy()
+    return {
+        "initial_loss": losses[0] if steps[0] == 0 else None,
+        "last_step": steps[-1],
+        "last_cost": curve["cost"].to_numpy()[-1],
+        "tail": ", ".join("not finite" if math.isnan(loss) else significant(loss, 3) for loss in losses[-TAIL:]),
+    }

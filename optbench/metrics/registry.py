@@ -1,0 +1,82 @@
+"""The tables that metrics give, by the names of their files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from optbench.metrics.aggregate import aggregate
+from optbench.metrics.batch_scaling import batch_scaling
+from optbench.metrics.best_of_k import best_of_k
+from optbench.metrics.critical_difference import critical_difference
+from optbench.metrics.data_profile import data_profile
+from optbench.metrics.failures import failures
+from optbench.metrics.final import final_loss, final_metric
+from optbench.metrics.lr_sensitivity import lr_sensitivity
+from optbench.metrics.lr_transfer import lr_transfer
+from optbench.metrics.pairwise_profile import pairwise_profile
+from optbench.metrics.performance_profile import performance_profile
+from optbench.metrics.probability_of_improvement import probability_of_improvement
+from optbench.metrics.rank_stability import rank_stability
+from optbench.metrics.recommendation import recommendation
+from optbench.metrics.target_summary import compared_times, target_summary
+from optbench.metrics.time_to_target import time_to_target
+from optbench.metrics.verdicts import verdicts
+from optbench.targets import targets_of
+
+
+@dataclass(frozen=True)
+class Table:
+    """How a table is made: from the results (what `optbench.load` gives) and the tables before it,
+    the leaderboard and summary among them. `paper` writes it as Markdown and LaTeX too.
+    """
+
+    make: Callable[[Any, Mapping[str, pd.DataFrame]], pd.DataFrame]
+    paper: bool = False
+
+
+def _compared(results: Any, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    return compared_times(tables["time_to_target"], results.runs, results.cells)
+
+
+#: In the order in which they are made: an entry may use those above it.
+TABLES: dict[str, Table] = {
+    "final_metric": Table(lambda results, tables: final_metric(results.runs, results.curves, results.cells)),
+    "final_loss": Table(lambda results, tables: final_loss(results.runs, results.curves, results.cells)),
+    "targets": Table(lambda results, tables: targets_of(results.cells)),
+    "time_to_target": Table(
+        lambda results, tables: time_to_target(results.runs, results.curves, results.cells, tables["targets"])
+    ),
+    "target_summary": Table(
+        lambda results, tables: target_summary(tables["time_to_target"], results.runs, results.cells), paper=True
+    ),
+    "performance_profile": Table(lambda results, tables: performance_profile(_compared(results, tables)), paper=True),
+    "pairwise_profile": Table(lambda results, tables: pairwise_profile(_compared(results, tables))),
+    "data_profile": Table(lambda results, tables: data_profile(_compared(results, tables)), paper=True),
+    "best_of_k": Table(lambda results, tables: best_of_k(results.trials, results.cells)),
+    "lr_sensitivity": Table(
+        lambda results, tables: lr_sensitivity(results.trials, results.runs, results.cells), paper=True
+    ),
+    "lr_transfer": Table(lambda results, tables: lr_transfer(results.trials, results.cells)),
+    "batch_scaling": Table(lambda results, tables: batch_scaling(tables["target_summary"], results.cells), paper=True),
+    "aggregate": Table(lambda results, tables: aggregate(results.runs, results.curves, results.cells), paper=True),
+    "probability_of_improvement": Table(
+        lambda results, tables: probability_of_improvement(results.runs, results.cells), paper=True
+    ),
+    "critical_difference": Table(
+        lambda results, tables: critical_difference(results.runs, results.curves, results.cells), paper=True
+    ),
+    "verdicts": Table(lambda results, tables: verdicts(results.runs, results.cells), paper=True),
+    "rank_stability": Table(
+        lambda results, tables: rank_stability(results.runs, results.curves, results.cells, tables["time_to_target"])
+    ),
+    "failures": Table(
+        lambda results, tables: failures(results.trials, results.runs, results.curves, results.cells), paper=True
+    ),
+    "recommendation": Table(
+        lambda results, tables: recommendation(results.trials, results.runs, results.cells), paper=True
+    ),
+}

@@ -1,0 +1,179 @@
+"""Win, tie, loss or inconclusive: every optimizer against a reference, from paired seeds."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from optbench.errors import unknown
+from optbench.metrics import losses as loss_frames
+from optbench.metrics.compared import GROUP
+from optbench.statistics import paired, planning
+from optbench.statistics.intervals import t_interval
+
+#: Ratios of losses within this factor, and differences of metrics within this share of the reference's
+#: median, don't matter: optimizers shown to be as close are tied.
+TIE_RATIO, TIE_SHARE = 1.05, 0.01
+#: Optimizers that are references, the first of them that is there, where none is chosen.
+REFERENCES = ("adam", "adamw", "sgd")
+
+COLUMNS = [
+    *GROUP, "optimizer", "reference", "verdict", "effect", "effect_low", "effect_high", "effect_unit",
+    "effect_size", "probability", "probability_low", "probability_high", "p", "p_holm", "p_tie", "n_pairs",
+    "n_failed", "n_failed_reference", "more_seeds", "metric", "note",
+]  # fmt: skip
+_COUNTS = ["n_pairs", "n_failed", "n_failed_reference", "more_seeds"]
+
+
+def verdicts(
+    runs: pd.DataFrame,
+    cells: pd.DataFrame,
+    reference: str | None = None,
+    metric: str = "test_metric",
+    alpha: float = 0.05,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """One row for each optimizer but the reference in each problem, batch size, device and schedule.
+
+    `runs` and `cells` are frames of `optbench.load`, `reference` an optimizer in them (by default the
+    first of `REFERENCES`, or else of the cells), `metric` one of `metrics.METRICS`.
+
+    `verdict` is `tie` where the two are shown to differ by less than what matters (`TIE_RATIO`,
+    `TIE_SHARE`), `win` or `loss` where the exact sign-flip test says that they differ, both with a
+    chance of error of at most `alpha` within a group, by Holm's adjustment over its optimizers; else
+    `inconclusive`, and `more_seeds` is how many more are likely to decide (with 80 % power, if the
+    effect is as estimated). `effect` is the geometric mean of loss ratios to the reference (below 1:
+    better), or by how much the metric is better on average (above 0; `effect_unit`), with its t-interval;
+    `effect_size` is mean/deviation of the paired differences, positive where the optimizer is better;
+    `probability` that of being better on a new seed, with Clopper and Pearson's bounds. What can't be
+    estimated is missing, and `note` says why. Raises UserError for an unknown reference or metric.
+    """
+    frame = loss_frames.seed_losses(runs, cells, metric)
+    reference = chosen_reference(cells, reference)
+    rows: list[dict[str, Any]] = []
+    for group, losses, copies in loss_frames.tasks(frame):
+        others = [name for name in losses.columns if name != reference]
+        if reference not in losses:
+            # The reference has no runs here: nothing is compared, and the reader is told so.
+            rows += [{**group, "optimizer": name, "verdict": "inconclusive", "note": f"{reference} has no runs here"}
+                     for name in others]  # fmt: skip
+            continue
+        ratio = loss_frames.logarithmic(losses.to_numpy())
+        pairs = [_Pairs(losses, copies, name, reference, ratio) for name in others]
+        rows += [{**group, **row} for row in _decide(pairs, alpha, seed)]
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    table["reference"], table["metric"] = reference, metric
+    texts = ["verdict", "effect_unit", "note"]
+    numbers = [name for name in COLUMNS if name.startswith(("effect_", "probability", "p")) and name != "problem"]
+    table = table.astype({name: "float64" for name in ["effect", *numbers] if name not in texts})
+    table[texts] = table[texts].astype(object).fillna("").astype("str")
+    return table.astype(dict.fromkeys(_COUNTS, "Int64"))
+
+
+def chosen_reference(cells: pd.DataFrame, reference: str | None = None) -> str:
+    """The optimizer that others are compared with; raises UserError for one that isn't there."""
+    names = [str(name) for name in cells["optimizer"].unique()]
+    if reference is not None:
+        if reference not in names:
+            raise unknown("reference optimizer", reference, names)
+        return reference
+    return next((name for name in (*REFERENCES, *names) if name in names), "")
+
+
+class _Pairs:
+    """The paired seeds of an optimizer and the reference on one task."""
+
+    def __init__(self, losses: pd.DataFrame, copies: pd.DataFrame, name: str, reference: str, ratio: bool) -> None:
+        loss, other = losses[name].to_numpy(dtype=float), losses[reference].to_numpy(dtype=float)
+        both = ~np.isnan(loss) & ~np.isnan(other)
+        # Seeds that repeat another one in both optimizers are the same observation again.
+        same = copies[[name, reference]].to_numpy(dtype=float)[both]
+        distinct = np.sort(np.unique(same, axis=0, return_index=True)[1])
+        self.copies = int(both.sum()) - len(distinct)
+        self.loss, self.other = loss[both][distinct], other[both][distinct]
+        self.name, self.ratio = name, ratio
+        self.differences = loss_frames.advantage(self.loss, self.other, ratio)
+        #: Whether the differences have a mean: none is infinite, and none the zero of two failures.
+        self.measured = bool(len(self.loss)) and bool(np.isfinite([self.loss, self.other, self.differences]).all())
+        known = self.other[np.isfinite(self.other)]
+        size = float(np.abs(self.loss[np.isfinite(self.loss)]).max(initial=np.abs(known).max(initial=0.0)))
+        #: What a difference is known to: a relative one on the ratio's scale.
+        self.resolution = loss_frames.RESOLUTION * (1.0 if ratio else size)
+        self.margin = math.log(TIE_RATIO) if ratio else TIE_SHARE * abs(float(np.median(known))) if len(known) else 0.0
+
+
+def _decide(pairs: list[_Pairs], alpha: float, seed: int) -> list[dict[str, Any]]:
+    """The rows of one task, whose tests are one family."""
+    p = np.array([float(paired.sign_flip(one.differences, seed=seed, resolution=one.resolution)) for one in pairs])
+    alike = np.array([float(paired.equivalence(one.differences, one.margin, seed, one.resolution)) for one in pairs])
+    adjusted, alike = paired.holm(p), paired.holm(alike)
+    tested = int((~np.isnan(p)).sum())
+    return [_row(one, p[index], adjusted[index], alike[index], alpha, tested) for index, one in enumerate(pairs)]
+
+
+def _row(pairs: _Pairs, p: float, adjusted: float, alike: float, alpha: float, tested: int) -> dict[str, Any]:
+    differences = pairs.differences
+    probability, low, high = paired.probability_of_improvement(differences)
+    row = {
+        "optimizer": pairs.name, "p": p, "p_holm": adjusted, "p_tie": alike, "n_pairs": len(differences),
+        "n_failed": int(np.isinf(pairs.loss).sum()), "n_failed_reference": int(np.isinf(pairs.other).sum()),
+        "probability": probability, "probability_low": low, "probability_high": high,
+        "effect_size": paired.effect_size(differences) if pairs.measured else math.nan, **_effect(pairs),
+    }  # fmt: skip
+    if len(differences) and np.isinf(pairs.loss).all() and np.isinf(pairs.other).all():
+        return row | {"verdict": "inconclusive", "note": _notes(pairs, "every run of both failed")}
+    if alike <= alpha:
+        return row | {"verdict": "tie", "note": _notes(pairs)}
+    if adjusted <= alpha:
+        return row | {"verdict": "win" if _leads(differences) else "loss", "note": _notes(pairs)}
+    more, reason = _more_seeds(pairs, alpha, tested)
+    return row | {"verdict": "inconclusive", "more_seeds": more, "note": _notes(pairs, reason)}
+
+
+def _leads(differences: np.ndarray) -> bool:
+    """Whether the sum of differences is positive, infinite ones before all others, as in the test."""
+    infinite = float(np.sign(differences[np.isinf(differences)]).sum())
+    return infinite > 0 or (infinite == 0 and float(differences[np.isfinite(differences)].sum()) > 0)
+
+
+def _effect(pairs: _Pairs) -> dict[str, Any]:
+    """The mean effect with its interval, in the unit in which people read it."""
+    unit = "ratio" if pairs.ratio else "difference"
+    differences = pairs.differences
+    if not pairs.measured:
+        return {"effect": math.nan, "effect_low": math.nan, "effect_high": math.nan, "effect_unit": unit}
+    mean, (low, high) = float(differences.mean()), t_interval(differences)
+    if pairs.ratio:
+        mean, low, high = (math.exp(-value) for value in (mean, high, low))
+    return {"effect": mean, "effect_low": low, "effect_high": high, "effect_unit": unit}
+
+
+def _more_seeds(pairs: _Pairs, alpha: float, tested: int) -> tuple[float, str]:
+    """How many more seeds are likely to decide, and why that can't be said where it can't."""
+    n, differences = len(pairs.differences), pairs.differences
+    if n == 0:
+        return math.nan, "no seed that both have run"
+    least = planning.fewest_pairs(alpha, tested)
+    too_few = f"fewer than {least} pairs can't decide between {tested + 1} optimizers" if n < least else ""
+    if not pairs.measured:
+        return math.nan, "; ".join(filter(None, [too_few, "failed runs have no size of effect to plan with"]))
+    if n < 2:
+        return math.nan, "; ".join(filter(None, [too_few, "one pair has no spread to plan with"]))
+    deviation = planning.planning_deviation(float(differences.std(ddof=1)), n)
+    needed = planning.seeds_needed(float(differences.mean()), deviation, pairs.margin, alpha, tested)
+    if math.isinf(needed):
+        reason = f"not even {planning.MOST_SEEDS:,} seeds are likely to decide"
+        return math.nan, "; ".join(filter(None, [too_few, reason]))
+    return max(needed - n, 1), too_few
+
+
+def _notes(pairs: _Pairs, *reasons: str) -> str:
+    notes = list(reasons)
+    if pairs.copies:
+        notes.append(f"{pairs.copies} seeds repeat others bit by bit and were not counted again")
+    if len(pairs.differences) and not pairs.measured:
+        notes.append("no mean effect, since it is infinite on some seeds or both failed")
+    return "; ".join(filter(None, notes))

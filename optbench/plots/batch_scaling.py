@@ -1,0 +1,80 @@
+"""Cost to target and tuned learning rate against the batch size."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from optbench.plots import style
+
+#: Between the panels of cost and the one of the rate, in inches.
+_ROOM = 0.4
+
+
+@mpl.rc_context(style.RC)
+def batch_scaling(table: pd.DataFrame, cells: pd.DataFrame, problem: str) -> tuple[Figure, pd.DataFrame] | None:
+    """One panel a target with the median cost to reach it, the last one with the tuned rate; logarithmic axes.
+
+    `table` is the frame of `metrics.batch_scaling`. A batch size at which half of the seeds miss the target has
+    no mark, and a cross at the top. None for a problem with one batch size. Returns the figure and the rows
+    that it draws. Raises NothingToDraw where no target was reached.
+    """
+    looks = style.looks(cells["optimizer"])
+    cells = cells[cells["problem"] == problem]
+    if cells["batch_size"].nunique() < 2:
+        return None
+    drawn = table[table["problem"] == problem].reset_index(drop=True)
+    if not (drawn["cost"] > 0).any():
+        raise style.NothingToDraw("no target was reached by half of the seeds of a cell, but at the start")
+    several = [name for name in ("device", "schedule") if cells[name].nunique() > 1]
+    wheres = drawn[["device", "schedule"]].drop_duplicates().to_dict("records")
+    targets = [str(name) for name in drawn["target_name"].unique()]
+    panels = [(where, target) for where in wheres for target in [*targets, None]]
+    figure, axes = style.sheet(
+        problem,
+        f"cost to target and tuned learning rate against batch size: medians over seeds, {style.scope(cells)}",
+        len(panels),
+        [style.key(looks[name], name) for name in sorted(cells["optimizer"].unique())],
+        size=(2.3, 2.2),
+        columns=len(targets) + 1,
+    )
+    sizes = sorted(int(size) for size in drawn["batch_size"].unique())
+    positive = drawn["cost"].astype(float).where(drawn["cost"] > 0)  # 0: met at the start, and of no use here
+    bottom, top = float(positive.min()), float(positive.max())
+    for ax, (where, target) in zip(axes, panels, strict=True):
+        title = ", ".join(str(where[name]) for name in several)
+        own = style.within(drawn, where)
+        goal = drawn.loc[drawn["target_name"] == target, "target"]
+        what = f"cost to {target} ({style.plain(float(goal.iloc[0]))})" if target else "tuned learning rate"
+        ax.set_title(", ".join(filter(None, [title, what])))
+        ax.set(xscale="log", yscale="log", xlabel="batch size")
+        ax.xaxis.set_major_locator(FixedLocator(sizes))
+        ax.xaxis.set_major_formatter(FuncFormatter(style.plain))
+        ax.xaxis.set_minor_locator(NullLocator())
+        own = own[own["target_name"] == (target or targets[0])]
+        known = sorted(looks)
+        for name, line in own.groupby("optimizer"):
+            look = looks[str(name)]
+            # Marks that coincide would hide each other: each optimizer is moved a little to the side.
+            side = 1 + 0.08 * (known.index(str(name)) / max(len(known) - 1, 1) - 0.5)
+            value = positive[line.index] if target else line["lr"].astype(float)
+            ax.plot(line["batch_size"] * side, value, color=look.color, linestyle=look.dash, linewidth=1.5,
+                    marker=look.marker, markersize=4.5)  # fmt: skip
+            missed = line[line["cost"].isna() & line["n_reached"].notna()]
+            if target:
+                ax.plot(missed["batch_size"] * side, np.full(len(missed), top * 1.6), "x", color=look.color,
+                        markersize=5, clip_on=False)  # fmt: skip
+        ax.set_xlim(sizes[0] / 1.3, sizes[-1] * 1.3)
+        if target:
+            ax.set_ylim(bottom * 0.8, top * 2)
+        style.plain_ticks(ax.yaxis, *ax.get_ylim())
+        if not target:
+            # Its axis is another one, and its labels need room.
+            place = ax.get_position()
+            room = _ROOM / figure.get_figwidth()
+            ax.set_position((place.x0 + room, place.y0, place.width - room, place.height))
+            ax.tick_params(labelleft=True)
+    return figure, drawn

@@ -1,0 +1,51 @@
+"""The best validation loss that a tuning budget finds, against what the trials cost."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.figure import Figure
+
+from optbench.plots import style
+
+
+@mpl.rc_context(style.RC)
+def best_of_k(table: pd.DataFrame, cells: pd.DataFrame, problem: str) -> tuple[Figure, pd.DataFrame]:
+    """One panel per batch size, device and schedule, one line an optimizer, from its first finite trial on.
+
+    `table` is the frame of `metrics.best_of_k`: where it has a median (random search) that is drawn, since
+    the mean has no value once trials diverge; else the running best of the study.
+    Returns the figure and the rows that it draws. Raises NothingToDraw where no trial ended finite.
+    """
+    looks = style.looks(cells["optimizer"])
+    cells = cells[cells["problem"] == problem]
+    own = table[table["problem"] == problem]
+    drawn = own.assign(drawn=own["median_best"].where(own["method"] == "expected", own["best"]).astype(float))
+    drawn = drawn.dropna(subset=["drawn"]).reset_index(drop=True)
+    if drawn.empty:
+        raise style.NothingToDraw("no trial has ended with a finite loss")
+    panels = style.parts(cells)
+    random = (drawn["method"] == "expected").all()
+    figure, axes = style.sheet(
+        problem,
+        f"{'median over subsets of the best of k random trials' if random else 'best trial so far, of one study'}: "
+        f"validation loss, {style.scope(cells)}",
+        len(panels),
+        [style.key(looks[name], name) for name in sorted(cells["optimizer"].unique())],
+    )
+    scale = "log" if (drawn["drawn"] > 0).all() else "linear"
+    for ax, (title, place) in zip(axes, panels, strict=True):
+        ax.set(title=title, xlabel="tuning cost (run budgets)", yscale=scale)
+        for name, line in style.within(drawn, place).groupby("optimizer"):
+            look = looks[str(name)]
+            step = "default" if random else "steps-post"
+            ax.plot(line["run_budgets"], line["drawn"], color=look.color, linestyle=look.dash, linewidth=1.6,
+                    drawstyle=step, marker=look.marker, markersize=4.5)  # fmt: skip
+        ax.set_xlim(left=0)
+    limits = [limit for ax in axes for limit in ax.get_ylim()]
+    for ax in axes:
+        ax.set_ylim(min(limits), max(limits))
+        if scale == "log":
+            style.plain_ticks(ax.yaxis, *ax.get_ylim())
+    axes[0].set_ylabel("best validation loss")
+    return figure, drawn

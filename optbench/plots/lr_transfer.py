@@ -1,0 +1,64 @@
+"""The regret of a learning rate taken over from another problem or batch size."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from optbench.plots import style
+
+#: Regrets up to this are drawn on a linear scale, larger ones on a logarithmic one.
+_LINEAR = 0.1
+
+
+@mpl.rc_context(style.RC)
+def lr_transfer(table: pd.DataFrame, cells: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+    """Left across batch sizes, right across problems: a mark a pair of cells, a cross where training diverges.
+
+    `table` is the frame of `metrics.lr_transfer`. Pairs of which nothing is known are counted at the right.
+    Returns the figure and the table. Raises NothingToDraw without pairs.
+    """
+    if table.empty:
+        raise style.NothingToDraw("no optimizer was tuned on two problems or at two batch sizes")
+    looks = style.looks(cells["optimizer"])
+    medians = table.assign(regret=table["regret"].fillna(np.inf)).groupby("optimizer")["regret"].median()
+    names = [str(name) for name in medians.sort_values(kind="stable").index]
+    titles = {"batch_size": "to another batch size", "problem": "to another problem"}
+    found = [across for across in titles if (table["across"] == across).any()]
+    figure, axes = style.sheet(
+        "Taking a learning rate over",
+        "excess of the validation loss over the best trial there, at the rate tuned elsewhere",
+        len(found),
+        [Line2D([], [], color=style.INK, marker="o", linestyle="", markersize=5, label="a pair of cells"),
+         Line2D([], [], color=style.INK, marker="|", linestyle="", markersize=12, markeredgewidth=2, label="median"),
+         Line2D([], [], color=style.INK, marker="x", linestyle="", markersize=5, label="diverges there")],
+        size=(3.9, 0.3 * len(names) + 0.2),
+        labels=names,
+    )  # fmt: skip
+    top = max(float(table["regret"].max(skipna=True)), _LINEAR) if table["regret"].notna().any() else _LINEAR
+    for ax, across in zip(axes, found, strict=True):
+        ax.set_xscale("symlog", linthresh=_LINEAR, linscale=0.6)
+        ax.set(title=titles[across], xlabel="regret", xlim=(-0.015, top * 300), ylim=(len(names) - 0.4, -0.6))
+        ax.set_yticks(range(len(names)), names)
+        ax.tick_params(axis="y", length=0)
+        marks = [0, 0.1, *(10.0**power for power in range(7) if 10.0**power <= top * 2)]
+        ax.set_xticks(marks, [f"{100 * mark:g} %" for mark in marks], minor=False)
+        ax.set_xticks([], minor=True)
+        for line, name in enumerate(names):
+            own = table[(table["across"] == across) & (table["optimizer"] == name)]
+            known = own["regret"].dropna()
+            look = looks[name]
+            ax.plot(known, np.full(len(known), line), look.marker, color=look.color, markersize=5, alpha=0.6,
+                    linestyle="", clip_on=False)  # fmt: skip
+            if len(known):
+                ax.plot([known.median()], [line], "|", color=look.color, markersize=13, markeredgewidth=2)
+            lost = int((own["outcome"] == "diverges").sum())
+            ax.plot([top * 3] * (lost > 0), [line] * (lost > 0), "x", color=look.color, markersize=6)
+            unknown = int((own["outcome"] == "not tried").sum())
+            if unknown:
+                ax.text(0.99, line, f"{unknown} of {len(own)} not tried", transform=ax.get_yaxis_transform(),
+                        ha="right", va="center", size=7, color=style.INK)  # fmt: skip
+    return figure, table

@@ -1,0 +1,54 @@
+"""Which of two optimizers is ahead on its own against the other, for all pairs."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from optbench.plots import style
+
+
+@mpl.rc_context(style.RC)
+def pairwise_profile(table: pd.DataFrame, cells: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+    """The difference of the areas under the profiles of each two, by cost: row minus column, blue is better.
+
+    `table` is the frame of `metrics.pairwise_profile`. A difference whose interval holds 0, or that has none,
+    is in brackets. Optimizers are in order of their mean difference. Returns the figure and the
+    matrix drawn. Raises NothingToDraw where no two have a unit in common.
+    """
+    pairs = table[(table["measure"] == "cost") & table["difference"].notna()]
+    if pairs.empty:
+        raise style.NothingToDraw("no two optimizers have a target in common")
+    turned = pairs.rename(columns={"a": "b", "b": "a"}).assign(
+        difference=-pairs["difference"],
+        difference_low=-pairs["difference_high"],
+        difference_high=-pairs["difference_low"],
+    )
+    both = pd.concat([pairs, turned])
+    order = both.groupby("a")["difference"].mean().sort_values(ascending=False, kind="stable").index
+    drawn = both.pivot(index="a", columns="b", values="difference").reindex(index=order, columns=order)
+    decided = (both["difference_low"] > 0) | (both["difference_high"] < 0)
+    sure = both.assign(sure=decided).pivot(index="a", columns="b", values="sure").reindex(index=order, columns=order)
+    texts = drawn.map(lambda value: "" if np.isnan(value) else f"{value:+.2f}".replace("-", "−"))
+    texts = texts.where(sure.fillna(False).astype(bool) | (texts == ""), "(" + texts + ")")
+    room = 0.3 + 0.085 * max(map(len, order))
+    across, up = 0.72 * len(order), 0.36 * len(order)
+    figure = style.titled(
+        (room + across + 0.2, 0.75 + up + room),
+        "Pairwise profiles",
+        "area under the row's profile minus the column's, by cost, just the two in the pool; "
+        "(in brackets: the interval holds 0)",
+    )
+    ax = style.placed(figure, (room, room, across, up))
+    sns.heatmap(drawn.astype(float), ax=ax, cbar=False, cmap="vlag_r", vmin=-1, vmax=1, linewidths=1.5,
+                linecolor=style.PAPER, annot=texts, fmt="", annot_kws={"size": 8})  # fmt: skip
+    ax.set(xlabel="", ylabel="")
+    ax.set_xticks(np.arange(len(order)) + 0.5, order, rotation=90)
+    ax.set_yticks(np.arange(len(order)) + 0.5, order, rotation=0)
+    ax.tick_params(length=0)
+    ax.grid(visible=False)
+    ax.spines[:].set_visible(False)
+    return figure, drawn

@@ -1,0 +1,58 @@
+"""Performance profiles, one panel an optimizer: how often it is within a factor of the fastest."""
+
+from __future__ import annotations
+
+import math
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from optbench.metrics.performance_profile import profile_curves
+from optbench.plots import style
+from optbench.statistics.profiles import RATIO_MAX
+
+
+@mpl.rc_context(style.RC)
+def performance_profile(table: pd.DataFrame, times: pd.DataFrame, cells: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+    """Each optimizer's profile by cost with its interval, best area first, all others in grey behind it.
+
+    `table` and `times` are the frames of `metrics.performance_profile` and `time_to_target` (of runs that are
+    compared). Returns the figure and the frame of `profile_curves`. Raises NothingToDraw where no unit is
+    common to all optimizers.
+    """
+    areas = table[(table["measure"] == "cost") & table["area"].notna()]
+    if areas.empty:
+        raise style.NothingToDraw("no target on a problem and batch size that all optimizers were run on")
+    looks = style.looks(cells["optimizer"])
+    drawn = profile_curves(times)
+    units = int(areas["units"].iloc[0])
+    figure, axes = style.sheet(
+        "Performance profile",
+        f"share of {units} targets (problem × batch size × target) that are reached within a factor of the fastest "
+        "optimizer's cost",
+        len(areas),
+        size=(1.75, 1.55),
+        columns=5,
+    )
+    lines = {str(name): line for name, line in drawn.groupby("optimizer")}
+    for ax, row in zip(axes, areas.to_dict("records"), strict=True):
+        name = row["optimizer"]
+        for other, line in lines.items():
+            if other != name:
+                ax.plot(line["ratio"], line["share"], color=style.GRID, linewidth=1, drawstyle="steps-post", zorder=1)
+        own, look = lines[name], looks[name]
+        ax.fill_between(own["ratio"], own["share_low"], own["share_high"], step="post", color=look.color, alpha=0.2,
+                        linewidth=0)  # fmt: skip
+        ax.plot(own["ratio"], own["share"], color=look.color, linewidth=1.8, drawstyle="steps-post", zorder=3)
+        bounds = "" if math.isnan(row["area_low"]) else f" [{row['area_low']:.2f}, {row['area_high']:.2f}]"
+        ax.set_title(f"{style.broken(name)}\n{row['area']:.2f}{bounds}", size=8.5, pad=3)
+        ax.set(xscale="log", xlim=(1, RATIO_MAX), ylim=(0, 1.02))
+        ax.set_yticks([0, 0.5, 1])
+        ax.xaxis.set_major_locator(FixedLocator([1, 2, 4]))
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}×")
+    figure.supxlabel("cost to target relative to the fastest", size=9.5, y=0.1 / figure.get_figheight(), va="bottom")
+    figure.supylabel("share of targets", size=9.5, x=0.08 / figure.get_figwidth(), ha="left")
+    return figure, drawn

@@ -1,0 +1,67 @@
+"""What to expect of each optimizer at each tuning budget: its regret, and whom to take."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.figure import Figure
+
+from optbench.metrics.recommendation import ALL
+from optbench.plots import style
+
+
+@mpl.rc_context(style.RC)
+def recommendation(table: pd.DataFrame, cells: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+    """One panel a budget of trials, one line an optimizer, the least expected regret at the top; bars are intervals.
+
+    `table` is the frame of `metrics.recommendation`, of which the rows about all tasks with a budget of trials
+    are drawn. Hollow marks are those that are not told apart from the recommended one. Returns the figure and the
+    rows drawn. Raises NothingToDraw where no optimizer has a finite loss on all tasks.
+    """
+    drawn = table[(table["scope"] == ALL) & table["trials"].notna() & table["expected_regret"].notna()]
+    if drawn.empty:
+        raise style.NothingToDraw("no optimizer has a finite loss on all tasks")
+    looks = style.looks(cells["optimizer"])
+    budgets = sorted(drawn["trials"].unique())
+    names = [str(name) for name in drawn[drawn["trials"] == budgets[-1]]["optimizer"]]
+    names += [str(name) for name in drawn["optimizer"].unique() if str(name) not in names]
+    problems, tasks = int(drawn["problems"].max()), int(drawn["tasks"].max())
+    figure, axes = style.sheet(
+        "Expected regret by tuning budget",
+        f"{problems} problems, {tasks} tasks; bars: 95 % intervals; large mark: recommended, hollow: not told apart",
+        len(budgets),
+        size=(2.5, 0.28 * len(names) + 0.15),
+        labels=names,
+    )
+    ratios = 1 + drawn["expected_regret"]
+    high = max(float(ratios.max()) * 1.5, 1.5)
+    for ax, budget in zip(axes, budgets, strict=True):
+        part = drawn[drawn["trials"] == budget].set_index("optimizer")
+        for line, name in enumerate(names):
+            if name in part.index:
+                _line(ax, line, part.loc[name], looks[name], high)
+        trials = "no tuning" if budget == 1 else f"{budget} trials"
+        ax.set(title=trials, xscale="log", xlim=(0.95, high), ylim=(len(names) - 0.4, -0.6), xlabel="loss / best found")
+        style.plain_ticks(ax.xaxis, 0.95, high)
+        ax.set_yticks(range(len(names)), names)
+        ax.tick_params(axis="y", length=0)
+    return figure, drawn.reset_index(drop=True)
+
+
+def _line(ax: mpl.axes.Axes, line: int, row: pd.Series, look: style.Look, high: float) -> None:
+    if pd.notna(row["regret_high"]):
+        ends = [1 + row["regret_low"], min(1 + row["regret_high"], high)]
+        ax.plot(ends, [line, line], color=look.color, linewidth=4, alpha=0.3, solid_capstyle="butt")
+    hollow = bool(row["not_told_apart"])
+    shown = 9 if row["recommended"] else 6
+    face = style.PAPER if hollow else look.color
+    alpha = 1.0 if row["recommended"] or hollow else 0.6
+    ax.plot(
+        1 + row["expected_regret"],
+        line,
+        look.marker,
+        color=look.color,
+        markerfacecolor=face,
+        markersize=shown,
+        alpha=alpha,
+    )

@@ -1,0 +1,101 @@
+"""A loss against the learning rate, known at some rates: linear in between in the rate's logarithm, nowhere else."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """The rates around the best one at which the loss is within a limit; NaN what isn't known.
+
+    Of the rates tried, `count` side by side are within it, from `low` to `high`, and those next to them,
+    `beyond_low` and `beyond_high`, are not. `cross_low` and `cross_high` are where the loss interpolated in between
+    meets the limit.
+    """
+
+    count: int
+    low: float
+    high: float
+    cross_low: float
+    cross_high: float
+    beyond_low: float
+    beyond_high: float
+
+
+@dataclass(frozen=True)
+class LrCurve:
+    """Rates, ascending, with the loss at each; infinite where training diverged."""
+
+    rates: np.ndarray
+    losses: np.ndarray
+
+    @classmethod
+    def of(cls, rates: np.ndarray, losses: np.ndarray) -> LrCurve:
+        """From trials in any order. Rates that are not positive, and losses that are NaN, are passed over;
+        of several losses at one rate the mean counts.
+        """
+        rates, losses = np.asarray(rates, dtype=float), np.asarray(losses, dtype=float)
+        known = (rates > 0) & np.isfinite(rates) & ~np.isnan(losses)
+        places, inverse = np.unique(rates[known], return_inverse=True)
+        total = np.bincount(inverse, weights=losses[known], minlength=len(places))
+        return cls(places, total / np.maximum(np.bincount(inverse, minlength=len(places)), 1))
+
+    @property
+    def best(self) -> tuple[float, float]:
+        """The rate with the smallest loss, and that loss; (NaN, NaN) where none is finite."""
+        if not np.isfinite(self.losses).any():
+            return math.nan, math.nan
+        index = int(np.argmin(self.losses))
+        return float(self.rates[index]), float(self.losses[index])
+
+    def at(self, rate: float) -> float:
+        """The loss at a rate: NaN outside of what was tried and between a rate that trained and one that
+        diverged, infinite from one that diverged to the next.
+        """
+        if not len(self.rates) or not self.rates[0] <= rate <= self.rates[-1]:
+            return math.nan
+        right = int(np.searchsorted(self.rates, rate))
+        if self.rates[right] == rate:
+            return float(self.losses[right])
+        low, high = self.losses[right - 1], self.losses[right]
+        if np.isinf(low) and np.isinf(high):
+            return math.inf
+        if np.isinf(low) or np.isinf(high):
+            return math.nan
+        left_rate, right_rate = self.rates[right - 1], self.rates[right]
+        share = math.log(rate / left_rate) / math.log(right_rate / left_rate)
+        return float(low + share * (high - low))
+
+    def tolerant(self, limit: float) -> Tolerance:
+        """How far the rate may go from the best one with a loss of at most `limit`."""
+        rate, loss = self.best
+        if math.isnan(rate) or not loss <= limit:
+            return Tolerance(0, *(math.nan,) * 6)
+        best = int(np.flatnonzero(self.rates == rate)[0])
+        places, crossings, beyond = [], [], []
+        for step in (-1, 1):
+            place = best
+            while 0 <= place + step < len(self.rates) and self.losses[place + step] <= limit:
+                place += step
+            after = place + step
+            tried = 0 <= after < len(self.rates)
+            places.append(place)
+            beyond.append(float(self.rates[after]) if tried else math.nan)
+            if tried and np.isfinite(self.losses[after]):
+                share = (limit - self.losses[place]) / (self.losses[after] - self.losses[place])
+                crossings.append(float(self.rates[place] * (self.rates[after] / self.rates[place]) ** share))
+            else:
+                crossings.append(math.nan)
+        inner = (float(self.rates[place]) for place in places)
+        return Tolerance(places[1] - places[0] + 1, *inner, *crossings, *beyond)
+
+    @property
+    def diverges_from(self) -> float:
+        """The smallest rate tried from which on all diverged; NaN where the largest did not."""
+        finite = np.flatnonzero(np.isfinite(self.losses))
+        first = int(finite[-1]) + 1 if len(finite) else 0
+        return float(self.rates[first]) if first < len(self.rates) else math.nan

@@ -1,0 +1,129 @@
+"""Every finding of the audit, and that it isn't found where it isn't."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from optbench.metrics.audit import audit, marked
+from optbench.metrics.compared import CELL
+from tests.studies import Study, study
+
+FINE = {"adam": [1.0, 0.5, 0.7, 0.8, 0.9]}
+
+
+def findings(found: Study) -> dict[str, str]:
+    table = audit(found.trials, found.runs, found.cells)
+    return dict(zip(table["finding"], table["reason"], strict=True))
+
+
+def test_nothing_to_find() -> None:
+    found = study({"adam": [1.0, 0.9]}, trials=FINE)
+    table = audit(found.trials, found.runs, found.cells)
+    assert table.empty
+    assert list(table.columns)[-2:] == ["finding", "reason"]
+
+
+def test_edge() -> None:
+    found = study({"adam": [1.0]}, trials=FINE)
+    found.cells["edge"] = "high"
+    assert findings(found) == {"edge": "the best rate lies at the high edge of the declared range, 0.0001 to 1"}
+
+
+@pytest.mark.parametrize(("losses", "finite"), [([1.0, None, 0.5, None, None], 2), ([None] * 4, 0)])
+def test_few_finite_trials(losses: list, finite: int) -> None:
+    found = study({"adam": [1.0]}, trials={"adam": losses})
+    assert findings(found)["few_trials"].startswith(f"{finite} of {len(losses)} trials ended with a finite loss")
+
+
+@pytest.mark.parametrize(
+    ("losses", "falling"),
+    [([1.0, 0.9, 0.8, 0.5], True), ([1.0, 0.5, 0.8, 0.49], False), ([1.0, 0.5, 0.8, 0.9], False),
+     ([None, None, None, 0.5], False), ([-1.0, -1.2, -1.1, -1.5], True)],
+)  # fmt: skip
+def test_best_still_falling(losses: list, falling: bool) -> None:
+    found = study({"adam": [1.0]}, trials={"adam": losses})
+    assert ("still_falling" in findings(found)) == falling
+
+
+def test_default_not_beaten() -> None:
+    found = study({"adam": [1.0]}, trials={"adam": [0.5, 0.6, 0.7, 0.8]})
+    assert "none of 3 further trials" in findings(found)["default_not_beaten"]
+    found = study({"adam": [1.0, 1.1, 1.2]}, trials=FINE)
+    default = found.runs.assign(tuned=False, valid_loss=[0.5, 0.6, 9.0])
+    found.runs = pd.concat([found.runs, default], ignore_index=True)
+    assert (
+        "the tuned rate ends with a median validation loss of 1.100, the default with 0.6000"
+        in (findings(found)["default_not_beaten"])
+    )
+    found.runs.loc[~found.runs["tuned"], "valid_loss"] = 1.1
+    assert findings(found) == {}
+    found.runs.loc[found.runs["tuned"], "status"] = "diverged"
+    assert "no finite loss" in findings(found)["default_not_beaten"]
+
+
+def test_the_best_trial_is_the_one_with_the_lowest_validation_loss() -> None:
+    """Not the last, not the first, not the one that is best on the test set."""
+    found = study({"adam": [1.0]}, trials=FINE)
+    found.cells["lr_tuned"] = found.trials["lr"].iloc[-1]
+    assert findings(found) == {"selection": "the rate 10 was chosen, but the lowest validation loss is that of 0.01"}
+
+
+def inclusion(name: str, column: str, loss: float, other: str = "sgd") -> dict[str, str]:
+    found = study({name: [1.0], other: [1.0]}, trials={name: [2.0, loss, 2.5, 2.4], other: [2.0, 0.5, 0.7, 0.8]})
+    found.trials[column] = 0.5
+    own = found.trials["optimizer"] == name
+    found.trials.loc[own, column] = [0.0, 0.5, 0.9, 0.95]
+    return findings(found)
+
+
+def test_inclusion() -> None:
+    assert inclusion("momentum_tuned", "hp_momentum", 0.6)["inclusion"] == (
+        "it contains sgd, but found a validation loss of 0.6000 where sgd found 0.5000"
+    )
+    assert "inclusion" in inclusion("adam[amsgrad=true]", "hp_eps", 0.6, "momentum")
+    assert "inclusion" in inclusion("nadam_eps", "hp_eps", 0.6, "nesterov")
+    assert "inclusion" not in inclusion("momentum_tuned", "hp_momentum", 0.51)
+    assert "inclusion" not in inclusion("momentum", "hp_other", 0.6), "its momentum is fixed"
+    assert "inclusion" not in inclusion("adamax", "hp_eps", 0.6), "no relation is known"
+
+
+def test_seeds_that_served_twice() -> None:
+    found = study({"adam": [1.0, 0.9]}, trials=FINE)
+    found.trials["seed"] = [5, 6, 7, 7, 1]
+    table = audit(found.trials, found.runs, found.cells)
+    assert table["finding"].tolist() == ["reused_seed", "reused_seed"]
+    assert "seed 1 is one that the tuning used" in table["reason"].iloc[0]
+    assert table["reason"].iloc[1] == "several trials used the seed 7"
+
+
+def test_runs_that_are_there_twice() -> None:
+    found = study({"adam": [1.0, 0.9]}, trials=FINE)
+    again = found.runs.iloc[:1]
+    found.runs = pd.concat([found.runs, again], ignore_index=True)
+    assert "of seed 0 is there 2 times, with the same losses" in findings(found)["repeated_seed"]
+    found.runs.loc[2, "test_loss"] = 0.1
+    assert "with different losses; the first was counted" in findings(found)["repeated_seed"]
+
+
+def test_seeds_without_effect() -> None:
+    found = study({"adam": [1.0] * 4}, trials=FINE)
+    found.runs["train_loss"] = 1.0
+    assert findings(found) == {"seedless": "3 seeds repeat another one bit by bit: they are no new observations"}
+
+
+def test_a_leaderboard_marks_each_finding_once() -> None:
+    found = study({"adam": [1.0], "sgd": [1.0]}, trials={"adam": [None, 0.5, 0.1], "sgd": [1.0, 0.5, 0.7, 0.8]})
+    found.cells["edge"] = ["low", ""]
+    board = found.cells[CELL].assign(rank=[2, 1])
+    findings = audit(found.trials, found.runs, found.cells)
+    assert marked(board, findings)["audit"].tolist() == ["edge, few_trials, still_falling", ""]
+    assert marked(board, findings.iloc[:0])["audit"].tolist() == ["", ""]
+    twice = marked(marked(board, findings), findings)
+    assert list(twice.columns) == [*board.columns, "audit"]
+    assert len(twice) == 2
+
+
+def test_nothing_there() -> None:
+    found = study({"adam": [1.0]}, trials=FINE)
+    assert audit(found.trials.iloc[:0], found.runs.iloc[:0], found.cells).empty

@@ -1,0 +1,73 @@
+"""Medians of units against counting, and the coverage of the interval that resampling them gives."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from optbench.metrics.profile_units import ProfileUnits, profile_units
+from optbench.statistics.bootstrap import interval
+from optbench.statistics.profiles import area
+from tests.metrics.profiled import MISS, UNKNOWN, times_of
+
+
+def test_medians_of_the_seeds_that_all_have() -> None:
+    times = times_of({
+        ("adam", "p", "easy"): [10.0, MISS, 30.0, UNKNOWN], ("sgd", "p", "easy"): [5.0, 7.0, MISS, 1.0],
+        ("adam", "q", "easy"): [MISS, MISS, 1.0], ("nadam", "q", "easy"): [4.0, 2.0],
+    })  # fmt: skip
+    units = profile_units(times.sample(frac=1, random_state=3))
+    assert units.optimizers == ["adam", "nadam", "sgd"]
+    assert units.keys["problem"].tolist() == ["p", "q"]
+    np.testing.assert_array_equal(units.medians, [[30.0, math.inf], [math.nan, 3.0], [7.0, math.nan]])
+    assert units.freedom == 2 + 1
+    none = profile_units(times.iloc[:0])
+    assert (none.optimizers, none.medians.shape, len(none.keys)) == ([], (0, 0), 0)
+
+
+def test_resamples_draw_the_same_seeds_for_all() -> None:
+    """Two optimizers of which one always takes twice as long have that ratio in every resample."""
+    rng = np.random.default_rng(0)
+    costs = rng.lognormal(2, 1, (3, 5))
+    times = times_of({(name, problem, "easy"): [*(costs[row] * factor)]
+                      for name, factor in (("adam", 1.0), ("sgd", 2.0)) for row, problem in enumerate("pqr")},
+                     1e9)  # fmt: skip
+    units = profile_units(times)
+    seen = np.concatenate(list(units.resampled(1, 250)))
+    assert seen.shape == (250, 2, 3)
+    np.testing.assert_allclose(seen[:, 1], 2 * seen[:, 0])
+    assert len(np.unique(seen[:, 0, 0])) > 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+def test_the_interval_of_the_area_covers_what_is_estimated(seeds: int) -> None:
+    """Three optimizers, six groups of three targets, times lognormal with half of the variance common to a
+    group's targets, a budget that some miss: the interval holds the expectation of the estimate.
+    """
+    rng = np.random.default_rng(seeds)
+    speed = np.array([1.0, 1.3, 1.7])[:, None, None]
+    hardness = np.exp(rng.normal(0, 0.5, (1, 6, 1)) + rng.normal(0, 0.4, (3, 6, 1))) * np.array([1, 1.8, 3.0])
+    middle = np.log(20 * speed * hardness)
+
+    def draw(*shape: int) -> np.ndarray:
+        common, own = rng.normal(0, 0.2, (*shape, 3, 6, 1, seeds)), rng.normal(0, 0.2, (*shape, 3, 6, 3, seeds))
+        times = np.exp(middle[..., None] + common + own)
+        return np.where(times > 150, np.inf, times)
+
+    def areas(times: np.ndarray) -> np.ndarray:
+        return area(np.median(times, axis=-1).reshape(*times.shape[:-4], 3, 18))
+
+    expected = np.mean([areas(draw(500)).mean(axis=0) for _ in range(20)], axis=0)
+    covered, studies = np.zeros(3), 1000
+    for _ in range(studies):
+        times = draw()
+        strata = [(np.arange(3), group * 3 + np.arange(3), times[:, group]) for group in range(6)]
+        units = ProfileUnits(["a", "b", "c"], None, np.median(times, axis=3).reshape(3, 18), strata)  # type: ignore[arg-type]
+        samples = np.concatenate([area(chunk) for chunk in units.resampled(0, 200)])
+        low, high = interval(samples, area(units.medians), units.freedom)
+        covered += (low <= expected) & (expected <= high)
+    print(covered / studies)
+    assert np.all(np.abs(covered / studies - 0.95) <= 0.03)

@@ -1,0 +1,224 @@
+"""Verdicts: their errors and power by simulation, what they say of failures, and what they can't say."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from optbench.errors import UserError
+from optbench.metrics.verdicts import COLUMNS, verdicts
+from optbench.statistics import planning
+from tests.frames import make
+from tests.studies import Study, paired_draws, study
+
+
+def only(found: Study, **options: object) -> dict:
+    [row] = verdicts(found.runs, found.cells, **options).to_dict("records")
+    return row
+
+
+def many(n: int, better: float, studies: int, optimizers: int = 1) -> pd.DataFrame:
+    """The verdicts of so many independent studies, each a problem of its own."""
+    rng = np.random.default_rng(int(1000 * n + 10 * better))
+    outcomes = {}
+    for index in range(studies):
+        draws = paired_draws(rng, n, better)
+        outcomes[f"p{index}", 10, "adam"] = draws["adam"]
+        for other in range(optimizers):
+            again = paired_draws(rng, n, better)["mine"] if other else draws["mine"]
+            outcomes[f"p{index}", 10, f"mine{other}"] = again
+    found = study(outcomes)
+    return verdicts(found.runs, found.cells)
+
+
+@pytest.mark.parametrize("n", [3, 5, 6, 8, 10])
+def test_no_difference_is_called_one_in_at_most_five_of_a_hundred_studies(n: int) -> None:
+    studies = 300 if n >= 6 else 60
+    found = many(n, 0.0, studies)["verdict"]
+    wrong = found.isin(["win", "loss"]).mean()
+    assert wrong <= 0.05 + 2.5 * math.sqrt(0.05 * 0.95 / studies)
+    if n < 6:
+        assert wrong == 0
+
+
+def test_nor_is_any_of_nine_optimizers_in_a_group() -> None:
+    found = many(10, 0.0, 120, optimizers=9)
+    wrong = found["verdict"].isin(["win", "loss"]).groupby(found["problem"]).any().mean()
+    assert wrong <= 0.05 + 2.5 * math.sqrt(0.05 * 0.95 / 120)
+
+
+@pytest.mark.parametrize(("n", "better"), [(6, 0.6), (8, 0.4), (10, 0.4), (10, 0.8)])
+def test_power_is_as_computed_in_advance(n: int, better: float) -> None:
+    found = many(n, better, 400)["verdict"]
+    planned = planning.power(better / (0.3 * math.sqrt(2)), n)
+    assert (found == "win").mean() == pytest.approx(planned, abs=0.06)
+    assert (found == "loss").mean() <= 0.01
+
+
+def test_a_difference_that_matters_is_called_a_tie_in_at_most_five_of_a_hundred() -> None:
+    rng = np.random.default_rng(1)
+    outcomes = {}
+    for index in range(300):
+        draws = paired_draws(rng, 8, better=math.log(1.05), spread=0.01)
+        outcomes |= {(f"p{index}", 10, name): values for name, values in draws.items()}
+    found = study(outcomes)
+    table = verdicts(found.runs, found.cells)
+    assert (table["verdict"] == "tie").mean() <= 0.05 + 0.032
+    alike = paired_draws(rng, 8, better=0.0, spread=0.01)
+    assert only(study(alike))["verdict"] == "tie"
+
+
+def test_figures_of_a_row() -> None:
+    draws = paired_draws(np.random.default_rng(2), 9, better=0.5)
+    row = only(study(draws))
+    differences = np.log(draws["adam"]) - np.log(draws["mine"])
+    assert row["effect"] == pytest.approx(math.exp(-differences.mean()))
+    low, high = stats.t.interval(0.95, 8, differences.mean(), stats.sem(differences))
+    assert (row["effect_low"], row["effect_high"]) == pytest.approx((math.exp(-high), math.exp(-low)))
+    assert row["effect_size"] == pytest.approx(differences.mean() / differences.std(ddof=1))
+    found = stats.permutation_test((differences,), np.mean, permutation_type="samples", n_resamples=np.inf)
+    assert row["p"] == row["p_holm"] == pytest.approx(found.pvalue)
+    assert row["probability"] == np.mean(differences > 0)
+    assert (row["reference"], row["effect_unit"], row["n_pairs"]) == ("adam", "ratio", 9)
+
+
+@pytest.mark.parametrize("higher", [True, False])
+def test_directions(higher: bool) -> None:
+    good, bad = np.linspace(0.6, 0.7, 8), np.linspace(0.3, 0.35, 8)
+    good, bad = (good, bad) if higher else (bad, good)
+    row = only(study({"adam": bad.tolist(), "mine": good.tolist()}, higher=higher))
+    assert row["verdict"] == "win"
+    assert row["effect_unit"] == ("difference" if higher else "ratio")
+    assert row["effect"] == pytest.approx((good - bad).mean() if higher else math.exp(np.log(good / bad).mean()))
+    assert only(study({"adam": good.tolist(), "mine": bad.tolist()}, higher=higher))["verdict"] == "loss"
+
+
+def test_a_diverged_seed_is_never_left_out() -> None:
+    """Averages over successes only would call `mine` the winner: the published trap."""
+    good, bad = np.linspace(0.1, 0.2, 8).tolist(), np.linspace(0.5, 0.9, 8).tolist()
+    assert only(study({"adam": bad, "mine": good}))["verdict"] == "win"
+    row = only(study({"adam": bad, "mine": [*good[:6], None, None]}))
+    assert row["verdict"] == "inconclusive"
+    assert (row["n_pairs"], row["n_failed"], row["probability"]) == (8, 2, 6 / 8)
+    assert math.isnan(row["effect"])
+    assert pd.isna(row["more_seeds"])
+    assert "infinite" in row["note"]
+    lost = only(study({"adam": bad, "mine": [None] * 8}))
+    assert (lost["verdict"], lost["probability"]) == ("loss", 0)
+    both = only(study({"adam": [None] * 8, "mine": [None] * 8}))
+    assert (both["verdict"], both["p"], both["probability"]) == ("inconclusive", 1, 0.5)
+    assert "every run of both failed" in both["note"]
+
+
+def test_a_missing_value_is_no_zero() -> None:
+    """A NaN read as 0 would be the lowest loss of all."""
+    found = study({"adam": np.linspace(0.5, 0.6, 8).tolist(), "mine": np.linspace(0.7, 0.8, 8).tolist()})
+    found.runs.loc[found.runs["optimizer"] == "mine", "test_metric"] = math.nan
+    assert only(found)["verdict"] == "loss"
+
+
+def test_too_few_seeds_say_how_many_more() -> None:
+    row = only(study({"adam": [1.0, 1.1, 1.2], "mine": [0.5, 0.56, 0.61]}))
+    assert (row["verdict"], row["p"]) == ("inconclusive", 0.25)
+    assert row["more_seeds"] >= 3
+    assert "fewer than 6 pairs can't decide between 2 optimizers" in row["note"]
+    one = only(study({"adam": [1.0], "mine": [0.5]}))
+    assert (one["verdict"], one["p"]) == ("inconclusive", 1.0)
+    assert pd.isna(one["more_seeds"])
+    assert "one pair has no spread" in one["note"]
+    assert math.isnan(one["effect_low"])
+
+
+def test_the_seeds_that_it_asks_for_decide() -> None:
+    """Four in five times and more: the plan allows for the pilot's spread being too small by luck."""
+    rng = np.random.default_rng(5)
+    decided = []
+    for _ in range(25):
+        pilot = paired_draws(rng, 5, better=0.5)
+        row = only(study(pilot))
+        if pd.isna(row["more_seeds"]):
+            continue
+        more = paired_draws(rng, int(min(row["more_seeds"], 60)), better=0.5)
+        decided.append(only(study({name: pilot[name] + more[name] for name in pilot}))["verdict"] == "win")
+    assert len(decided) > 20
+    assert np.mean(decided) >= 0.7
+
+
+def test_seeds_that_have_no_effect_are_one_observation() -> None:
+    """Eight copies of one seed would be p = 0.008."""
+    found = study({"adam": [1.0] * 8, "mine": [0.5] * 8})
+    found.runs["train_loss"] = found.runs["test_loss"]
+    row = only(found)
+    assert (row["n_pairs"], row["verdict"]) == (1, "inconclusive")
+    assert "7 seeds repeat others bit by bit" in row["note"]
+
+
+def test_a_seed_that_is_there_twice_counts_once() -> None:
+    found = study(paired_draws(np.random.default_rng(6), 4, better=1))
+    once = only(found)
+    found.runs = pd.concat([found.runs, found.runs], ignore_index=True)
+    assert only(found) == once
+
+
+def test_only_seeds_that_both_have_are_paired() -> None:
+    values = np.linspace(0.5, 0.6, 8).tolist()
+    row = only(study({"adam": values, "mine": values}, seeds={"mine": range(4, 12)}))
+    assert row["n_pairs"] == 4
+    none = only(study({"adam": values, "mine": values}, seeds={"mine": range(8, 16)}))
+    assert (none["n_pairs"], none["verdict"]) == (0, "inconclusive")
+    assert "no seed that both have run" in none["note"]
+    assert math.isnan(none["p"])
+
+
+def test_references() -> None:
+    found = study({"sgd": [1.0, 1.1], "adam": [1.0, 1.2], "mine": [0.9, 1.0]})
+    assert set(verdicts(found.runs, found.cells)["reference"]) == {"adam"}
+    table = verdicts(found.runs, found.cells, reference="mine")
+    assert set(table["optimizer"]) == {"adam", "sgd"}
+    with pytest.raises(UserError, match="unknown reference optimizer 'adm'; did you mean 'adam'"):
+        verdicts(found.runs, found.cells, reference="adm")
+    with pytest.raises(UserError, match="unknown metric 'test_los'; did you mean 'test_loss'"):
+        verdicts(found.runs, found.cells, metric="test_los")
+    partial = found.runs[found.runs["optimizer"] != "adam"]
+    notes = verdicts(partial, found.cells)
+    assert set(notes["verdict"]) == {"inconclusive"}
+    assert set(notes["note"]) == {"adam has no runs here"}
+
+
+def test_bad_frames() -> None:
+    one = study({"adam": [1.0, 2.0]})
+    assert verdicts(one.runs, one.cells).columns.tolist() == COLUMNS
+    assert verdicts(one.runs, one.cells).empty
+    assert verdicts(one.runs.iloc[:0], one.cells).empty
+    with pytest.raises(UserError, match=r"no column 'tuned'.*schema version"):
+        verdicts(one.runs.drop(columns="tuned"), one.cells)
+    twice = study({"adam": [1.0], "mine": [2.0]})
+    again = twice.runs[twice.runs["optimizer"] == "mine"].assign(cell_id="another")
+    with pytest.raises(UserError, match="'mine' stands for several cells of bowl"):
+        verdicts(pd.concat([twice.runs, again]), twice.cells)
+
+
+def test_the_same_frames_give_the_same_bytes() -> None:
+    frames = make(optimizers=["adam", "sgd"], seeds=30)
+    first, again = (verdicts(frames.runs, frames.cells, seed=3).to_csv() for _ in range(2))
+    assert first == again
+    shuffled = frames.runs.sample(frac=1, random_state=1)
+    assert verdicts(shuffled, frames.cells, seed=3).to_csv() == first
+
+
+def test_by_cost_to_target_a_miss_is_infinite() -> None:
+    """A miss imputed as budget + 1 would make `mine`, which misses half, no worse than a slow optimizer."""
+    found = study({"adam": [1.0] * 8, "mine": [1.0] * 8})
+    mine = found.runs["optimizer"] == "mine"
+    found.runs["cost_to_target"] = np.where(mine, 10.0, 99.0) + found.runs["seed"]
+    assert only(found, metric="cost_to_target")["verdict"] == "win"
+    found.runs.loc[mine & (found.runs["seed"] > 3), "cost_to_target"] = math.nan
+    row = only(found, metric="cost_to_target")
+    assert row["verdict"] == "inconclusive"
+    assert (row["n_failed"], row["probability"]) == (4, 0.5)
+    found.cells["target"] = math.nan
+    assert verdicts(found.runs, found.cells, metric="cost_to_target").empty

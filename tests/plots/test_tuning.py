@@ -1,0 +1,87 @@
+"""Plots of tuning: best of k, transfer of rates, batch scaling."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from optbench.metrics.batch_scaling import batch_scaling as scaling_of
+from optbench.metrics.best_of_k import best_of_k as best_of
+from optbench.metrics.lr_transfer import lr_transfer as transfer_of
+from optbench.metrics.target_summary import target_summary
+from optbench.plots import style
+from optbench.plots.batch_scaling import batch_scaling
+from optbench.plots.best_of_k import best_of_k
+from optbench.plots.lr_transfer import lr_transfer
+from tests.frames import PROBLEMS, VALLEY, make
+from tests.metrics.made import cell_of, frame, run_of, trial_of
+from tests.metrics.profiled import MISS, times_of
+
+
+def test_best_of_k_draws_the_running_best_from_the_first_finite_trial() -> None:
+    cells = [cell_of("adam"), cell_of("sgd")]
+    trials = [trial_of(cells[0], i, 0.1, loss) for i, loss in enumerate([math.nan, 0.5, 0.7, 0.2])]
+    trials += [trial_of(cells[1], 0, 0.1)]
+    table = best_of(frame(trials, "trials"), frame(cells, "cells"))
+    figure, drawn = best_of_k(table, frame(cells, "cells"), "p")
+    (line,) = figure.axes[0].lines
+    assert line.get_ydata().tolist() == [0.5, 0.5, 0.2]
+    assert line.get_xdata().tolist() == pytest.approx([1.3, 2.3, 3.3])
+    assert len(drawn) == 3
+    with pytest.raises(style.NothingToDraw, match="no trial"):
+        best_of_k(best_of(frame(trials[4:], "trials"), frame(cells, "cells")), frame(cells, "cells"), "p")
+
+
+def test_best_of_k_draws_medians_of_random_search() -> None:
+    cell = cell_of(sampler="random")
+    trials = [trial_of(cell, i, 0.1, loss) for i, loss in enumerate([9.0, math.nan, 0.5, 0.7, 0.2])]
+    table = best_of(frame(trials, "trials"), frame([cell], "cells"))
+    figure, drawn = best_of_k(table, frame([cell], "cells"), "p")
+    np.testing.assert_array_equal(figure.axes[0].lines[0].get_ydata(), table["median_best"])
+    assert drawn["best"].isna().any(), "the mean has no value for small k"
+
+
+def test_transfer_marks_each_pair_and_counts_what_is_not_known() -> None:
+    frames = make()
+    table = transfer_of(frames.trials, frames.cells)
+    figure, drawn = lr_transfer(table, frames.cells)
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["to another batch size", "to another problem"]
+    for ax, across in zip(figure.axes, ("batch_size", "problem"), strict=True):
+        own = table[table["across"] == across]
+        marks = sum(len(line.get_xdata()) for line in ax.lines if line.get_marker() not in "|x")
+        assert marks == own["regret"].notna().sum()
+        counted = sum(int(text.get_text().split(" of ")[0]) for text in ax.texts)
+        assert counted == (own["outcome"] == "not tried").sum()
+    assert drawn is table
+    with pytest.raises(style.NothingToDraw, match="two problems"):
+        lr_transfer(table.iloc[:0], frames.cells)
+
+
+def test_batch_scaling_draws_costs_and_crosses_for_misses() -> None:
+    cells = [cell_of("adam", batch_size=size, lr_tuned=size / 100) for size in (10, 20, 40)]
+    runs = frame([run_of(cell, seed) for cell in cells for seed in range(2)], "runs")
+    frames = []
+    for cell, costs in zip(cells, ([50.0, 50.0], [60.0, 60.0], [MISS, MISS]), strict=True):
+        frames.append(times_of({("adam", "p", "easy"): costs}).assign(batch_size=cell["batch_size"],
+                                                                       cell_id=cell["cell_id"]))  # fmt: skip
+    table = scaling_of(target_summary(pd.concat(frames), runs, frame(cells, "cells")), frame(cells, "cells"))
+    drawn = batch_scaling(table, frame(cells, "cells"), "p")
+    assert drawn is not None
+    cost, rate = drawn[0].axes
+    assert cost.get_title(loc="left") == "cost to easy (0.5)"
+    np.testing.assert_array_equal(cost.lines[0].get_ydata(), [50.0, 60.0, math.nan])
+    assert len(cost.lines[1].get_xdata()) == 1
+    assert rate.lines[0].get_ydata().tolist() == [0.1, 0.2, 0.4]
+    with pytest.raises(style.NothingToDraw, match="half of the seeds"):
+        batch_scaling(table.assign(cost=math.nan), frame(cells, "cells"), "p")
+    assert batch_scaling(table, frame(cells[:1], "cells"), "p") is None
+
+
+def test_losses_that_are_not_all_positive_have_a_linear_axis() -> None:
+    frames = make(optimizers=["adam"], problems=[VALLEY, PROBLEMS[1]])
+    trials = frames.trials.assign(valid_loss=frames.trials["valid_loss"] - 5)
+    figure, _ = best_of_k(best_of(trials, frames.cells), frames.cells, VALLEY)
+    assert figure.axes[0].get_yscale() == "linear"

@@ -1,0 +1,187 @@
+"""All tables and plots of results that lack something: what can be said is, the rest is missing with its reason."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from optbench.errors import UserError
+from optbench.plots import draw_all
+from optbench.tables import all_tables, write_tables
+from tests.frames import VALLEY, Frames, make
+
+
+def results_of(frames: Frames, **changed: pd.DataFrame) -> SimpleNamespace:
+    parts = {**frames.__dict__, **changed}
+    return SimpleNamespace(**parts, trajectories=parts["paths"], planes={})
+
+
+def partial() -> SimpleNamespace:
+    """Killed early: some cells have runs, one has only trials, the others nothing."""
+    frames = make(optimizers=["adam", "sgd", "rmsprop"])
+    frames.cells["run_budget"] = frames.cells["run_budget"].where(frames.cells["optimizer"] == "adam")
+    frames.cells.loc[frames.cells["optimizer"] != "adam", ["status", "lr_tuned"]] = ["missing", math.nan]
+    done = frames.runs["optimizer"] == "adam"
+    started = frames.runs["optimizer"].eq("sgd") & frames.runs["seed"].eq(0) & frames.runs["problem"].eq(VALLEY)
+    runs = frames.runs[done | started]
+    kept = frames.curves["cell_id"].isin(runs["cell_id"])
+    trials = frames.trials[frames.trials["optimizer"] != "rmsprop"]
+    return results_of(frames, runs=runs, trials=trials, curves=frames.curves[kept])
+
+
+def nothing_yet() -> SimpleNamespace:
+    frames = make(optimizers=["adam", "sgd"], problems=[VALLEY])
+    frames.cells["status"], frames.cells["lr_tuned"] = "missing", math.nan
+    return results_of(
+        frames, **{name: getattr(frames, name).iloc[:0] for name in ("runs", "trials", "curves", "paths")}
+    )
+
+
+def one_seed() -> SimpleNamespace:
+    return results_of(make(optimizers=["adam", "sgd", "lbfgs"], seeds=1))
+
+
+def one_optimizer() -> SimpleNamespace:
+    return results_of(make(optimizers=["adam"]))
+
+
+def one_problem() -> SimpleNamespace:
+    return results_of(make(optimizers=["adam", "sgd", "lbfgs"], problems=[VALLEY]))
+
+
+def all_diverged() -> SimpleNamespace:
+    frames = make(optimizers=["adam", "sgd", "rmsprop"])
+    figures = ["train_loss", "valid_loss", "valid_metric", "test_loss", "test_metric", "cost_to_target"]
+    for frame in (frames.runs, frames.trials):
+        frame["status"] = "diverged"
+        frame[[name for name in figures if name in frame]] = math.nan
+    frames.runs["target_reached"] = False
+    frames.curves["status"] = "diverged"
+    frames.cells["lr_tuned"] = math.nan
+    return results_of(frames)
+
+
+def no_targets() -> SimpleNamespace:
+    frames = make(optimizers=["adam", "sgd"])
+    frames.cells["target"] = math.nan
+    return results_of(frames)
+
+
+def duplicated_seeds() -> SimpleNamespace:
+    frames = make(optimizers=["adam", "sgd"])
+    return results_of(frames, runs=pd.concat([frames.runs, frames.runs], ignore_index=True))
+
+
+CASES: list[Callable[[], SimpleNamespace]] = [
+    partial, nothing_yet, one_seed, one_optimizer, one_problem, all_diverged, no_targets, duplicated_seeds,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+def test_tables_and_plots_say_what_can_be_said(case: Callable[[], SimpleNamespace], tmp_path: Path) -> None:
+    results = case()
+    tables = all_tables(results)
+    write_tables(tables, tmp_path / "tables", set(tables))
+    for name, table in tables.items():
+        assert len(pd.read_parquet(tmp_path / "tables" / f"{name}.parquet")) == len(table)
+    pictures = draw_all(results, tables, tmp_path / "plots")
+    for picture in pictures:
+        assert "could not be drawn" not in picture.caption, (picture.plot, picture.caption)
+        assert picture.svg or picture.caption.startswith("Not drawn: ")
+    again = all_tables(case())
+    for name, table in tables.items():
+        pd.testing.assert_frame_equal(table, again[name])
+
+
+def test_a_partial_directory_judges_what_is_there() -> None:
+    tables = all_tables(partial())
+    verdicts = tables["verdicts"]
+    assert set(verdicts["optimizer"]) == {"sgd"}
+    assert set(verdicts["n_pairs"]) == {1}
+    assert set(verdicts["problem"]) == {VALLEY}
+    board = tables["leaderboard"]
+    assert board.loc[board["optimizer"] == "rmsprop", "rank"].isna().all()
+    recommended = tables["recommendation"].query("recommended and scope == 'all tasks'")
+    assert set(recommended["optimizer"]) <= {"adam", "sgd"}
+    assert tables["probability_of_improvement"]["n_pairs"].tolist() == [1, 1]
+
+
+def test_without_runs_there_is_no_figure() -> None:
+    tables = all_tables(nothing_yet())
+    for name in ("verdicts", "aggregate", "probability_of_improvement", "critical_difference", "failures", "audit"):
+        assert tables[name].empty, name
+    assert tables["leaderboard"][["test_metric", "cost_to_target", "lr"]].isna().all().all()
+
+
+def test_one_seed_has_no_spread() -> None:
+    tables = all_tables(one_seed())
+    verdicts = tables["verdicts"]
+    assert set(verdicts["verdict"]) == {"inconclusive"}
+    assert verdicts[["effect_low", "effect_high", "effect_size"]].isna().all().all()
+    assert verdicts["more_seeds"].isna().all()
+    assert (verdicts["note"] != "").all()
+    assert tables["aggregate"][["iqm_low", "iqm_high"]].isna().all().all()
+
+
+def test_one_optimizer_has_nobody_to_beat() -> None:
+    tables = all_tables(one_optimizer())
+    assert tables["verdicts"].empty
+    assert tables["probability_of_improvement"].empty
+    assert tables["critical_difference"]["note"].iloc[0].endswith("one optimizer has nobody to differ from")
+    assert set(tables["recommendation"].query("recommended")["optimizer"]) == {"adam"}
+
+
+def test_one_problem_says_nothing_about_others() -> None:
+    tables = all_tables(one_problem())
+    recommended = tables["recommendation"].query("recommended")
+    assert recommended[["regret_low", "regret_high"]].isna().all().all()
+    assert recommended["sentence"].str.contains("no interval: one problem").all()
+    assert set(tables["critical_difference"]["problems"]) <= {0, 1}
+
+
+def test_all_diverged_is_no_result_and_no_zero() -> None:
+    tables = all_tables(all_diverged())
+    verdicts = tables["verdicts"]
+    assert set(verdicts["verdict"]) == {"inconclusive"}
+    assert verdicts["note"].str.contains("every run of both failed").all()
+    assert verdicts["effect"].isna().all()
+    assert not tables["recommendation"]["recommended"].any()
+    assert tables["recommendation"]["expected_regret"].isna().all()
+    assert tables["leaderboard"]["test_metric"].isna().all()
+    assert (tables["failures"]["kind"] == "run").sum() > 0
+
+
+def test_missing_targets_are_named() -> None:
+    tables = all_tables(no_targets())
+    assert tables["aggregate"]["iqm"].isna().all()
+    assert tables["aggregate"]["note"].str.contains("has no target").all()
+    assert tables["verdicts"]["p"].notna().all(), "verdicts need no target"
+
+
+def test_duplicated_seeds_change_no_figure() -> None:
+    """Doubled observations would halve the intervals and square the p-values."""
+    once, twice = all_tables(results_of(make(optimizers=["adam", "sgd"]))), all_tables(duplicated_seeds())
+    for name in ("verdicts", "aggregate", "probability_of_improvement", "critical_difference", "rank_stability"):
+        pd.testing.assert_frame_equal(once[name], twice[name])
+    assert (twice["audit"]["finding"] == "repeated_seed").sum() >= len(make(optimizers=["adam", "sgd"]).runs)
+
+
+@pytest.mark.parametrize(("frame", "column"), [("runs", "tuned"), ("cells", "trials"), ("trials", "cost")])
+def test_frames_of_another_schema_are_refused_by_name(frame: str, column: str) -> None:
+    frames = make(optimizers=["adam", "sgd"], problems=[VALLEY])
+    lacking = getattr(frames, frame).drop(columns=column)
+    with pytest.raises(UserError, match=f"the frame {frame} has no column '{column}'"):
+        all_tables(results_of(frames, **{frame: lacking}))
+
+
+def test_a_run_whose_figure_is_missing_is_no_success() -> None:
+    frames = make(optimizers=["adam", "sgd"], problems=[VALLEY], seeds=8)
+    frames.runs.loc[frames.runs["optimizer"] == "sgd", "test_metric"] = np.nan
+    verdicts = all_tables(results_of(frames))["verdicts"]
+    assert set(verdicts["verdict"]) == {"loss"}

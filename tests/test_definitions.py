@@ -1,0 +1,43 @@
+"""Every table says where it is defined, and the place exists."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+from optbench.definitions import SECTIONS, index
+from optbench.tables import all_tables
+from tests.frames import VALLEY, make
+
+METHODOLOGY = Path(__file__).parents[1] / "docs" / "methodology.md"
+
+
+def anchors() -> set[str]:
+    """The anchors of the headings, as GitHub makes them."""
+    headings = re.findall(r"^## (.+)$", METHODOLOGY.read_text("utf-8"), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_table_is_defined_in_a_section_that_exists() -> None:
+    frames = make(optimizers=["adam", "sgd"], problems=[VALLEY])
+    tables = all_tables(SimpleNamespace(**frames.__dict__))
+    assert set(SECTIONS) == set(tables)
+    assert set(SECTIONS.values()) <= anchors()
+
+
+def test_the_section_names_its_table() -> None:
+    text = METHODOLOGY.read_text("utf-8")
+    for name in sorted({*SECTIONS} - {"runs", "trials", "curves", "cells", "leaderboard", "summary"}):
+        heading = SECTIONS[name].partition("-")[0]
+        section = re.search(rf"^## {heading}\. .*?(?=^## )", text, re.M | re.S)
+        assert section, name
+        assert re.search(rf"^Tables? .*`{name}`", section.group(), re.M), name
+
+
+def test_the_index_links_each_table() -> None:
+    text = index(["verdicts", "runs"])
+    assert "- `verdicts`: [section 15](docs/methodology.md#15-verdicts-metricsverdicts-statisticspaired)" in text
+    assert text.index("`runs`") < text.index("`verdicts`")
+    assert "Notes" not in text
+    assert index(["runs"], ["left out: x"]).endswith("## Notes\n\n- left out: x\n")
