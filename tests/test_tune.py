@@ -70,7 +70,7 @@ def test_trials_fill_the_budget_and_never_overspend(sampler: str) -> None:
 
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
 def test_what_diverged_trials_did_not_spend_buys_further_ones(sampler: str) -> None:
-    trials = study(cell_for(tuning_sampler=sampler), diverges_above=0.3)
+    trials = study(cell_for(tuning_sampler=sampler), diverges_above=0.03)
     spent = sum(t.thirds for t in trials) / THIRDS
     assert len(trials) > 12
     assert spent <= 12 * RUN_COST < spent + RUN_COST
