@@ -330,3 +330,30 @@ def test_hyperparameters_that_count_are_searched_in_whole_numbers(sampler: str, 
             assert 2 <= size <= 50
             trials.append(Trial(p.number, p.hyperparameters, "ok", 10.0, abs(size - 20.0), THIRDS * RUN_COST))
     assert len({t.hyperparameters["history_size"] for t in trials}) > 2
+
+
+def regret_of_design(size: int, worth: int, monkeypatch: pytest.MonkeyPatch) -> float:
+    """Mean excess of the chosen trial's loss over the lowest, on parabolas with a cliff above the best rate."""
+    import optbench.tune
+
+    monkeypatch.setattr(optbench.tune, "design_size", lambda cell: size)
+    cells = [cell_for(name, tuning_worth=worth, tuning_round=2) for name in ("adam", "adagrad", "rmsprop", "adamax")]
+    random = np.random.default_rng(0)
+    found = []
+    for cell in cells * 12:
+        best, cliff = 10 ** random.uniform(-1.8, 0.4), random.uniform(0.5, 1.2)
+        trials: list[Trial] = []
+        while proposals := next_round(cell, trials, RUN_COST):
+            for p in proposals:
+                away = math.log10(p.hyperparameters["lr"] / best)
+                loss = 2.3 if away > cliff else 0.12 * (away if away < 0 else 1.5 * away / cliff) ** 2
+                trials.append(trial(p.number, p.hyperparameters["lr"], loss + 0.003 * random.normal()))
+        chosen = best_trial(trials)
+        assert chosen is not None
+        found.append(chosen.final_loss)
+    return float(np.mean(found))
+
+
+@pytest.mark.parametrize("worth", [6, 10])
+def test_few_trials_are_better_spent_on_the_design_than_on_tpe(worth: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert regret_of_design(worth - 1, worth, monkeypatch) < 0.8 * regret_of_design(3, worth, monkeypatch)
