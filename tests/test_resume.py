@@ -193,14 +193,24 @@ def test_killed_runs_resume_to_the_same_frames(workers: int, program: list[str],
     assert_same_results(killed, whole)
 
 
+@pytest.fixture(scope="module")
+def whole_quick_run(program: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("quick") / "whole"
+    subprocess.run(_command(program, folder, 2), check=True, capture_output=True)
+    return folder
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills process groups")
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_killed_quick_run_resumes_to_the_same_frames(workers: int, program: list[str], tmp_path: Path) -> None:
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    subprocess.run(_command(program, whole, 2), check=True, capture_output=True)
+def test_a_killed_quick_run_resumes_to_the_same_frames(
+    workers: int, program: list[str], whole_quick_run: Path, tmp_path: Path
+) -> None:
+    killed = tmp_path / "killed"
     hit = _kill_and_resume(program, killed, (), workers, kills=10, longest=60.0 / workers)
     assert hit == 10
-    assert_same_results(killed, whole)
+    assert_same_results(killed, whole_quick_run)
 
 
 def _training(program: list[str], folder: Path, workers: int) -> subprocess.Popen[bytes]:
