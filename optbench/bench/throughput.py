@@ -95,13 +95,18 @@ AGAINST_LECTURE = {10: 2.2, 100: 2.8, 1000: 3.0}
 
 
 def machine_against_lecture(cell: Cell, source: DataSource, examples: int, pairs: int, workers: int) -> Comparison:
-    """All cores: single-thread workers of optbench against the lecture's loop with torch's default threads."""
+    """All cores: single-thread workers of optbench against the lecture's loop with torch's default threads.
+
+    The loop runs in a fresh process each time, as a script does: with two threads its speed differs from
+    process to process by more than half, and stays the same within one.
+    """
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, context) as lecture, ProcessEngine(workers, 1) as engine:
 
-        def lecture_side() -> float:
-            return lecture.submit(_lecture, cell, source, examples).result()
+    def lecture_side() -> float:
+        with ProcessPoolExecutor(1, context) as fresh:
+            return fresh.submit(_lecture, cell, source, examples).result()
 
+    with ProcessEngine(workers, 1) as engine:
         return compare(
             f"{workers} workers / the lecture's loop, {cell.problem.label}, batch {cell.batch_size}, whole machine",
             "examples/s",

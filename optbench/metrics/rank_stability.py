@@ -110,11 +110,12 @@ def _budgets(runs: pd.DataFrame, curves: pd.DataFrame, cells: pd.DataFrame) -> I
         upto = points[points["share"] <= share + 1e-9]
         last = upto.groupby(keys, observed=True).agg(valid_loss=("valid_loss", "last"), n=("cost", "size"))
         ended = points.groupby(keys, observed=True)["share"].max().rename("end")
-        frame = chosen.merge(last.join(ended), on=keys)
-        frame = frame[frame["n"] > 1]  # the start alone says nothing
-        if frame.empty:
+        frame = chosen.merge(last.join(ended), on=keys, how="left")
+        # Of a run that goes on the start alone says nothing; one that failed at its start has failed.
+        frame = frame[(frame["n"] > 1) | (frame["status"] != "ok")]
+        if not (frame["n"] > 1).any():
             continue
         # A run that had failed by then is worse than every number; one that fails later is not yet.
-        lost = (frame["status"] != "ok") & (frame["end"] <= share)
+        lost = (frame["status"] != "ok") & ~(frame["end"] > share)
         loss = frame["valid_loss"].where(np.isfinite(frame["valid_loss"]) & ~lost, np.inf)
         yield f"{100 * share:.0f} % of the budget", task_ranks(frame.assign(loss=loss.astype(float)))

@@ -128,11 +128,12 @@ def _ranked(found: pd.DataFrame) -> list[dict[str, Any]]:
     regret, lr = found["regret"].to_numpy(dtype=float), found["lr"].to_numpy(dtype=float)
     rows, means = [], {}
     names, sizes = np.unique(optimizer, return_counts=True)
+    tasks = len(found[GROUP].drop_duplicates())
     for name, size in zip(names.tolist(), sizes.tolist(), strict=True):
         own = optimizer == name
         row = _row(regret[own], lr[own]) | {"optimizer": name, "problems": len(np.unique(problem[own]))}
         # Only who has run everything in scope, and could train it, can be recommended for it.
-        if row["feasible_tasks"] == size == sizes.max():
+        if row["feasible_tasks"] == size == tasks:
             counts = np.bincount(problem[own], minlength=len(problems))
             means[name] = np.bincount(problem[own], regret[own], minlength=len(problems)) / counts
             row |= _expected(means[name])

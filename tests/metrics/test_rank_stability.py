@@ -67,6 +67,15 @@ def test_budgets_rank_by_the_last_loss_within_them() -> None:
     assert "budget: no evaluations within a run at a constant learning rate" in note
 
 
+def test_runs_that_failed_at_their_start_or_left_no_curve_rank_last_at_every_budget() -> None:
+    found = study({"adam": [1.0, 1.0], "sgd": [None, None], "nadam": [None, None]})
+    gone = (found.curves["optimizer"] == "sgd") | ((found.curves["optimizer"] == "nadam") & (found.curves["step"] > 0))
+    table = stability(Study(found.runs, found.trials, found.curves[~gone], found.cells))
+    at_half = table[table["level"] == "50 % of the budget"].set_index("optimizer")["rank"]
+    assert at_half["adam"] == 1
+    assert min(at_half["sgd"], at_half["nadam"]) > 1
+
+
 def test_targets_rank_by_cost_with_a_miss_last() -> None:
     found = study({"adam": [1.0, 1.0], "sgd": [2.0, 2.0]})
     keys = found.runs[["cell_id", "problem", "batch_size", "device", "schedule", "optimizer", "seed", "tuned"]]

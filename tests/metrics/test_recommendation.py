@@ -46,6 +46,17 @@ def test_regrets_by_hand(found: Study) -> None:
     assert table.loc["adam", ["lr_low", "lr_high"]].tolist() == [0.001, 0.01]
 
 
+@pytest.mark.parametrize("batches", [(10, 10), (20, 100)])
+def test_who_ran_other_tasks_is_not_recommended_against_others(batches: tuple[int, int]) -> None:
+    """As many tasks are not the same tasks: of adam and nadam neither has run all."""
+    own = {("a", batches[0], "adam"): [1.0], ("b", batches[1], "nadam"): [1.0]}
+    common = {("c", 10, "adam"): [2.0], ("c", 10, "nadam"): [1.0]}
+    found = study({key: [1.0] for key in own | common}, trials=own | common)
+    table = of(found).query("scope == 'all tasks'")
+    assert not table["recommended"].any()
+    assert table[["expected_regret", "regret_low", "regret_high"]].isna().all(axis=None)
+
+
 def test_problems_weigh_alike_however_many_batch_sizes_they_have() -> None:
     trials = {
         ("a", batch, name): losses for batch in (10, 20, 40) for name, losses in (("adam", [1.0]), ("sgd", [2.0]))
