@@ -11,6 +11,7 @@ import copy
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +30,9 @@ from optbench.schedule import schedule
 from optbench.seeds import derive
 from optbench.training import Training
 
+#: Replicas that are stepped at least.
+SMALLEST = 8
+
 
 def train_population(
     cell: Cell,
@@ -45,9 +49,13 @@ def train_population(
     Their hyperparameters may differ in the learning rate only. A replica that diverges is charged no
     further. Raises whatever the problem or the optimizer raises.
     """
-    session = _Session(cell, problem, data, replicas, budget, from_zero, test)
+    # Products of few rows are rounded differently than those of many, so small companies are filled up
+    # with copies: a replica has the same bits in any company.
+    copies = [replace(replicas[-1], observer=None)] * (SMALLEST - len(replicas))
+    session = _Session(cell, problem, data, [*replicas, *copies], budget, from_zero, test)
+    session.going = list(range(len(replicas)))
     session.run()
-    return session.records
+    return session.records[: len(replicas)]
 
 
 class _Session:
@@ -178,9 +186,10 @@ class Population:
             torch.Generator(cell.device).manual_seed(derive(r.seed, "augmentation")) for r in replicas
         ]
         self._schedule = None if cell.schedule == "constant" else schedule(cell.schedule)
-        # Those that training leaves as they are need no copy for each replica.
-        changing = _changing_buffers(problem, self.model, data)
-        self._buffers = {f"model.{name}": stack for name, stack in buffers.items() if name in changing}
+        # Those that are alike and that training leaves as they are need no copy for each replica.
+        own = _changing_buffers(problem, self.model, data)
+        own |= {name for name, stack in buffers.items() if any(not torch.equal(stack[0], one) for one in stack)}
+        self._buffers = {f"model.{name}": stack for name, stack in buffers.items() if name in own}
         trained = [stack for stack in self.parameters.values() if stack.requires_grad]
         others = {name: value for name, value in replicas[0].hyperparameters.items() if name != "lr"}
         rates = [float(replica.hyperparameters["lr"]) for replica in replicas]

@@ -12,7 +12,7 @@ from optbench.matrix import OptimizerChoice
 _FACTORS = (0.01, 1.0, 3.7)
 #: Enough for a bound on a step, or on a step size that adapts, to be met at one of the rates.
 _STEPS = 40
-_SHAPES = ((3, 4), (5,))
+_SHAPES = ((3, 4), (5,), (2, 3, 2), (2, 2, 2, 2))
 _TOLERANCE = 1e-9
 
 
@@ -29,6 +29,8 @@ def linearity(choice: OptimizerChoice) -> str | None:
     start, gradients = draw(), [draw() for _ in range(_STEPS)]
     for step, drawn in enumerate(gradients):
         for gradient in drawn:
+            # Small and large ones, so that a bound on a norm is met.
+            gradient.mul_(1e3 ** (step % 3 - 1))
             # Of the first coordinates one keeps its sign and one changes it at every step.
             gradient[..., 0].abs_()
             gradient[..., 1].abs_().mul_((-1) ** step)

@@ -100,7 +100,10 @@ def test_batch_norm_and_augmentation_are_each_replicas_own() -> None:
         np.testing.assert_allclose(values(together), values(alone), rtol=1e-4)
 
 
-@pytest.mark.parametrize("problem", [TINY, TINY_NET, "quadratic_valley", "mlp"])
+@pytest.mark.parametrize(
+    "problem",
+    [TINY, TINY_NET, "mlp", *(f"quadratic_valley[dim={dim},rotated=true]" for dim in (2, 3, 20))],
+)
 def test_a_replica_has_the_same_bits_in_any_company(problem: str) -> None:
     """So that more seeds, or a resume between two writes, change nothing."""
     cell = cell_for(problem, "adam", "population")
