@@ -31,6 +31,14 @@ class Layerwise(torch.optim.SGD):
         return super().step(closure)
 
 
+class NormClipped(torch.optim.SGD):
+    """Clips the norm of all gradients together, which only large ones show."""
+
+    def step(self, closure: Any = None) -> Any:
+        torch.nn.utils.clip_grad_norm_([p for group in self.param_groups for p in group["params"]], 10.0)
+        return super().step(closure)
+
+
 class Clipped(torch.optim.SGD):
     """Bounds each step: the same for each coordinate alone, but not linear in the rate."""
 
@@ -68,6 +76,7 @@ def test_what_built_in_optimizers_declare_is_so(name: str) -> None:
         ("torch.optim:ASGD", None),
         ("torch.optim:Adafactor", None),
         (f"{HERE}:Layerwise", None),
+        (f"{HERE}:NormClipped", None),
         (f"{HERE}:Clipped", None),
         (f"{HERE}:Still", None),
         (f"{HERE}:Raising", None),
