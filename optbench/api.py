@@ -99,17 +99,21 @@ def recommend(
     """Which optimizer to take, from one results directory or several: the frame of `metrics.recommendation`.
 
     The budget is what tuning may take: `trials`, `seconds` of all of them together at the speed measured in isolation,
-    and `memory_mib` that a step allocates; without any, those that the results speak of. Raises UserError for what
-    can't be joined or is no budget.
+    and `memory_mib` that a step allocates; without any, those that the results speak of. What was left out in
+    joining is in the frame's `attrs["notes"]`. Raises UserError for what can't be joined or is no budget.
     """
-    from optbench.metrics.recommendation import Budget, recommendation
+    from optbench.metrics.recommendation import MOST_TRIALS, Budget, recommendation
     from optbench.results.join import join
     from optbench.results.load import load
 
     for what, value in (("trials", trials), ("seconds", seconds), ("memory", memory_mib)):
         if value is not None and not value > 0:
             raise out_of_range(what, value, "above 0")
+    if trials is not None and (trials != int(trials) or trials > MOST_TRIALS):
+        raise out_of_range("trials", trials, f"a whole number up to {MOST_TRIALS:,}")
     results = load(folders[0]) if len(folders) == 1 else join(folders)
     memory = None if memory_mib is None else memory_mib * 2**20
     budgets = None if (trials, seconds, memory) == (None, None, None) else [Budget(trials, seconds, memory)]
-    return recommendation(results.trials, results.runs, results.cells, budgets)
+    table = recommendation(results.trials, results.runs, results.cells, budgets)
+    table.attrs["notes"] = list(getattr(results, "notes", ()))
+    return table

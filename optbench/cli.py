@@ -191,6 +191,8 @@ def recommend(
     table = rows_of(*folders, trials=trials, seconds=seconds, memory_mib=memory)
     sentences = [str(sentence) for sentence in table["sentence"] if sentence]
     click.echo("\n".join(sentences) or "no trials: nothing to recommend")
+    for note in table.attrs["notes"]:
+        click.echo(f"note: {note}")
 
 
 @cli.command("list")

@@ -182,9 +182,11 @@ def _effect(pairs: _Pairs) -> dict[str, Any]:
 
 def _more_seeds(pairs: _Pairs, alpha: float, tested: int) -> tuple[float, str]:
     """How many more seeds are likely to decide, and why that can't be said where it can't."""
-    n, differences = len(pairs.differences), pairs.differences
+    n, differences, error = len(pairs.differences), pairs.differences, max(abs(end) for end in pairs.error)
     if n == 0:
         return math.nan, "no seed that both have run"
+    if math.isnan(error):
+        return math.nan, "the error of the step times isn't known"
     least = planning.fewest_pairs(alpha, tested)
     too_few = f"fewer than {least} pairs can't decide between {tested + 1} optimizers" if n < least else ""
     if not pairs.measured:
@@ -192,9 +194,6 @@ def _more_seeds(pairs: _Pairs, alpha: float, tested: int) -> tuple[float, str]:
     if n < 2:
         return math.nan, "; ".join(filter(None, [too_few, "one pair has no spread to plan with"]))
     deviation = planning.planning_deviation(float(differences.std(ddof=1)), n)
-    error = max(abs(end) for end in pairs.error)
-    if math.isnan(error):
-        return math.nan, too_few
     mean = float(differences.mean())
     needed = planning.seeds_needed(mean, deviation, pairs.margin, alpha, tested, error=error)
     if math.isinf(needed):
@@ -207,9 +206,7 @@ def _notes(pairs: _Pairs, *reasons: str) -> str:
     notes = list(reasons)
     if pairs.copies:
         notes.append(f"{pairs.copies} seeds repeat others bit by bit and were not counted again")
-    if any(math.isnan(end) for end in pairs.error):
-        notes.append("the error of the step times isn't known")
-    elif any(pairs.error):
+    if any(pairs.error) and not any(map(math.isnan, pairs.error)):
         low, high = (significant(100 * math.expm1(end), 2, True) for end in pairs.error)
         notes.append(f"by the step times the ratio may be {low} to +{high} % off")
     if len(pairs.differences) and not pairs.measured:
