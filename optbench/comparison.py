@@ -74,7 +74,7 @@ def _write(comparison: Comparison, output: Path) -> None:
     from optbench.tables import write_tables
 
     papers = PAPER_TABLES | {name for name, table in TABLES.items() if table.paper}
-    write_bytes(output / "tables" / "README.md", index(comparison.tables, comparison.notes).encode())
+    write_bytes(output / "tables" / "README.md", index(comparison.tables, output / "tables", comparison.notes).encode())
     write_tables(comparison.tables, output / "tables", papers)
     draw_all(comparison.results, comparison.tables, output / "plots")
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
+from pathlib import Path
 
+#: The definitions, where optbench is used from its repository; an installed package comes without them.
+METHODOLOGY = Path(__file__).resolve().parents[1] / "docs" / "methodology.md"
 #: By table, the anchor of its section in docs/methodology.md.
 SECTIONS = {
     "trials": "2-trials-tune",
@@ -35,12 +39,18 @@ SECTIONS = {
 }
 
 
-def index(tables: Iterable[str], notes: Iterable[str] = ()) -> str:
-    """The tables of a folder in Markdown, each with the section that defines its columns, and what to know of them."""
+def index(tables: Iterable[str], folder: Path, notes: Iterable[str] = ()) -> str:
+    """The tables of a folder in Markdown, each with the section that defines its columns, and what to know of them.
+
+    The sections are links where the file that they are in is there to lead to.
+    """
     lines = ["# Tables", "", "Each as parquet and csv. What the columns mean, with formula and source:", ""]
     for name in sorted(tables):
         section = SECTIONS[name]
-        lines.append(f"- `{name}`: [section {section.partition('-')[0]}](docs/methodology.md#{section})")
-    lines += ["", "`docs/methodology.md` is in optbench's repository."]
+        text = f"section {section.partition('-')[0]}"
+        if METHODOLOGY.is_file():
+            text = f"[{text}]({Path(os.path.relpath(METHODOLOGY, folder.resolve())).as_posix()}#{section})"
+        lines.append(f"- `{name}`: {text}")
+    lines += ["", "The sections are those of `docs/methodology.md` in optbench's repository."]
     lines += ["", "## Notes", "", *(f"- {note}" for note in notes)] if notes else []
     return "\n".join(lines) + "\n"

@@ -44,7 +44,7 @@ def write_outputs(
 
     results = load(folder)
     tables = all_tables(results, rank_by)
-    write_bytes(outputs.tables / "README.md", index(tables).encode())
+    write_bytes(outputs.tables / "README.md", index(tables, outputs.tables).encode())
     write_tables(tables, outputs.tables, PAPER_TABLES | {name for name, table in TABLES.items() if table.paper})
     figures = draw_all(results, tables, outputs.plots)
     write_bytes(outputs.report, report_page(results, tables, figures, rank_by).encode())

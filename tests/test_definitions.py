@@ -6,6 +6,9 @@ import re
 from pathlib import Path
 from types import SimpleNamespace
 
+import pytest
+
+from optbench import definitions
 from optbench.definitions import SECTIONS, index
 from optbench.tables import all_tables
 from tests.frames import VALLEY, make
@@ -35,9 +38,14 @@ def test_the_section_names_its_table() -> None:
         assert re.search(rf"^Tables? .*`{name}`", section.group(), re.M), name
 
 
-def test_the_index_links_each_table() -> None:
-    text = index(["verdicts", "runs"])
-    assert "- `verdicts`: [section 15](docs/methodology.md#15-verdicts-metricsverdicts-statisticspaired)" in text
+def test_the_index_links_each_table_to_where_it_is_defined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = index(["verdicts", "runs"], tmp_path)
+    for name, link, anchor in re.findall(r"^- `(\w+)`: \[section \d+\]\((.+)#(.+)\)$", text, re.M):
+        assert (tmp_path / link).resolve() == METHODOLOGY
+        assert SECTIONS[name] == anchor
+    assert text.count("](") == 2
     assert text.index("`runs`") < text.index("`verdicts`")
     assert "Notes" not in text
-    assert index(["runs"], ["left out: x"]).endswith("## Notes\n\n- left out: x\n")
+    monkeypatch.setattr(definitions, "METHODOLOGY", tmp_path / "nowhere.md")
+    assert "- `runs`: section 5\n" in index(["runs"], tmp_path), "no link that leads nowhere"
+    assert index(["runs"], tmp_path, ["left out: x"]).endswith("## Notes\n\n- left out: x\n")

@@ -7,8 +7,8 @@ that occur nowhere else, so that a page which inlines a figure can put its own i
 
 from __future__ import annotations
 
+import hashlib
 import io
-import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -102,19 +102,33 @@ _KNOWN = {
 }  # fmt: skip
 
 
+_MARKERS = "XP8dHos^v<>"
+
+
 def looks(optimizers: Iterable[str]) -> dict[str, Look]:
-    """A look for each optimizer: the built-in ones' is fixed, others take free combinations in
-    alphabetical order. Pass all optimizers of the results, so that their plots agree.
+    """A look for each optimizer: the built-in ones' is fixed, others have one of the free combinations by their name.
+
+    So an optimizer of one's own looks the same in all results, whoever else is in them; only where two would share
+    colour and dash the later in the alphabet takes the next that is free. Pass all optimizers of the results, so that
+    their plots agree.
     """
     names = sorted(set(optimizers))
     taken = {(look.color, look.dash) for look in _KNOWN.values()}
     dashes = (DASHDOT, DASHED, DOTTED, SOLID)
     colors = (BLUE, VERMILLION, ORANGE, SKY, GREEN, PURPLE, INK)
     free = [pair for dash in dashes for pair in [(color, dash) for color in colors] if pair not in taken]
-    others = zip((name for name in names if name not in _KNOWN), itertools.cycle(free), itertools.cycle("XP8dHos^v<>"))
-    return {name: _KNOWN[name] for name in names if name in _KNOWN} | {
-        name: Look(color, dash, marker) for name, (color, dash), marker in others
-    }
+    found = {name: _KNOWN[name] for name in names if name in _KNOWN}
+    used: set[int] = set()
+    for name in (name for name in names if name not in _KNOWN):
+        if len(used) == len(free):
+            used.clear()  # more optimizers than combinations
+        digest = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8])
+        place = digest % len(free)
+        while place in used:
+            place = (place + 1) % len(free)
+        used.add(place)
+        found[name] = Look(*free[place], _MARKERS[digest // len(free) % len(_MARKERS)])
+    return found
 
 
 def key(look: Look, label: str) -> Line2D:

@@ -18,17 +18,24 @@ def ranks(losses: np.ndarray) -> np.ndarray:
     return np.asarray(stats.rankdata(losses, axis=-1))
 
 
-def friedman(ranks: np.ndarray) -> tuple[float, float, float]:
+def friedman(ranks: np.ndarray, ties: bool = True) -> tuple[float, float, float]:
     """Whether k optimizers differ over N problems: χ²_F, F_F and the p-value of the latter.
 
-    χ²_F = 12N/(k(k+1)) (Σ R_j² − k(k+1)²/4), F_F = (N−1)χ²_F/(N(k−1) − χ²_F) with (k−1) and
+    χ²_F = 12N/(k(k+1)) (Σ R_j² − k(k+1)²/4), divided by 1 − Σ(t³ − t)/(N k(k²−1)) for t ranks tied on a problem
+    (Conover 1999, section 5.8), which Demšar's example leaves out (`ties` false): without it ties make differences
+    look smaller than they are. F_F = (N−1)χ²_F/(N(k−1) − χ²_F) with (k−1) and
     (k−1)(N−1) degrees of freedom (Iman and Davenport 1980; Demšar 2006, section 3.2.2). Missing below
-    two problems or optimizers.
+    two problems or optimizers, and where all are tied on every problem.
     """
     n, k = ranks.shape
     if n < 2 or k < 2:
         return math.nan, math.nan, math.nan
     chi2 = 12 * n / (k * (k + 1)) * (float((ranks.mean(axis=0) ** 2).sum()) - k * (k + 1) ** 2 / 4)
+    if ties:
+        varying = float(((ranks - (k + 1) / 2) ** 2).sum()) / (n * k * (k**2 - 1) / 12)  # 1 without ties
+        if varying < 1e-12:
+            return math.nan, math.nan, math.nan
+        chi2 /= varying
     rest = n * (k - 1) - chi2
     f = (n - 1) * chi2 / rest if rest > 1e-9 else math.inf
     return chi2, f, float(stats.f.sf(f, k - 1, (k - 1) * (n - 1)))

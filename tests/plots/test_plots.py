@@ -35,6 +35,14 @@ def test_every_optimizer_looks_different_and_the_same_everywhere() -> None:
     assert style.looks([*others, *TEN]) == looks
 
 
+def test_an_optimizer_of_ones_own_looks_the_same_whoever_else_is_there() -> None:
+    alone = style.looks(["mine"])["mine"]
+    assert style.looks(["lion", "mine", "sgd"])["mine"] == alone
+    assert style.looks(["aaa", "mine"])["mine"] == alone
+    many = [f"own{n}" for n in range(60)]
+    assert set(style.looks(many)) == set(many), "more than there are combinations"
+
+
 @pytest.mark.parametrize("page", ["#ffffff", "#15181c"])
 def test_colours_are_visible_on_light_and_dark_pages(page: str) -> None:
     def luminance(color: str) -> float:

@@ -24,7 +24,7 @@ AUC = np.array([
 def test_the_worked_example_of_demsar() -> None:
     table = ranks.ranks(-AUC)
     np.testing.assert_allclose(table.mean(axis=0), [3.143, 2.000, 2.893, 1.964], atol=5e-4)
-    chi2, f, p = ranks.friedman(table)
+    chi2, f, p = ranks.friedman(table, ties=False)
     assert (chi2, f) == (pytest.approx(9.28, abs=0.005), pytest.approx(3.69, abs=0.005))
     assert stats.f.isf(0.05, 3, 39) == pytest.approx(2.85, abs=0.005)
     assert p < 0.05
@@ -55,6 +55,10 @@ def test_friedman_equals_scipy() -> None:
     values = np.random.default_rng(2).normal(size=(12, 5))
     found = stats.friedmanchisquare(*values.T)
     assert ranks.friedman(ranks.ranks(values))[0] == pytest.approx(found.statistic)
+    tied = np.random.default_rng(3).integers(0, 3, size=(12, 5))
+    assert ranks.friedman(ranks.ranks(tied))[0] == pytest.approx(stats.friedmanchisquare(*tied.T).statistic)
+    assert ranks.friedman(ranks.ranks(tied))[2] < ranks.friedman(ranks.ranks(tied), ties=False)[2]
+    assert np.isnan(ranks.friedman(np.full((5, 3), 2.0))).all(), "all tied"
     assert np.isnan(ranks.friedman(np.ones((1, 3)))).all()
     same = ranks.friedman(np.tile([1.0, 2.0, 3.0], (10, 1)))
     assert same[1:] == (math.inf, 0.0)
