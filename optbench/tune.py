@@ -9,8 +9,9 @@ uninterrupted one.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -64,12 +65,12 @@ class Trial:
 
 @dataclass(frozen=True)
 class Proposal:
-    """The next trial: its number, seed and hyperparameters, and who may stop it early."""
+    """The next trial: its number, seed and hyperparameters, and what makes an observer that may stop it early."""
 
     number: int
     seed: int
     hyperparameters: dict[str, Any]
-    observer: Observer | None
+    observer: Callable[[], Observer] | None
 
 
 def best_trial(trials: Sequence[Trial]) -> Trial | None:
@@ -143,7 +144,7 @@ def next_round(cell: Cell, trials: Sequence[Trial], run_cost: int) -> list[Propo
         values = {"lr": edge} if edge and number == start else _values(cell, number, space, study)
         if values is None:
             break
-        observer = None if cell.pruner == "none" or number == 0 else _pruning(cell, earlier, space, values)
+        observer = None if cell.pruner == "none" or number == 0 else partial(_pruning, cell, earlier, space, values)
         proposals.append(Proposal(number, TUNING_SEEDS + number, values, observer))
     return proposals[len(trials) - start :]
 

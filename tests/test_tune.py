@@ -203,10 +203,10 @@ def test_pruners_stop_bad_trials_and_spare_good_ones(pruner: str) -> None:
     cell = cell_for(tuning_pruner=pruner, evaluations=8, tuning_sampler="random")
 
     def observed(proposal: Any, level: float) -> tuple[str, int]:
-        record = Training({}, 0)
+        record, observe = Training({}, 0), proposal.observer()
         for index in range(1, 8):
             record.points.append(Point(index, index, 0.0, level, level, level))
-            if reason := proposal.observer(record):
+            if reason := observe(record):
                 return reason, index
         return "", 8
 
@@ -300,10 +300,10 @@ def test_pruning_within_a_round_does_not_depend_on_its_own_trials(pruner: str) -
 
     def stopped_at(proposal: Proposal, level: float) -> int:
         assert proposal.observer is not None
-        record = Training({}, 0)
+        record, observe = Training({}, 0), proposal.observer()
         for index in range(1, 8):
             record.points.append(Point(index, index, 0.0, level, level, level))
-            if proposal.observer(record):
+            if observe(record):
                 return index
         return 8
 

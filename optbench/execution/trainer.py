@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from optbench.errors import one_line
-from optbench.execution.population import train_population
+from optbench.execution.capacity import replicas_that_fit
+from optbench.execution.population import SMALLEST, train_population
 from optbench.execution.probe import linearity
 from optbench.execution.replica import Replica
 from optbench.matrix import Cell
@@ -16,24 +17,44 @@ from optbench.training import Training, is_out_of_memory
 
 
 class Trainer:
-    """A cell's trainings. `execution` says how they are executed, `note` why not as planned."""
+    """A cell's trainings. `execution` says how they are executed, `note` why not as planned.
 
-    def __init__(self, cell: Cell, problem: Problem, data: ResidentData) -> None:
+    A fallback is final: `remember` is told why before anything is trained that way, and a trainer that is
+    made with this note trains so from the start. So an interrupted cell goes on as it would have.
+    """
+
+    def __init__(
+        self,
+        cell: Cell,
+        problem: Problem,
+        data: ResidentData,
+        note: str = "",
+        remember: Callable[[str], None] = lambda note: None,
+    ) -> None:
         self.cell, self.problem, self.data = cell, problem, data
         self.execution, self.note = cell.execution.name, ""
-        self._linearity = linearity(cell.optimizer) if self.execution == "population" else None
-        if self.execution == "population" and self._linearity is None:
+        self._remember = remember
+        self._linearity: str | None = None
+        #: How many replicas fit into memory at once, once it is known.
+        self._fitting: int | None = None
+        if self.execution != "population":
+            return
+        if note:
+            self.execution, self.note = "eager", note
+            return
+        self._linearity = linearity(cell.optimizer)
+        if self._linearity is None:
             self._fall_back("the step is not linear in the learning rate, coordinate by coordinate")
 
     def train(self, replicas: Sequence[Replica], budget: int, *, test: bool = False) -> Iterator[Training]:
         """The records of the replicas in their order, each as soon as there is one.
 
         What can't be done together is done one after another: a model that `vmap` can't carry, or that
-        draws random numbers while it trains. Memory that doesn't suffice for all is tried with half of them.
+        draws random numbers while it trains. Memory that doesn't suffice for all is tried with fewer of them.
         """
         if self.execution == "population":
             try:
-                records = self._together(replicas, budget, test)
+                records = self._in_companies(replicas, budget, test)
             except Exception as error:
                 self._fall_back(one_line(error))
             else:
@@ -48,8 +69,20 @@ class Trainer:
                 replica.seed,
                 budget,
                 test=test,
-                observer=replica.observer,
+                observer=replica.observer() if replica.observer else None,
             )
+
+    def _in_companies(self, replicas: Sequence[Replica], budget: int, test: bool) -> list[Training]:
+        """As few companies as memory allows, as equal as can be."""
+        if self._fitting is None:
+            fitting = replicas_that_fit(self.cell, self.problem, self.data)
+            self._fitting = len(replicas) if fitting is None else fitting
+        if self._fitting < SMALLEST:
+            raise MemoryError(f"memory for {self._fitting} replicas at once, and {SMALLEST} are the fewest")
+        count = -(-len(replicas) // self._fitting)
+        ends = [len(replicas) * (k + 1) // count for k in range(count)]
+        companies = [replicas[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+        return [record for company in companies for record in self._together(company, budget, test)]
 
     def _together(self, replicas: Sequence[Replica], budget: int, test: bool) -> list[Training]:
         try:
@@ -73,3 +106,4 @@ class Trainer:
 
     def _fall_back(self, note: str) -> None:
         self.execution, self.note = "eager", note
+        self._remember(note)
