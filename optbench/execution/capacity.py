@@ -17,6 +17,8 @@ _SHARE = 0.5
 #: A replica's parameters lie in memory as such, in the model from which they were stacked, as gradients, as
 #: what the optimizer moves, and up to five times as its state and in between.
 _COPIES = 9
+#: Beyond 32 MiB the C library maps the memory of all replicas' batches anew in each step, page by page.
+_BATCHES = 2**25
 #: What the forward pass keeps for the backward pass is there once more as the gradients of the same.
 _ACTIVATIONS = 2
 
@@ -28,6 +30,13 @@ def replicas_that_fit(cell: Cell, problem: Problem, data: ResidentData) -> int |
         return None
     workers = max(1, cores() // cell.threads) if cell.device == "cpu" else 1
     return int(_SHARE * available / workers / bytes_of_a_replica(cell, problem, data))
+
+
+def replicas_that_gain(cell: Cell, data: ResidentData) -> int | None:
+    """How many replicas at once are no slower for being so many; None for any number."""
+    if cell.device != "cpu":
+        return None
+    return int(_BATCHES / sum(map(_bytes, data.train.batch(torch.arange(cell.batch_size)))))
 
 
 def bytes_of_a_replica(cell: Cell, problem: Problem, data: ResidentData) -> int:

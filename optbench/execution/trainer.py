@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from optbench.errors import one_line
-from optbench.execution.capacity import replicas_that_fit
+from optbench.execution.capacity import replicas_that_fit, replicas_that_gain
 from optbench.execution.population import SMALLEST, train_population
 from optbench.execution.probe import linearity
 from optbench.execution.replica import Replica
@@ -35,8 +35,7 @@ class Trainer:
         self.execution, self.note = cell.execution.name, ""
         self._remember = remember
         self._linearity: str | None = None
-        #: How many replicas fit into memory at once, once it is known.
-        self._fitting: int | None = None
+        self._most: int | None = None
         if self.execution != "population":
             return
         if note:
@@ -73,16 +72,23 @@ class Trainer:
             )
 
     def _in_companies(self, replicas: Sequence[Replica], budget: int, test: bool) -> list[Training]:
-        """As few companies as memory allows, as equal as can be."""
-        if self._fitting is None:
-            fitting = replicas_that_fit(self.cell, self.problem, self.data)
-            self._fitting = len(replicas) if fitting is None else fitting
-        if self._fitting < SMALLEST:
-            raise MemoryError(f"memory for {self._fitting} replicas at once, and {SMALLEST} are the fewest")
-        count = -(-len(replicas) // self._fitting)
+        """In as few companies as are of use, as equal as can be."""
+        largest = self._largest()
+        count = -(-len(replicas) // largest)
         ends = [len(replicas) * (k + 1) // count for k in range(count)]
         companies = [replicas[start:end] for start, end in zip([0, *ends], ends, strict=False)]
         return [record for company in companies for record in self._together(company, budget, test)]
+
+    def _largest(self) -> int:
+        """The most replicas that are trained at once."""
+        if self._most is None:
+            fitting = replicas_that_fit(self.cell, self.problem, self.data)
+            if fitting is not None and fitting < SMALLEST:
+                raise MemoryError(f"memory for {fitting} replicas at once, and {SMALLEST} are the fewest")
+            gaining = replicas_that_gain(self.cell, self.data)
+            known = [count for count in (fitting, gaining) if count is not None]
+            self._most = max(SMALLEST, min(known, default=2**31))
+        return self._most
 
     def _together(self, replicas: Sequence[Replica], budget: int, test: bool) -> list[Training]:
         try:

@@ -13,7 +13,7 @@ import torch
 from optbench.construct import make_model
 from optbench.device import cores
 from optbench.execution import capacity, trainer
-from optbench.execution.capacity import bytes_of_a_replica, replicas_that_fit
+from optbench.execution.capacity import bytes_of_a_replica, replicas_that_fit, replicas_that_gain
 from optbench.execution.population import SMALLEST
 from optbench.execution.replica import Replica
 from optbench.execution.trainer import Trainer
@@ -92,6 +92,14 @@ def test_more_replicas_than_fit_are_trained_in_equal_companies(monkeypatch: pyte
     assert sizes == [7, 7, 7]
     assert [facts(record) for record in found] == [facts(record) for record in expected]
     assert all(np.array_equal(values(a), values(b)) for a, b in zip(found, expected, strict=True))
+
+
+def test_companies_are_no_larger_than_gains() -> None:
+    """Their batches of 1000 points of 300 numbers, and an energy each, stay within 32 MiB."""
+    cell, problem, data = loaded("quadratic_valley[dim=300]", 1000)
+    assert replicas_that_gain(cell, data) == 2**25 // (301 * 1000 * 8)
+    assert Trainer(cell, problem, data)._largest() == replicas_that_gain(cell, data)
+    assert Trainer(*loaded("quadratic_valley[dim=1000]", 1000))._largest() == SMALLEST
 
 
 def test_where_not_even_the_fewest_fit_they_are_trained_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
