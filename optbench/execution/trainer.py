@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+import torch
+
 from optbench.errors import one_line
+from optbench.execution.agreement import require_agreement
 from optbench.execution.capacity import replicas_that_fit, replicas_that_gain
 from optbench.execution.population import SMALLEST, train_population
 from optbench.execution.probe import linearity
@@ -12,12 +15,15 @@ from optbench.execution.replica import Replica
 from optbench.matrix import Cell
 from optbench.problem import Problem
 from optbench.resident import ResidentData
+from optbench.stepper import Stepper
 from optbench.train import train
 from optbench.training import Training, is_out_of_memory
 
 
 class Trainer:
     """A cell's trainings. `execution` says how they are executed, `note` why not as planned.
+
+    Other steps than eager ones are tried out first, by what they compute.
 
     A fallback is final: `remember` is told why before anything is trained that way, and a trainer that is
     made with this note trains so from the start. So an interrupted cell goes on as it would have.
@@ -36,14 +42,15 @@ class Trainer:
         self._remember = remember
         self._linearity: str | None = None
         self._most: int | None = None
-        if self.execution != "population":
-            return
-        if note:
+        self._stepper = Stepper
+        if note and self.execution != "eager":
             self.execution, self.note = "eager", note
-            return
-        self._linearity = linearity(cell.optimizer)
-        if self._linearity is None:
-            self._fall_back("the step is not linear in the learning rate, coordinate by coordinate")
+        elif self.execution == "population":
+            self._linearity = linearity(cell.optimizer)
+            if self._linearity is None:
+                self._fall_back("the step is not linear in the learning rate, coordinate by coordinate")
+        elif self.execution != "eager":
+            self._try_out()
 
     def train(self, replicas: Sequence[Replica], budget: int, *, test: bool = False) -> Iterator[Training]:
         """The records of the replicas in their order, each as soon as there is one.
@@ -69,7 +76,18 @@ class Trainer:
                 budget,
                 test=test,
                 observer=replica.observer() if replica.observer else None,
+                stepper=self._stepper,
             )
+
+    def _try_out(self) -> None:
+        """Takes the stepper that was chosen, unless it fails or gives other numbers than the eager one."""
+        chosen = _stepper(self.execution)
+        try:
+            require_agreement(self.cell, self.problem, self.data, chosen)
+        except Exception as error:
+            self._fall_back(one_line(error))
+        else:
+            self._stepper = chosen
 
     def _in_companies(self, replicas: Sequence[Replica], budget: int, test: bool) -> list[Training]:
         """In as few companies as are of use, as equal as can be."""
@@ -113,3 +131,15 @@ class Trainer:
     def _fall_back(self, note: str) -> None:
         self.execution, self.note = "eager", note
         self._remember(note)
+
+
+def _stepper(execution: str) -> type[Stepper]:
+    if execution == "compile":
+        from optbench.execution.compiled import CompiledStepper
+
+        # What other cells of this process compiled would count towards torch's limit of variants.
+        torch.compiler.reset()
+        return CompiledStepper
+    from optbench.execution.cuda_graph import GraphStepper
+
+    return GraphStepper
