@@ -64,7 +64,8 @@ _results = click.option(
 
 _execution = click.option(
     "--execution", default="auto", metavar="NAME",
-    help="How trainings are executed: auto (default), eager, or population where the optimizer allows it.",
+    help="How trainings are executed: auto (default), eager, population where the optimizer allows it, compile, or "
+    "cuda_graph on a CUDA device.",
 )  # fmt: skip
 
 
