@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from optbench.config import Config, load_config
 from optbench.errors import out_of_range, unknown
@@ -12,6 +13,9 @@ from optbench.matrix import Plan, make_plan
 from optbench.metrics import METRICS
 from optbench.problem import DataSource
 from optbench.progress import SilentProgress
+
+if TYPE_CHECKING:
+    from optbench.reporting.section import Section
 
 
 def configure(
@@ -64,8 +68,16 @@ def run(
     return load(folder)
 
 
-def report(folder: str | Path, output: str | Path | None = None, rank_by: str = "test_metric") -> Path:
-    """Writes tables, plots and the HTML page of a results directory, also a partial one."""
+def report(
+    folder: str | Path,
+    output: str | Path | None = None,
+    rank_by: str = "test_metric",
+    sections: Sequence[Section] = (),
+) -> Path:
+    """Writes tables, plots and the HTML page of a results directory, also a partial one.
+
+    `sections` (see `optbench.reporting.section.Section`) are added to the page, before its methods.
+    """
     from optbench.outputs import write_outputs
     from optbench.results.directory import ResultsDirectory
 
@@ -73,7 +85,7 @@ def report(folder: str | Path, output: str | Path | None = None, rank_by: str = 
         raise unknown("metric", rank_by, METRICS)
     directory = ResultsDirectory(Path(folder))
     directory.check()
-    return write_outputs(directory, Path(output) if output else None, rank_by, force=True).report
+    return write_outputs(directory, Path(output) if output else None, rank_by, force=True, sections=sections).report
 
 
 def compare(

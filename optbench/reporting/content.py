@@ -11,7 +11,7 @@ import pandas as pd
 
 from optbench.metrics.recommendation import ALL
 from optbench.tables import FAILURES, GROUP
-from optbench.tabular import cell_text
+from optbench.tabular import cell_text, is_numeric
 
 NUMBER, WIDE, BAD = "number", "wide", "bad"
 
@@ -46,6 +46,18 @@ class Group:
     title: str
     verdict: str
     table: Table
+
+
+def plain_table(frame: pd.DataFrame | None, caption: str) -> Table | None:
+    """Any frame as it is, its first column the headings of the rows."""
+    if frame is None or not len(frame.columns):
+        return None
+    names = [str(name) for name in frame.columns]
+    columns = [
+        Column(name, name.replace("_", " "), NUMBER if is_numeric(frame.iloc[:, place]) else "")
+        for place, name in enumerate(names)
+    ]
+    return Table(caption, columns, frame.set_axis(names, axis=1).to_dict("records"), header=names[0])
 
 
 def summary_table(summary: pd.DataFrame) -> Table:

@@ -18,12 +18,14 @@ from optbench.reporting.content import (
     failures_table,
     groups,
     joined,
+    plain_table,
     recommendations,
     summary_table,
     tuning_tables,
 )
 from optbench.reporting.inline import inlined
 from optbench.reporting.methods import methods
+from optbench.reporting.section import Section
 from optbench.tables import FAILURES
 from optbench.tabular import cell_text
 
@@ -48,9 +50,13 @@ class Meta(TypedDict, total=False):
 
 
 def report_page(
-    results: Any, tables: Mapping[str, pd.DataFrame], pictures: Sequence[Picture], rank_by: str = "test_metric"
+    results: Any,
+    tables: Mapping[str, pd.DataFrame],
+    pictures: Sequence[Picture],
+    rank_by: str = "test_metric",
+    sections: Sequence[Section] = (),
 ) -> str:
-    """The page of a results directory (what `optbench.load` gives) with its tables and pictures."""
+    """The page of a results directory (what `optbench.load` gives) with its tables, pictures and further sections."""
     config = results.directory.config()
     name = results.directory.folder.name
     meta = Meta(
@@ -61,10 +67,16 @@ def report_page(
         command=f"python -m optbench run --config config.toml --name {shlex.quote(name)}",
         rank_by=rank_by,
     )
-    return render(name, tables, pictures, meta)
+    return render(name, tables, pictures, meta, sections)
 
 
-def render(results_name: str, tables: Mapping[str, pd.DataFrame], pictures: Sequence[Picture], meta: Meta) -> str:
+def render(
+    results_name: str,
+    tables: Mapping[str, pd.DataFrame],
+    pictures: Sequence[Picture],
+    meta: Meta,
+    sections: Sequence[Section] = (),
+) -> str:
     """The page as HTML text, complete in itself: no network, no script; all text escaped.
 
     `tables` is what `tables.all_tables` gives.
@@ -94,6 +106,10 @@ def render(results_name: str, tables: Mapping[str, pd.DataFrame], pictures: Sequ
         pictures=drawn,
         tuning=list(tuning_tables(cells)),
         failures=failures_table(cells, runs, tables["trials"]),
+        sections=[
+            (section, plain_table(section.table, section.caption or section.title), figure(section, f"x{index}"))
+            for index, section in enumerate(sections)
+        ],
         methods=methods(meta.get("settings", {}), meta.get("rank_by", "test_metric")),
         command=meta.get("command", ""),
         config=meta.get("config", ""),
@@ -101,6 +117,12 @@ def render(results_name: str, tables: Mapping[str, pd.DataFrame], pictures: Sequ
             (f"Environment {key}", _flat(entry)) for key, entry in sorted(meta.get("environments", {}).items())
         ],
     )
+
+
+def figure(section: Section, name: str) -> Markup:
+    """The figure of a section as an element of the page; empty where it has none."""
+    svg = section.svg()
+    return Markup(inlined(svg, name, section.reading or section.title) if svg else "")
 
 
 def _completeness(cells: pd.DataFrame) -> str:

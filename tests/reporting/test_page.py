@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ from optbench.plots.style import GRID, INK, PAPER, save
 from optbench.reporting.content import joined
 from optbench.reporting.inline import inlined
 from optbench.reporting.page import Meta, render
+from optbench.reporting.section import Section
 from optbench.tables import all_tables
 from optbench.tabular import cell_text
 from tests.frames import PROBLEMS, VALLEY, Frames, make
@@ -54,9 +56,11 @@ class Page(HTMLParser):
             self.text.append(data)
 
 
-def page_of(frames: Frames, pictures: tuple[Picture, ...] = (), **meta: object) -> str:
+def page_of(
+    frames: Frames, pictures: tuple[Picture, ...] = (), sections: Sequence[Section] = (), **meta: object
+) -> str:
     results = SimpleNamespace(runs=frames.runs, trials=frames.trials, curves=frames.curves, cells=frames.cells)
-    return render("quick", all_tables(results), pictures, Meta(**meta))
+    return render("quick", all_tables(results), pictures, Meta(**meta), sections)
 
 
 @pytest.fixture(scope="module")
