@@ -19,7 +19,8 @@ from optbench.results.atomic import write_bytes
 @dataclass(frozen=True)
 class Picture:
     """A plot as it was written: the problem (empty: all of them) and plot it is of, its heading, how
-    to read it, its SVG (empty where it could not be drawn; the caption says why).
+    to read it, its SVG (empty where it could not be drawn; the caption says why), and where its files are,
+    but for their suffix.
     """
 
     problem: str
@@ -27,6 +28,7 @@ class Picture:
     title: str
     caption: str
     svg: str
+    file: Path | None = None
 
 
 def draw_all(results: Any, tables: Mapping[str, pd.DataFrame], folder: Path) -> list[Picture]:
@@ -63,7 +65,7 @@ def draw_all(results: Any, tables: Mapping[str, pd.DataFrame], folder: Path) -> 
             caption = f"This figure could not be drawn ({one_line(error)})."
         stems.add(stem)
         title = plot.replace("_", " ").replace("lr", "learning rate") + (f": {problem}" if problem else "")
-        pictures.append(Picture(problem, plot, title[0].upper() + title[1:], caption, svg))
+        pictures.append(Picture(problem, plot, title[0].upper() + title[1:], caption, svg, folder / f"{stem}.svg"))
     return pictures
 
 

@@ -7,11 +7,11 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from optbench.metrics.recommendation import ALL
-from optbench.tables import FAILURES, GROUP
-from optbench.tabular import cell_text, is_numeric
+from optbench.metrics.compared import GROUP
+from optbench.tabular import cell_text, is_missing, is_numeric, significant
 
 NUMBER, WIDE, BAD = "number", "wide", "bad"
 
@@ -27,16 +27,29 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """What the template makes a <table> of; the column `header` holds the headings of the rows."""
+    """What the template makes a <table> of; the column `header` holds the headings of the rows. `name` is the element's
+    id, by which scripts find it, and `source` the table whose figures it shows.
+    """
 
     caption: str
     columns: Sequence[Column]
     rows: Sequence[dict[Hashable, Any]]
     header: str = "optimizer"
+    name: str = ""
+    source: str = ""
 
-    def cells(self, row: dict[Hashable, Any]) -> Iterator[tuple[Column, str]]:
+    def cells(self, row: dict[Hashable, Any]) -> Iterator[tuple[Column, str, str]]:
+        """Each column with its text, and the number that it is sorted by (empty where it is none)."""
         for column in self.columns:
-            yield column, cell_text(column.name, row[column.name])
+            value = row[column.name]
+            number = isinstance(value, (int, float, np.number)) and not is_missing(value)
+            yield column, cell_text(column.name, value), repr(float(value)) if number else ""
+
+    def where(self, row: dict[Hashable, Any]) -> Iterator[tuple[str, str]]:
+        """What a row is about, for filters: attributes and their values."""
+        for name in (*GROUP, "optimizer"):
+            if name in row and not is_missing(row[name]):
+                yield f"data-{name.replace('_', '-')}", str(row[name])
 
 
 @dataclass(frozen=True)
@@ -44,7 +57,9 @@ class Group:
     """The leaderboard of one problem, batch size, device and schedule, and what it says."""
 
     title: str
-    verdict: str
+    where: dict[str, Any]
+    pool: str
+    against: str
     table: Table
 
 
@@ -60,28 +75,34 @@ def plain_table(frame: pd.DataFrame | None, caption: str) -> Table | None:
     return Table(caption, columns, frame.set_axis(names, axis=1).to_dict("records"), header=names[0])
 
 
-def summary_table(summary: pd.DataFrame) -> Table:
-    """One row per optimizer, by mean rank."""
+def standings_table(table: pd.DataFrame, reference: str) -> Table:
+    """The leaderboard over all tasks (see `standings.standings`)."""
     columns = [
+        Column("rank", "rank", NUMBER),
         Column("optimizer", "optimizer"),
-        Column("mean_rank", "mean rank", NUMBER),
+        Column("score", "score", NUMBER),
+        Column("interval", "95 % interval", NUMBER),
         Column("median_rank", "median rank", NUMBER),
-        Column("groups", "ranked in", NUMBER),
-        Column("best_in", "first in", NUMBER),
+        Column("wins", "wins", NUMBER),
+        Column("ties", "ties", NUMBER),
+        Column("losses", "losses", NUMBER),
+        Column("inconclusive", "open", NUMBER),
         Column("target_reached", "targets reached", NUMBER),
-        Column("diverged", "diverged runs", NUMBER),
-        Column("failed_cells", "failed cells", NUMBER),
+        Column("step_ratio", "step time", NUMBER),
+        Column("memory_ratio", "memory", NUMBER),
+        Column("failed_runs", "failed runs", NUMBER),
+        Column("audit", "audit marks", NUMBER),
     ]
+    rows = [row | {"interval": _bounds(row["score_low"], row["score_high"])} for row in table.to_dict("records")]
     caption = (
-        "All optimizers, best mean rank first. A rank is among the optimizers of one problem, batch size, "
-        "device and schedule (a group); “ranked in” is the number of groups that the mean is over."
+        f"All optimizers over all tasks. Wins, ties, losses and open (inconclusive) verdicts, step time and memory are "
+        f"against {reference}. Equal ranks are not told apart."
     )
-    return Table(caption, columns, summary.to_dict("records"))
+    return Table(caption, columns, rows, name="standings", source="standings")
 
 
-def recommendations(table: pd.DataFrame) -> list[str]:
-    """The sentences of `metrics.recommendation` about all tasks together, one a budget."""
-    return [str(text) for text in table.loc[table["scope"] == ALL, "sentence"] if text]
+def _bounds(low: float, high: float) -> str:
+    return "–" if is_missing(low) else f"{significant(low, 3)} – {significant(high, 3)}"
 
 
 def groups(board: pd.DataFrame, metrics: dict[str, str], verdicts: pd.DataFrame) -> Iterator[Group]:
@@ -116,8 +137,9 @@ def groups(board: pd.DataFrame, metrics: dict[str, str], verdicts: pd.DataFrame)
             "cost in example gradients, median over seeds."
         )
         title = f"{problem}, batch {batch}, {device}, {schedule} learning rate"
-        text = f"{_verdict(rows)} {_against(judged[key])}" if key in judged else _verdict(rows)
-        yield Group(title, text, Table(caption, columns, records))
+        against = _against(judged[key]) if key in judged else ""
+        where = dict(zip(GROUP, key, strict=True))
+        yield Group(title, where, _verdict(rows), against, Table(caption, columns, records, source="leaderboard"))
 
 
 def _against(verdicts: pd.DataFrame) -> str:
@@ -199,7 +221,7 @@ def tuning_tables(cells: pd.DataFrame) -> Iterator[Table]:
     ]
     for problem in cells["problem"].unique():
         caption = f"{problem}: learning rates, and the compute spent on finding them (in example gradients)."
-        yield Table(caption, columns, [row for row in records if row["problem"] == problem])
+        yield Table(caption, columns, [row for row in records if row["problem"] == problem], source="cells")
 
 
 def _range(low: float, high: float) -> str:
@@ -208,29 +230,77 @@ def _range(low: float, high: float) -> str:
     return f"{cell_text('lr', low)} – {cell_text('lr', high)}"
 
 
-def failures_table(cells: pd.DataFrame, runs: pd.DataFrame, trials: pd.DataFrame) -> Table:
-    """What failed, and why: cells, runs, and the trials of a cell that failed in the same way."""
-    names = ["problem", "batch_size", "device", "schedule", "optimizer"]
-    where = _where(cells)
-    cells, runs, trials = (frame[frame["status"].isin(FAILURES)] for frame in (cells, runs, trials))
-    # A failed cell stands for the runs that it therefore misses.
-    runs = runs[~runs["cell_id"].isin(cells["cell_id"])]
-    records: list[dict[Hashable, Any]] = [
-        row | {"what": "cell", "cause": row["error"]} for row in cells.sort_values(names).to_dict("records")
-    ]
-    for row in runs.sort_values([*names, "seed"]).to_dict("records"):
-        kind = "tuned" if row["tuned"] else "default rate"
-        records.append(row | {"what": f"run, seed {row['seed']}, {kind}", "cause": row["error"]})
-    for key, group in trials.groupby([*names, "status"], dropna=False):
-        row = dict(zip([*names, "status"], key, strict=True))
-        what = f"{len(group)} trial{'s' * (len(group) > 1)} from rate {cell_text('lr', group['lr'].min())}"
-        records.append(row | {"what": what, "cause": group["error"].iloc[0]})
+def failures_table(failures: pd.DataFrame) -> Table:
+    """What failed, why, and how its loss went: the table `failures`."""
+    several = [name for name in ("device", "schedule") if failures[name].nunique() > 1]
     columns = [
         Column("problem", "problem"),
-        *where,
+        Column("batch_size", "batch", NUMBER),
+        *(Column(name, name) for name in several),
+        Column("optimizer", "optimizer"),
         Column("what", "what"),
+        Column("lr", "rate", NUMBER),
         Column("status", "status", BAD),
-        Column("cause", "cause", WIDE),
+        Column("error", "cause", WIDE),
+        Column("initial_loss", "loss at start", NUMBER),
+        Column("last_step", "last step", NUMBER),
+        Column("tail", "last losses", NUMBER),
     ]
-    caption = "Everything that failed. Diverged trials are part of searching for the largest rate that works."
-    return Table(caption, columns, records)
+    rows = [row | {"what": _what(row)} for row in failures.to_dict("records")]
+    caption = (
+        "Everything that failed, with its last validation losses, the oldest first. Diverged trials are part of "
+        "searching for the largest rate that works."
+    )
+    return Table(caption, columns, rows, name="failures", source="failures")
+
+
+def _what(row: dict[Hashable, Any]) -> str:
+    if row["kind"] == "trial":
+        return f"trial {row['trial']}"
+    if row["kind"] == "run":
+        return f"run, seed {row['seed']}, {'tuned' if row['tuned'] else 'default rate'}"
+    return "cell"
+
+
+def spending_table(cells: pd.DataFrame, trials: pd.DataFrame) -> Table:
+    """By optimizer what its tuning was charged, of what it was allowed."""
+    failed = trials[trials["status"] != "ok"].groupby("optimizer", observed=True).size()
+    seconds = trials["seconds"].astype(float).groupby(trials["optimizer"]).sum(min_count=1)
+    sums = cells.groupby("optimizer", observed=True, sort=True)[["trials", "tuning_cost", "tuning_budget"]].sum()
+    rows: list[dict[Hashable, Any]] = [
+        {
+            "optimizer": str(name), "trials": int(row["trials"]), "failed": int(failed.get(name, 0)),
+            "tuning_cost": float(row["tuning_cost"]), "tuning_budget": float(row["tuning_budget"]),
+            "share": f"{100 * row['tuning_cost'] / row['tuning_budget']:.1f} %" if row["tuning_budget"] else "–",
+            "seconds": float(seconds.get(name, math.nan)),
+        }
+        for name, row in sums.iterrows()
+    ]  # fmt: skip
+    columns = [
+        Column("optimizer", "optimizer"),
+        Column("trials", "trials", NUMBER),
+        Column("failed", "not ended ok", NUMBER),
+        Column("tuning_cost", "charged", NUMBER),
+        Column("tuning_budget", "of budget", NUMBER),
+        Column("share", "share", NUMBER),
+        Column("seconds", "seconds of training", NUMBER),
+    ]
+    caption = (
+        "What tuning really cost, over all cells, in example gradients. What is left of a budget was too little for one "
+        "more whole run. Seconds are those of trials that shared the machine: no measurement of speed."
+    )
+    return Table(caption, columns, rows, name="spending", source="cells")
+
+
+def audit_table(audit: pd.DataFrame) -> Table:
+    """What the undertuning audit found, with its reasons."""
+    columns = [
+        Column("problem", "problem"),
+        Column("batch_size", "batch", NUMBER),
+        Column("optimizer", "optimizer"),
+        Column("finding", "finding"),
+        Column("reason", "reason", WIDE),
+    ]
+    rows = [row | {"finding": str(row["finding"]).replace("_", " ")} for row in audit.to_dict("records")]
+    caption = "What may tell of the tuning or the seeds rather than of the optimizer."
+    return Table(caption, columns, rows, name="audit", source="audit")

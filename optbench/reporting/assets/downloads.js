@@ -1,0 +1,34 @@
+// Every table as a file, made from what the page holds.
+
+const TYPES = { csv: ["text/csv", csv], json: ["application/json", json] };
+
+/** Hands over a table in full; curves are unpacked first. */
+async function give(name, suffix) {
+  const frame = name === "curves" ? new Frame(JSON.parse(await unpacked("packed-curves"))) : frames[name];
+  const [type, write] = TYPES[suffix];
+  download(`${data.about.name}-${name}.${suffix}`, write(frame.names, frame.records()), type);
+}
+
+function setUpDownloads() {
+  const curves = document.getElementById("packed-curves").textContent.length > 0;
+  const names = [...Object.keys(frames), ...(curves ? ["curves"] : [])].sort();
+  const missing = data.left_out.filter((name) => !names.includes(name));
+  const button = (name, suffix) => element("button", { type: "button", "data-download": name, "data-as": suffix, "aria-label": `${name} as ${suffix.toUpperCase()}` }, suffix);
+  document.getElementById("downloads").append(
+    element("p", {}, "Every table in full, with all digits; what the columns mean is in docs/methodology.md of optbench.",
+      missing.length ? ` Too large for this page: ${joined(missing)}; they are beside the results, in the folder tables.` : ""),
+    element("ul", {}, ...names.map((name) => element("li", {}, button(name, "csv"), " ", button(name, "json"), ` ${name}`))),
+  );
+  document.addEventListener("click", (event) => {
+    const asked = event.target.closest?.("[data-download]");
+    if (asked && (asked.dataset.download in frames || asked.dataset.download === "curves")) give(asked.dataset.download, asked.dataset.as);
+  });
+  document.querySelectorAll("[data-download]").forEach((asked) => {
+    if (!(asked.dataset.download in frames) && !names.includes(asked.dataset.download)) asked.closest(".tools").hidden = true;
+  });
+  document.querySelectorAll("[data-matrix]").forEach((place) => {
+    const id = place.dataset.matrix;
+    place.append(element("button", { type: "button", class: "svg", onclick: () => download(`${data.about.name}-${id}.svg`, matrixSvg(document.getElementById(id)), "image/svg+xml") }, "SVG"),
+      ...downloadButtons(`${data.about.name}-${id}`, () => matrixRows(id)));
+  });
+}

@@ -1,0 +1,167 @@
+// What all figures share: they are drawn when they come into view, and again when a choice concerns them.
+
+const [INK, PAPER, GRID] = ["#1f2328", "#fefffe", "#d3d7dc"];
+const CONFIG = { displayModeBar: false, responsive: true, showTips: false };
+
+/** Figures by name: a function of the choices that gives {traces, layout, columns, rows, summary, note, empty}. */
+const FIGURES = {};
+const drawn = new Map();
+let plotly = null;
+
+/** The library, unpacked when it is first needed. */
+function loadPlotly() {
+  plotly ??= unpacked("packed-plotly").then((text) => {
+    const script = element("script");
+    script.textContent = text;
+    document.head.append(script);
+    return window.Plotly;
+  });
+  return plotly;
+}
+
+const axis = (title, more = {}) => ({
+  title: { text: title, standoff: 10, font: { size: 12.5 } }, gridcolor: GRID, linecolor: GRID, zeroline: false, showline: true,
+  ticks: "outside", ticklen: 4, tickcolor: GRID, automargin: true, ...more,
+});
+
+/** An axis of positive numbers: logarithmic, labelled by plain numbers. */
+const logAxis = (title, more = {}) => axis(title, { type: "log", tickformat: "~g", exponentformat: "power", dtick: undefined, nticks: 8, minor: { ticks: "" }, ...more });
+
+function layoutOf(own) {
+  return {
+    font: { family: "system-ui, sans-serif", size: 12, color: INK }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+    margin: { l: 64, r: 16, t: 12, b: 48 }, showlegend: false, hovermode: "closest", dragmode: false,
+    hoverlabel: { bgcolor: PAPER, bordercolor: GRID, font: { color: INK, size: 12 }, align: "left", namelength: 0 }, ...own,
+  };
+}
+
+/** The opacity of an optimizer's marks: others step back while one is highlighted. */
+const emphasis = (name, usual = 1) => (!state.lit || state.lit === name ? usual : 0.14 * usual);
+
+/** A line of an optimizer in its look. */
+function lineOf(name, x, y, more = {}) {
+  const look = lookOf(name);
+  const { line = {}, marker = {}, ...rest } = more;
+  return {
+    type: "scatter", mode: "lines", name, x, y, opacity: emphasis(name), hoverinfo: "text",
+    line: { color: look.color, dash: look.dash, width: state.lit === name ? 3 : 1.9, ...line },
+    marker: { color: look.color, symbol: look.marker, size: 7, ...marker }, ...rest,
+  };
+}
+
+const bold = (name) => `<b>${escaped(name)}</b>`;
+
+/** Draws a figure as the choices have it. */
+async function draw(figure) {
+  const known = drawn.get(figure);
+  known.dirty = false;
+  const spec = FIGURES[figure.dataset.figure]();
+  known.spec = spec;
+  const plot = figure.querySelector(".plot");
+  const note = figure.querySelector(".note");
+  note.hidden = !spec.note;
+  note.textContent = spec.note ?? "";
+  plot.classList.toggle("empty", Boolean(spec.empty));
+  showData(figure);
+  if (spec.empty) {
+    if (known.plotted) window.Plotly.purge(plot);
+    known.plotted = false;
+    plot.textContent = spec.empty;
+    plot.removeAttribute("role");
+    plot.removeAttribute("aria-label");
+    return;
+  }
+  const library = await loadPlotly();
+  if (known.spec !== spec) return;
+  if (!known.plotted) plot.textContent = "";
+  plot.style.height = spec.height ? `${spec.height}px` : "";
+  await library.react(plot, spec.traces, layoutOf(spec.layout), CONFIG);
+  known.plotted = true;
+  plot.setAttribute("role", "img");
+  plot.setAttribute("aria-label", `${figure.querySelector("h3").textContent}. ${spec.summary ?? ""} The numbers are in the table below.`);
+}
+
+/** The data of a figure as a table, made when it is opened. */
+function showData(figure) {
+  const details = figure.querySelector("details.data");
+  if (!details.open) return;
+  const { columns, rows } = drawn.get(figure).spec;
+  const title = figure.querySelector("h3").textContent;
+  const names = columns.map(([name]) => name);
+  details.querySelector("div").replaceChildren(
+    tableOf(title, columns, rows),
+    element("p", { class: "tools" }, ...downloadButtons(`${data.about.name}-${figure.dataset.figure}`, () => [names, rows])),
+  );
+}
+
+/** A figure as an SVG file, on white, with its legend. */
+async function saveSvg(figure) {
+  const { spec } = drawn.get(figure);
+  if (!spec || spec.empty) return;
+  const library = await loadPlotly();
+  const layout = { ...layoutOf(spec.layout), showlegend: true, paper_bgcolor: "#fff", plot_bgcolor: "#fff",
+    title: { text: escaped(figure.querySelector("h3").textContent), font: { size: 14 }, x: 0.02 }, margin: { l: 64, r: 16, t: 44, b: 48 } };
+  const named = new Set();
+  const traces = spec.traces.map((trace) => {
+    const first = trace.name && !named.has(trace.name);
+    named.add(trace.name);
+    return { ...trace, name: escaped(trace.name ?? ""), showlegend: Boolean(first) };
+  });
+  const address = await library.toImage({ data: traces, layout }, { format: "svg", width: 900, height: spec.height ?? 480 });
+  download(`${data.about.name}-${figure.dataset.figure}.svg`, decodeURIComponent(address.slice(address.indexOf(",") + 1)), "image/svg+xml");
+}
+
+/** In place of a figure that can't be drawn its static form. */
+function fallBack(figure) {
+  const fixed = figure.querySelector("noscript");
+  if (fixed) figure.querySelector(".plot").replaceWith(element("div", { class: "static" }));
+  figure.querySelector("div.static").innerHTML = fixed.textContent;
+}
+
+const near = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) {
+    drawn.get(target).near = isIntersecting;
+    if (isIntersecting && drawn.get(target).dirty) drawSafely(target);
+  }
+}, { rootMargin: "400px" });
+
+function drawSafely(figure) {
+  return draw(figure).catch((error) => {
+    console.error(error);
+    fallBack(figure);
+  });
+}
+
+/** Prepares the figures of the page. */
+function setUpFigures() {
+  for (const figure of document.querySelectorAll("figure[data-figure]")) {
+    drawn.set(figure, { dirty: true, near: false });
+    figure.querySelector("button.svg").addEventListener("click", () => saveSvg(figure));
+    figure.querySelector("details.data").addEventListener("toggle", () => showData(figure));
+    near.observe(figure);
+  }
+}
+
+/** Draws anew what is in view, and the rest when the browser has time (or is about to print). */
+function redraw() {
+  for (const [figure, known] of drawn) {
+    known.dirty = true;
+    if (known.near) drawSafely(figure);
+  }
+  drawIdly();
+}
+
+const idle = window.requestIdleCallback ?? ((act) => setTimeout(act, 50));
+let waiting = false;
+
+function drawIdly() {
+  if (waiting) return;
+  waiting = true;
+  idle(async () => {
+    waiting = false;
+    const next = [...drawn].find(([, known]) => known.dirty);
+    if (!next) return;
+    await drawSafely(next[0]);
+    drawIdly();
+  });
+}
