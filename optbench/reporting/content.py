@@ -42,14 +42,24 @@ class Table:
         """Each column with its text, and the number that it is sorted by (empty where it is none)."""
         for column in self.columns:
             value = row[column.name]
-            number = isinstance(value, (int, float, np.number)) and not is_missing(value)
-            yield column, cell_text(column.name, value), repr(float(value)) if number else ""
+            text = cell_text(column.name, value)
+            number = value if isinstance(value, (int, float, np.number)) else text.lstrip("=") if column.kind == NUMBER else ""
+            yield column, text, _number(number)
 
     def where(self, row: dict[Hashable, Any]) -> Iterator[tuple[str, str]]:
         """What a row is about, for filters: attributes and their values."""
         for name in (*GROUP, "optimizer"):
             if name in row and not is_missing(row[name]):
                 yield f"data-{name.replace('_', '-')}", str(row[name])
+
+
+def _number(value: Any) -> str:
+    """The text of a number, to be sorted by; empty for what is none."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return ""
+    return "" if math.isnan(number) else f"{number!r}".removesuffix(".0")
 
 
 @dataclass(frozen=True)
@@ -93,7 +103,10 @@ def standings_table(table: pd.DataFrame, reference: str) -> Table:
         Column("failed_runs", "failed runs", NUMBER),
         Column("audit", "audit marks", NUMBER),
     ]
-    rows = [row | {"interval": _bounds(row["score_low"], row["score_high"])} for row in table.to_dict("records")]
+    rows = [
+        row | {"interval": _bounds(row["score_low"], row["score_high"]), "rank": f"={row['rank']}" if row["tied"] else row["rank"]}
+        for row in table.to_dict("records")
+    ]
     caption = (
         f"All optimizers over all tasks. Wins, ties, losses and open (inconclusive) verdicts, step time and memory are "
         f"against {reference}. Equal ranks are not told apart."
@@ -244,7 +257,7 @@ def failures_table(failures: pd.DataFrame) -> Table:
         Column("error", "cause", WIDE),
         Column("initial_loss", "loss at start", NUMBER),
         Column("last_step", "last step", NUMBER),
-        Column("tail", "last losses", NUMBER),
+        Column("tail", "last losses", WIDE),
     ]
     rows = [row | {"what": _what(row)} for row in failures.to_dict("records")]
     caption = (

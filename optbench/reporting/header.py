@@ -78,7 +78,8 @@ def facts(cells: pd.DataFrame, runs: pd.DataFrame, meta: Mapping[str, Any]) -> l
 def answer(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     """The recommendation in two sentences: whom to take and what that may cost, and where it holds."""
     cells, table = tables["cells"], tables["recommendation"]
-    overall = table[(table["scope"] == ALL) & table["recommended"].astype(bool)]
+    overall_rows = table[table["scope"] == ALL]
+    overall = overall_rows[overall_rows["recommended"].eq(True)]
     if overall.empty:
         return ["Nothing can be recommended yet: no optimizer has a finite loss on every task."]
     row = overall.sort_values("trials", na_position="last").iloc[-1]
@@ -87,7 +88,8 @@ def answer(tables: Mapping[str, pd.DataFrame]) -> list[str]:
         bounds = [significant(100 * row[f"regret_{end}"], 2) for end in ("low", "high")]
         regret += f" (95 % interval {bounds[0]} to {bounds[1]} %)"
     trials = f"with {count(int(row['trials']), 'tuning trial')}" if pd.notna(row["trials"]) else "with all of the budget"
-    close = [name for name in str(row["not_told_apart"]).split(", ") if name]
+    rivals = overall_rows[(overall_rows["trials"] == row["trials"]) | (overall_rows["trials"].isna() & pd.isna(row["trials"]))]
+    close = [str(name) for name in rivals.loc[rivals["not_told_apart"].eq(True), "optimizer"] if name != row["optimizer"]]
     others = cells["optimizer"].nunique() - 1
     if not close:
         apart = "it is told apart from all others"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -12,7 +13,7 @@ from typing import Any, TypedDict
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from optbench.metrics.verdicts import chosen_reference
 from optbench.plots.draw import Picture
@@ -94,12 +95,13 @@ def render(
     data = shared_json(tables, paths if paths is not None else pd.DataFrame(), planes or {}, about)
     drawn = static_figures(pictures)
     captions = {picture.plot: picture.caption for picture in pictures if not picture.problem}
-    template = Environment(
-        loader=PackageLoader("optbench.reporting"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    ).get_template("page.html.j2")  # fmt: skip
+    environment = Environment(
+        loader=PackageLoader("optbench.reporting"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters["breakable"] = breakable
     # Only what is marked as safe is not escaped: style sheet, scripts, packed data and figures.
-    return template.render(
+    return environment.get_template("page.html.j2").render(
         name=results_name,
         css=Markup(_asset("style.css")),
         completeness=header.completeness(cells),
@@ -137,6 +139,11 @@ def render(
         plotly=Markup(plotly_packed()),
         script=Markup("\n".join(_asset(f"{name}.js") for name in SCRIPTS)),
     )
+
+
+def breakable(text: str) -> Markup:
+    """Escaped text that may be broken where a long label such as `net[data=digits,depth=8]` has its parts."""
+    return Markup(re.sub(r"(?<=,)(?=[^\W\d])|(?=\[)", "<wbr>", str(escape(text))))
 
 
 def _asset(name: str) -> str:

@@ -59,7 +59,7 @@ def write_directory(
             })  # fmt: skip
         directory.write_plan({"seeds": list(range(seeds)), "cells": cells})
         for cell, ((p, problem), batch, (o, optimizer)) in list(zip(cells, listed, strict=True))[: len(listed) - missing]:
-            skill = 0.75 + 0.06 * ((o * 7 + p * 3) % 10) - 0.04 * math.log2(batch / min(batch_sizes))
+            skill = 0.3 + 0.05 * ((o * 7 + p * 3) % 10) - 0.04 * math.log2(batch / min(batch_sizes))
             lost = (problem, optimizer) in failing
             doomed = {2} if optimizer == "sgd" and p == 1 else set()
             _write_cell(directory, cell, skill, seeds, trials, points, lost, doomed, rng)

@@ -19,11 +19,11 @@ function againstBatch(rows, value, { title, low, high, words, shared = {}, missi
       error_y: low && sorted.every((row) => row[low] !== null) ? { type: "data", symmetric: false, array: sorted.map((row) => row[high] - row[value]), arrayminus: sorted.map((row) => row[value] - row[low]), thickness: 1, width: 2, color: lookOf(optimizer).color } : undefined,
     });
   });
-  const values = known.map((row) => row[value]);
+  const values = known.flatMap((row) => [row[value], ...(low ? [row[low], row[high]] : [])]).filter((one) => one !== null);
   const columns = [["optimizer"], ["batch_size", "batch size"], [value, title], ...(low ? [[low, "lowest"], [high, "highest"]] : [])];
   return {
     traces, columns, rows: rows.toSorted((one, other) => compared(one.optimizer, other.optimizer) || one.batch_size - other.batch_size),
-    layout: { xaxis: logAxis("batch size", { tickvals: sizes, ticktext: sizes.map(String), tickformat: undefined, range: [Math.log10(sizes[0] * 0.85), Math.log10(sizes.at(-1) * 1.18)] }), yaxis: positive(values)(title), margin: { l: 60, r: 12, t: 10, b: 44 }, ...shared },
+    layout: { xaxis: logAxis("batch size", sizes, { tickvals: sizes, ticktext: sizes.map(String), range: [Math.log10(sizes[0] * 0.85), Math.log10(sizes.at(-1) * 1.18)] }), yaxis: positive(values)(title), margin: { l: 60, r: 12, t: 10, b: 44 }, ...shared },
     summary: `${chosenTask().problem}, over batch sizes ${joined(sizes.map(String))}.`,
     note: sizes.length < 2 ? "One batch size alone: there is nothing to compare." : "",
   };
@@ -43,5 +43,10 @@ FIGURES.scaling_seconds = () => againstBatch(reachedTargets(), "median_seconds",
   { title: "seconds to target, median", words: "seconds to target", missing: "No target was reached by half of the seeds, or speed was not measured." });
 FIGURES.scaling_step = () => againstBatch(overBatches(rowsOf("cells")), "step_ms",
   { title: "ms per step", low: "step_ms_low", high: "step_ms_high", words: "milliseconds per step", missing: "The time of a step was not measured." });
-FIGURES.scaling_memory = () => againstBatch(overBatches(rowsOf("speeds")).map((row) => ({ ...row, mebibytes: row.memory === null ? null : row.memory / 2 ** 20 })), "mebibytes",
-  { title: "memory, MiB", words: "MiB", missing: "Memory was not measured." });
+FIGURES.scaling_memory = () => {
+  const rows = overBatches(rowsOf("speeds"));
+  const most = Math.max(...rows.map((row) => row.memory ?? 0));
+  const [unit, size] = most < 2 ** 20 ? ["KiB", 2 ** 10] : most < 2 ** 30 ? ["MiB", 2 ** 20] : ["GiB", 2 ** 30];
+  const sized = rows.map((row) => ({ ...row, in_unit: row.memory === null ? null : row.memory / size }));
+  return againstBatch(sized, "in_unit", { title: `memory, ${unit}`, words: unit, missing: "Memory was not measured." });
+};

@@ -32,7 +32,6 @@ FIGURES.curves = () => {
     const { optimizer } = cell;
     const { median: middle, seeds } = curve[state.measure];
     const x = alongX(curve, middle);
-    const color = lookOf(optimizer).color;
     if (seeds.length > 1) traces.push(bandOf(optimizer, x, middle.low, middle.high));
     for (const seed of seeds) {
       traces.push(lineOf(optimizer, alongX(curve, seed), seed.is, { line: { width: 0.7, dash: "solid" }, opacity: emphasis(optimizer, 0.5), hoverinfo: "skip" }));
@@ -42,14 +41,13 @@ FIGURES.curves = () => {
     const at = middle.at ?? curve.cost.map((_, place) => place);
     at.forEach((place, index) => rows.push({ optimizer, cost: curve.cost[place], steps: curve.step[place], seconds: curve.seconds_per_cost === null ? null : curve.cost[place] * curve.seconds_per_cost,
       median: middle.is[index], low: middle.low[index], high: middle.high[index] }));
-    void color;
   }
   const values = rows.flatMap((row) => [row.median, row.low]).filter((value) => value !== null);
   const log = state.y === "log" && values.every((value) => value > 0) && state.measure === "valid_loss" || state.y === "log" && values.every((value) => value > 0) && !cells[0].metric_higher_is_better;
   const starts = cells.map((cell) => data.curves[cell.cell_id][state.measure].median.is[0]).filter((value) => value !== null);
   const range = rangeOf(values, starts, log, state.measure !== "valid_loss" && cells[0].metric_higher_is_better);
   const target = state.measure === "valid_metric" ? cells[0].target : null;
-  const y = log ? logAxis(measureName(cells[0]), { range }) : axis(measureName(cells[0]), { range });
+  const y = log ? logAxis(measureName(cells[0]), values, { range }) : axis(measureName(cells[0]), { range });
   return {
     traces, rows, columns: [["optimizer"], ["cost"], ["steps"], ["seconds"], ["median"], ["low"], ["high"]],
     layout: { xaxis: axis(X_TITLES[state.x], { rangemode: "tozero" }), yaxis: y,
@@ -92,7 +90,7 @@ FIGURES.ends = () => {
   const labels = rows.map((row) => escaped(row.optimizer) + (row.failed ? ` (${row.failed} failed)` : ""));
   return {
     traces, rows: rows.toReversed(), columns: [["optimizer"], ["lr", "learning rate"], ["median"], ["lowest"], ["highest"], ["seeds"], ["failed"]], height: 90 + 27 * rows.length,
-    layout: { xaxis: positive(rows.flatMap((row) => row.values.map(([, value]) => value)), !cells[0].metric_higher_is_better)(`test ${cells[0].metric_name}`),
+    layout: { margin: { l: roomFor(labels), r: 16, t: 12, b: 48 }, xaxis: positive(rows.flatMap((row) => row.values.map(([, value]) => value)), !cells[0].metric_higher_is_better)(`test ${cells[0].metric_name}`),
       yaxis: axis("", { tickvals: rows.map((_, place) => place), ticktext: labels, range: [-0.7, rows.length - 0.3] }) },
     summary: `${headingOf(chosenTask())}: best median ${rows.at(-1).optimizer}, ${significant(rows.at(-1).median)}.`,
   };
@@ -101,7 +99,7 @@ FIGURES.ends = () => {
 /** A logarithmic axis where values are positive and differ by orders of magnitude. */
 function positive(values, wanted = true) {
   const [low, high] = [Math.min(...values), Math.max(...values)];
-  return wanted && low > 0 && high / low > 3 ? logAxis : axis;
+  return wanted && low > 0 && high / low > 3 ? (title) => logAxis(title, values) : axis;
 }
 
 FIGURES.paths = () => {
@@ -124,7 +122,7 @@ FIGURES.paths = () => {
     const failed = path.failed && shown === path.step.length;
     traces.push(lineOf(cell.optimizer, x, y, { line: { width: 1.6 }, hoverinfo: "skip" }));
     traces.push(lineOf(cell.optimizer, x.slice(-1), y.slice(-1), { mode: "markers", marker: { size: failed ? 11 : 9, symbol: failed ? "x" : lookOf(cell.optimizer).marker, line: { color: PAPER, width: 1 } },
-      text: [`${bold(cell.optimizer)}, rate ${cellText("lr", cell.lr_tuned)}<br>step ${significant(path.step[shown - 1] ?? 0)}: (${significant(x.at(-1), 3)}, ${significant(y.at(-1), 3)})`] }));
+      text: [`${bold(cell.optimizer)}, rate ${cellText("lr", cell.lr_tuned)}<br>step ${whole(path.step[shown - 1] ?? 0)}: (${significant(x.at(-1), 3)}, ${significant(y.at(-1), 3)})`] }));
     rows.push({ optimizer: cell.optimizer, seed: path.seed, step: path.step[shown - 1], x: x.at(-1), y: y.at(-1), failed: path.failed });
   }
   const point = (at, marker, text) => ({ type: "scatter", mode: "markers", x: [at[0]], y: [at[1]], hoverinfo: "text", text: [text], marker: { color: INK, size: 11, ...marker } });

@@ -21,11 +21,31 @@ function loadPlotly() {
 
 const axis = (title, more = {}) => ({
   title: { text: title, standoff: 10, font: { size: 12.5 } }, gridcolor: GRID, linecolor: GRID, zeroline: false, showline: true,
-  ticks: "outside", ticklen: 4, tickcolor: GRID, automargin: true, ...more,
+  ticks: "outside", ticklen: 4, tickcolor: GRID, ...more,
 });
 
-/** An axis of positive numbers: logarithmic, labelled by plain numbers. */
-const logAxis = (title, more = {}) => axis(title, { type: "log", tickformat: "~g", exponentformat: "power", dtick: undefined, nticks: 8, minor: { ticks: "" }, ...more });
+/** An axis of positive numbers: logarithmic, with ticks at round ones, by decades where it is long. */
+function logAxis(title, values, more = {}) {
+  const known = values.filter((value) => value > 0 && value < Infinity);
+  const [low, high] = more.range ?? (known.length ? [Math.log10(Math.min(...known)), Math.log10(Math.max(...known))] : [0, 1]);
+  const margin = 0.04 * (high - low || 1);
+  const span = high - low;
+  const factors = span > 3 ? [1] : span > 0.8 ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 6, 8];
+  const step = Math.max(1, Math.ceil(span / 7));
+  const tickvals = [];
+  for (let decade = Math.floor(low) - 1; decade <= high; decade += 1) {
+    if (factors.length === 1 && decade % step) continue;
+    tickvals.push(...factors.map((factor) => Number(`${factor}e${decade}`)));
+  }
+  const shown = tickvals.filter((value) => Math.log10(value) >= low - margin && Math.log10(value) <= high + margin);
+  return axis(title, { type: "log", range: [low - margin, high + margin], tickmode: "array", tickvals: shown, ticktext: shown.map(plain), ...more });
+}
+
+/** A tick's number as plain text: 0.01, 20, 1e-5. */
+function plain(value) {
+  const size = Math.abs(value);
+  return size === 0 || (size >= 1e-3 && size < 1e5) ? String(Number(value.toPrecision(6))) : value.toExponential().replace("e+", "e");
+}
 
 function layoutOf(own) {
   return {
@@ -34,6 +54,9 @@ function layoutOf(own) {
     hoverlabel: { bgcolor: PAPER, bordercolor: GRID, font: { color: INK, size: 12 }, align: "left", namelength: 0 }, ...own,
   };
 }
+
+/** The margin that labels of an axis need. */
+const roomFor = (labels) => 16 + 6.8 * Math.max(...labels.map((label) => label.length), 3);
 
 /** The opacity of an optimizer's marks: others step back while one is highlighted. */
 const emphasis = (name, usual = 1) => (!state.lit || state.lit === name ? usual : 0.14 * usual);

@@ -129,6 +129,6 @@ function setUpSlider() {
     const last = Math.max(...cells.map((cell) => data.paths[cell.cell_id].step.at(-1)));
     input.max = last;
     input.value = state.step === "" ? last : Math.min(Number(state.step), last);
-    output.textContent = `${significant(Number(input.value))} of ${significant(last)}`;
+    output.textContent = `${whole(Number(input.value))} of ${whole(last)}`;
   };
 }

@@ -20,6 +20,10 @@ function significant(value, digits = 4, trim = false) {
   return `${short(mantissa)}e${sign}${String(Math.abs(exponent)).padStart(2, "0")}`;
 }
 
+/** Columns of whole numbers: the page's data don't tell 3 from 3.0. */
+const COUNTS = /^(rank|wins|ties|losses|inconclusive|failed(_runs|_cells)?|audit|n_.*|k|trial|trials|seeds?|units|tasks|batch_size|steps?|cost|more_seeds|units_left_out)$/;
+const whole = (value) => String(value).replace(/\B(?=(\d{3})+(?!\d))/g, ",");
+
 /** A value with the digits that its column deserves. */
 function cellText(column, value) {
   if (typeof value !== "number" || Number.isNaN(value)) return significant(value);
@@ -31,7 +35,7 @@ function cellText(column, value) {
     const size = Math.abs(value);
     return significant(size >= 1000 && size < Infinity ? Math.round(value) : value, 4, !(size >= 1000));
   }
-  return Number.isInteger(value) ? significant(value, Math.max(4, String(Math.abs(value)).length)) : significant(value);
+  return COUNTS.test(column) && Number.isInteger(value) ? whole(value) : significant(value);
 }
 
 /** A value with its interval, where it has one. */
@@ -48,6 +52,11 @@ function joined(names) {
 /** Text as it may stand in markup. */
 function escaped(text) {
   return String(text).replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
+}
+
+/** Text that may be broken where a long label has its parts. */
+function breakable(text) {
+  return String(text).split(/(?<=,)(?=[^\W\d])|(?=\[)/u).flatMap((part, place) => (place ? [document.createElement("wbr"), part] : [part]));
 }
 
 /** An element with attributes and children; texts are texts, never markup. */

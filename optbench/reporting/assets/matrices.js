@@ -36,8 +36,8 @@ function headingOf(task) {
 
 function showMatrix(id, corner, names, rows, caption) {
   const table = document.getElementById(id);
-  const head = element("tr", {}, element("th", { scope: "col" }, corner), ...names.map((name) => element("th", { scope: "col", class: "tilt" }, element("span", {}, name))));
-  const body = element("tbody", {}, ...rows.map((row) => element("tr", {}, element("th", { scope: "row" }, row.heading), ...row.entries.map((entry, place) => {
+  const head = element("tr", {}, element("th", { scope: "col" }, corner), ...names.map((name) => element("th", { scope: "col", class: "tilt" }, element("span", {}, ...breakable(name)))));
+  const body = element("tbody", {}, ...rows.map((row) => element("tr", {}, element("th", { scope: "row" }, ...breakable(row.heading)), ...row.entries.map((entry, place) => {
     if (!entry) return element("td", { class: "none" });
     const inside = row.task ? element("button", { type: "button", "aria-label": `${names[place]}, ${row.heading}: ${entry.words}. Show the task.`,
       onclick: () => showTask(row.task, names[place]) }, entry.text) : entry.text;

@@ -46,7 +46,7 @@ FIGURES.profile = () => {
   }
   return {
     traces, columns: [["optimizer"], ["area"], ["area_low"], ["area_high"], ["fastest"], ["solved"], ["units"]], rows,
-    layout: { xaxis: logAxis(`${state.by === "cost" ? "cost" : "time"} to target, over that of the best`, { range: [0, Math.log10(RATIO_MAX)], tickvals: [1, 1.5, 2, 3, 4], ticktext: ["1×", "1.5×", "2×", "3×", "4×"], tickformat: undefined }),
+    layout: { xaxis: logAxis(`${state.by === "cost" ? "cost" : "time"} to target, over that of the best`, [], { range: [0, Math.log10(RATIO_MAX)], tickvals: [1, 1.5, 2, 3, 4], ticktext: ["1×", "1.5×", "2×", "3×", "4×"] }),
       yaxis: axis("share of targets", { range: [-0.02, 1.03], tickformat: ".0%" }) },
     summary: `${rows[0].optimizer} has the largest area, ${significant(rows[0].area, 3)}, over ${units} targets.`,
     note: noteOf(whole ? "" : "Recomputed for the selection; intervals are hidden.", left ? `${left} targets are left out, on which not all were run.` : ""),
@@ -81,7 +81,7 @@ FIGURES.scores = () => {
   const intervals = rows.some((row) => row.score_low !== null);
   return {
     traces, rows: rows.toReversed(), columns: [["optimizer"], ["score"], ["score_low"], ["score_high"]], height: 90 + 27 * rows.length,
-    layout: { xaxis: axis("score"), yaxis: axis("", { type: "category", categoryarray: rows.map((row) => row.optimizer), tickvals: rows.map((row) => row.optimizer), ticktext: rows.map((row) => escaped(row.optimizer)) }),
+    layout: { margin: { l: roomFor(rows.map((row) => row.optimizer)), r: 16, t: 12, b: 48 }, xaxis: axis("score"), yaxis: axis("", { type: "category", categoryarray: rows.map((row) => row.optimizer), tickvals: rows.map((row) => row.optimizer), ticktext: rows.map((row) => escaped(row.optimizer)) }),
       shapes: [{ type: "line", x0: 1, x1: 1, y0: 0, y1: 1, yref: "paper", line: { color: GRID, width: 1, dash: "dot" } }] },
     summary: `${rows.at(-1).optimizer} has the highest score, ${significant(rows.at(-1).score, 3)}.`,
     note: isFiltered() ? "Recomputed for the selection; intervals are hidden." : intervals ? "" : "Too few seeds for intervals.",

@@ -1,5 +1,7 @@
 // Learning rates: sensitivity, what tuning gained, and what a tuning budget buys.
 
+const AT_END = "validation loss at the end of the trial";
+
 FIGURES.rates = () => {
   const cells = new Map(taskCells().map((cell) => [cell.optimizer, cell]));
   const trials = grouped(taskCells(rowsOf("trials")), (row) => row.optimizer);
@@ -23,7 +25,7 @@ FIGURES.rates = () => {
   return {
     traces, rows: rows.map((row) => ({ ...row, width: widths.get(row.optimizer)?.width ?? null })),
     columns: [["optimizer"], ["trial"], ["lr", "learning rate"], ["valid_loss", "validation loss"], ["status"], ["chosen"], ["width", "tolerant width of the optimizer, decades"]],
-    layout: { xaxis: logAxis("learning rate"), yaxis: (log ? logAxis : axis)("validation loss at the end of the trial", { range: limits }) },
+    layout: { xaxis: logAxis("learning rate", rows.map((row) => row.lr ?? 0)), yaxis: log ? logAxis(AT_END, losses, { range: limits }) : axis(AT_END, { range: limits }) },
     summary: `${headingOf(chosenTask())}: ${rows.length} trials.`,
   };
 };
@@ -51,7 +53,7 @@ FIGURES.gain = () => {
   const values = rows.flatMap((row) => [row.tuned, row.untuned]).filter((value) => value !== null);
   return {
     traces, rows: rows.toReversed(), columns: [["optimizer"], ["lr", "tuned rate"], ["tuned", `${name}, tuned`], ["tuned_low", "lowest seed"], ["tuned_high", "highest seed"], ["lr_default", "default rate"], ["untuned", `${name}, default`]], height: 100 + 28 * rows.length,
-    layout: { xaxis: (values.length ? positive(values, sign < 0) : axis)(name), yaxis: axis("", { tickvals: rows.map((_, place) => place), ticktext: rows.map((row) => escaped(row.optimizer)), range: [-0.7, rows.length - 0.3] }) },
+    layout: { margin: { l: roomFor(rows.map((row) => row.optimizer)), r: 16, t: 12, b: 48 }, xaxis: (values.length ? positive(values, sign < 0) : axis)(name), yaxis: axis("", { tickvals: rows.map((_, place) => place), ticktext: rows.map((row) => escaped(row.optimizer)), range: [-0.7, rows.length - 0.3] }) },
     summary: `${headingOf(chosenTask())}: ${name}, medians over seeds.`,
   };
 };

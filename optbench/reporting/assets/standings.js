@@ -5,8 +5,10 @@ function standings() {
   const names = shownOptimizers();
   const whole = !isFiltered();
   const known = new Map(rowsOf("standings").map((row) => [row.optimizer, row]));
-  const scores = grouped(commonScores(filtered(rowsOf("normalised")), names), (row) => row.optimizer);
-  const pairs = improvements(filtered(rowsOf("seed_losses")), names);
+  const losses = filtered(rowsOf("seed_losses"));
+  const ran = new Set(losses.map((row) => row.optimizer));
+  const scores = grouped(commonScores(filtered(rowsOf("normalised")), names.filter((name) => ran.has(name))), (row) => row.optimizer);
+  const pairs = improvements(losses, names);
   const board = grouped(ranked(filtered(rowsOf("leaderboard"))), (row) => row.optimizer);
   const judged = grouped(filtered(rowsOf("verdicts_by_reference")).filter((row) => row.reference === state.reference), (row) => row.optimizer);
   const found = filtered(rowsOf("audit"));
@@ -64,7 +66,7 @@ function showStandings() {
   for (const row of standings()) {
     const made = element("tr", { "data-optimizer": row.optimizer });
     for (const column of columns) {
-      if (column === "optimizer") made.append(element("th", { scope: "row" }, row.optimizer));
+      if (column === "optimizer") made.append(element("th", { scope: "row" }, ...breakable(row.optimizer)));
       else {
         const text = column === "interval" ? (row.score_low === null ? "–" : `${significant(row.score_low, 3)} – ${significant(row.score_high, 3)}`)
           : column === "rank" ? rankText(row) : cellText(column, row[column]);

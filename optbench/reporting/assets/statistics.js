@@ -66,7 +66,7 @@ function share(scores) {
 }
 
 /** Whether losses are the same number but for the rounding of single precision. */
-const equalLoss = (one, other) => one === other || Math.abs(one - other) <= 1e-6 * Math.abs(other);
+const equalLoss = (one, other) => one === other || (Number.isFinite(one) && Number.isFinite(other) && Math.abs(one - other) <= 1e-6 * Math.abs(other));
 
 /** For every ordered pair of optimizers the probability that the first is better, over these rows of seed_losses. */
 function improvements(rows, names) {
