@@ -1,4 +1,4 @@
-"""The library that draws the figures, as part of a page."""
+"""What is part of a page in a packed form: the library that draws the figures, and tables for download."""
 
 from __future__ import annotations
 
@@ -16,4 +16,9 @@ def plotly_packed() -> str:
     comes into view. The same bytes every time.
     """
     script = files("plotly").joinpath("package_data", "plotly.min.js").read_bytes()
-    return base64.b64encode(gzip.compress(script, compresslevel=9, mtime=0)).decode("ascii")
+    return packed(script)
+
+
+def packed(content: bytes) -> str:
+    """gzip in base64, which browsers unpack by themselves."""
+    return base64.b64encode(gzip.compress(content, compresslevel=9, mtime=0)).decode("ascii")

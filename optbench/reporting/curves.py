@@ -13,8 +13,9 @@ from optbench.metrics.compared import ENOUGH_FOR_INTERVALS, compared_runs
 from optbench.reporting.thinning import thinned
 
 MEASURES = ("valid_loss", "valid_metric")
-#: Significant digits of what is only drawn. Tables have all of them.
-DIGITS = 5
+#: Significant digits of what is only drawn: of medians with their bands, and of the thin lines of seeds. Tables have
+#: all of them.
+DIGITS, SEED_DIGITS = 5, 4
 
 
 def seed_values(curve: pd.DataFrame, costs: np.ndarray, measure: str, worst: float) -> np.ndarray:
@@ -93,7 +94,7 @@ def _seed(seed: int, curve: pd.DataFrame, costs: np.ndarray, measure: str) -> It
         return
     at = np.searchsorted(costs, curve["cost"].to_numpy(dtype=float)[finite])
     places = thinned(value[finite])
-    line: dict[str, Any] = {"seed": seed, **_at(at[places], len(costs)), "is": _rounded(value[finite][places])}
+    line: dict[str, Any] = {"seed": seed, **_at(at[places], len(costs)), "is": _rounded(value[finite][places], SEED_DIGITS)}
     yield line | {"failed": True} if curve["status"].iloc[0] != "ok" else line
 
 
@@ -101,5 +102,5 @@ def _at(places: np.ndarray, length: int) -> dict[str, list[int]]:
     return {} if len(places) == length else {"at": places.tolist()}
 
 
-def _rounded(values: np.ndarray) -> list[float | None]:
-    return [float(f"{value:.{DIGITS}g}") if np.isfinite(value) else None for value in values]
+def _rounded(values: np.ndarray, digits: int = DIGITS) -> list[float | None]:
+    return [float(f"{value:.{digits}g}") if np.isfinite(value) else None for value in values]

@@ -14,7 +14,7 @@ from optbench.plots.draw import Picture
 from optbench.reporting.inline import inlined
 
 #: What static figures may take of a page, in characters.
-MOST = 1_500_000
+MOST = 900_000
 #: An SVG with more characters than this is replaced by a picture of it.
 _LARGE = 120_000
 _DIGITS = re.compile(r"-?\d+\.\d{3,}")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import gzip
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -18,14 +16,14 @@ from markupsafe import Markup, escape
 from optbench.metrics.verdicts import chosen_reference
 from optbench.plots.draw import Picture
 from optbench.reporting import content, header, matrices
-from optbench.reporting.bundle import plotly_packed
+from optbench.reporting.bundle import packed, plotly_packed
 from optbench.reporting.figures import FIGURES, MORE, Slot
 from optbench.reporting.images import static_figures
 from optbench.reporting.inline import inlined
 from optbench.reporting.methods import methods
-from optbench.reporting.payload import frame_json, script_safe
+from optbench.reporting.payload import script_safe
 from optbench.reporting.section import Section
-from optbench.reporting.shared import shared_json
+from optbench.reporting.shared import handed_on, shared_json
 from optbench.reporting.standings import standings
 
 #: The scripts of the page, in the order in which they build on each other.
@@ -33,8 +31,6 @@ SCRIPTS = (
     "format", "frames", "state", "statistics", "standings", "tables", "matrices", "figure", "overview", "drilldown",
     "rates", "batches", "stability", "filters", "downloads", "main",
 )  # fmt: skip
-#: Curves are downloadable from the page if they take no more than this, packed.
-MOST_CURVES = 700_000
 
 
 class Meta(TypedDict, total=False):
@@ -91,7 +87,8 @@ def render(
     names = [str(name) for name in tables["summary"]["optimizer"]]
     reference = chosen_reference(cells)
     metrics = dict(zip(cells["problem"], cells["metric_name"], strict=True))
-    about = {"name": results_name, "rank_by": meta.get("rank_by", "test_metric")}
+    downloads, packed_names, left_out = handed_on(tables)
+    about = {"name": results_name, "packed": packed_names, "left_out": left_out}
     data = shared_json(tables, paths if paths is not None else pd.DataFrame(), planes or {}, about)
     drawn = static_figures(pictures)
     captions = {picture.plot: picture.caption for picture in pictures if not picture.problem}
@@ -135,7 +132,7 @@ def render(
             (f"Environment {key}", _flat(entry)) for key, entry in sorted(meta.get("environments", {}).items())
         ],
         data=script_safe(data),
-        curves=_packed_curves(tables["curves"]),
+        packed_tables=Markup(packed(downloads.encode())),
         plotly=Markup(plotly_packed()),
         script=Markup("\n".join(_asset(f"{name}.js") for name in SCRIPTS)),
     )
@@ -148,14 +145,6 @@ def breakable(text: str) -> Markup:
 
 def _asset(name: str) -> str:
     return files("optbench.reporting").joinpath("assets", name).read_text("utf-8")
-
-
-def _packed_curves(curves: pd.DataFrame) -> Markup:
-    """All curves, unthinned, for download: packed, or empty where they are too large for a page."""
-    if len(curves) > MOST_CURVES // 4:
-        return Markup("")
-    text = base64.b64encode(gzip.compress(frame_json(curves).encode(), mtime=0)).decode("ascii")
-    return Markup(text if len(text) <= MOST_CURVES else "")
 
 
 def _figure(section: Section, index: int) -> Markup:

@@ -20,13 +20,16 @@ from optbench.plots import style
 from optbench.plots.trajectories import thinned
 from optbench.problem import Plane
 from optbench.reporting.curves import curves_json
-from optbench.reporting.payload import frame_json
+from optbench.reporting.payload import frame_json, frames_json
 from optbench.reporting.standings import speeds, standings
 
-#: What frames may take of a page, in characters. Beyond, those that no figure needs are left to the files.
-MOST = 3_500_000
-#: Frames that figures don't need: the page only hands them on.
-_ONLY_HANDED_ON = ("runs", "lr_transfer", "time_to_target", "recommendation", "final_metric", "failures")
+#: Tables that no figure needs: the page only hands them on, packed, the last ones only while there is room.
+HANDED_ON = (
+    "targets", "data_profile", "critical_difference", "verdicts", "pairwise_profile", "batch_scaling", "failures",
+    "recommendation", "time_to_target", "lr_transfer", "runs", "curves",
+)  # fmt: skip
+#: What these may take of a page before they are packed, in characters.
+MOST = 3_000_000
 _DASHES = {style.SOLID: "solid", style.DASHED: "7px,3px", style.DOTTED: "2px,2px", style.DASHDOT: "8px,3px,2px,3px"}
 _MARKERS = {
     "o": "circle", "s": "square", "D": "diamond", "^": "triangle-up", "v": "triangle-down", "<": "triangle-left",
@@ -38,34 +41,40 @@ _MARKERS = {
 def shared_json(
     tables: Mapping[str, pd.DataFrame], paths: pd.DataFrame, planes: Mapping[str, Any], about: Mapping[str, Any]
 ) -> str:
-    """The JSON as text: `about`, `looks`, `frames` (see `payload`), `curves`, `paths`, `planes`, and `left_out`,
-    the frames that are too large for a page.
+    """The JSON as text: `about`, `looks`, `frames` (see `payload`), `curves`, `paths`, `planes`.
 
     `tables` is what `tables.all_tables` gives, `paths` and `planes` those of two-dimensional problems.
     """
     cells = tables["cells"]
-    texts = {name: frame_json(frame) for name, frame in page_frames(tables).items()}
-    left_out = []
-    for name in sorted(_ONLY_HANDED_ON, key=lambda name: -len(texts.get(name, ""))):
-        if sum(map(len, texts.values())) > MOST and name in texts:
-            del texts[name]
-            left_out.append(name)
     entries = {
         "about": json.dumps({**about, "reference": chosen_reference(cells)}, ensure_ascii=False),
         "looks": json.dumps(_looks(cells), ensure_ascii=False),
-        "frames": "{" + ",".join(f"{json.dumps(name)}:{text}" for name, text in texts.items()) + "}",
+        "frames": frames_json(page_frames(tables)),
         "curves": curves_json(tables["curves"], tables["runs"], cells),
         "paths": json.dumps(_paths(paths, planes), ensure_ascii=False, separators=(",", ":")),
         "planes": json.dumps({name: _plane(plane) for name, plane in planes.items()}, separators=(",", ":")),
-        "left_out": json.dumps([*left_out, "curves"]),
     }
     return "{" + ",\n".join(f'"{name}":{text}' for name, text in entries.items()) + "}"
 
 
+def handed_on(tables: Mapping[str, pd.DataFrame]) -> tuple[str, list[str], list[str]]:
+    """Tables that are there to be downloaded alone: their JSON, their names, and the names of those that are too large."""
+    texts: dict[str, str] = {}
+    left_out: list[str] = []
+    for name in HANDED_ON:
+        # A row of curves takes some fifty characters: no need to write millions of them to see that.
+        text = frame_json(tables[name]) if len(tables[name]) * 50 < MOST else ""
+        if text and sum(map(len, texts.values())) + len(text) <= MOST:
+            texts[name] = text
+        else:
+            left_out.append(name)
+    return "{" + ",".join(f"{json.dumps(name)}:{text}" for name, text in texts.items()) + "}", [*texts], left_out
+
+
 def page_frames(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """The tables but for the curves, and what figures are recomputed from when a reader filters them."""
+    """The tables that figures need, and what they are recomputed from when a reader filters them."""
     runs, curves, cells = tables["runs"], tables["curves"], tables["cells"]
-    frames = {name: table for name, table in tables.items() if name != "curves"}
+    frames = {name: table for name, table in tables.items() if name not in HANDED_ON}
     times = compared_times(tables["time_to_target"], runs, cells)
     profiles = [profile_curves(times, measure).assign(measure=measure) for measure in MEASURES]
     return frames | {

@@ -149,7 +149,7 @@ def test_curves_are_medians_and_seeds(made: Made, opened: Open) -> None:
         np.testing.assert_allclose(middle["y"], table.median(axis=1), rtol=1e-4)
         seeds = [trace for trace in lines if trace["line"]["width"] == 0.7]
         assert len(seeds) == table.shape[1] == 6
-        np.testing.assert_allclose(sorted(seed["y"][-1] for seed in seeds), sorted(table.iloc[-1]), rtol=1e-4)
+        np.testing.assert_allclose(sorted(seed["y"][-1] for seed in seeds), sorted(table.iloc[-1]), rtol=1e-3)
 
 
 def test_ends_gains_and_batch_sizes(made: Made, opened: Open) -> None:

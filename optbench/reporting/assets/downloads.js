@@ -2,17 +2,19 @@
 
 const TYPES = { csv: ["text/csv", csv], json: ["application/json", json] };
 
-/** Hands over a table in full; curves are unpacked first. */
+let packedTables = null;
+
+/** Hands over a table in full; those that no figure needs are unpacked first. */
 async function give(name, suffix) {
-  const frame = name === "curves" ? new Frame(JSON.parse(await unpacked("packed-curves"))) : frames[name];
+  if (!(name in frames)) packedTables ??= unpacked("packed-tables").then(JSON.parse);
+  const frame = frames[name] ?? new Frame((await packedTables)[name]);
   const [type, write] = TYPES[suffix];
   download(`${data.about.name}-${name}.${suffix}`, write(frame.names, frame.records()), type);
 }
 
 function setUpDownloads() {
-  const curves = document.getElementById("packed-curves").textContent.length > 0;
-  const names = [...Object.keys(frames), ...(curves ? ["curves"] : [])].sort();
-  const missing = data.left_out.filter((name) => !names.includes(name));
+  const names = [...Object.keys(frames), ...data.about.packed].sort();
+  const missing = data.about.left_out;
   const button = (name, suffix) => element("button", { type: "button", "data-download": name, "data-as": suffix, "aria-label": `${name} as ${suffix.toUpperCase()}` }, suffix);
   document.getElementById("downloads").append(
     element("p", {}, "Every table in full, with all digits; what the columns mean is in docs/methodology.md of optbench.",
@@ -21,10 +23,10 @@ function setUpDownloads() {
   );
   document.addEventListener("click", (event) => {
     const asked = event.target.closest?.("[data-download]");
-    if (asked && (asked.dataset.download in frames || asked.dataset.download === "curves")) give(asked.dataset.download, asked.dataset.as);
+    if (asked && names.includes(asked.dataset.download)) give(asked.dataset.download, asked.dataset.as);
   });
   document.querySelectorAll("[data-download]").forEach((asked) => {
-    if (!(asked.dataset.download in frames) && !names.includes(asked.dataset.download)) asked.closest(".tools").hidden = true;
+    if (!names.includes(asked.dataset.download)) asked.closest(".tools").hidden = true;
   });
   document.querySelectorAll("[data-matrix]").forEach((place) => {
     const id = place.dataset.matrix;

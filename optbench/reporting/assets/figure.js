@@ -107,7 +107,7 @@ async function draw(figure) {
 /** The data of a figure as a table, made when it is opened. */
 function showData(figure) {
   const details = figure.querySelector("details.data");
-  if (!details.open) return;
+  if (!details.open || !drawn.get(figure).spec) return;
   const { columns, rows } = drawn.get(figure).spec;
   const title = figure.querySelector("h3").textContent;
   const names = columns.map(([name]) => name);
