@@ -20,5 +20,5 @@ def plotly_packed() -> str:
 
 
 def packed(content: bytes) -> str:
-    """gzip in base64, which browsers unpack by themselves."""
+    """Gzip in base64, which browsers unpack by themselves."""
     return base64.b64encode(gzip.compress(content, compresslevel=9, mtime=0)).decode("ascii")

@@ -19,7 +19,7 @@ DIGITS, SEED_DIGITS = 5, 4
 
 
 def seed_values(curve: pd.DataFrame, costs: np.ndarray, measure: str, worst: float) -> np.ndarray:
-    """One seed's values at these costs: its latest one, `worst` (an infinity) before the first and once it failed."""
+    """One seed's values at these costs: its latest, `worst` (an infinity) before the first and once it failed."""
     at, value = curve["cost"].to_numpy(dtype=float), curve[measure].to_numpy(dtype=float)
     value = np.where(np.isfinite(value), value, worst)
     latest = np.searchsorted(at, costs, side="right") - 1
@@ -30,8 +30,8 @@ def seed_values(curve: pd.DataFrame, costs: np.ndarray, measure: str, worst: flo
 
 
 def band(values: np.ndarray, worst: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The median over seeds (rows), and what the band around it spans: all seeds that are finite, or, from ten seeds on,
-    the quartiles. A failed seed counts as `worst`; a median that falls on one is missing, and so is its band.
+    """The median over seeds (rows), and what the band around it spans: all seeds that are finite, or, from ten seeds
+    on, the quartiles. A failed seed counts as `worst`; a median that falls on one is missing, and so is its band.
     """
     middle = np.median(values, axis=0)
     known = np.isfinite(middle)
@@ -46,11 +46,12 @@ def band(values: np.ndarray, worst: float) -> tuple[np.ndarray, np.ndarray, np.n
 
 
 def curves_json(curves: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) -> str:
-    """A JSON object by cell id: `{"cost": [...], "step": [...], "valid_loss": {"median": …, "seeds": …}, …}`.
+    """A JSON object by cell id: `{"cost": […], "step": […], "valid_loss": {"median": …, "seeds": …}, …}`.
 
-    Of the compared runs. `cost` and `step` are a cell's evaluations; each line has its values, `is` (the median also `low`
-    and `high`), and their places in these, `at`, unless it has one for each. Costs in example gradients; seconds are cost times the
-    cell's own `seconds_per_cost`. A failed seed ends with the last finite value, and has `failed`.
+    Of the compared runs. `cost` and `step` are a cell's evaluations; each line has its values, `is` (the median also
+    `low` and `high`), and their places in these, `at`, unless it has one for each. Costs are in example gradients;
+    seconds are cost times the cell's own `seconds_per_cost`. A failed seed ends with the last finite value, and has
+    `failed`.
     """
     chosen = compared_runs(runs, cells)[["cell_id", "seed", "tuned"]]
     known = curves[(curves["kind"] == "run").to_numpy()]
@@ -82,7 +83,7 @@ def _cell(cell: pd.DataFrame, higher: bool) -> dict[str, Any]:
         found[measure] = {
             "median": {**_at(places, len(costs)), "is": _rounded(middle[places]), "low": _rounded(low[places]),
                        "high": _rounded(high[places])},
-            "seeds": [line for seed, curve in seeds for line in _seed(int(seed), curve, costs, measure)],
+            "seeds": [line for seed, curve in seeds for line in _seed(int(str(seed)), curve, costs, measure)],
         }  # fmt: skip
     return found
 
@@ -94,7 +95,11 @@ def _seed(seed: int, curve: pd.DataFrame, costs: np.ndarray, measure: str) -> It
         return
     at = np.searchsorted(costs, curve["cost"].to_numpy(dtype=float)[finite])
     places = thinned(value[finite])
-    line: dict[str, Any] = {"seed": seed, **_at(at[places], len(costs)), "is": _rounded(value[finite][places], SEED_DIGITS)}
+    line: dict[str, Any] = {
+        "seed": seed,
+        **_at(at[places], len(costs)),
+        "is": _rounded(value[finite][places], SEED_DIGITS),
+    }
     yield line | {"failed": True} if curve["status"].iloc[0] != "ok" else line
 
 

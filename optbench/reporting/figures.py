@@ -54,16 +54,16 @@ FIGURES = {
     ),
     "curves": Figure(
         "Validation along the training",
-        "Lower and further left is better for a loss. A thick line is the median over seeds, the band spans them (from "
-        "ten seeds on their quartiles), thin lines are seeds; a cross is where one failed, and a median ends where half "
-        "have.",
+        "Lower and further left is better for a loss. A thick line is the median over seeds, the band spans them "
+        "(from ten seeds on their quartiles), thin lines are seeds; a cross is where one failed, and a median ends "
+        "where half have.",
         "loss_against_cost",
         each_problem=True,
     ),
     "ends": Figure(
         "Where runs ended",
-        "Each mark is a seed, the upright line the median, in which a failed seed counts as worst: where the marks of two "
-        "optimizers overlap, nothing is decided.",
+        "Each mark is a seed, the upright line the median, in which a failed seed counts as worst: where the marks of "
+        "two optimizers overlap, nothing is decided.",
         "final_metric",
         each_problem=True,
     ),
@@ -83,8 +83,8 @@ FIGURES = {
     ),
     "gain": Figure(
         "Tuned against default",
-        "From the open circle (default rate) to the filled mark (tuned): the length is what tuning gained on fresh seeds, "
-        "the thin line the range of the tuned seeds.",
+        "From the open circle (default rate) to the filled mark (tuned): the length is what tuning gained on fresh "
+        "seeds, the thin line the range of the tuned seeds.",
     ),
     "budget": Figure(
         "What a tuning budget buys",

@@ -87,9 +87,15 @@ def answer(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     if pd.notna(row["regret_low"]):
         bounds = [significant(100 * row[f"regret_{end}"], 2) for end in ("low", "high")]
         regret += f" (95 % interval {bounds[0]} to {bounds[1]} %)"
-    trials = f"with {count(int(row['trials']), 'tuning trial')}" if pd.notna(row["trials"]) else "with all of the budget"
-    rivals = overall_rows[(overall_rows["trials"] == row["trials"]) | (overall_rows["trials"].isna() & pd.isna(row["trials"]))]
-    close = [str(name) for name in rivals.loc[rivals["not_told_apart"].eq(True), "optimizer"] if name != row["optimizer"]]
+    trials = (
+        f"with {count(int(row['trials']), 'tuning trial')}" if pd.notna(row["trials"]) else "with all of the budget"
+    )
+    rivals = overall_rows[
+        (overall_rows["trials"] == row["trials"]) | (overall_rows["trials"].isna() & pd.isna(row["trials"]))
+    ]
+    close = [
+        str(name) for name in rivals.loc[rivals["not_told_apart"].eq(True), "optimizer"] if name != row["optimizer"]
+    ]
     others = cells["optimizer"].nunique() - 1
     if not close:
         apart = "it is told apart from all others"

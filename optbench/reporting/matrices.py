@@ -18,7 +18,9 @@ FIRST_TARGET = "medium"
 
 @dataclass(frozen=True)
 class Entry:
-    """A cell: its text, its words for a screen reader, its place on the colour scale (−1 … 1), whether it is hatched."""
+    """A cell: its text, its words for a screen reader, its place on the colour scale (−1 … 1), whether it is
+    hatched, and whether it may be chance.
+    """
 
     text: str
     words: str
@@ -74,7 +76,9 @@ def speedup(cost: float, reference: float) -> Entry:
 def improvement_rows(table: pd.DataFrame, names: list[str]) -> list[Row]:
     """For each ordered pair the percentage of `probability_of_improvement`, row against column."""
     known = {(str(row["optimizer"]), str(row["other"])): row for row in table.to_dict("records")}
-    return [Row(name, {"optimizer": name}, [improvement(known.get((name, other))) for other in names]) for name in names]
+    return [
+        Row(name, {"optimizer": name}, [improvement(known.get((name, other))) for other in names]) for name in names
+    ]
 
 
 def improvement(row: Mapping[object, float] | None) -> Entry | None:

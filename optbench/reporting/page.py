@@ -15,7 +15,7 @@ from markupsafe import Markup, escape
 
 from optbench.metrics.verdicts import chosen_reference
 from optbench.plots.draw import Picture
-from optbench.reporting import content, header, matrices
+from optbench.reporting import content, header, matrices, trust
 from optbench.reporting.bundle import packed, plotly_packed
 from optbench.reporting.figures import FIGURES, MORE, Slot
 from optbench.reporting.images import static_figures
@@ -81,7 +81,8 @@ def render(
 ) -> str:
     """The page as HTML text, complete in itself: no network; all text escaped; tables and figures without scripts too.
 
-    `tables` is what `tables.all_tables` gives, `paths` and `planes` what `optbench.load` has of two-dimensional problems.
+    `tables` is what `tables.all_tables` gives, `paths` and `planes` what `optbench.load` has of two-dimensional
+    problems.
     """
     cells, board = tables["cells"], tables["leaderboard"]
     names = [str(name) for name in tables["summary"]["optimizer"]]
@@ -118,9 +119,9 @@ def render(
             for section, plots in MORE.items()
         },
         tuning=list(content.tuning_tables(cells)),
-        failures=content.failures_table(tables["failures"]),
-        spending=content.spending_table(cells, tables["trials"]),
-        audit=content.audit_table(tables["audit"]),
+        failures=trust.failures_table(tables["failures"]),
+        spending=trust.spending_table(cells, tables["trials"]),
+        audit=trust.audit_table(tables["audit"]),
         sections=[
             (section, content.plain_table(section.table, section.caption or section.title), _figure(section, index))
             for index, section in enumerate(sections)

@@ -58,7 +58,7 @@ def shared_json(
 
 
 def handed_on(tables: Mapping[str, pd.DataFrame]) -> tuple[str, list[str], list[str]]:
-    """Tables that are there to be downloaded alone: their JSON, their names, and the names of those that are too large."""
+    """Tables that are there to be downloaded alone: their JSON, their names, and those that are too large."""
     texts: dict[str, str] = {}
     left_out: list[str] = []
     for name in HANDED_ON:

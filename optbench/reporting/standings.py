@@ -21,16 +21,15 @@ COLUMNS = [
 def standings(tables: Mapping[str, pd.DataFrame], reference: str | None = None) -> pd.DataFrame:
     """One row an optimizer, in the order of rank and score; `tables` is what `tables.all_tables` gives.
 
-    | column | meaning |
-    |---|---|
-    | `rank` | 1 + the number of optimizers that are told apart from it as better: by the table `probability_of_improvement`, with the lower bound above one half |
-    | `tied` | whether another one has the same rank |
-    | `score…` | the interquartile mean of the table `aggregate`, with its interval |
-    | `median_rank` | over problems, batch sizes, devices and schedules, of the leaderboard's ranks |
-    | `wins`, `ties`, `losses`, `inconclusive` | verdicts against the reference |
-    | `target_reached` | the mean share of seeds at the problem's target |
-    | `step_ratio`, `memory_ratio` | geometric mean over tasks of the time of a step, and of the bytes that it allocates and the optimizer keeps, over the reference's |
-    | `failed_runs`, `failed_cells`, `audit` | compared runs and cells that failed; findings of the audit |
+    - `rank`: 1 + the number of optimizers that are told apart from it as better, those whose lower bound in the table
+      `probability_of_improvement` is above one half; `tied`, whether another one has the same rank
+    - `score`, `score_low`, `score_high`: the interquartile mean of the table `aggregate`, with its interval
+    - `median_rank`: over tasks, of the leaderboard's ranks
+    - `wins`, `ties`, `losses`, `inconclusive`: verdicts against the reference
+    - `target_reached`: the mean share of seeds at the problem's target
+    - `step_ratio`, `memory_ratio`: geometric means over tasks of the time of a step, and of the bytes that it
+      allocates and the optimizer keeps, over the reference's
+    - `failed_runs`, `failed_cells`, `audit`: compared runs and cells that failed; findings of the audit
 
     What isn't known is missing.
     """

@@ -20,7 +20,13 @@ from optbench.tables import all_tables
 from tests.reporting.directories import write_directory
 
 #: What browsers need in a container, and what keeps them from asking the network for anything.
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 @dataclass
@@ -116,7 +122,8 @@ class Opened:
 READ = """selector => {
   const table = document.querySelector(selector);
   const names = [...table.tHead.rows[0].cells].map(cell => cell.dataset.column);
-  return [...table.tBodies[0].rows].filter(row => !row.hidden).map(row => Object.fromEntries([...row.cells].map((cell, place) => {
+  const shown = [...table.tBodies[0].rows].filter(row => !row.hidden);
+  return shown.map(row => Object.fromEntries([...row.cells].map((cell, place) => {
     const text = cell.textContent;
     return [names[place], cell.dataset.v !== undefined ? Number(cell.dataset.v) : text === "–" ? null : text];
   })));
@@ -125,12 +132,14 @@ READ = """selector => {
 
 @pytest.fixture
 def opened(browser: Any) -> Iterator[Callable[..., Opened]]:
-    """Opens an address in a fresh context; afterwards there must be no error and no request but for the file itself."""
+    """Opens an address in a fresh context; afterwards there must be no error, and no request but for the file."""
     contexts = []
     pages: list[Opened] = []
 
     def open_page(address: str, **options: Any) -> Opened:
-        context = browser.new_context(**({"viewport": {"width": 1200, "height": 900}} | options))
+        context = browser.new_context(
+            **({"viewport": {"width": 1200, "height": 900}, "reduced_motion": "reduce"} | options)
+        )
         contexts.append(context)
         found = Opened(context.new_page())
         found.page.on("pageerror", lambda error: found.errors.append(str(error)))

@@ -36,8 +36,8 @@ def write_directory(
 ) -> Path:
     """A results directory of all cells of these lists, of which the last `missing` have not been run.
 
-    Problems called `valley…` are functions of the plane: lower is better there, elsewhere a higher accuracy. In cells of
-    `failing` (problem, optimizer) every training diverges; one seed of sgd on the second problem does everywhere.
+    Problems called `valley…` are functions of the plane: lower is better there, elsewhere a higher accuracy. In cells
+    of `failing` (problem, optimizer) every training diverges, and one seed of sgd on the second problem does.
     """
     rng = np.random.default_rng(7)
     directory = ResultsDirectory(folder)
@@ -58,7 +58,9 @@ def write_directory(
                 "target": 0.05 if valley else 0.9,
             })  # fmt: skip
         directory.write_plan({"seeds": list(range(seeds)), "cells": cells})
-        for cell, ((p, problem), batch, (o, optimizer)) in list(zip(cells, listed, strict=True))[: len(listed) - missing]:
+        for cell, ((p, problem), batch, (o, optimizer)) in list(zip(cells, listed, strict=True))[
+            : len(listed) - missing
+        ]:
             skill = 0.3 + 0.05 * ((o * 7 + p * 3) % 10) - 0.04 * math.log2(batch / min(batch_sizes))
             lost = (problem, optimizer) in failing
             doomed = {2} if optimizer == "sgd" and p == 1 else set()
@@ -103,9 +105,11 @@ def _write_cell(
         _write(folder / "runs" / f"{name}.json", record | {"tuned": tuned})
         _write(folder / "curves" / f"run-{name}.json", curve)
     _write(folder / "result.json", {
-        "best": {"lr": chosen} if chosen else {}, "edge": "", "space": {"lr": [1e-5, 1e-1]}, "status": "ok", "error": "",
-        "space_searched": {"lr": [1e-5, 1e-1]}, "run_budget": BUDGET, "tuning_budget": float(trials * BUDGET),
-        "seeds": list(range(seeds)), "seconds": 3.0, "environment": "made", "execution": "eager", "execution_note": "",
+        "best": {"lr": chosen} if chosen else {}, "edge": "", "space": {"lr": [1e-5, 1e-1]},
+        "status": "ok", "error": "", "space_searched": {"lr": [1e-5, 1e-1]}, "run_budget": BUDGET,
+        "tuning_budget": float(trials * BUDGET),
+        "seeds": list(range(seeds)), "seconds": 3.0, "environment": "made", "execution": "eager",
+        "execution_note": "",
     })  # fmt: skip
 
 
@@ -138,7 +142,8 @@ def _training(
     value = None if lost else float(metric[-1])
     record = {
         "seed": seed, "hyperparameters": {"lr": lr}, "status": "diverged" if lost else "ok",
-        "error": "loss not finite" if lost else "", "traceback": "", "steps": int(step[-1]), "thirds": int(step[-1] * batch * 3),
+        "error": "loss not finite" if lost else "", "traceback": "", "steps": int(step[-1]),
+        "thirds": int(step[-1] * batch * 3),
         "forwards": int(step[-1]), "backwards": int(step[-1]), "train_loss": final, "valid_loss": final,
         "valid_metric": value, "test_loss": final and final * 1.02, "test_metric": value and value * 0.99,
         "train_seconds": 1.0, "eval_seconds": 0.1, "optimizer_state_bytes": 8_000 * (1 + len(cell["optimizer"]) % 3),
@@ -149,7 +154,8 @@ def _training(
 def _skipped(seed: int) -> dict[str, Any]:
     names = ("train_loss", "valid_loss", "valid_metric", "test_loss", "test_metric", "optimizer_state_bytes")
     return dict.fromkeys(names) | {
-        "tuned": True, "seed": seed, "hyperparameters": {}, "status": "skipped", "error": "no trial ended with a finite loss",
+        "tuned": True, "seed": seed, "hyperparameters": {}, "status": "skipped",
+        "error": "no trial ended with a finite loss",
         "steps": 0, "thirds": 0, "forwards": 0, "backwards": 0, "train_seconds": 0.0, "eval_seconds": 0.0,
     }  # fmt: skip
 

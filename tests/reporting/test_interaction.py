@@ -71,10 +71,13 @@ def test_a_filter_recomputes_or_hides_and_is_in_the_address(made: Made, opened: 
     page.page.go_back()
     assert page.page.locator("#speedup tbody tr").count() == 6
     page.page.go_back()
-    assert page.table("#standings") == pytest.approx(whole) or column(page, "optimizer") == [row["optimizer"] for row in whole]
+    for row, known in zip(page.table("#standings"), whole, strict=True):
+        assert row == {
+            name: pytest.approx(value) if isinstance(value, float) else value for name, value in known.items()
+        }
     assert page.page.locator("#answer .lead").is_visible()
     page.page.go_forward()
-    assert column(page, "optimizer") == ["adam", "sgd"] or set(column(page, "optimizer")) == {"adam", "sgd"}
+    assert sorted(column(page, "optimizer")) == ["adam", "sgd"]
     page.page.click("#reset")
     assert len(column(page, "optimizer")) == 3
     assert "optimizer=" not in page.page.url
@@ -152,6 +155,13 @@ def test_the_theme_follows_the_system_and_a_switch(made: Made, opened: Open) -> 
     assert page.evaluate(paper) == "rgb(255, 255, 255)"
 
 
+#: What the focus is in.
+WHERE = """() => {
+  const place = document.activeElement.closest("[data-filter], .legend, .contents, #standings, #speedup, figure");
+  return place?.dataset.filter ?? (place?.id || place?.className);
+}"""
+
+
 def test_the_keyboard_reaches_everything(made: Made, opened: Open) -> None:
     page = opened(made.address).page
     page.keyboard.press("Tab")
@@ -159,8 +169,18 @@ def test_the_keyboard_reaches_everything(made: Made, opened: Open) -> None:
     seen = set()
     for _ in range(120):
         page.keyboard.press("Tab")
-        seen.add(page.evaluate("(document.activeElement.closest('[data-filter], .legend, #standings, #speedup, figure, .contents') ?? {}).id || document.activeElement.closest('[data-filter]')?.dataset.filter || document.activeElement.closest('.legend, .contents')?.className"))
-    assert {"problem", "batch_size", "device", "optimizer", "legend", "contents", "standings", "speedup", "figure-profile"} <= seen
+        seen.add(page.evaluate(WHERE))
+    assert {
+        "problem",
+        "batch_size",
+        "device",
+        "optimizer",
+        "legend",
+        "contents",
+        "standings",
+        "speedup",
+        "figure-profile",
+    } <= seen
     page.locator("#standings th[data-column=score] button").focus()
     page.keyboard.press("Enter")
     assert page.locator("#standings th[data-column=score]").get_attribute("aria-sort") == "ascending"
@@ -218,7 +238,9 @@ NAMES = ("<script>alert(1)</script>", "</script><b>", "\"quoted\" & 'so'", "grö
 
 
 def test_strange_names_are_shown_and_not_run(opened: Open, tmp_path: Path) -> None:
-    made = make_page(tmp_path / "results <b>", optimizers=NAMES, problems=("valley[a=\"<i>\",b='x']", "{{7*7}}"), seeds=2, trials=3)
+    made = make_page(
+        tmp_path / "results <b>", optimizers=NAMES, problems=("valley[a=\"<i>\",b='x']", "{{7*7}}"), seeds=2, trials=3
+    )
     page = opened(made.address)
     page.page.on("dialog", lambda dialog: page.errors.append("a dialog opened"))
     for name in ("profile", "curves", "rates", "gain", "scores", "ends", "paths"):
@@ -239,15 +261,18 @@ def test_strange_names_are_shown_and_not_run(opened: Open, tmp_path: Path) -> No
         ({"missing": 5}, "Partial: 5 of 18 cells"),
         ({"seeds": 1}, "1 seed: too few"),
         ({"optimizers": ["adam"], "problems": ["clouds"], "batch_sizes": [32]}, "1 of 1 cells complete, 0 failed"),
-        ({"failing": [(problem, name) for problem in ("valley", "clouds", "digits") for name in ("adam", "momentum", "sgd")]},
-         "Nothing can be recommended yet"),
+        ({"optimizers": ["adam", "sgd"], "failing": [(problem, name) for problem in ("valley", "clouds", "digits")
+                                                     for name in ("adam", "sgd")]}, "Nothing can be recommended yet"),
     ],
 )  # fmt: skip
 def test_what_is_not_there_is_said(opened: Open, tmp_path: Path, options: dict[str, Any], said: str) -> None:
     made = make_page(tmp_path / "part", **({"trials": 3, "seeds": 6, "points": 6} | options))
     page = opened(made.address)
     assert said in " ".join(page.page.locator("body").inner_text().split())
-    page.page.wait_for_function("[...document.querySelectorAll('figure[data-figure] .plot')].every(one => one.closest('[hidden]') || one.textContent)")
+    page.page.wait_for_function(
+        "[...document.querySelectorAll('figure[data-figure] .plot')]"
+        ".every(one => one.closest('[hidden]') || one.textContent)"
+    )
     page.settled()
     assert "NaN" not in page.page.locator("main").inner_text()
     assert "undefined" not in page.page.locator("main").inner_text()

@@ -90,7 +90,9 @@ def test_a_selection_is_what_the_tables_of_it_alone_would_say(made: Made, opened
             frame = frame[frame[name].isin(values)]
         return frame.reset_index(drop=True)
 
-    results = type("Part", (), {name: part(getattr(made.results, name)) for name in ("runs", "trials", "curves", "cells")})
+    results = type(
+        "Part", (), {name: part(getattr(made.results, name)) for name in ("runs", "trials", "curves", "cells")}
+    )
     tables = all_tables(results)
     table = standings(tables)
     rows = by_optimizer(page.table("#standings"))
@@ -107,7 +109,9 @@ def test_a_selection_is_what_the_tables_of_it_alone_would_say(made: Made, opened
     known = tables["probability_of_improvement"].set_index(["optimizer", "other"])["probability"]
     heads = page.page.locator("#improvement thead th").all_inner_texts()[1:]
     assert sorted(heads) == ["adam", "sgd"]
-    values = page.page.evaluate("[...document.querySelectorAll('#improvement tbody td')].map(cell => cell.dataset.v ?? null)")
+    values = page.page.evaluate(
+        "[...document.querySelectorAll('#improvement tbody td')].map(cell => cell.dataset.v ?? null)"
+    )
     found = {float(value) for value in values if value}
     assert len(pairs) == 2
     np.testing.assert_allclose(sorted(found), sorted(set(known)), rtol=1e-9)
@@ -167,8 +171,12 @@ def test_ends_gains_and_batch_sizes(made: Made, opened: Open) -> None:
     losses = within(made.tables["final_loss"], problem="valley", tuned=True).set_index(["optimizer", "batch_size"])
     costs = within(made.tables["target_summary"], problem="valley").set_index(["optimizer", "batch_size"])
     steps = within(made.tables["cells"], problem="valley").set_index(["optimizer", "batch_size"])
-    for figure, column, table in (("scaling-loss", "median", losses), ("scaling-cost", "median_cost", costs),
-                                  ("scaling-seconds", "median_seconds", costs), ("scaling-step", "step_ms", steps)):  # fmt: skip
+    for figure, column, table in (
+        ("scaling-loss", "median", losses),
+        ("scaling-cost", "median_cost", costs),
+        ("scaling-seconds", "median_seconds", costs),
+        ("scaling-step", "step_ms", steps),
+    ):
         rows = page.shown(figure)
         assert len(rows) == 6
         for row in rows:
@@ -211,12 +219,14 @@ def test_every_table_can_be_downloaded_with_all_digits(made: Made, opened: Open,
         assert list(read.columns) == list(table.columns)
         for column in table.select_dtypes("number"):
             np.testing.assert_array_equal(read[column].astype(float), table[column].astype(float), err_msg=column)
-    listed = set(page.evaluate("[...document.querySelectorAll('#downloads [data-as=json]')].map(one => one.dataset.download)"))
+    listed = set(
+        page.evaluate("[...document.querySelectorAll('#downloads [data-as=json]')].map(one => one.dataset.download)")
+    )
     assert listed >= set(made.tables)
 
 
 def test_the_groups_of_the_page_are_the_leaderboard(made: Made, opened: Open) -> None:
-    page = opened(f"{made.address}#?task={{\"problem\":\"clouds\",\"batch_size\":128}}")
+    page = opened(f'{made.address}#?task={{"problem":"clouds","batch_size":128}}')
     board = made.tables["leaderboard"]
     shown = page.page.locator(".group:visible")
     assert shown.count() == 1
