@@ -59,9 +59,9 @@ def test_a_figure_gives_axes_and_its_frame(results: optbench.Results, name: str)
 
 
 def test_what_cannot_be_drawn_is_one_line(results: optbench.Results) -> None:
-    with pytest.raises(optbench.UserError, match="unknown figure 'lr_sensitivty'.*lr_sensitivity"):
+    with pytest.raises(optbench.UserError, match=r"unknown figure 'lr_sensitivty'.*lr_sensitivity"):
         optbench.figure(results, "lr_sensitivty")
-    with pytest.raises(optbench.UserError, match="'valey'.*valley"):
+    with pytest.raises(optbench.UserError, match=r"'valey'.*valley"):
         optbench.figure(results, "lr_sensitivity", "valey")
     with pytest.raises(optbench.UserError, match="no function of the plane"):
         optbench.figure(results, "trajectories", "clouds")

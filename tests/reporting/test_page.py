@@ -74,6 +74,16 @@ def frames() -> Frames:
 
 
 @pytest.fixture(scope="module")
+def tables(frames: Frames) -> dict[str, pd.DataFrame]:
+    return all_tables(SimpleNamespace(**frames.__dict__))
+
+
+@pytest.fixture(scope="module")
+def page_text(frames: Frames) -> str:
+    return page_of(frames)
+
+
+@pytest.fixture(scope="module")
 def svg(frames: Frames, tmp_path_factory) -> str:
     figure, _ = loss_against_cost(frames.curves, frames.cells, VALLEY)
     return save(figure, tmp_path_factory.mktemp("plots"), "loss")
@@ -116,10 +126,9 @@ def test_all_text_from_results_is_escaped(frames: Frames, svg: str) -> None:
     assert evil in "".join(page.text)
 
 
-def test_the_data_of_the_page_are_the_tables(frames: Frames) -> None:
-    text = page_of(frames)
+def test_the_data_of_the_page_are_the_tables(tables: dict[str, pd.DataFrame], page_text: str) -> None:
+    text = page_text
     data = json.loads(text.partition('id="data">')[2].partition("</script>")[0])
-    tables = all_tables(SimpleNamespace(**frames.__dict__))
     packed = text.partition('id="packed-tables">')[2].partition("</script>")[0]
     handed_on = json.loads(gzip.decompress(base64.b64decode(packed)))
     assert set(data["frames"]) | set(handed_on) >= set(tables)
@@ -145,9 +154,8 @@ def assert_same(stored: dict[str, Any], column: pd.Series) -> None:
             assert value == known if isinstance(value, (int, float)) else str(value) == str(known)
 
 
-def test_a_section_says_what_its_tables_say(frames: Frames) -> None:
-    tables = all_tables(SimpleNamespace(**frames.__dict__))
-    text = " ".join("".join(Page(page_of(frames)).text).split())
+def test_a_section_says_what_its_tables_say(tables: dict[str, pd.DataFrame], page_text: str) -> None:
+    text = " ".join("".join(Page(page_text).text).split())
     overall = tables["recommendation"].query("scope == 'all tasks' and recommended").sort_values("trials").iloc[-1]
     assert (
         f"Take {overall['optimizer']}, starting at learning rate {significant(overall['lr_start'], 3, True)}: " in text
@@ -164,21 +172,23 @@ def test_a_section_says_what_its_tables_say(frames: Frames) -> None:
     assert text.count("default not beaten") >= marked
 
 
-def test_tables_are_semantic_and_hold_the_numbers_of_the_leaderboard(frames: Frames) -> None:
-    text = page_of(frames)
+def test_tables_are_semantic_and_hold_the_numbers_of_the_leaderboard(
+    tables: dict[str, pd.DataFrame], page_text: str
+) -> None:
+    text = page_text
     tags = Page(text).tags
     # The leaderboard, two matrices, a group a task, rates by problem, failures, spending, audit.
     assert text.count("<table") == text.count("<caption>") == 1 + 2 + 6 + 3 + 1 + 1 + 1
     assert all("scope" in attrs for tag, attrs in tags if tag == "th")
-    board = all_tables(SimpleNamespace(**frames.__dict__))["leaderboard"]
+    board = tables["leaderboard"]
     for row in board.to_dict("records"):
         if row["n_ok"]:
             value = f"{row['test_metric']!r}".removesuffix(".0")
             assert f'class="number" data-v="{value}">{cell_text("test_metric", row["test_metric"])}</td>' in text
 
 
-def test_what_is_lacking_is_said(frames: Frames) -> None:
-    text = "".join(Page(page_of(frames)).text)
+def test_what_is_lacking_is_said(frames: Frames, page_text: str) -> None:
+    text = "".join(Page(page_text).text)
     assert "58 of 60 cells complete, 2 failed" in text
     assert "Partial" not in text
     assert "Substitute data: mnist_cnn[data=digits] and cifar_resnet[data=digits,depth=8]" in text
@@ -186,7 +196,8 @@ def test_what_is_lacking_is_said(frames: Frames) -> None:
     assert "out of memory: 9.1 GB of 8.0 GB" in text
     assert "loss not finite at step 40" in text
     assert re.search(r"\d, \S+, ∞", text), "how losses went before a failure"
-    part = Frames(**{**frames.__dict__, "cells": frames.cells.assign(status="missing"), "runs": frames.runs.iloc[:0]})
+    left = {"cells": frames.cells.assign(status="missing", trials=0), "runs": frames.runs.iloc[:0]}
+    part = Frames(**{**frames.__dict__, **left, "trials": frames.trials.iloc[:0]})
     text = "".join(Page(page_of(part)).text)
     assert "0 of 60 cells complete, 0 failed, 60 not run" in text
     assert "Partial: 60 of 60 cells" in text
