@@ -52,7 +52,7 @@ def _raster(picture: Picture) -> str:
 
     with Image.open(picture.file.with_suffix(".png")) as image:
         buffer = io.BytesIO()
-        image.convert("RGB").save(buffer, "WEBP", quality=60, method=4)
+        image.convert("RGB").save(buffer, "WEBP", quality=60, method=2)
         width, height = image.size
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
     return (

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
 from optbench.plots import draw, style
-from optbench.plots.registry import Plot
+from optbench.plots.registry import PLOTS, Plot
 from tests.frames import VALLEY, make
 
 
@@ -41,3 +42,30 @@ def test_a_plot_without_data_says_so_and_one_without_meaning_is_left_out(
     assert [bool(picture.svg) for picture in pictures] == [False, True, False]
     assert (tmp_path / f"fine-{VALLEY}.csv").read_text() == "x\n1.5\n"
     assert not list(tmp_path.glob("nothing*"))
+
+
+def test_several_processes_draw_what_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = make(optimizers=["adam", "sgd"])
+    monkeypatch.setattr(draw, "PLOTS", {name: PLOTS[name] for name in ("loss_against_cost", "lr_sensitivity")})
+    results = SimpleNamespace(cells=frames.cells, curves=frames.curves, trials=frames.trials, runs=frames.runs)
+    drawn = {}
+    for many in (1, 1000):
+        monkeypatch.setattr(draw, "_MANY", many)
+        folder = tmp_path / str(many)
+        pictures = draw.draw_all(results, {}, folder)
+        drawn[many] = [(picture.problem, picture.plot, picture.title, picture.svg) for picture in pictures]
+        assert all(picture.file is not None and picture.file.exists() for picture in pictures)
+    assert drawn[1] == drawn[1000]
+    names = {path.name for path in (tmp_path / "1").iterdir()}
+    assert names == {path.name for path in (tmp_path / "1000").iterdir()}
+    assert all((tmp_path / "1" / name).read_bytes() == (tmp_path / "1000" / name).read_bytes() for name in names)
+
+
+@pytest.mark.parametrize("many", [1, 1000])
+def test_a_disk_that_takes_nothing_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many: int) -> None:
+    frames = make(optimizers=["adam"], problems=[VALLEY])
+    monkeypatch.setattr(draw, "_MANY", many)
+    monkeypatch.setattr(draw, "PLOTS", {"loss_against_cost": PLOTS["loss_against_cost"]})
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"):
+        draw.draw_all(SimpleNamespace(cells=frames.cells, curves=frames.curves), {}, tmp_path / "file")

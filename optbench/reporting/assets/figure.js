@@ -25,9 +25,9 @@ const axis = (title, more = {}) => ({
 });
 
 /** An axis of positive numbers: logarithmic, with ticks at round ones, by decades where it is long. */
-function logAxis(title, values, more = {}) {
+function logAxis(title, values, { range, ...more } = {}) {
   const known = values.filter((value) => value > 0 && value < Infinity);
-  const [low, high] = more.range ?? (known.length ? [Math.log10(Math.min(...known)), Math.log10(Math.max(...known))] : [0, 1]);
+  const [low, high] = range ?? (known.length ? [Math.log10(Math.min(...known)), Math.log10(Math.max(...known))] : [0, 1]);
   const margin = 0.04 * (high - low || 1);
   const span = high - low;
   const factors = span > 3 ? [1] : span > 0.8 ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 6, 8];
@@ -56,7 +56,7 @@ function layoutOf(own) {
 }
 
 /** The margin that labels of an axis need. */
-const roomFor = (labels) => 16 + 6.8 * Math.max(...labels.map((label) => label.length), 3);
+const roomFor = (labels) => 18 + 7.6 * Math.max(...labels.map((label) => label.length), 3);
 
 /** The opacity of an optimizer's marks: others step back while one is highlighted. */
 const emphasis = (name, usual = 1) => (!state.lit || state.lit === name ? usual : 0.14 * usual);
@@ -68,7 +68,7 @@ function lineOf(name, x, y, more = {}) {
   return {
     type: "scatter", mode: "lines", name, x, y, opacity: emphasis(name), hoverinfo: "text",
     line: { color: look.color, dash: look.dash, width: state.lit === name ? 3 : 1.9, ...line },
-    marker: { color: look.color, symbol: look.marker, size: 7, ...marker }, ...rest,
+    marker: { color: look.color, symbol: look.marker, size: 7, opacity: 1, ...marker }, ...rest,
   };
 }
 

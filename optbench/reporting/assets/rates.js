@@ -25,7 +25,7 @@ FIGURES.rates = () => {
   return {
     traces, rows: rows.map((row) => ({ ...row, width: widths.get(row.optimizer)?.width ?? null })),
     columns: [["optimizer"], ["trial"], ["lr", "learning rate"], ["valid_loss", "validation loss"], ["status"], ["chosen"], ["width", "tolerant width of the optimizer, decades"]],
-    layout: { xaxis: logAxis("learning rate", rows.map((row) => row.lr ?? 0)), yaxis: log ? logAxis(AT_END, losses, { range: limits }) : axis(AT_END, { range: limits }) },
+    layout: { xaxis: logAxis("learning rate", rows.map((row) => row.lr ?? 0)), yaxis: log ? logAxis(AT_END, losses, { range: limits }) : axis(AT_END, { range: [limits[0], limits[1] + 0.04 * (limits[1] - limits[0])] }) },
     summary: `${headingOf(chosenTask())}: ${rows.length} trials.`,
   };
 };
