@@ -39,33 +39,20 @@ class Table:
     source: str = ""
 
     def cells(self, row: dict[Hashable, Any]) -> Iterator[tuple[Column, str, str]]:
-        """Each column with its text, and the number that it is sorted by (empty where it is none)."""
+        """Each column with its text, and the number that it is sorted by (empty where it is none). A row may bring a
+        text of its own for a column, under its name and ` as text`.
+        """
         for column in self.columns:
             value = row[column.name]
-            text = cell_text(column.name, value)
-            number = (
-                value
-                if isinstance(value, (int, float, np.number))
-                else text.lstrip("=")
-                if column.kind == NUMBER
-                else ""
-            )
-            yield column, text, _number(number)
+            number = isinstance(value, (int, float, np.number)) and not is_missing(value)
+            text = str(row.get(f"{column.name} as text") or cell_text(column.name, value))
+            yield column, text, f"{float(value)!r}".removesuffix(".0") if number else ""
 
     def where(self, row: dict[Hashable, Any]) -> Iterator[tuple[str, str]]:
         """What a row is about, for filters: attributes and their values."""
         for name in (*GROUP, "optimizer"):
             if name in row and not is_missing(row[name]):
                 yield f"data-{name.replace('_', '-')}", str(row[name])
-
-
-def _number(value: Any) -> str:
-    """The text of a number, to be sorted by; empty for what is none."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return ""
-    return "" if math.isnan(number) else f"{number!r}".removesuffix(".0")
 
 
 @dataclass(frozen=True)
@@ -109,11 +96,13 @@ def standings_table(table: pd.DataFrame, reference: str) -> Table:
         Column("failed_runs", "failed runs", NUMBER),
         Column("audit", "audit marks", NUMBER),
     ]
-    rows = [
+    rows: list[dict[Hashable, Any]] = [
         row
         | {
             "interval": _bounds(row["score_low"], row["score_high"]),
-            "rank": f"={row['rank']}" if row["tied"] else row["rank"],
+            "rank as text": f"={row['rank']}" if row["tied"] else "",
+            "score as text": "" if is_missing(row["score"]) else f"{row['score']:.3f}",
+            **{f"{name} as text": "" if is_missing(row[name]) else f"{significant(row[name], 3)}×" for name in _RATIOS},
         }
         for row in table.to_dict("records")
     ]
@@ -124,8 +113,11 @@ def standings_table(table: pd.DataFrame, reference: str) -> Table:
     return Table(caption, columns, rows, name="standings", source="standings")
 
 
+_RATIOS = ("step_ratio", "memory_ratio")
+
+
 def _bounds(low: float, high: float) -> str:
-    return "–" if is_missing(low) else f"{significant(low, 3)} – {significant(high, 3)}"
+    return "–" if is_missing(low) else f"{low:.3f} – {high:.3f}"
 
 
 def groups(board: pd.DataFrame, metrics: dict[str, str], verdicts: pd.DataFrame) -> Iterator[Group]:

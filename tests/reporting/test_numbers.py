@@ -55,11 +55,13 @@ def by_optimizer(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def test_the_leaderboard_without_scripts_is_the_one_that_scripts_make(made: Made, opened: Open) -> None:
-    fixed = by_optimizer(opened(made.address, java_script_enabled=True).table("#standings"))
     page = opened(made.address)
+    fixed = by_optimizer(page.table("#standings"))
+    texts = page.page.locator("#standings tbody").inner_text()
     # Any change makes the script write it anew; this one is undone again.
     page.page.select_option("#bar select", "sgd")
     page.page.select_option("#bar select", "adam")
+    assert page.page.locator("#standings tbody").inner_text() == texts
     again = by_optimizer(page.table("#standings"))
     table = standings(made.tables)
     assert list(again) == list(fixed) == list(table["optimizer"])
@@ -229,7 +231,7 @@ def test_every_table_can_be_downloaded_with_all_digits(made: Made, plain: Opened
         with page.expect_download() as waiting:
             page.click(f"#downloads [data-download={name}][data-as=csv]")
         waiting.value.save_as(tmp_path / f"{name}.csv")
-        read = pd.read_csv(tmp_path / f"{name}.csv", float_precision="round_trip")
+        read = pd.read_csv(tmp_path / f"{name}.csv", dtype=str)
         table = made.tables[name]
         assert list(read.columns) == list(table.columns)
         for column in table.select_dtypes("number"):

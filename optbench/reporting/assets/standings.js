@@ -68,9 +68,7 @@ function showStandings() {
     for (const column of columns) {
       if (column === "optimizer") made.append(element("th", { scope: "row" }, ...breakable(row.optimizer)));
       else {
-        const text = column === "interval" ? (row.score_low === null ? "–" : `${significant(row.score_low, 3)} – ${significant(row.score_high, 3)}`)
-          : column === "rank" ? rankText(row) : cellText(column, row[column]);
-        made.append(element("td", { class: "number", "data-v": column === "interval" ? null : row[column] }, text));
+        made.append(element("td", { class: "number", "data-v": row[column] ?? null }, standingText(column, row)));
       }
     }
     body.append(made);
@@ -83,4 +81,12 @@ function showStandings() {
   note.textContent = "Recomputed for the selection. Its intervals are not: they are hidden. Verdicts keep the adjustment for all optimizers that were run.";
 }
 
-const rankText = (row) => (row.rank === null ? "–" : `${row.tied ? "=" : ""}${row.rank}`);
+/** A cell of the leaderboard as it is read. */
+function standingText(column, row) {
+  if (column === "interval") return row.score_low === null ? "–" : `${row.score_low.toFixed(3)} – ${row.score_high.toFixed(3)}`;
+  const value = row[column];
+  if (value === null) return "–";
+  if (column === "rank") return `${row.tied ? "=" : ""}${value}`;
+  if (column === "score") return value.toFixed(3);
+  return column.endsWith("_ratio") ? `${significant(value, 3)}×` : cellText(column, value);
+}
