@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from html import escape
 
 from markupsafe import Markup
@@ -13,14 +13,14 @@ from markupsafe import Markup
 from optbench.plots.draw import Picture
 from optbench.reporting.inline import inlined
 
-#: What static figures may take of a page, in characters.
-MOST = 900_000
+#: What static figures may take of a page, in characters: at least, whatever else there is, and at most.
+LEAST, MOST = 900_000, 2_500_000
 #: An SVG with more characters than this is replaced by a picture of it.
-_LARGE = 120_000
+_LARGE = 90_000
 _DIGITS = re.compile(r"-?\d+\.\d{3,}")
 
 
-def static_figures(pictures: Sequence[Picture], most: int = MOST) -> dict[tuple[str, str], Markup]:
+def static_figures(pictures: Iterable[Picture], most: int = MOST) -> dict[tuple[str, str], Markup]:
     """By problem (empty: all) and plot an element of the page, in the order given until `most` characters are full;
     of those beyond it is said in which file they are.
     """

@@ -15,7 +15,7 @@ from markupsafe import Markup, escape
 
 from optbench.metrics.verdicts import chosen_reference
 from optbench.plots.draw import Picture
-from optbench.reporting import content, header, matrices, trust
+from optbench.reporting import content, header, images, matrices, trust
 from optbench.reporting.bundle import packed, plotly_packed
 from optbench.reporting.figures import FIGURES, MORE, Slot
 from optbench.reporting.images import static_figures
@@ -31,6 +31,8 @@ SCRIPTS = (
     "format", "frames", "state", "statistics", "standings", "tables", "matrices", "figure", "overview", "drilldown",
     "rates", "batches", "stability", "filters", "downloads", "main",
 )  # fmt: skip
+#: What a page should weigh without its fixed tables, in characters; figures that need no script take what is left.
+MOST = 6_500_000
 
 
 class Meta(TypedDict, total=False):
@@ -91,7 +93,11 @@ def render(
     downloads, packed_names, left_out = handed_on(tables)
     about = {"name": results_name, "packed": packed_names, "left_out": left_out}
     data = shared_json(tables, paths if paths is not None else pd.DataFrame(), planes or {}, about)
-    drawn = static_figures(pictures)
+    wanted = {figure.plot for figure in FIGURES.values()} | {plot for plots in MORE.values() for plot in plots}
+    room = MOST - len(data) - len(downloads) // 2 - len(plotly_packed())
+    drawn = static_figures(
+        (picture for picture in pictures if picture.plot in wanted), min(max(room, images.LEAST), images.MOST)
+    )
     captions = {picture.plot: picture.caption for picture in pictures if not picture.problem}
     environment = Environment(
         loader=PackageLoader("optbench.reporting"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,

@@ -208,10 +208,18 @@ def test_printing_gives_a_clean_paper(made: Made, opened: Open) -> None:
     page.drawn("stability")
     page.page.emulate_media(media="print")
     assert page.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
-    for selector in ("#bar", ".contents", ".tools", ".controls", "#theme"):
+    assert page.page.locator(".legend").is_visible(), "colours need their names on paper too"
+    for selector in ("#bar .row", ".contents", ".tools", ".controls", "#theme"):
         assert page.page.locator(selector).first.is_hidden(), selector
     assert page.page.evaluate("getComputedStyle(document.querySelector('.plot text')).fill") == "rgb(0, 0, 0)"
+    page.page.evaluate("""() => { window.widths = [];
+      const all = () => [...document.querySelectorAll(".main-svg")].map(one => one.getBoundingClientRect().width);
+      addEventListener("beforeprint", () => widths.push(Math.max(...all())));
+      addEventListener("afterprint", () => setTimeout(() => widths.push(Math.max(...all())), 200)); }""")
     paper = page.page.pdf(format="A4")
+    page.page.wait_for_function("widths.length === 2")
+    on_paper, afterwards = page.page.evaluate("widths")
+    assert on_paper <= 660 < afterwards
     assert paper.startswith(b"%PDF")
     assert len(re.findall(rb"/Type\s*/Page\b", paper)) >= 3
 

@@ -174,6 +174,19 @@ function redraw() {
   drawIdly();
 }
 
+/** Paper is narrower than most windows: figures are made to fit it, and fit the window again afterwards. */
+function setUpPrinting() {
+  const fit = (size) => [...drawn].filter(([, known]) => known.plotted).forEach(([figure]) => {
+    const plot = figure.querySelector(".plot");
+    window.Plotly.relayout(plot, size(plot));
+  });
+  window.addEventListener("beforeprint", () => {
+    [...drawn].filter(([, known]) => known.dirty).forEach(([figure]) => drawSafely(figure));
+    fit((plot) => ({ width: Math.min(plot.clientWidth, 660), height: plot.clientHeight, autosize: false }));
+  });
+  window.addEventListener("afterprint", () => fit(() => ({ width: null, height: null, autosize: true })));
+}
+
 const idle = window.requestIdleCallback ?? ((act) => setTimeout(act, 50));
 let waiting = false;
 

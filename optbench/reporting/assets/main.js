@@ -116,7 +116,7 @@ function setUp() {
     target.setAttribute("tabindex", "-1");
     target.focus({ preventScroll: true });
   });
-  window.addEventListener("beforeprint", () => [...drawn].filter(([, known]) => known.dirty).forEach(([figure]) => drawSafely(figure)));
+  setUpPrinting();
   if (state.section) document.getElementById(state.section)?.scrollIntoView();
   document.documentElement.dataset.ready = "";
 }

@@ -16,9 +16,12 @@ function targetOf(rows) {
   return [state.target, "medium"].find((name) => names.includes(name)) ?? names[0];
 }
 
+/** The optimizers that are shown, in the order of their mean rank over everything. */
+const rankedOptimizers = () => rowsOf("summary").map((row) => row.optimizer).filter((name) => shownOptimizers().includes(name));
+
 /** Rows of the speed-up matrix: {heading, task, entries by optimizer}. */
 function speedupRows() {
-  const names = shownOptimizers();
+  const names = rankedOptimizers();
   const column = state.by === "seconds" ? "median_seconds" : "median_cost";
   return [...grouped(filtered(rowsOf("target_summary"), ["optimizer"]), taskOf).values()].map((rows) => {
     const target = targetOf(rows);
@@ -55,11 +58,11 @@ function showSpeedups() {
     entry.title = `${entry.words}; median cost ${cellText("cost", median_cost)}, ${withInterval(100 * success, 100 * success_low, 100 * success_high, 2)} % of ${n_seeds} seeds at the target`;
   }
   const what = state.by === "seconds" ? "seconds" : "cost";
-  showMatrix("speedup", "task", shownOptimizers(), rows, `Times as fast as ${state.reference} in ${what} to target, by median over seeds.`);
+  showMatrix("speedup", "task", rankedOptimizers(), rows, `Times as fast as ${state.reference} in ${what} to target, by median over seeds.`);
 }
 
 function showImprovements() {
-  const names = rowsOf("summary").map((row) => row.optimizer).filter((name) => shownOptimizers().includes(name));
+  const names = rankedOptimizers();
   const pairs = new Map(improvements(filtered(rowsOf("seed_losses")), names).map((row) => [`${row.optimizer}\u0000${row.other}`, row]));
   const rows = names.map((heading) => ({ heading, entries: names.map((other) => {
     const row = pairs.get(`${heading}\u0000${other}`);
@@ -100,7 +103,7 @@ function matrixRows(id) {
     const rows = improvements(filtered(rowsOf("seed_losses")), names);
     return [["optimizer", "other", "probability", "probability_low", "probability_high", "n_pairs"], rows];
   }
-  const names = shownOptimizers();
+  const names = rankedOptimizers();
   const rows = speedupRows().flatMap(({ task, target, entries }) => entries.map((entry, place) => ({
     ...Object.fromEntries(GROUP.map((name) => [name, task[name]])), target, optimizer: names[place], reference: state.reference, by: state.by,
     speedup: entry?.value ?? null, cost: entry?.row.median_cost ?? null, seconds: entry?.row.median_seconds ?? null, success: entry?.row.success ?? null,

@@ -77,7 +77,7 @@ function filterRows() {
 
 /** A table of records: columns are [name, heading] pairs. */
 function tableOf(caption, columns, rows) {
-  const head = element("tr", {}, ...columns.map(([name, heading]) => element("th", { scope: "col", "data-column": name }, heading ?? name.replaceAll("_", " "))));
+  const head = element("tr", {}, ...columns.map(([name, heading]) => element("th", { scope: "col", "data-column": name, class: rows.some((row) => typeof row[name] === "number") ? "number" : null }, heading ?? name.replaceAll("_", " "))));
   const body = element("tbody");
   for (const row of rows) {
     body.append(element("tr", {}, ...columns.map(([name], place) => {
