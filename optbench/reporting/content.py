@@ -108,7 +108,7 @@ def standings_table(table: pd.DataFrame, reference: str) -> Table:
     ]
     caption = (
         f"All optimizers over all tasks. Wins, ties, losses and open (inconclusive) verdicts, step time and memory are "
-        f"against {reference}. Equal ranks are not told apart."
+        f"against {reference}. Equal ranks are ties."
     )
     return Table(caption, columns, rows, name="standings", source="standings")
 

@@ -48,12 +48,14 @@ def banners(cells: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
 
 def facts(cells: pd.DataFrame, runs: pd.DataFrame, meta: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What was compared, when, on what, with which budgets, as terms and texts."""
-    budgets = []
+    budgets: dict[str, list[str]] = {}
     for problem, group in cells.groupby("problem", sort=False):
         run, tuning = (group[name].dropna().max() for name in ("run_budget", "tuning_budget"))
         if pd.notna(run):
             tuned = f", {cell_text('tuning_budget', float(tuning))} for tuning" if pd.notna(tuning) else ""
-            budgets.append(f"{problem}: {cell_text('run_budget', float(run))} a run{tuned}")
+            budgets.setdefault(f"{cell_text('run_budget', float(run))} a run{tuned}", []).append(str(problem))
+    several = len(budgets) > 1
+    spent = [f"{joined(problems)}: {text}" if several else text for text, problems in budgets.items()]
     machines, versions = [], []
     for entry in meta.get("environments", {}).values():
         devices = [str(name) for name in (entry.get("accelerators") or {}).values()]
@@ -67,7 +69,7 @@ def facts(cells: pd.DataFrame, runs: pd.DataFrame, meta: Mapping[str, Any]) -> l
         ("Devices", joined(sorted(cells["device"].unique()))),
         ("Schedules", joined(sorted(cells["schedule"].unique()))),
         ("Seeds", str(runs["seed"].nunique())),
-        ("Budgets", "; ".join(budgets) + " (example gradients)" if budgets else ""),
+        ("Budgets", "; ".join(spent) + " (example gradients)" if spent else ""),
         ("Hardware", "; ".join(dict.fromkeys(machines))),
         ("Versions", "; ".join(dict.fromkeys(versions))),
         ("Made", meta.get("created", "")),

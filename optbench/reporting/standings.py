@@ -21,8 +21,8 @@ COLUMNS = [
 def standings(tables: Mapping[str, pd.DataFrame], reference: str | None = None) -> pd.DataFrame:
     """One row an optimizer, in the order of rank and score; `tables` is what `tables.all_tables` gives.
 
-    - `rank`: 1 + the number of optimizers that are told apart from it as better, those whose lower bound in the table
-      `probability_of_improvement` is above one half; `tied`, whether another one has the same rank
+    - `rank`: by how many optimizers are told apart from it as better, those whose lower bound in the table
+      `probability_of_improvement` is above one half; the fewer the better, equals share the better rank (`tied`)
     - `score`, `score_low`, `score_high`: the interquartile mean of the table `aggregate`, with its interval
     - `median_rank`: over tasks, of the leaderboard's ranks
     - `wins`, `ties`, `losses`, `inconclusive`: verdicts against the reference
@@ -40,11 +40,11 @@ def standings(tables: Mapping[str, pd.DataFrame], reference: str | None = None) 
     scores = tables["aggregate"].rename(columns={"iqm": "score", "iqm_low": "score_low", "iqm_high": "score_high"})
     table = table.merge(scores[["optimizer", "score", "score_low", "score_high"]], on="optimizer", how="left")
     better = tables["probability_of_improvement"].query("probability_low > 0.5").groupby("other", observed=True).size()
-    table["rank"] = 1 + table["optimizer"].map(better).fillna(0).astype(int)
+    table["rank"] = table["optimizer"].map(better).fillna(0)
     by_name = board.assign(optimizer=board["optimizer"].astype(str)).groupby("optimizer")
     table["median_rank"] = table["optimizer"].map(by_name["rank"].median().astype(float))
     ranked = table["median_rank"].notna()
-    table["rank"] = table["rank"].astype("Int64").where(ranked)
+    table["rank"] = table["rank"].where(ranked).rank(method="min").astype("Int64")
     verdicts = tables["verdicts"].assign(optimizer=tables["verdicts"]["optimizer"].astype(str))
     counts = verdicts[verdicts["reference"] == reference].groupby(["optimizer", "verdict"]).size()
     for column, verdict in (("wins", "win"), ("ties", "tie"), ("losses", "loss"), ("inconclusive", "inconclusive")):

@@ -230,6 +230,34 @@ def test_a_phone_needs_no_sideways_scrolling(made: Made, opened: Open) -> None:
     assert page.page.evaluate("document.documentElement.scrollWidth") == 390
 
 
+@pytest.mark.parametrize(
+    "address",
+    ["#task?task={bad&x=foo&step=NaN&lit=nobody&reference=%E0%A4%A&sort=a:b", "#?problem=gone", "#nowhere?y=&by=%"],
+)
+def test_an_address_that_cannot_be_read_costs_nothing(made: Made, opened: Open, address: str) -> None:
+    page = opened(f"{made.address}{address}")
+    page.settled()
+    if "gone" in address:
+        assert "Nothing was run that passes the filters" in page.page.locator("#figure-curves .plot").text_content()
+        page.page.click("#reset")
+    page.drawn("curves")
+    assert len(column(page, "optimizer")) == 3
+
+
+def test_where_figures_cannot_be_drawn_their_fixed_form_is_there(made: Made, browser: Any) -> None:
+    context = browser.new_context()
+    context.add_init_script("delete window.DecompressionStream")
+    page = context.new_page()
+    page.goto(made.address)
+    page.wait_for_selector("html[data-ready]", state="attached")
+    page.wait_for_selector("#figure-profile .plot.fixed svg, #figure-profile .plot.fixed img")
+    assert page.locator("#standings tbody tr").count() == 3
+    page.click("[data-filter=problem] summary")
+    page.uncheck("[data-filter=problem] input[value=digits]")
+    page.wait_for_function("document.querySelector('#figure-profile .plot').hidden")
+    context.close()
+
+
 def test_a_figure_is_saved_as_svg(made: Made, opened: Open, tmp_path: Path) -> None:
     page = opened(made.address)
     for name in ("#figure-profile button.svg", "[data-matrix=speedup] button.svg"):

@@ -27,7 +27,11 @@ def test_each_column_by_a_plain_loop(tables: dict[str, pd.DataFrame]) -> None:
         ranks = [int(rank) for rank in own["rank"].dropna()]
         assert row["median_rank"] == statistics.median(ranks)
         pairs = tables["probability_of_improvement"]
-        assert row["rank"] == 1 + sum(low > 0.5 for low in pairs.loc[pairs["other"] == name, "probability_low"])
+        beaten = {
+            str(other): sum(low > 0.5 for low in pairs.loc[pairs["other"] == other, "probability_low"])
+            for other in table.index
+        }
+        assert row["rank"] == 1 + sum(own < beaten[str(name)] for own in beaten.values())
         assert row["failed_runs"] == sum(own["n_runs"] - own["n_ok"])
         assert row["audit"] == sum(tables["audit"]["optimizer"] == name)
         assert row["tied"] == ((table["rank"] == row["rank"]).sum() > 1)

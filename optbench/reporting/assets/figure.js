@@ -78,6 +78,10 @@ const bold = (name) => `<b>${escaped(name)}</b>`;
 async function draw(figure) {
   const known = drawn.get(figure);
   known.dirty = false;
+  if (known.fixed) {
+    figure.querySelector(".plot").hidden = isFiltered();
+    return;
+  }
   const spec = FIGURES[figure.dataset.figure]();
   known.spec = spec;
   const plot = figure.querySelector(".plot");
@@ -94,7 +98,8 @@ async function draw(figure) {
     plot.removeAttribute("aria-label");
     return;
   }
-  const library = await loadPlotly();
+  const library = await loadPlotly().catch(() => null);
+  if (!library) return void fallBack(figure);
   if (known.spec !== spec) return;
   if (!known.plotted) plot.textContent = "";
   plot.style.height = spec.height ? `${spec.height}px` : "";
@@ -134,11 +139,14 @@ async function saveSvg(figure) {
   download(`${data.about.name}-${figure.dataset.figure}.svg`, decodeURIComponent(address.slice(address.indexOf(",") + 1)), "image/svg+xml");
 }
 
-/** In place of a figure that can't be drawn its static form. */
+/** In place of a figure that can't be drawn (the browser can't unpack the library, say) its fixed form. */
 function fallBack(figure) {
-  const fixed = figure.querySelector("noscript");
-  if (fixed) figure.querySelector(".plot").replaceWith(element("div", { class: "static" }));
-  figure.querySelector("div.static").innerHTML = fixed.textContent;
+  const plot = figure.querySelector(".plot");
+  drawn.get(figure).fixed = true;
+  plot.classList.add("fixed", "static");
+  plot.innerHTML = figure.querySelector("noscript").textContent;
+  plot.hidden = isFiltered();
+  figure.querySelector("button.svg").hidden = true;
 }
 
 const near = new IntersectionObserver((entries) => {

@@ -19,7 +19,7 @@ function standings() {
     const reached = own.map((row) => row.target_reached).filter((value) => value !== null);
     return {
       optimizer,
-      rank: ranks.length ? 1 + pairs.filter((pair) => pair.other === optimizer && pair.probability_low > 0.5).length : null,
+      beaten: ranks.length ? pairs.filter((pair) => pair.other === optimizer && pair.probability_low > 0.5).length : null,
       score: interquartileMean((scores.get(optimizer) ?? []).map((row) => row.score)),
       score_low: whole ? known.get(optimizer)?.score_low ?? null : null,
       score_high: whole ? known.get(optimizer)?.score_high ?? null : null,
@@ -32,6 +32,7 @@ function standings() {
       audit: found.filter((row) => row.optimizer === optimizer).length,
     };
   });
+  rows.forEach((row) => { row.rank = row.beaten === null ? null : 1 + rows.filter((other) => other.beaten !== null && other.beaten < row.beaten).length; });
   rows.forEach((row) => { row.tied = row.rank !== null && rows.some((other) => other !== row && other.rank === row.rank); });
   const last = (value) => (value === null ? Infinity : value);
   return rows.sort((a, b) => compared(last(a.rank), last(b.rank)) || compared(last(b.score === null ? null : b.score), last(a.score)) * (a.score === null || b.score === null ? -1 : 1)
@@ -75,7 +76,7 @@ function showStandings() {
   }
   table.tBodies[0].replaceWith(body);
   table.caption.firstElementChild.textContent =
-    `All optimizers shown, over ${isFiltered() ? "the selected" : "all"} tasks. Wins, ties, losses and open (inconclusive) verdicts, step time and memory are against ${state.reference}. Equal ranks are not told apart.`;
+    `All optimizers shown, over ${isFiltered() ? "the selected" : "all"} tasks. Wins, ties, losses and open (inconclusive) verdicts, step time and memory are against ${state.reference}. Equal ranks are ties.`;
   const note = document.getElementById("standings-stale");
   note.hidden = !isFiltered();
   note.textContent = "Recomputed for the selection. Its intervals are not: they are hidden. Verdicts keep the adjustment for all optimizers that were run.";

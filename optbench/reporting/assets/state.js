@@ -7,17 +7,25 @@ const DEFAULTS = {
   reference: data.about.reference, lit: "", task: "", x: "cost", y: "log", measure: "valid_loss", target: "", by: "cost",
   sort: "", step: "",
 };
+const KNOWN = {
+  reference: OPTIMIZERS, lit: ["", ...OPTIMIZERS], x: ["cost", "steps", "seconds"], y: ["log", "linear"],
+  measure: ["valid_loss", "valid_metric"], by: ["cost", "seconds"],
+};
 const state = { ...DEFAULTS };
 const listeners = [];
 
 function readAddress() {
-  const [section, query = ""] = decodeURI(location.hash.slice(1)).split("?");
+  const [section, query = ""] = location.hash.slice(1).split("?");
   const found = new URLSearchParams(query);
   for (const [name, value] of Object.entries(DEFAULTS)) {
     state[name] = Array.isArray(value) ? found.getAll(name) : found.get(name) ?? value;
   }
   state.section = section;
-  if (!OPTIMIZERS.includes(state.reference)) state.reference = DEFAULTS.reference;
+  // An address may be old, or written by hand: what it names and isn't there is left out.
+  for (const [name, known] of Object.entries(KNOWN)) {
+    if (!known.includes(state[name])) state[name] = DEFAULTS[name];
+  }
+  if (!/^\d*$/.test(state.step)) state.step = "";
 }
 
 function address() {
@@ -63,10 +71,19 @@ const filtered = (rows, except) => rows.filter((row) => passes(row, except));
 const isFiltered = () => FILTERS.some((name) => state[name].length);
 const shownOptimizers = () => OPTIMIZERS.filter((name) => !state.optimizer.length || state.optimizer.includes(name));
 
+/** What the address says of a task, as far as it can be read. */
+function wantedTask() {
+  try {
+    return { ...JSON.parse(state.task || "{}") };
+  } catch {
+    return {};
+  }
+}
+
 /** The task that is looked at: the one chosen, or the first that passes the filters. */
 function chosenTask() {
   const tasks = [...grouped(filtered(rowsOf("cells")), taskOf).values()].map(([row]) => row);
-  const wanted = state.task ? JSON.parse(state.task) : {};
+  const wanted = wantedTask();
   const fits = (row) => GROUP.filter((name) => name in wanted).reduce((count, name, place) => count + (String(row[name]) === String(wanted[name]) ? 8 >> place : 0), 0);
   return tasks.sort((one, other) => fits(other) - fits(one))[0] ?? null;
 }
