@@ -130,31 +130,60 @@ READ = """selector => {
 }"""
 
 
-@pytest.fixture
-def opened(browser: Any) -> Iterator[Callable[..., Opened]]:
-    """Opens an address in a fresh context; afterwards there must be no error, and no request but for the file."""
-    contexts = []
-    pages: list[Opened] = []
+@pytest.fixture(scope="session")
+def shared(browser: Any) -> Iterator[dict[str, Opened]]:
+    """Pages that stay open from one test to the next, by their address without what is chosen in them."""
+    pages: dict[str, Opened] = {}
+    yield pages
+    for one in pages.values():
+        one.page.context.close()
 
-    def open_page(address: str, **options: Any) -> Opened:
+
+@pytest.fixture
+def opened(browser: Any, shared: dict[str, Opened]) -> Iterator[Callable[..., Opened]]:
+    """Opens an address; afterwards there must be no error, and no request but for the file.
+
+    A page that is open already is brought to the address by its part after #, which holds all that a reader can
+    choose; with options for the browser's context it is opened anew.
+    """
+    pages: list[Opened] = []
+    own: list[Opened] = []
+
+    def fresh(address: str, **options: Any) -> Opened:
         context = browser.new_context(
             **({"viewport": {"width": 1200, "height": 900}, "reduced_motion": "reduce"} | options)
         )
-        contexts.append(context)
         found = Opened(context.new_page())
         found.page.on("pageerror", lambda error: found.errors.append(str(error)))
         found.page.on("console", lambda message: found.errors.append(message.text) if message.type == "error" else None)
         found.page.on("request", lambda request: found.requests.append(request.url))
-        pages.append(found)
         found.page.goto(address)
         if options.get("java_script_enabled", True):
             found.ready()
         return found
+
+    def open_page(address: str, **options: Any) -> Opened:
+        document, _, choices = address.partition("#")
+        if options:
+            pages.append(fresh(address, **options))
+            own.append(pages[-1])
+            return pages[-1]
+        if document not in shared:
+            shared[document] = fresh(address)
+        else:
+            shared[document].errors.clear()
+            shared[document].requests.clear()
+            shared[document].page.evaluate(
+                "choices => { location.hash = choices; scrollTo(0, 0); }", choices or "answer"
+            )
+            shared[document].settled()
+        pages.append(shared[document])
+        return pages[-1]
 
     yield open_page
     for one in pages:
         assert one.errors == []
         assert {url for url in one.requests if not url.startswith(("file:", "data:", "blob:"))} == set()
         assert len([url for url in one.requests if url.startswith("file:")]) <= 2  # again after a reload
-    for context in contexts:
-        context.close()
+    for one in own:
+        one.page.context.close()

@@ -163,7 +163,7 @@ WHERE = """() => {
 
 
 def test_the_keyboard_reaches_everything(made: Made, opened: Open) -> None:
-    page = opened(made.address).page
+    page = opened(made.address, has_touch=False).page
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
     seen = set()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,21 +20,6 @@ from tests.reporting.conftest import Made, Opened
 
 Open = Callable[..., Opened]
 TASK = {"problem": "valley", "batch_size": 32, "device": "cpu", "schedule": "constant"}
-
-
-@pytest.fixture(scope="module")
-def plain(made: Made, browser: Any) -> Iterator[Opened]:
-    """The page as it opens; only to be read."""
-    context = browser.new_context(
-        viewport={"width": 1200, "height": 900}, reduced_motion="reduce", accept_downloads=True
-    )
-    found = Opened(context.new_page())
-    found.page.on("pageerror", lambda error: found.errors.append(str(error)))
-    found.page.goto(made.address)
-    found.ready()
-    yield found
-    context.close()
-    assert found.errors == []
 
 
 def same(one: Any, other: Any) -> bool:
@@ -75,8 +60,8 @@ def test_the_leaderboard_without_scripts_is_the_one_that_scripts_make(made: Made
                 assert again[row["optimizer"]][name] == pytest.approx(value, rel=1e-9), (row["optimizer"], name)
 
 
-def test_the_profile(made: Made, plain: Opened) -> None:
-    page = plain
+def test_the_profile(made: Made, opened: Open) -> None:
+    page = opened(made.address)
     rows = by_optimizer(page.shown("profile"))
     table = within(made.tables["performance_profile"], measure="cost")
     for row in table.to_dict("records"):
@@ -90,8 +75,8 @@ def test_the_profile(made: Made, plain: Opened) -> None:
         np.testing.assert_allclose(trace["y"], own["share"], rtol=1e-12)
 
 
-def test_scores(made: Made, plain: Opened) -> None:
-    rows = by_optimizer(plain.shown("scores"))
+def test_scores(made: Made, opened: Open) -> None:
+    rows = by_optimizer(opened(made.address).shown("scores"))
     for row in made.tables["aggregate"].to_dict("records"):
         for name, column in (("score", "iqm"), ("score_low", "iqm_low"), ("score_high", "iqm_high")):
             assert rows[row["optimizer"]][name] == pytest.approx(row[column], rel=1e-9)
@@ -173,8 +158,8 @@ def test_curves_are_medians_and_seeds(made: Made, opened: Open) -> None:
         np.testing.assert_allclose(sorted(seed["y"][-1] for seed in seeds), sorted(table.iloc[-1]), rtol=1e-3)
 
 
-def test_ends_gains_and_batch_sizes(made: Made, plain: Opened) -> None:
-    page = plain
+def test_ends_gains_and_batch_sizes(made: Made, opened: Open) -> None:
+    page = opened(made.address)
     finals = within(made.tables["final_metric"], **TASK)
     ends, gains = by_optimizer(page.shown("ends")), by_optimizer(page.shown("gain"))
     for row in finals.to_dict("records"):
@@ -200,8 +185,8 @@ def test_ends_gains_and_batch_sizes(made: Made, plain: Opened) -> None:
             assert same(row[column], table.loc[(row["optimizer"], row["batch_size"]), column]), figure
 
 
-def test_rates_and_budgets(made: Made, plain: Opened) -> None:
-    page = plain
+def test_rates_and_budgets(made: Made, opened: Open) -> None:
+    page = opened(made.address)
     trials = within(made.tables["trials"], **TASK).set_index(["optimizer", "trial"])
     rows = page.shown("rates")
     assert len(rows) == len(trials)
@@ -216,8 +201,8 @@ def test_rates_and_budgets(made: Made, plain: Opened) -> None:
             assert same(row[name], best.loc[(row["optimizer"], row["k"]), name]), name
 
 
-def test_stability(made: Made, plain: Opened) -> None:
-    rows = plain.shown("stability")
+def test_stability(made: Made, opened: Open) -> None:
+    rows = opened(made.address).shown("stability")
     table = made.tables["rank_stability"]
     assert len(rows) == len(table)
     for row, known in zip(rows, table.to_dict("records"), strict=True):
@@ -225,8 +210,8 @@ def test_stability(made: Made, plain: Opened) -> None:
             assert same(row[name], known[name]), name
 
 
-def test_every_table_can_be_downloaded_with_all_digits(made: Made, plain: Opened, tmp_path: Any) -> None:
-    page = plain.page
+def test_every_table_can_be_downloaded_with_all_digits(made: Made, opened: Open, tmp_path: Any) -> None:
+    page = opened(made.address).page
     for name in ("runs", "target_summary", "curves"):
         with page.expect_download() as waiting:
             page.click(f"#downloads [data-download={name}][data-as=csv]")
