@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import re
+import signal
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -75,6 +76,9 @@ _held: list[Any] = []
 
 
 def _hold(results: Any, tables: Mapping[str, pd.DataFrame], folder: Path) -> None:
+    # Whoever interrupts means the process that waits, which ends these.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _held[:] = [results, tables, folder]
 
 

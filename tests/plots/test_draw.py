@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +16,7 @@ import pytest
 from optbench.plots import draw, style
 from optbench.plots.registry import PLOTS, Plot
 from tests.frames import VALLEY, make
+from tests.reporting.directories import write_directory
 
 
 def test_a_plot_without_data_says_so_and_one_without_meaning_is_left_out(
@@ -69,3 +75,21 @@ def test_a_disk_that_takes_nothing_is_an_error(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
         draw.draw_all(SimpleNamespace(cells=frames.cells, curves=frames.curves), {}, tmp_path / "file")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there are plots drawn by several processes")
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_report_ends_at_once_and_without_a_word_too_many(tmp_path: Path, sent: signal.Signals) -> None:
+    folder = write_directory(tmp_path / "results" / "made", points=6)
+    command = [sys.executable, "-m", "optbench", "report", "made", "--results", str(folder.parent)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not list(folder.glob("plots/*.svg")):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(process.pid, sent) if sent == signal.SIGINT else process.send_signal(sent)
+    # Which ends when the last process that draws has closed its end.
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == (130 if sent == signal.SIGINT else -sent)
+    assert b"Traceback" not in err
+    assert out == b""
