@@ -90,7 +90,7 @@ class Opened:
     def drawn(self, name: str) -> dict[str, Any]:
         """The figure of this name, once it is drawn: its data and layout as plotly has them."""
         self.page.locator(f"#figure-{name}").scroll_into_view_if_needed()
-        self.page.wait_for_selector(f"#figure-{name} .plot.js-plotly-plot .main-svg", state="attached")
+        self.page.wait_for_selector(f"#figure-{name} .plot.js-plotly-plot:not(.waiting) .main-svg", state="attached")
         self.settled()
         found: dict[str, Any] = self.page.evaluate(
             """name => { const plot = document.querySelector(`#figure-${name} .plot`);
@@ -101,7 +101,9 @@ class Opened:
 
     def settled(self) -> None:
         """Waits until the browser has nothing left to draw."""
-        self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestIdleCallback(done)))")
+        self.page.evaluate(
+            "() => new Promise(done => requestAnimationFrame(() => requestIdleCallback(done, {timeout: 1000})))"
+        )
 
     def shown(self, name: str) -> list[dict[str, Any]]:
         """The data of a figure as its table has them: numbers with all digits."""

@@ -91,6 +91,7 @@ async function draw(figure) {
   plot.classList.toggle("empty", Boolean(spec.empty));
   showData(figure);
   if (spec.empty) {
+    plot.classList.remove("waiting");
     if (known.plotted) window.Plotly.purge(plot);
     known.plotted = false;
     plot.textContent = spec.empty;
@@ -103,8 +104,9 @@ async function draw(figure) {
   if (known.spec !== spec) return;
   if (!known.plotted) plot.textContent = "";
   plot.style.height = spec.height ? `${spec.height}px` : "";
-  await library.react(plot, spec.traces, layoutOf(spec.layout), CONFIG);
+  await library.react(plot, spec.traces, { ...layoutOf(spec.layout), ...(printing ? sizeOf(plot) : {}) }, CONFIG);
   known.plotted = true;
+  plot.classList.remove("waiting");
   plot.setAttribute("role", "img");
   plot.setAttribute("aria-label", `${figure.querySelector("h3").textContent}. ${spec.summary ?? ""} The numbers are in the table below.`);
 }
@@ -177,25 +179,38 @@ function setUpFigures() {
 function redraw() {
   for (const [figure, known] of drawn) {
     known.dirty = true;
+    // What isn't drawn at once isn't shown as it was, either.
     if (known.near) drawSafely(figure);
+    else figure.querySelector(".plot").classList.add("waiting");
   }
   drawIdly();
 }
 
 /** Paper is narrower than most windows: figures are made to fit it, and fit the window again afterwards. */
 function setUpPrinting() {
-  const fit = (size) => [...drawn].filter(([, known]) => known.plotted).forEach(([figure]) => {
+  const fit = () => [...drawn].filter(([, known]) => known.plotted && !known.dirty).forEach(([figure]) => {
     const plot = figure.querySelector(".plot");
-    window.Plotly.relayout(plot, size(plot));
+    window.Plotly.relayout(plot, sizeOf(plot));
   });
   window.addEventListener("beforeprint", () => {
+    printing = true;
     [...drawn].filter(([, known]) => known.dirty).forEach(([figure]) => drawSafely(figure));
-    fit((plot) => ({ width: Math.min(plot.clientWidth, 660), height: plot.clientHeight, autosize: false }));
+    fit();
   });
-  window.addEventListener("afterprint", () => fit(() => ({ width: null, height: null, autosize: true })));
+  window.addEventListener("afterprint", () => {
+    printing = false;
+    fit();
+  });
 }
 
-const idle = window.requestIdleCallback ?? ((act) => setTimeout(act, 50));
+let printing = false;
+
+/** The size of a figure: that of its place, or of what fits on paper. */
+function sizeOf(plot) {
+  return printing ? { width: Math.min(plot.clientWidth, 660), height: plot.clientHeight, autosize: false } : { width: null, height: null, autosize: true };
+}
+
+const idle = (act) => (window.requestIdleCallback ? requestIdleCallback(act, { timeout: 500 }) : setTimeout(act, 50));
 let waiting = false;
 
 function drawIdly() {
