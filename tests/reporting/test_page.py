@@ -74,6 +74,11 @@ def frames() -> Frames:
 
 
 @pytest.fixture(scope="module")
+def small() -> Frames:
+    return make(optimizers=["adam", "adagrad"], problems=PROBLEMS[:2], batch_sizes=[32], trials=4, points=6)
+
+
+@pytest.fixture(scope="module")
 def tables(frames: Frames) -> dict[str, pd.DataFrame]:
     return all_tables(SimpleNamespace(**frames.__dict__))
 
@@ -89,12 +94,12 @@ def svg(frames: Frames, tmp_path_factory) -> str:
     return save(figure, tmp_path_factory.mktemp("plots"), "loss")
 
 
-def test_it_is_one_file_without_a_network(frames: Frames, svg: str) -> None:
+def test_it_is_one_file_without_a_network(small: Frames, svg: str) -> None:
     pictures = (
         Picture(VALLEY, "loss_against_cost", "Loss", "How to read it.", svg),
         Picture("", "performance_profile", "Profile", "How to read it.", svg),
     )
-    text = page_of(frames, pictures, command="python -m optbench run", config="seeds = 3\n")
+    text = page_of(small, pictures, command="python -m optbench run", config="seeds = 3\n")
     page = Page(text)
     assert not [tag for tag, _ in page.tags if tag in ("iframe", "object", "link")] or all(
         attrs.get("href") == "data:," for tag, attrs in page.tags if tag == "link"
@@ -108,9 +113,9 @@ def test_it_is_one_file_without_a_network(frames: Frames, svg: str) -> None:
         assert target in page.ids
 
 
-def test_all_text_from_results_is_escaped(frames: Frames, svg: str) -> None:
+def test_all_text_from_results_is_escaped(small: Frames, svg: str) -> None:
     evil = "<script>alert(1)</script>"
-    bad = Frames(**{name: frame.copy() for name, frame in frames.__dict__.items()})
+    bad = Frames(**{name: frame.copy() for name, frame in small.__dict__.items()})
     for frame in (bad.runs, bad.trials, bad.cells, bad.curves):
         frame["optimizer"] = frame["optimizer"].replace("adam", evil)
         frame["problem"] = frame["problem"].replace(VALLEY, f'"><img src=x>{evil}')

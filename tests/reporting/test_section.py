@@ -16,7 +16,10 @@ def test_a_section_has_its_text_table_and_figure_on_the_page() -> None:
     drawing.add_subplot().plot([1, 2, 3])
     table = pd.DataFrame({"momentum": [0.5, 0.9], "test_loss": [0.123456, 0.2]})
     added = Section("A & B", "First <b>.\n\nSecond.", table, "What was run.", drawing, "Lower is better.")
-    text = page_of(make(problems=["quadratic_valley"]), sections=[added, Section("Nothing but a title")])
+    text = page_of(
+        make(optimizers=["adam", "sgd"], problems=["quadratic_valley"], trials=3, points=4),
+        sections=[added, Section("Nothing but a title")],
+    )
     page = Page(text)
     words = " ".join("".join(page.text).split())
     for part in ("A & B", "First <b>.", "Second.", "What was run.", "0.1235", "Lower is better.", "Nothing but"):
@@ -27,4 +30,7 @@ def test_a_section_has_its_text_table_and_figure_on_the_page() -> None:
 
 @pytest.mark.parametrize("table", [None, pd.DataFrame(), pd.DataFrame({"a": []})])
 def test_a_section_may_have_no_rows(table: pd.DataFrame | None) -> None:
-    assert "Empty" in page_of(make(problems=["quadratic_valley"]), sections=[Section("Empty", table=table)])
+    assert "Empty" in page_of(
+        make(optimizers=["adam", "sgd"], problems=["quadratic_valley"], trials=3, points=4),
+        sections=[Section("Empty", table=table)],
+    )
