@@ -7,7 +7,12 @@ import os
 import re
 import signal
 import sys
+import threading
+import time
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,12 +54,18 @@ def draw_all(results: Any, tables: Mapping[str, pd.DataFrame], folder: Path) -> 
     each = [(problem, plot) for problem in results.cells["problem"].unique() for plot in single]
     jobs = _named([*overall, *each])
     processes = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
-    if processes == 1 or len(jobs) < _MANY:
-        found = [_draw(results, tables, folder, *job) for job in jobs]
-    else:
+    found: list[Picture | None] | None = None
+    if processes > 1 and len(jobs) >= _MANY:
         # Forked, so that the frames are there without being copied; elsewhere than on Linux one by one.
-        with multiprocessing.get_context("fork").Pool(processes, _hold, (results, tables, folder)) as pool:
-            found = pool.starmap(_draw_held, jobs, chunksize=1)
+        held = (results, tables, folder, os.getpid())
+        # One of them killed, for want of memory say, costs only the time: then all is drawn here.
+        with (
+            suppress(BrokenProcessPool),
+            ProcessPoolExecutor(processes, multiprocessing.get_context("fork"), _hold, held) as pool,
+        ):
+            found = list(pool.map(_draw_held, *zip(*jobs, strict=True)))
+    if found is None:
+        found = [_draw(results, tables, folder, *job) for job in jobs]
     return [picture for picture in found if picture is not None]
 
 
@@ -75,11 +86,18 @@ def _named(pictures: Iterable[tuple[str, str]]) -> list[tuple[str, str, str]]:
 _held: list[Any] = []
 
 
-def _hold(results: Any, tables: Mapping[str, pd.DataFrame], folder: Path) -> None:
-    # Whoever interrupts means the process that waits, which ends these.
+def _hold(results: Any, tables: Mapping[str, pd.DataFrame], folder: Path, parent: int) -> None:
+    # Whoever interrupts means the process that waits, which ends these; and with which they end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     _held[:] = [results, tables, folder]
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
 
 
 def _draw_held(problem: str, plot: str, stem: str) -> Picture | None:

@@ -78,6 +78,22 @@ def test_a_disk_that_takes_nothing_is_an_error(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there are plots drawn by several processes")
+def test_a_process_that_is_killed_costs_no_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parent = os.getpid()
+
+    def deadly(*_: object) -> tuple:
+        if os.getpid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return style.sheet("title", "subtitle", 1)[0], pd.DataFrame({"x": [1.5]})
+
+    monkeypatch.setattr(draw, "_MANY", 1)
+    monkeypatch.setattr(draw, "PLOTS", {"deadly": Plot(deadly, "how to read it"), "other": Plot(deadly, "as well")})
+    frames = make(optimizers=["adam"], problems=[VALLEY])
+    pictures = draw.draw_all(SimpleNamespace(cells=frames.cells), {}, tmp_path)
+    assert [bool(picture.svg) for picture in pictures] == [True, True]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there are plots drawn by several processes")
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_report_ends_at_once_and_without_a_word_too_many(tmp_path: Path, sent: signal.Signals) -> None:
     folder = write_directory(tmp_path / "results" / "made", points=6)
