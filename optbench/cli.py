@@ -41,7 +41,7 @@ def _selection(command: Callable[..., Any]) -> Callable[..., Any]:
             "schedules",
             multiple=True,
             metavar="SEL",
-            help="constant, linear, cosine[warmup=…].",
+            help="constant, linear, cosine[warmup=…], step[at=…,factor=…]; repeatable.",
         ),
         click.option("--seeds", type=int, metavar="N", help="Final runs a cell."),
         click.option("--run-budget", metavar="AMOUNT", help="2epochs, 20000examples or 30seconds."),

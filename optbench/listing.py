@@ -144,7 +144,9 @@ def _problems() -> str:
     blocks = []
     for name, target in names("problems").items():
         cls = problem_class(name)
-        parameters = ",".join(f"{f.name}={format_value(f.default)}" for f in fields(cls))
+        parameters = ",".join(
+            f"{f.name}={format_value(f.default)}" for f in sorted(fields(cls), key=lambda f: f.kw_only)
+        )
         problem = make_problem(name, {})
         blocks.append(
             f"{name}[{parameters}]\n"

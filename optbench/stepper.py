@@ -37,7 +37,7 @@ class Stepper:
         self.model = make_model(problem, cell, seed)
         self.optimizer = make_optimizer(cell.optimizer, self.model, hyperparameters)
         order = torch.Generator().manual_seed(derive(seed, "data order"))
-        self.batches = BatchStream(len(data.train), cell.batch_size, [order], cell.device)
+        self.batches = BatchStream(len(data.train), cell.batch_size, [order], cell.device, problem.order)
         self._chunks = chunk_sizes(problem, cell)
         self.augmentation = torch.Generator(cell.device).manual_seed(derive(seed, "augmentation"))
         # Whatever the model draws while it trains (dropout) comes from torch's global generator.

@@ -57,7 +57,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 
 
 SELECTION_MISTAKES: list[tuple[tuple[str, ...], str]] = [
-    (("--problem", "mnist_cn"), "unknown problem 'mnist_cn'; did you mean 'mnist_cnn'? (accepted: cifar_resnet, mlp"),
+    (("--problem", "mnist_cn"), "unknown problem 'mnist_cn'; did you mean 'mnist_cnn'? (accepted: beale, cifar_resnet"),
     (("--problem", "quadratic_valley[dimm=2]"), "unknown parameter of quadratic_valley 'dimm'; did you mean 'dim'? (a"),
     (("--problem", "quadratic_valley[dim=x]"), "quadratic_valley[dim] = 'x' is out of range (accepted: a whole number"),
     (("--problem", "quadratic_valley[dim=1]"), "quadratic_valley[dim] = 1 is out of range (accepted: 2 to 4096)"),
@@ -76,7 +76,7 @@ SELECTION_MISTAKES: list[tuple[tuple[str, ...], str]] = [
     (("--preset", "quik"), "unknown preset 'quik'; did you mean 'quick'? (accepted: full, quick, standard)"),
     (("--device", "gpu"), "unknown device 'gpu'"),
     (("--device", "cuda:99"), "device 'cuda:99' is not on this machine (accepted here: auto, cpu"),
-    (("--schedule", "cosin"), "unknown schedule 'cosin'; did you mean 'cosine'? (accepted: constant, cosine, linear)"),
+    (("--schedule", "cosin"), "unknown schedule 'cosin'; did you mean 'cosine'? (accepted: constant, cosine, l"),
     (("--schedule", "cosine[warmup=2]"), "cosine[warmup] = 2 is out of range (accepted: a fraction from 0 up to, not"),
     (("--sampler", "tpee"), "unknown sampler 'tpee'; did you mean 'tpe'? (accepted: gp, grid, quasi-random, random, t"),
     (("--pruner", "medium"), "unknown pruner 'medium'; did you mean 'median'? (accepted: median, none, successive-hal"),

@@ -24,12 +24,13 @@ class Execution:
 @dataclass(frozen=True)
 class Step:
     """What the rule asks of an optimizer: whether it needs a closure, its step is linear in a constant
-    learning rate (None: a probe will tell), and what is searched."""
+    learning rate (None: a probe will tell), what is searched, and whether it has parameter groups."""
 
     needs_closure: bool
     linear_in_rate: bool | None
     searched: frozenset[str]
     has_rate: bool
+    grouped: bool = False
 
 
 def choose(problem: Problem, step: Step, device: str, batch_size: int, wanted: str = "auto") -> Execution:
@@ -45,6 +46,8 @@ def choose(problem: Problem, step: Step, device: str, batch_size: int, wanted: s
         return Execution("eager", "the optimizer evaluates a closure")
     if step.linear_in_rate is False or not step.has_rate:
         return Execution("eager", "the step is not linear in a learning rate")
+    if step.grouped:
+        return Execution("eager", "parameter groups have rates of their own")
     if not step.searched <= {"lr"}:
         return Execution("eager", "replicas would differ in more than the learning rate")
     if wanted == "population":

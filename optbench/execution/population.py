@@ -180,7 +180,7 @@ class Population:
         self._measured = _Measured(problem, self.model)
         self.parameters, buffers = torch.func.stack_module_state(models)
         orders = [torch.Generator().manual_seed(derive(r.seed, "data order")) for r in replicas]
-        self.batches = BatchStream(len(data.train), cell.batch_size, orders, cell.device)
+        self.batches = BatchStream(len(data.train), cell.batch_size, orders, cell.device, problem.order)
         self._augments = type(problem).augment_batch is not Problem.augment_batch
         self._augmentations = [
             torch.Generator(cell.device).manual_seed(derive(r.seed, "augmentation")) for r in replicas
