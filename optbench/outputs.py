@@ -25,12 +25,18 @@ class Outputs:
     report: Path
 
 
+def places(directory: ResultsDirectory, report: Path | None = None, rank_by: str = "test_metric") -> Outputs:
+    """Where `write_outputs` puts them, whether they are there or not."""
+    folder = directory.folder
+    return Outputs(folder / "tables", folder / "plots", report or report_path(folder))
+
+
 def write_outputs(
     directory: ResultsDirectory, report: Path | None = None, rank_by: str = "test_metric", force: bool = False
 ) -> Outputs:
     """Tables, plots and HTML page of a results directory, also of a partial one."""
     folder = directory.folder
-    outputs = Outputs(folder / "tables", folder / "plots", report or report_path(folder))
+    outputs = places(directory, report)
     mark, stamp = folder / "tables" / ".made-from", f"{_state(directory)} {rank_by}"
     made = (outputs.report, outputs.tables / "summary.parquet", outputs.plots)
     if not force and all(path.exists() for path in made) and mark.exists() and mark.read_text("utf-8") == stamp:
