@@ -72,7 +72,7 @@ class Problem(ABC):
     #: Examples evaluated at once, whatever the training batch, which so can't change a reported figure.
     evaluation_batch: ClassVar[int] = 250
     #: On a CPU, larger batches are computed in chunks of about so many examples, whose activations stay
-    #: in the cache. Only where the loss is a mean over examples that don't see each other (no batch norm).
+    #: in the cache. Only where the loss is a mean or sum over examples; see `couples_examples`, `chunk_weight`.
     chunk: ClassVar[int | None] = None
 
     #: A parameter of every problem: how training examples are visited, one of `ORDERS`.
@@ -125,6 +125,21 @@ class Problem(ABC):
         """Mean loss and mean metric; override where one forward pass gives both."""
         return self.loss(model, batch), self.metric(model, batch)
 
+    @property
+    def couples_examples(self) -> bool:
+        """Whether examples of a batch see each other, as in batch normalisation: it is then never chunked."""
+        return False
+
+    def chunk_weight(self, examples: int, batch_size: int) -> float:
+        """What the loss of a chunk counts in the loss of its batch: its share of a mean; 1 in a sum."""
+        return examples / batch_size
+
+    @property
+    def freezing(self) -> Mapping[str, float]:
+        """The parts of the model that start frozen: beginnings of parameter names, each with the share of the run's
+        budget after which it is trained too. 1 is never."""
+        return {}
+
     def augment_batch(self, batch: Batch, generator: torch.Generator) -> Batch:
         """The training batch as the model sees it; random numbers from `generator` only."""
         return batch
@@ -163,4 +178,6 @@ class Problem(ABC):
     def display(self) -> dict[str, Any]:
         """The parameters that differ from their defaults, as they are shown in labels."""
         own_first = sorted(fields(self), key=lambda f: f.kw_only)
-        return {f.name: getattr(self, f.name) for f in own_first if getattr(self, f.name) != f.default}
+        chosen = {f.name: getattr(self, f.name) for f in own_first if getattr(self, f.name) != f.default}
+        # The word `none` as the grammar has it, without quotes.
+        return {name: None if value == "none" else value for name, value in chosen.items()}

@@ -22,6 +22,7 @@ from optbench.errors import UserError, one_line, out_of_range, unknown
 from optbench.optimizer import OptimizerSpec, Range
 from optbench.optimizers import BUILT_IN as BUILT_IN_OPTIMIZERS
 from optbench.problem import Problem
+from optbench.selection import format_value
 
 if TYPE_CHECKING:
     from optbench.config import OptimizerTable, SearchRange
@@ -34,6 +35,7 @@ BUILT_IN_PROBLEMS = {
     "mlp": "optbench.problems.mlp:Mlp",
     "mnist_cnn": "optbench.problems.mnist_cnn:MnistCnn",
     "cifar_resnet": "optbench.problems.cifar_resnet:CifarResnet",
+    "frozen_features": "optbench.problems.frozen_features:FrozenFeatures",
 }
 
 
@@ -256,7 +258,7 @@ def _rate(value: Any) -> float | None:
 
 
 def _like(what: str, value: Any, default: Any) -> Any:
-    """A parameter's value in the type of its default: 2 for 2.0 is meant as a float."""
+    """A parameter's value in the type of its default: 2 for 2.0 is meant as a float, and none may be a word."""
     if isinstance(default, bool):
         if not isinstance(value, bool):
             raise out_of_range(what, value, "true or false")
@@ -268,5 +270,5 @@ def _like(what: str, value: Any, default: Any) -> Any:
         if isinstance(value, bool) or not isinstance(value, int):
             raise out_of_range(what, value, "a whole number")
     elif isinstance(default, str) and not isinstance(value, str):
-        return str(value)
+        return format_value(value)
     return value

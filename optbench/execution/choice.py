@@ -48,6 +48,8 @@ def choose(problem: Problem, step: Step, device: str, batch_size: int, wanted: s
         return Execution("eager", "the step is not linear in a learning rate")
     if step.grouped:
         return Execution("eager", "parameter groups have rates of their own")
+    if problem.freezing:
+        return Execution("eager", "parts of the model are frozen for a while")
     if not step.searched <= {"lr"}:
         return Execution("eager", "replicas would differ in more than the learning rate")
     if wanted == "population":

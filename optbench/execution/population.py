@@ -20,7 +20,7 @@ from optbench.batches import BatchStream
 from optbench.budget import THIRDS, Ledger
 from optbench.construct import constructed_hyperparameters, make_model, state_bytes
 from optbench.device import synchronize
-from optbench.evaluate import Evaluation, means
+from optbench.evaluate import Evaluation, means, trainable_parameters
 from optbench.execution.replica import Replica
 from optbench.execution.stacked_step import StackedStep
 from optbench.matrix import Cell
@@ -127,7 +127,8 @@ class _Session:
         seconds = (time.perf_counter() - started) / len(self.replicas)
         for k, (train, valid, finite) in enumerate(found):
             if k in self.going:
-                self.records[k].add_point(index, self.population.steps, self.ledger.cost, train, valid, finite)
+                weights = trainable_parameters(self.population.model)
+                self.records[k].add_point(index, self.population.steps, self.ledger.cost, train, valid, finite, weights)
                 self.records[k].eval_seconds += seconds
         self.going = [k for k in self.going if self.records[k].status == "ok"]
 
