@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,12 +50,14 @@ def run(
     retry_failed: bool = False,
     fresh: bool = False,
     execution: str = "auto",
+    outputs: bool = True,
     progress: SilentProgress | None = None,
     **choices: Any,
 ) -> Any:
     """Runs a configuration and returns its `Results`; run again, it resumes.
 
-    Arguments not named here are those of `configure`. Raises UserError for what can't work. A script
+    Arguments not named here are those of `configure`. Without `outputs` no tables, plots and page are written:
+    `report` does that later. Raises UserError for what can't work. A script
     that uses worker processes needs the usual `if __name__ == "__main__":`.
     """
     from optbench.results.load import load
@@ -64,7 +67,8 @@ def run(
     chosen = configure(config, **choices)
     folder = Path(results) / (name or default_name(chosen))
     source = DataSource(Path(data_dir).expanduser() if data_dir else default_data_dir(), download)
-    execute(chosen, folder, RunOptions(source, engine, workers, retry_failed, fresh, execution=execution), progress)
+    options = RunOptions(source, engine, workers, retry_failed, fresh, execution=execution, outputs=outputs)
+    execute(chosen, folder, options, progress)
     return load(folder)
 
 
@@ -156,3 +160,37 @@ def recommend(
     table = recommendation(results.trials, results.runs, results.cells, budgets)
     table.attrs["notes"] = list(getattr(results, "notes", ()))
     return table
+
+
+def experiment(
+    text: str,
+    *,
+    quick: bool = False,
+    results: str | Path = "results",
+    data_dir: str | Path | None = None,
+    download: bool = True,
+    device: str = "cpu",
+    engine: str = "processes",
+    workers: int | None = None,
+    weights: str | None = None,
+    progress: SilentProgress | None = None,
+) -> Any:
+    """Conducts one of the lecture's experiments, `NAME` or `NAME[parameter=value,…]`; conducted again, it resumes.
+
+    Returns an `Outcome` with `.verdict`, `.summary`, `.tables` and `.figure`, all of which is also written to
+    `experiments` in `results` (`experiments-quick` with `quick`, which needs no network and less than a
+    minute). Raises UserError for what can't be measured.
+    """
+    from optbench.device import resolve
+    from optbench.experiments.conduct import conduct
+    from optbench.experiments.experiment import Setting
+    from optbench.experiments.registry import experiment as named
+
+    found = named(text)
+    folder = Path(results) / ("experiments-quick" if quick else "experiments") / found.name
+    source = DataSource(Path(data_dir).expanduser() if data_dir else default_data_dir(), download and not quick)
+    setting = Setting(
+        folder, found.size(quick), source, resolve(device), workers, engine, weights, progress or SilentProgress()
+    )
+    command = f"python -m optbench experiment {shlex.quote(text)}" + (" --quick" if quick else "")
+    return conduct(found, setting, command)

@@ -198,7 +198,7 @@ def _record(training: Training) -> dict[str, Any]:
 
 def _curve(training: Training) -> dict[str, Any]:
     points = training.points
-    columns = ("step", "cost", "train_loss", "valid_loss", "valid_metric")
+    columns = ("step", "cost", "train_loss", "valid_loss", "valid_metric", "trainable_parameters")
     curve: dict[str, Any] = {name: [getattr(point, name) for point in points] for name in columns}
     if training.trajectory:
         last = len(training.trajectory) - 1

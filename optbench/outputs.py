@@ -30,6 +30,12 @@ class Outputs:
     report: Path
 
 
+def places(directory: ResultsDirectory, report: Path | None = None, rank_by: str = "test_metric") -> Outputs:
+    """Where `write_outputs` puts them, whether they are there or not."""
+    folder = directory.folder
+    return Outputs(folder / "tables", folder / "plots", report or report_path(folder))
+
+
 def write_outputs(
     directory: ResultsDirectory,
     report: Path | None = None,
@@ -41,7 +47,7 @@ def write_outputs(
     is always written anew.
     """
     folder = directory.folder
-    outputs = Outputs(folder / "tables", folder / "plots", report or report_path(folder))
+    outputs = places(directory, report)
     mark, stamp = folder / "tables" / ".made-from", f"{_state(directory)} {rank_by}"
     made = (outputs.report, outputs.tables / "summary.parquet", outputs.plots)
     if (

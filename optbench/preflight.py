@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from optbench.errors import UserError, one_line
-from optbench.matrix import Cell
+from optbench.matrix import Cell, OptimizerChoice, ProblemChoice
 from optbench.problem import Data, DataSource, Problem
 from optbench.shared import SharedMemory
 
@@ -61,9 +61,10 @@ def check_optimizers(cells: Iterable[Cell]) -> None:
     from optbench.construct import make_optimizer
 
     model = torch.nn.Linear(2, 2)
-    for label, choice in {cell.optimizer.label: cell.optimizer for cell in cells}.items():
+    for (label, _), (choice, problem) in _different(cells).items():
         try:
-            made: object = make_optimizer(choice, model, choice.defaults)
+            tried = problem.make().model() if choice.groups else model
+            made: object = make_optimizer(choice, tried, choice.defaults)
             if not isinstance(made, torch.optim.Optimizer):
                 raise UserError(f"{label} makes a {type(made).__name__} (accepted: a torch.optim.Optimizer)")
         except UserError:
@@ -72,3 +73,11 @@ def check_optimizers(cells: Iterable[Cell]) -> None:
             raise UserError(f"optimizer {label} refuses its arguments: {one_line(error)}") from None
         except Exception:  # what only fails on other models is a row of its own cells
             continue
+
+
+def _different(cells: Iterable[Cell]) -> dict[tuple[str, str], tuple[OptimizerChoice, ProblemChoice]]:
+    """Every optimizer with a problem; one with parameter groups with all of them, as it names their parameters."""
+    return {
+        (cell.optimizer.label, cell.problem.label if cell.optimizer.groups else ""): (cell.optimizer, cell.problem)
+        for cell in cells
+    }

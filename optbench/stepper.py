@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from optbench.batches import BatchStream
 from optbench.budget import BudgetExhausted, Ledger
 from optbench.construct import make_model, make_optimizer
+from optbench.freezing import Freezing
 from optbench.matrix import Cell
 from optbench.problem import Batch, Problem
 from optbench.resident import ResidentData
@@ -36,8 +37,9 @@ class Stepper:
         self.batch_size = cell.batch_size
         self.model = make_model(problem, cell, seed)
         self.optimizer = self._make_optimizer(cell, hyperparameters)
+        self._freezing = Freezing(self.model, problem.freezing)
         order = torch.Generator().manual_seed(derive(seed, "data order"))
-        self.batches = BatchStream(len(data.train), cell.batch_size, [order], cell.device)
+        self.batches = BatchStream(len(data.train), cell.batch_size, [order], cell.device, problem.order)
         self._chunks = chunk_sizes(problem, cell)
         self.augmentation = torch.Generator(cell.device).manual_seed(derive(seed, "augmentation"))
         # Whatever the model draws while it trains (dropout) comes from torch's global generator.
@@ -62,9 +64,10 @@ class Stepper:
         return True
 
     def _next_batch(self) -> Batch:
-        """The next batch, as the model sees it; sets the learning rate for it."""
+        """The next batch, as the model sees it; sets the learning rate for it, and which parts are frozen."""
         if self._schedule is not None:
             self._set_rates()
+        self._freezing.update(self.ledger.cost / self.ledger.budget)
         return self.problem.augment_batch(self.data.train.batch(self.batches.next()[0]), self.augmentation)
 
     def _make_optimizer(self, cell: Cell, hyperparameters: Mapping[str, Any]) -> torch.optim.Optimizer:
@@ -81,7 +84,7 @@ class Stepper:
             return loss
         parts = []
         for chunk in zip(*(tensor.split(self._chunks) for tensor in batch), strict=True):
-            part = self._loss(self.model, chunk) * (len(chunk[0]) / self.batch_size)
+            part = self._loss(self.model, chunk) * self.problem.chunk_weight(len(chunk[0]), self.batch_size)
             part.backward()
             parts.append(part.detach())
         return torch.stack(parts).sum()
@@ -140,5 +143,6 @@ class Stepper:
 def chunk_sizes(problem: Problem, cell: Cell) -> list[int]:
     """The parts, as equal as can be, in which a batch is computed: one, but for large batches on a CPU."""
     size = cell.batch_size
-    count = max(1, round(size / problem.chunk)) if problem.chunk and cell.device == "cpu" else 1
+    chunk = None if problem.couples_examples or cell.device != "cpu" else problem.chunk
+    count = max(1, round(size / chunk)) if chunk else 1
     return [size * (i + 1) // count - size * i // count for i in range(count)]

@@ -11,7 +11,7 @@ import torch
 from optbench.budget import THIRDS, Ledger
 from optbench.construct import constructed_hyperparameters, state_bytes
 from optbench.device import synchronize
-from optbench.evaluate import evaluate, parameters_finite
+from optbench.evaluate import evaluate, parameters_finite, trainable_parameters
 from optbench.matrix import Cell
 from optbench.problem import Problem
 from optbench.resident import ResidentData
@@ -105,8 +105,9 @@ class _Session:
         with self.stepper.evaluating():
             train_found = evaluate(self.problem, self.stepper.model, self.data.train_sample)
             valid_found = evaluate(self.problem, self.stepper.model, self.data.valid)
-        finite = parameters_finite(self.stepper.model)
-        self.record.add_point(index, self.stepper.steps, self.ledger.cost, train_found, valid_found, finite)
+        model, found = self.stepper.model, (train_found, valid_found)
+        facts = parameters_finite(model), trainable_parameters(model)
+        self.record.add_point(index, self.stepper.steps, self.ledger.cost, *found, *facts)
         self.record.eval_seconds += time.perf_counter() - started
 
     def _trace(self) -> None:

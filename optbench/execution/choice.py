@@ -28,12 +28,13 @@ class Execution:
 @dataclass(frozen=True)
 class Step:
     """What the rule asks of an optimizer: whether it needs a closure, its step is linear in a constant
-    learning rate (None: a probe will tell), and what is searched."""
+    learning rate (None: a probe will tell), what is searched, and whether it has parameter groups."""
 
     needs_closure: bool
     linear_in_rate: bool | None
     searched: frozenset[str]
     has_rate: bool
+    grouped: bool = False
 
 
 def choose(problem: Problem, step: Step, device: str, batch_size: int, wanted: str = "auto") -> Execution:
@@ -52,6 +53,10 @@ def choose(problem: Problem, step: Step, device: str, batch_size: int, wanted: s
         return Execution(wanted, "chosen")
     if step.needs_closure:
         return Execution("eager", "the optimizer evaluates a closure")
+    if step.grouped:
+        return Execution("eager", "parameter groups have rates of their own")
+    if problem.freezing:
+        return Execution("eager", "parts of the model are frozen for a while")
     if wanted == "cuda_graph":
         return Execution("cuda_graph", "chosen")
     if step.linear_in_rate is False or not step.has_rate:

@@ -20,7 +20,7 @@ from optbench.batches import BatchStream
 from optbench.budget import THIRDS, Ledger
 from optbench.construct import constructed_hyperparameters, make_model, state_bytes
 from optbench.device import synchronize
-from optbench.evaluate import Evaluation, means
+from optbench.evaluate import Evaluation, means, trainable_parameters
 from optbench.execution.alike import difference
 from optbench.execution.replica import Replica
 from optbench.execution.stacked_step import StackedStep
@@ -132,7 +132,8 @@ class _Session:
         seconds = (time.perf_counter() - started) / len(self.replicas)
         for k, (train, valid, finite) in enumerate(found):
             if k in self.going:
-                self.records[k].add_point(index, self.population.steps, self.ledger.cost, train, valid, finite)
+                weights = trainable_parameters(self.population.model)
+                self.records[k].add_point(index, self.population.steps, self.ledger.cost, train, valid, finite, weights)
                 self.records[k].eval_seconds += seconds
         self.going = [k for k in self.going if self.records[k].status == "ok"]
 
@@ -187,7 +188,7 @@ class Population:
         self._measured = _Measured(problem, self.model)
         self.parameters, buffers = torch.func.stack_module_state(models)
         orders = [torch.Generator().manual_seed(derive(r.seed, "data order")) for r in replicas]
-        self.batches = BatchStream(len(data.train), cell.batch_size, orders, cell.device)
+        self.batches = BatchStream(len(data.train), cell.batch_size, orders, cell.device, problem.order)
         self._augments = type(problem).augment_batch is not Problem.augment_batch
         self._augmentations = [
             torch.Generator(cell.device).manual_seed(derive(r.seed, "augmentation")) for r in replicas

@@ -63,8 +63,10 @@ def both(problem: str, optimizer: str, factors: tuple[float, ...], budget: int =
     return zip(*found, strict=True)
 
 
-@pytest.mark.parametrize("schedule", ["constant", "cosine[warmup=0.2]"])
-@pytest.mark.parametrize("problem", [TINY, "quadratic_valley[dim=20,rotated=true]"])
+@pytest.mark.parametrize("schedule", ["constant", "cosine[warmup=0.2]", "step[at=(0.3,0.6),factor=0.5]"])
+@pytest.mark.parametrize(
+    "problem", [TINY, "quadratic_valley[dim=20,condition=9,rotated=true,reduction=sum,order=replacement]"]
+)
 @pytest.mark.parametrize("name", LINEAR)
 def test_float64_problems_agree_to_1e_9(name: str, problem: str, schedule: str) -> None:
     for alone, together in both(problem, name, (1.0, 0.3, 2.0), schedules=[schedule]):
