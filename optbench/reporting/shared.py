@@ -91,9 +91,11 @@ def page_frames(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
 def _units(times: pd.DataFrame, measure: str) -> pd.DataFrame:
     """The median time of each optimizer on each unit (see `profile_units`), a row each; infinite for a miss."""
     units = profile_units(times, measure)
-    number, count = units.medians.shape
-    keys = units.keys.loc[np.repeat(np.arange(count), number)].reset_index(drop=True)
-    return keys.assign(measure=measure, optimizer=np.tile(units.optimizers, count), time=units.medians.T.ravel())
+    pool = units.pool()
+    shared, number = np.flatnonzero(pool.shared), len(pool.optimizers)
+    keys = units.keys.loc[np.repeat(shared, number)].reset_index(drop=True)
+    named = np.tile(np.array(pool.optimizers, dtype=object), len(shared))
+    return keys.assign(measure=measure, optimizer=named, time=pool.medians[:, shared].T.ravel())
 
 
 def _verdicts(runs: pd.DataFrame, cells: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
