@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from optbench.config import Config, load_config
-from optbench.errors import out_of_range, unknown
+from optbench.errors import UserError, out_of_range, unknown
 from optbench.locations import default_data_dir, default_name
 from optbench.matrix import Plan, make_plan
 from optbench.metrics import METRICS
 from optbench.problem import DataSource
 from optbench.progress import SilentProgress
+
+if TYPE_CHECKING:
+    from optbench.reporting.section import Section
 
 
 def configure(
@@ -45,12 +50,14 @@ def run(
     retry_failed: bool = False,
     fresh: bool = False,
     execution: str = "auto",
+    outputs: bool = True,
     progress: SilentProgress | None = None,
     **choices: Any,
 ) -> Any:
     """Runs a configuration and returns its `Results`; run again, it resumes.
 
-    Arguments not named here are those of `configure`. Raises UserError for what can't work. A script
+    Arguments not named here are those of `configure`. Without `outputs` no tables, plots and page are written:
+    `report` does that later. Raises UserError for what can't work. A script
     that uses worker processes needs the usual `if __name__ == "__main__":`.
     """
     from optbench.results.load import load
@@ -60,12 +67,21 @@ def run(
     chosen = configure(config, **choices)
     folder = Path(results) / (name or default_name(chosen))
     source = DataSource(Path(data_dir).expanduser() if data_dir else default_data_dir(), download)
-    execute(chosen, folder, RunOptions(source, engine, workers, retry_failed, fresh, execution=execution), progress)
+    options = RunOptions(source, engine, workers, retry_failed, fresh, execution=execution, outputs=outputs)
+    execute(chosen, folder, options, progress)
     return load(folder)
 
 
-def report(folder: str | Path, output: str | Path | None = None, rank_by: str = "test_metric") -> Path:
-    """Writes tables, plots and the HTML page of a results directory, also a partial one."""
+def report(
+    folder: str | Path,
+    output: str | Path | None = None,
+    rank_by: str = "test_metric",
+    sections: Sequence[Section] = (),
+) -> Path:
+    """Writes tables, plots and the HTML page of a results directory, also a partial one.
+
+    `sections` (see `optbench.reporting.section.Section`) are added to the page, before its methods.
+    """
     from optbench.outputs import write_outputs
     from optbench.results.directory import ResultsDirectory
 
@@ -73,7 +89,34 @@ def report(folder: str | Path, output: str | Path | None = None, rank_by: str = 
         raise unknown("metric", rank_by, METRICS)
     directory = ResultsDirectory(Path(folder))
     directory.check()
-    return write_outputs(directory, Path(output) if output else None, rank_by, force=True).report
+    return write_outputs(directory, Path(output) if output else None, rank_by, force=True, sections=sections).report
+
+
+def figure(results: Any, name: str, problem: str | None = None) -> tuple[Any, Any]:
+    """A figure of results (what `load` gives): its matplotlib axes, and the frame that they show.
+
+    `name` is that of one of the plots (`optbench.plots.registry.PLOTS`), such as "lr_sensitivity"; `problem` a label
+    in the results, for figures of one problem (by default the first). Of several axes there is a list. Raises
+    UserError for an unknown name or problem, and where the results don't suffice, with what is missing.
+    """
+    from optbench.plots.registry import PLOTS
+    from optbench.plots.style import NothingToDraw
+    from optbench.tables import all_tables
+
+    if name not in PLOTS:
+        raise unknown("figure", name, PLOTS)
+    problems = [str(label) for label in results.cells["problem"].unique()]
+    if problem is not None and problem not in problems:
+        raise unknown("problem", problem, problems)
+    label = (problem or problems[0]) if PLOTS[name].each_problem else ""
+    try:
+        drawn = PLOTS[name].draw(results, all_tables(results), label)
+    except NothingToDraw as reason:
+        raise UserError(f"figure {name} can't be drawn: {reason}") from None
+    if drawn is None:
+        raise UserError(f"figure {name} has no meaning for {label}, which is no function of the plane")
+    axes = drawn[0].axes
+    return (axes[0] if len(axes) == 1 else axes), drawn[1]
 
 
 def compare(
@@ -117,3 +160,37 @@ def recommend(
     table = recommendation(results.trials, results.runs, results.cells, budgets)
     table.attrs["notes"] = list(getattr(results, "notes", ()))
     return table
+
+
+def experiment(
+    text: str,
+    *,
+    quick: bool = False,
+    results: str | Path = "results",
+    data_dir: str | Path | None = None,
+    download: bool = True,
+    device: str = "cpu",
+    engine: str = "processes",
+    workers: int | None = None,
+    weights: str | None = None,
+    progress: SilentProgress | None = None,
+) -> Any:
+    """Conducts one of the lecture's experiments, `NAME` or `NAME[parameter=value,…]`; conducted again, it resumes.
+
+    Returns an `Outcome` with `.verdict`, `.summary`, `.tables` and `.figure`, all of which is also written to
+    `experiments` in `results` (`experiments-quick` with `quick`, which needs no network and less than a
+    minute). Raises UserError for what can't be measured.
+    """
+    from optbench.device import resolve
+    from optbench.experiments.conduct import conduct
+    from optbench.experiments.experiment import Setting
+    from optbench.experiments.registry import experiment as named
+
+    found = named(text)
+    folder = Path(results) / ("experiments-quick" if quick else "experiments") / found.name
+    source = DataSource(Path(data_dir).expanduser() if data_dir else default_data_dir(), download and not quick)
+    setting = Setting(
+        folder, found.size(quick), source, resolve(device), workers, engine, weights, progress or SilentProgress()
+    )
+    command = f"python -m optbench experiment {shlex.quote(text)}" + (" --quick" if quick else "")
+    return conduct(found, setting, command)

@@ -106,7 +106,7 @@ class _Execution:
         else:
             self.run_cost = self.cell.run_cost
         self.trials = [_from_record(record) for record in store.trials()]
-        self.trainer = Trainer(self.cell, self.problem, self.data)
+        self.trainer = Trainer(self.cell, self.problem, self.data, store.fallback(), store.write_fallback)
 
     def tune(self) -> None:
         while self.cell.tuned and (proposals := next_round(self.cell, self.trials, self.run_cost)):
@@ -198,7 +198,7 @@ def _record(training: Training) -> dict[str, Any]:
 
 def _curve(training: Training) -> dict[str, Any]:
     points = training.points
-    columns = ("step", "cost", "train_loss", "valid_loss", "valid_metric")
+    columns = ("step", "cost", "train_loss", "valid_loss", "valid_metric", "trainable_parameters")
     curve: dict[str, Any] = {name: [getattr(point, name) for point in points] for name in columns}
     if training.trajectory:
         last = len(training.trajectory) - 1

@@ -41,7 +41,7 @@ def _selection(command: Callable[..., Any]) -> Callable[..., Any]:
             "schedules",
             multiple=True,
             metavar="SEL",
-            help="constant, linear, cosine[warmup=…].",
+            help="constant, linear, cosine[warmup=…], step[at=…,factor=…]; repeatable.",
         ),
         click.option("--seeds", type=int, metavar="N", help="Final runs a cell."),
         click.option("--run-budget", metavar="AMOUNT", help="2epochs, 20000examples or 30seconds."),
@@ -64,7 +64,8 @@ _results = click.option(
 
 _execution = click.option(
     "--execution", default="auto", metavar="NAME",
-    help="How trainings are executed: auto (default), eager, or population where the optimizer allows it.",
+    help="How trainings are executed: auto (default), eager, population where the optimizer allows it, compile, or "
+    "cuda_graph on a CUDA device.",
 )  # fmt: skip
 
 
@@ -200,6 +201,47 @@ def recommend(
 def list_(what: str) -> None:
     """List what there is, with parameters, defaults and search spaces."""
     click.echo(listing.list_text(what))
+
+
+@cli.command()
+@click.argument("names", nargs=-1, metavar="NAME[parameter=value,…]…")
+@click.option("--list", "listed", is_flag=True, help="Name the experiments, with the claim that each tests.")
+@click.option("--quick", is_flag=True, help="On embedded data, in less than a minute each.")
+@_results
+@click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Data sets in torchvision's layout.")
+@click.option("--no-download", is_flag=True, help="Use only data that is there.")
+@click.option("--device", default="cpu", show_default=True, metavar="DEVICE", help="auto, cpu, cuda, …")
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Worker processes (default: one a core).")
+@click.option("--weights", metavar="FILE|none", help="Pretrained weights, for experiments that start from some.")
+def experiment(
+    names: tuple[str, ...],
+    listed: bool,
+    quick: bool,
+    results: Path,
+    data_dir: Path | None,
+    no_download: bool,
+    device: str,
+    workers: int | None,
+    weights: str | None,
+) -> None:
+    """Conduct the lecture's experiments: a claim, what it predicts, what is measured, a verdict and a figure."""
+    if listed:
+        click.echo(listing.experiments_text())
+        return
+    if not names:
+        raise UserError("no experiment is named (accepted: NAME…, or --list)")
+    from optbench.api import experiment as conduct
+    from optbench.experiments.registry import experiment as named
+    from optbench.progress import for_stderr
+
+    for name in names:
+        named(name)  # a mistake in the last one is found before the first one starts
+    for name in names:
+        outcome = conduct(
+            name, quick=quick, results=results, data_dir=data_dir, download=not no_download, device=device,
+            workers=workers, weights=weights, progress=for_stderr(),
+        )  # fmt: skip
+        click.echo(listing.outcome_text(outcome))
 
 
 @cli.command()

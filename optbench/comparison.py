@@ -107,7 +107,9 @@ def _short(part: pd.DataFrame) -> pd.DataFrame:
     units = [unit for unit in part["effect_unit"].unique() if unit]
     effects = [_with_bounds(*values) for values in _rows(part, "effect")]
     if len(units) > 1:  # which of the two it is then stands beside each
-        effects = [f"{text} ({unit})" if unit else text for text, unit in zip(effects, part["effect_unit"], strict=True)]
+        effects = [
+            f"{text} ({unit})" if unit else text for text, unit in zip(effects, part["effect_unit"], strict=True)
+        ]
     return pd.DataFrame({
         "optimizer": part["optimizer"],
         "verdict": part["verdict"],

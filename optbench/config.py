@@ -60,6 +60,14 @@ class SearchRange(_Strict):
         return self
 
 
+class GroupTable(_Strict):
+    """A parameter group: patterns of the parameters' names, and what is fixed or tuned for them alone."""
+
+    parameters: tuple[str, ...] = Field(min_length=1)
+    arguments: dict[str, Any] = {}
+    search: dict[str, SearchRange] = {}
+
+
 class OptimizerTable(_Strict):
     """An optimizer described in TOML: a base or a class, what is fixed, what is tuned."""
 
@@ -69,6 +77,7 @@ class OptimizerTable(_Strict):
     constructor: str | None = Field(default=None, alias="class")
     arguments: dict[str, Any] = {}
     search: dict[str, SearchRange] = {}
+    groups: dict[str, GroupTable] = {}
     default_lr: Number | None = Field(default=None, gt=0)
     needs_closure: bool | None = None
     contiguous_parameters: bool | None = None
@@ -262,7 +271,9 @@ def _model_at(location: Sequence[int | str]) -> type[BaseModel]:
             return Tuning
         case ["problems", *_]:
             return ProblemEntry
-        case ["optimizer", _, "search", _]:
+        case ["optimizer", _, "groups", _]:
+            return GroupTable
+        case ["optimizer", _, "search", _] | ["optimizer", _, "groups", _, "search", _]:
             return SearchRange
         case ["optimizer", _]:
             return OptimizerTable

@@ -40,6 +40,11 @@ def means(measure: Callable[[Batch], tuple[Tensor, Tensor]], split: Split, batch
     return total / len(split)
 
 
+def trainable_parameters(model: nn.Module) -> int:
+    """The number of parameters (weights, not tensors) that are trained at present."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
 def parameters_finite(model: nn.Module) -> bool:
     """Whether no parameter has become infinite or NaN."""
     return bool(torch.stack([torch.isfinite(p).all() for p in model.parameters()]).all())

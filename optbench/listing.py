@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from optbench.errors import unknown
 from optbench.selection import format_value
@@ -102,6 +102,29 @@ def leaderboard_text(folder: Path) -> str:
     return terminal(pd.read_parquet(folder / "tables" / "summary.parquet"))
 
 
+def experiments_text() -> str:
+    """The experiments with the claims that they test."""
+    from optbench.experiments.registry import CLAIMS
+
+    return table([("experiment", "claim"), *CLAIMS.items()])
+
+
+def outcome_text(outcome: Any) -> str:
+    """What an experiment found, and where it is written."""
+    from optbench.tabular import terminal
+
+    name, folder = outcome.experiment.name, outcome.section.parent
+    return "\n".join(
+        (
+            f"{name}: {outcome.experiment.claim}\n",
+            terminal(outcome.summary),
+            f"\nverdict  {outcome.verdict}",
+            f"figure   {folder / name}.svg, .png, .pdf",
+            f"tables   {folder / name / 'tables'}\nsection  {outcome.section}\n",
+        )
+    )
+
+
 def table(rows: Sequence[Sequence[str]], right: Iterable[int] = ()) -> str:
     """Rows of texts in aligned columns, the first as the head; columns in `right` end flush."""
     aligned_right = set(right)
@@ -121,7 +144,9 @@ def _problems() -> str:
     blocks = []
     for name, target in names("problems").items():
         cls = problem_class(name)
-        parameters = ",".join(f"{f.name}={format_value(f.default)}" for f in fields(cls))
+        parameters = ",".join(
+            f"{f.name}={format_value(f.default)}" for f in sorted(fields(cls), key=lambda f: bool(f.kw_only))
+        )
         problem = make_problem(name, {})
         blocks.append(
             f"{name}[{parameters}]\n"

@@ -89,6 +89,8 @@ class OptimizerChoice:
     needs_closure: bool
     contiguous_parameters: bool
     linear_in_rate: bool | None
+    #: Parameter groups by name: patterns of the names of their parameters.
+    groups: dict[str, tuple[str, ...]]
     source: str
 
     @cached_property
@@ -98,6 +100,8 @@ class OptimizerChoice:
         constructor = f"{Path(location).name if location.endswith('.py') else location}:{attribute}"
         named = asdict(self) | {"constructor": constructor}
         del named["label"], named["linear_in_rate"]
+        if not self.groups:
+            del named["groups"]  # which older results don't know
         plain: dict[str, Any] = _plain(named)
         return plain
 
@@ -297,12 +301,14 @@ def _optimizer_choice(label: str, chosen: ConfiguredOptimizer, source: str, prob
         needs_closure=chosen.spec.needs_closure,
         contiguous_parameters=chosen.spec.contiguous_parameters,
         linear_in_rate=chosen.spec.linear_in_rate,
+        groups=dict(chosen.spec.groups),
         source=source,
     )
 
 
 def _step(chosen: OptimizerChoice) -> Step:
-    return Step(chosen.needs_closure, chosen.linear_in_rate, frozenset(chosen.search), "lr" in chosen.defaults)
+    has_rate, grouped = "lr" in chosen.defaults, bool(chosen.groups)
+    return Step(chosen.needs_closure, chosen.linear_in_rate, frozenset(chosen.search), has_rate, grouped)
 
 
 def _check_fits(cell: Cell) -> None:

@@ -55,8 +55,12 @@ class OptimizerSpec:
 
     `constructor` is `module:Class` (or `file.py:Class`), called as `Class(params, lr=…, **arguments)`.
     `hyperparameters` are those that a selection may fix, with their defaults; `search` holds further
-    ranges beside the learning rate's. On quadratic problems the learning rate's range follows the
+    ranges beside the learning rate's. On quadratic problems and functions the learning rate's range follows the
     curvature for `family="sgd"`; the scale-free families search 1e-3 to 1e1.
+
+    `groups` are parameter groups by name, each with the patterns (of `fnmatch`) of the parameters' names that
+    belong to it; all others are one more group. A hyperparameter `NAME.momentum` or `NAME.lr`, in `arguments`,
+    `hyperparameters` and `search` alike, is that of group NAME.
     """
 
     name: str
@@ -69,6 +73,7 @@ class OptimizerSpec:
     #: On quadratic problems the range of the learning rate is theirs, not `learning_rate`.
     follows_curvature: bool = True
     search: Mapping[str, Range] = field(default_factory=dict)
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     needs_closure: bool = False
     #: The optimizer flattens gradients with `view`, so its parameters can't be channels-last.
     contiguous_parameters: bool = False
@@ -121,7 +126,7 @@ class ConfiguredOptimizer:
 
     def _learning_rate_range(self, problem: Problem) -> Range:
         assert self.spec.learning_rate is not None
-        if problem.kind != "quadratic" or problem.curvature is None or not self.spec.follows_curvature:
+        if problem.kind == "network" or problem.curvature is None or not self.spec.follows_curvature:
             return self.spec.learning_rate
         if self.spec.family == "sgd":
             # Gradient descent is stable below 2/L, heavy ball below 2(1 + momentum)/L.
@@ -146,6 +151,10 @@ def _like(what: str, value: Any, default: Any) -> Any:
         fits, accepted = value is None or isinstance(value, str), f"a name such as {default}, or none"
     if not fits:
         raise out_of_range(what, value, accepted)
+    if isinstance(default, tuple):
+        return tuple(
+            float(part) if isinstance(like, float) else part for part, like in zip(value, default, strict=True)
+        )
     return float(value) if isinstance(default, float) else value
 
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from optbench.errors import UserError, one_line
-from optbench.matrix import Cell
+from optbench.matrix import Cell, OptimizerChoice, ProblemChoice
 from optbench.problem import Data, DataSource, Problem
 from optbench.shared import SharedMemory
 
 
-def check_data(cells: Iterable[Cell], source: DataSource, memory: SharedMemory | None = None) -> dict[str, Any]:
+def check_data(
+    cells: Iterable[Cell],
+    source: DataSource,
+    memory: SharedMemory | None = None,
+    known: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Loads the data of every problem once (downloading it where allowed and needed), into `memory` if given.
 
-    Returns the planes of two-dimensional problems by label. Raises UserError for missing or corrupt data.
+    Returns the planes of two-dimensional problems by label, but for those that are `known` already. Raises
+    UserError for missing or corrupt data.
     """
     if not (choices := {cell.problem.key: cell.problem for cell in cells}):
         return {}
@@ -27,13 +33,14 @@ def check_data(cells: Iterable[Cell], source: DataSource, memory: SharedMemory |
             data = _checked(choice.label, problem, source)
             if memory is not None:
                 memory.add(choice.key, data, problem.channels_last)
-            plane = plane_values(problem, data)
+            of = choice.key[1]
+            plane = plane_values(problem, data) if (known or {}).get(choice.label, {}).get("of") != of else None
         except UserError:
             raise
         except Exception:
             continue  # a problem that raises is an error row of its own cells, and the rest goes on
         if plane is not None:
-            planes[choice.label] = plane
+            planes[choice.label] = {"of": of, **plane}
     return planes
 
 
@@ -54,9 +61,10 @@ def check_optimizers(cells: Iterable[Cell]) -> None:
     from optbench.construct import make_optimizer
 
     model = torch.nn.Linear(2, 2)
-    for label, choice in {cell.optimizer.label: cell.optimizer for cell in cells}.items():
+    for (label, _), (choice, problem) in _different(cells).items():
         try:
-            made: object = make_optimizer(choice, model, choice.defaults)
+            tried = problem.make().model() if choice.groups else model
+            made: object = make_optimizer(choice, tried, choice.defaults)
             if not isinstance(made, torch.optim.Optimizer):
                 raise UserError(f"{label} makes a {type(made).__name__} (accepted: a torch.optim.Optimizer)")
         except UserError:
@@ -65,3 +73,11 @@ def check_optimizers(cells: Iterable[Cell]) -> None:
             raise UserError(f"optimizer {label} refuses its arguments: {one_line(error)}") from None
         except Exception:  # what only fails on other models is a row of its own cells
             continue
+
+
+def _different(cells: Iterable[Cell]) -> dict[tuple[str, str], tuple[OptimizerChoice, ProblemChoice]]:
+    """Every optimizer with a problem; one with parameter groups with all of them, as it names their parameters."""
+    return {
+        (cell.optimizer.label, cell.problem.label if cell.optimizer.groups else ""): (cell.optimizer, cell.problem)
+        for cell in cells
+    }

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from optbench.errors import unknown
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
 Batch = tuple["Tensor", ...]
+
+#: The orders in which training examples may be visited (see `batches`).
+ORDERS = ("shuffled", "sequential", "replacement")
 
 
 @dataclass(frozen=True)
@@ -54,8 +59,10 @@ class Problem(ABC):
     name: ClassVar[str]
     #: Raised whenever the numbers change; part of every cell's identity.
     version: ClassVar[int] = 1
-    #: `quadratic` problems take their learning-rate ranges from `curvature`.
-    kind: ClassVar[Literal["network", "quadratic"]] = "network"
+    #: Parameters that older results don't know: left out of a cell's identity where they have their default.
+    later: ClassVar[tuple[str, ...]] = ()
+    #: `quadratic` problems, and a smooth `function`, take their learning-rate ranges from `curvature`.
+    kind: ClassVar[Literal["network", "quadratic", "function"]] = "network"
     metric_name: ClassVar[str] = "accuracy"
     metric_higher_is_better: ClassVar[bool] = True
     batch_sizes: ClassVar[tuple[int, ...]] = (32, 128)
@@ -65,8 +72,15 @@ class Problem(ABC):
     #: Examples evaluated at once, whatever the training batch, which so can't change a reported figure.
     evaluation_batch: ClassVar[int] = 250
     #: On a CPU, larger batches are computed in chunks of about so many examples, whose activations stay
-    #: in the cache. Only where the loss is a mean over examples that don't see each other (no batch norm).
+    #: in the cache. Only where the loss is a mean or sum over examples; see `couples_examples`, `chunk_weight`.
     chunk: ClassVar[int | None] = None
+
+    #: A parameter of every problem: how training examples are visited, one of `ORDERS`.
+    order: str = field(default="shuffled", kw_only=True)
+
+    def __post_init__(self) -> None:
+        if self.order not in ORDERS:
+            raise unknown(f"order of {getattr(self, 'name', type(self).__name__)}", self.order, ORDERS)
 
     def check(self) -> None:  # noqa: B027  (a problem without constraints need not override it)
         """Raises UserError for parameter values that make no sense. Must not need torch."""
@@ -111,6 +125,21 @@ class Problem(ABC):
         """Mean loss and mean metric; override where one forward pass gives both."""
         return self.loss(model, batch), self.metric(model, batch)
 
+    @property
+    def couples_examples(self) -> bool:
+        """Whether examples of a batch see each other, as in batch normalisation: it is then never chunked."""
+        return False
+
+    def chunk_weight(self, examples: int, batch_size: int) -> float:
+        """What the loss of a chunk counts in the loss of its batch: its share of a mean; 1 in a sum."""
+        return examples / batch_size
+
+    @property
+    def freezing(self) -> Mapping[str, float]:
+        """The parts of the model that start frozen: beginnings of parameter names, each with the share of the run's
+        budget after which it is trained too. 1 is never."""
+        return {}
+
     def augment_batch(self, batch: Batch, generator: torch.Generator) -> Batch:
         """The training batch as the model sees it; random numbers from `generator` only."""
         return batch
@@ -122,7 +151,7 @@ class Problem(ABC):
 
     @property
     def curvature(self) -> float | None:
-        """Largest eigenvalue of the Hessian where it is known and constant, else None."""
+        """Largest eigenvalue of the Hessian at the minimum where it is known, else None."""
         return None
 
     @property
@@ -142,8 +171,13 @@ class Problem(ABC):
 
     def identity(self) -> dict[str, Any]:
         """The parameters as they enter a cell's hash; a path is replaced by what it holds."""
-        return asdict(self)
+        later = ("order", *self.later)
+        unsaid = {f.name for f in fields(self) if f.name in later and getattr(self, f.name) == f.default}
+        return {name: value for name, value in asdict(self).items() if name not in unsaid}
 
     def display(self) -> dict[str, Any]:
         """The parameters that differ from their defaults, as they are shown in labels."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+        own_first = sorted(fields(self), key=lambda f: bool(f.kw_only))
+        chosen = {f.name: getattr(self, f.name) for f in own_first if getattr(self, f.name) != f.default}
+        # The word `none` as the grammar has it, without quotes.
+        return {name: None if value == "none" else value for name, value in chosen.items()}

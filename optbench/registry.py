@@ -22,15 +22,20 @@ from optbench.errors import UserError, one_line, out_of_range, unknown
 from optbench.optimizer import OptimizerSpec, Range
 from optbench.optimizers import BUILT_IN as BUILT_IN_OPTIMIZERS
 from optbench.problem import Problem
+from optbench.selection import format_value
 
 if TYPE_CHECKING:
-    from optbench.config import OptimizerTable
+    from optbench.config import OptimizerTable, SearchRange
 
 BUILT_IN_PROBLEMS = {
     "quadratic_valley": "optbench.problems.quadratic_valley:QuadraticValley",
+    "rosenbrock": "optbench.problems.plane_functions:Rosenbrock",
+    "rastrigin": "optbench.problems.plane_functions:Rastrigin",
+    "beale": "optbench.problems.plane_functions:Beale",
     "mlp": "optbench.problems.mlp:Mlp",
     "mnist_cnn": "optbench.problems.mnist_cnn:MnistCnn",
     "cifar_resnet": "optbench.problems.cifar_resnet:CifarResnet",
+    "frozen_features": "optbench.problems.frozen_features:FrozenFeatures",
 }
 
 
@@ -87,20 +92,13 @@ def described_optimizer(name: str, table: OptimizerTable) -> OptimizerSpec:
         raise UserError(f"optimizer.{name} needs either base = NAME or class = 'module:Class'")
     arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in table.arguments.items()}
     base = optimizer_spec(origin, table.default_lr or arguments.get("lr"), arguments)
-    search = {
-        key: Range(r.low, r.high, r.scale == "log", whole=_counts(base.hyperparameters.get(key)))
-        for key, r in table.search.items()
-    }
-    known = {*base.hyperparameters, *([] if base.default_lr is None else ["lr"])}
-    for key in search:
-        if key not in known:
-            raise unknown(f"hyperparameter of {name} to search", key, known)
+    search = _ranges(name, table.search, base)
     fixed = base.configured(arguments)  # refuses arguments that the class doesn't take
     switches: dict[str, Any] = {
         "needs_closure": table.needs_closure,
         "contiguous_parameters": table.contiguous_parameters,
     }
-    return replace(
+    described = replace(
         base,
         name=name,
         arguments=fixed.arguments,
@@ -111,6 +109,40 @@ def described_optimizer(name: str, table: OptimizerTable) -> OptimizerSpec:
         search={**base.search, **{key: found for key, found in search.items() if key != "lr"}},
         **{key: value for key, value in switches.items() if value is not None},
     )
+    return _grouped(described, table) if table.groups else described
+
+
+def _ranges(name: str, tables: Mapping[str, SearchRange], base: OptimizerSpec) -> dict[str, Range]:
+    """The ranges of a table; raises UserError for a hyperparameter that the base doesn't have."""
+    known = {*base.hyperparameters, *([] if base.default_lr is None else ["lr"])}
+    for key in tables:
+        if key not in known:
+            raise unknown(f"hyperparameter of {name} to search", key, known)
+    return {
+        key: Range(r.low, r.high, r.scale == "log", whole=_counts(base.hyperparameters.get(key)))
+        for key, r in tables.items()
+    }
+
+
+def _grouped(spec: OptimizerSpec, table: OptimizerTable) -> OptimizerSpec:
+    """A described optimizer with the parameter groups of its table.
+
+    What a group doesn't fix or search is as in the rest. Its searched hyperparameters start where the rest's do.
+    """
+    defaults = {**spec.hyperparameters, **spec.arguments, "lr": spec.default_lr}
+    arguments, hyperparameters, search = dict(spec.arguments), dict(spec.hyperparameters), dict(spec.search)
+    for group, entry in table.groups.items():
+        if not group or "." in group:
+            raise UserError(f"group {group!r} of {spec.name} has no proper name (accepted: a name without dots)")
+        given = {key: tuple(v) if isinstance(v, list) else v for key, v in entry.arguments.items()}
+        fixed = spec.configured(given)
+        own = {key: fixed.default_lr if key == "lr" else fixed.arguments[key] for key in given}
+        ranges = _ranges(f"{spec.name}.{group}", entry.search, spec)
+        arguments |= {f"{group}.{key}": value for key, value in own.items() if key not in ranges}
+        hyperparameters |= {f"{group}.{key}": own.get(key, defaults.get(key)) for key in {**own, **ranges}}
+        search |= {f"{group}.{key}": found for key, found in ranges.items()}
+    groups = {group: entry.parameters for group, entry in table.groups.items()}
+    return replace(spec, arguments=arguments, hyperparameters=hyperparameters, search=search, groups=groups)
 
 
 def _counts(default: Any) -> bool:
@@ -226,7 +258,7 @@ def _rate(value: Any) -> float | None:
 
 
 def _like(what: str, value: Any, default: Any) -> Any:
-    """A parameter's value in the type of its default: 2 for 2.0 is meant as a float."""
+    """A parameter's value in the type of its default: 2 for 2.0 is meant as a float, and none may be a word."""
     if isinstance(default, bool):
         if not isinstance(value, bool):
             raise out_of_range(what, value, "true or false")
@@ -238,5 +270,5 @@ def _like(what: str, value: Any, default: Any) -> Any:
         if isinstance(value, bool) or not isinstance(value, int):
             raise out_of_range(what, value, "a whole number")
     elif isinstance(default, str) and not isinstance(value, str):
-        return str(value)
+        return format_value(value)
     return value

@@ -18,7 +18,7 @@ from optbench.environment import describe
 from optbench.errors import UserError, one_line, out_of_range, unknown
 from optbench.matrix import Cell, Plan, make_plan
 from optbench.metrics import METRICS
-from optbench.outputs import Outputs, write_outputs
+from optbench.outputs import Outputs, places, write_outputs
 from optbench.preflight import check_data, check_optimizers
 from optbench.problem import DataSource
 from optbench.progress import SilentProgress
@@ -43,6 +43,8 @@ class RunOptions:
     report: Path | None = None
     rank_by: str = "test_metric"
     execution: str = "auto"
+    #: Whether tables, plots and the page are written.
+    outputs: bool = True
 
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
@@ -83,7 +85,8 @@ def run(config: Config, folder: Path, options: RunOptions, progress: SilentProgr
         # Whatever can be known to fail does so here, before anything on the disk is touched.
         memory = None if options.engine == "serial" else stack.enter_context(SharedMemory())
         try:
-            planes = check_data(missing, options.source, memory)
+            known = {} if start_over else directory.planes()
+            planes = check_data(missing, options.source, memory, known)
             if missing:
                 check_optimizers(missing)
         except BaseException:
@@ -97,7 +100,8 @@ def run(config: Config, folder: Path, options: RunOptions, progress: SilentProgr
             if missing:
                 progress.message(_what_is_missing(plan, missing))
                 _Execution(plan, directory, options, environment, memory, progress).run(missing)
-            outputs = write_outputs(directory, options.report, options.rank_by)
+            write = write_outputs if options.outputs else places
+            outputs = write(directory, options.report, options.rank_by)
         except OSError as error:
             raise UserError(
                 f"results can't be written: {error.strerror or error} ({error.filename or folder}); what was "

@@ -11,7 +11,7 @@ import torch
 from optbench.budget import THIRDS, Ledger
 from optbench.construct import constructed_hyperparameters, state_bytes
 from optbench.device import synchronize
-from optbench.evaluate import evaluate, parameters_finite
+from optbench.evaluate import evaluate, parameters_finite, trainable_parameters
 from optbench.matrix import Cell
 from optbench.problem import Problem
 from optbench.resident import ResidentData
@@ -29,16 +29,18 @@ def train(
     *,
     test: bool = False,
     observer: Observer | None = None,
+    stepper: type[Stepper] = Stepper,
 ) -> Training:
     """Trains once and returns the record, also of a training that diverged, ran out of memory or raised.
 
     `budget` is in example gradients and never overspent. With `test`, the test set is evaluated once,
-    after the last step. `observer` may stop the training early (a pruner does).
+    after the last step. `observer` may stop the training early (a pruner does). `stepper` is
+    what executes the steps.
     """
     record = Training(dict(hyperparameters), seed)
     ledger = Ledger(budget)
     try:
-        _Session(cell, problem, data, record, ledger, test).run(observer)
+        _Session(cell, problem, data, record, ledger, test, stepper).run(observer)
     except Exception as error:
         record.fail(error)
     record.cost, record.forwards, record.backwards = ledger.cost, ledger.forwards, ledger.backwards
@@ -56,10 +58,11 @@ class _Session:
         record: Training,
         ledger: Ledger,
         test: bool,
+        stepper: type[Stepper],
     ) -> None:
         self.cell, self.problem, self.data = cell, problem, data
         self.record, self.ledger, self.test = record, ledger, test
-        self.stepper = Stepper(cell, problem, data, record.hyperparameters, record.seed, ledger)
+        self.stepper = stepper(cell, problem, data, record.hyperparameters, record.seed, ledger)
         record.constructed = constructed_hyperparameters(self.stepper.optimizer)
         self.trace = test and problem.plane is not None
 
@@ -102,8 +105,9 @@ class _Session:
         with self.stepper.evaluating():
             train_found = evaluate(self.problem, self.stepper.model, self.data.train_sample)
             valid_found = evaluate(self.problem, self.stepper.model, self.data.valid)
-        finite = parameters_finite(self.stepper.model)
-        self.record.add_point(index, self.stepper.steps, self.ledger.cost, train_found, valid_found, finite)
+        model, found = self.stepper.model, (train_found, valid_found)
+        facts = parameters_finite(model), trainable_parameters(model)
+        self.record.add_point(index, self.stepper.steps, self.ledger.cost, *found, *facts)
         self.record.eval_seconds += time.perf_counter() - started
 
     def _trace(self) -> None:

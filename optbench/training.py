@@ -28,6 +28,8 @@ class Point:
     train_loss: float
     valid_loss: float
     valid_metric: float
+    #: Weights that were trained up to here, those that are frozen meanwhile not counted.
+    trainable_parameters: int
 
 
 @dataclass
@@ -56,10 +58,17 @@ class Training:
     high_losses: int = 0
 
     def add_point(
-        self, index: int, step: int, cost: float, train: Evaluation, valid: Evaluation, parameters_finite: bool
+        self,
+        index: int,
+        step: int,
+        cost: float,
+        train: Evaluation,
+        valid: Evaluation,
+        parameters_finite: bool,
+        trainable_parameters: int,
     ) -> None:
         """Notes an evaluation down, and whether it shows that the training has diverged."""
-        self.points.append(Point(index, step, cost, train.loss, valid.loss, valid.metric))
+        self.points.append(Point(index, step, cost, train.loss, valid.loss, valid.metric, trainable_parameters))
         initial = self.points[0].valid_loss
         if not (math.isfinite(train.loss) and math.isfinite(valid.loss)):
             self.status, self.error = "diverged", f"loss not finite at step {step}"

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 _TARGETS = {"cifar10": 0.8, "cifar100": 0.45, "digits": 0.9}
-_SHORTCUTS = ("pad", "conv")
+_SHORTCUTS = ("pad", "conv", "none")
 _NORMS = ("batch", "none")
+_INITIALISATIONS = ("he", "identity")
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,11 @@ class CifarResnet(ImageClassification):
 
     `depth` is 6n + 2 layers; the three stages have `width`, 2 `width` and 4 `width` channels. Where the
     size changes, the shortcut is the paper's option A (`pad`: stride-2 grid, zero channels) or B (`conv`:
-    1 × 1). `norm` is `batch` or `none`. Inputs are standardised per channel.
+    1 × 1). `none` leaves all shortcuts away: the paper's plain network of the same depth. `norm` is `batch` or
+    `none`. `dropout` is that between the convolutions of a block (Zagoruyko and Komodakis, "Wide residual
+    networks", 2016, section 2.4). With `init=identity` every block starts as its shortcut alone: the last
+    factor of its branch is 0 (Goyal et al., "Accurate, large minibatch SGD", 2017, section 5.1). Inputs are
+    standardised per channel.
 
     With `augment`, each training image is shifted by up to an eighth of its size in both directions
     (pad 4, crop 32; what comes in from outside is the mean colour) and flipped left to right with
@@ -36,6 +41,7 @@ class CifarResnet(ImageClassification):
     """
 
     name: ClassVar[str] = "cifar_resnet"
+    later: ClassVar[tuple[str, ...]] = ("dropout", "init")
     named: ClassVar[tuple[str, ...]] = ("cifar10", "cifar100", "digits")
     batch_sizes: ClassVar[tuple[int, ...]] = (32, 128, 512)
     run_budget: ClassVar[str] = "10epochs"
@@ -46,6 +52,8 @@ class CifarResnet(ImageClassification):
     shortcut: str = "pad"
     norm: str = "batch"
     augment: bool = True
+    dropout: float = 0.0
+    init: str = "he"
 
     @property
     def image_size(self) -> int:
@@ -61,10 +69,17 @@ class CifarResnet(ImageClassification):
             raise out_of_range("cifar_resnet[depth]", self.depth, "6n + 2: 8, 14, 20, 26, 32, 44, 56, …")
         if self.width < 1:
             raise out_of_range("cifar_resnet[width]", self.width, "at least 1")
-        if self.shortcut not in _SHORTCUTS:
-            raise unknown("cifar_resnet[shortcut]", self.shortcut, _SHORTCUTS)
-        if self.norm not in _NORMS:
-            raise unknown("cifar_resnet[norm]", self.norm, _NORMS)
+        if not 0 <= self.dropout < 1:
+            raise out_of_range("cifar_resnet[dropout]", self.dropout, "at least 0 and less than 1")
+        for parameter, accepted in (("shortcut", _SHORTCUTS), ("norm", _NORMS), ("init", _INITIALISATIONS)):
+            if getattr(self, parameter) not in accepted:
+                raise unknown(f"cifar_resnet[{parameter}]", getattr(self, parameter), accepted)
+        if self.init == "identity" and self.shortcut == "none":
+            raise out_of_range("cifar_resnet[init]", self.init, "he where shortcut=none: no signal would pass")
+
+    @property
+    def couples_examples(self) -> bool:
+        return self.norm == "batch"
 
     @property
     def microseconds_per_example(self) -> float:
@@ -81,7 +96,8 @@ class CifarResnet(ImageClassification):
     def model(self) -> nn.Module:
         from optbench.problems.resnet import ResNet
 
-        return ResNet(self.channels, self.classes, self.depth, self.width, self.shortcut, self.norm)
+        block = (self.shortcut, self.norm, self.dropout, self.init)
+        return ResNet(self.channels, self.classes, self.depth, self.width, *block)
 
     def augment_batch(self, batch: Batch, generator: torch.Generator) -> Batch:
         """The batch with its images shifted and flipped; as it is without `augment`."""

@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from optbench.datasets.classification import ImageClassification
-from optbench.errors import out_of_range
+from optbench.errors import out_of_range, unknown
+from optbench.problem import Batch
+from optbench.problems.initialisation import INITIALISATIONS
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 _TARGETS = {"mnist": 0.98, "fashion_mnist": 0.88, "digits": 0.95}
+_NORMS = ("none", "batch")
+_REDUCTIONS = ("mean", "sum")
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,12 @@ class MnistCnn(ImageClassification):
     """Two convolutions and two linear layers on grey images of 28 × 28 pixels, standardised.
 
     Convolution 1→32 5×5, max-pool 3, ReLU, convolution 32→64 5×5, max-pool 2, ReLU, linear 256→200,
-    ReLU, dropout where asked for, linear 200→classes. Weights start as torch's layers draw them.
+    ReLU, dropout where asked for, linear 200→classes.
+
+    `norm=batch` normalises over the batch (Ioffe and Szegedy 2015) before each ReLU; biases before it are left
+    out. `init` is how weights start: `default` as torch's layers draw them, else `normal`, `glorot` or `he`
+    (see `initialisation`). With `reduction=sum` the loss that is trained is the sum over a batch, not the mean;
+    what is reported is the mean with either.
 
     `data`: `mnist`, `fashion_mnist`, `digits` (scikit-learn's 8 × 8 images, enlarged), or the path of a
     folder of images, which are turned grey and scaled.
@@ -27,6 +36,7 @@ class MnistCnn(ImageClassification):
 
     name: ClassVar[str] = "mnist_cnn"
     version: ClassVar[int] = 2
+    later: ClassVar[tuple[str, ...]] = ("norm", "init", "reduction")
     chunk: ClassVar[int | None] = 100
     named: ClassVar[tuple[str, ...]] = ("mnist", "fashion_mnist", "digits")
     batch_sizes: ClassVar[tuple[int, ...]] = (32, 100, 500)
@@ -34,6 +44,9 @@ class MnistCnn(ImageClassification):
 
     data: str = "mnist"
     dropout: float = 0.0
+    norm: str = "none"
+    init: str = "default"
+    reduction: str = "mean"
 
     @property
     def image_size(self) -> int:
@@ -47,6 +60,16 @@ class MnistCnn(ImageClassification):
         super().check()
         if not 0 <= self.dropout < 1:
             raise out_of_range("mnist_cnn[dropout]", self.dropout, "at least 0 and less than 1")
+        for parameter, accepted in (("norm", _NORMS), ("init", INITIALISATIONS), ("reduction", _REDUCTIONS)):
+            if getattr(self, parameter) not in accepted:
+                raise unknown(f"mnist_cnn[{parameter}]", getattr(self, parameter), accepted)
+
+    @property
+    def couples_examples(self) -> bool:
+        return self.norm == "batch"
+
+    def chunk_weight(self, examples: int, batch_size: int) -> float:
+        return 1.0 if self.reduction == "sum" else super().chunk_weight(examples, batch_size)
 
     @property
     def microseconds_per_example(self) -> float:
@@ -59,19 +82,32 @@ class MnistCnn(ImageClassification):
     def model(self) -> nn.Module:
         from torch import nn
 
-        return nn.Sequential(
-            nn.Conv2d(1, 32, 5),
+        from optbench.problems.initialisation import initialise
+
+        normalised = self.norm == "batch"
+        model = nn.Sequential(
+            nn.Conv2d(1, 32, 5, bias=not normalised),
             nn.MaxPool2d(3),
+            *([nn.BatchNorm2d(32)] if normalised else []),
             nn.ReLU(),
-            nn.Conv2d(32, 64, 5),
+            nn.Conv2d(32, 64, 5, bias=not normalised),
             nn.MaxPool2d(2),
+            *([nn.BatchNorm2d(64)] if normalised else []),
             nn.ReLU(),
             nn.Flatten(),
-            nn.Linear(256, 200),
+            nn.Linear(256, 200, bias=not normalised),
+            *([nn.BatchNorm1d(200)] if normalised else []),
             nn.ReLU(),
             *([nn.Dropout(self.dropout)] if self.dropout else []),
             nn.Linear(200, self.classes),
         )
+        initialise(model, self.init)
+        return model
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Cross-entropy over the batch: its mean, or its sum where `reduction` says so."""
+        mean = super().loss(model, batch)
+        return mean * len(batch[0]) if self.reduction == "sum" else mean
 
     @property
     def target(self) -> float | None:

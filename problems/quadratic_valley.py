@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from optbench.errors import out_of_range
+from optbench.errors import out_of_range, unknown
 from optbench.problem import Batch, Data, DataSource, Plane, Problem
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ _ROTATION_SEED = 2
 #: Where the way down starts, in the directions of the smallest and the largest eigenvalue: far out
 #: along the valley and up on its steep side, so that plain gradient descent zigzags.
 _START_ALONG, _START_ACROSS = 4.0, 1.0
+#: Coordinates of a batch up to which replicas at once gain on a CPU.
+_STACKED_AT_MOST = 500_000
 #: The part of the initial excess over the minimum at which the problem counts as solved.
 _SOLVED = 1e-3
 
@@ -35,6 +37,9 @@ class QuadraticValley(Problem):
 
     With `rotated`, the eigenvectors of A are a fixed random rotation of the axes, else the axes.
 
+    With `reduction="sum"` a batch's loss, and so its gradient, is the sum over its points instead of the mean;
+    reported losses stay means. Each point is there `copies` times.
+
     It is a problem of optimisation without generalisation: validation and test splits are the whole
     training set. The metric is f(w) − f(0), which depends on w alone; it is computed as ½ wᵀ A w,
     so rounding can't make it negative.
@@ -43,7 +48,8 @@ class QuadraticValley(Problem):
     name: ClassVar[str] = "quadratic_valley"
     version: ClassVar[int] = 2
     evaluation_batch: ClassVar[int] = 10_000
-    kind: ClassVar[Literal["network", "quadratic"]] = "quadratic"
+    later: ClassVar[tuple[str, ...]] = ("reduction", "copies")
+    kind: ClassVar[Literal["network", "quadratic", "function"]] = "quadratic"
     metric_name: ClassVar[str] = "suboptimality"
     metric_higher_is_better: ClassVar[bool] = False
     batch_sizes: ClassVar[tuple[int, ...]] = (10, 100, 1000)
@@ -54,6 +60,8 @@ class QuadraticValley(Problem):
     examples: int = 1000
     noise: float = 0.1
     rotated: bool = False
+    reduction: str = "mean"
+    copies: int = 1
 
     def check(self) -> None:
         if not 2 <= self.dim <= 4096:
@@ -64,6 +72,10 @@ class QuadraticValley(Problem):
             raise out_of_range("quadratic_valley[examples]", self.examples, "at least 1")
         if not (0 <= self.noise < math.inf):
             raise out_of_range("quadratic_valley[noise]", self.noise, "a finite number of at least 0")
+        if self.reduction not in ("mean", "sum"):
+            raise unknown("reduction of quadratic_valley", self.reduction, ("mean", "sum"))
+        if self.copies < 1:
+            raise out_of_range("quadratic_valley[copies]", self.copies, "at least 1")
 
     @property
     def microseconds_per_example(self) -> float:
@@ -74,7 +86,7 @@ class QuadraticValley(Problem):
         return 150.0
 
     def training_examples(self) -> int:
-        return self.examples
+        return self.examples * self.copies
 
     def model(self) -> nn.Module:
         """The position w, the same start whatever the seed."""
@@ -86,13 +98,13 @@ class QuadraticValley(Problem):
         return model
 
     def load_data(self, source: DataSource) -> Data:
-        """The points ξ, (examples, dim), and their energies ½ ξᵀAξ, as all three splits. Reads nothing."""
+        """The points ξ, (examples · copies, dim), and their energies ½ ξᵀAξ, as all three splits. Reads nothing."""
         import numpy as np
 
         # The deviations from the mean are taken twice: the first leaves a rounding error of its own.
         points = self.noise * np.random.RandomState(_POINTS_SEED).standard_normal((self.examples, self.dim))
         points -= points.mean(axis=0)
-        points -= points.mean(axis=0)
+        points = np.tile(points - points.mean(axis=0), (self.copies, 1))
         split = self.batch(points)
         return Data(split, split, split)
 
@@ -104,10 +116,16 @@ class QuadraticValley(Problem):
         return torch.from_numpy(points), torch.from_numpy(energies)
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        return self._losses(model.position, model.hessian, batch)
+        return self._reduced(self._losses(model.position, model.hessian, batch), batch)
+
+    def evaluate(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+        return self._losses(model.position, model.hessian, batch), self.metric(model, batch)
 
     def stacked_loss(self, model: nn.Module, parameters: Mapping[str, Tensor], batch: Batch) -> Tensor:
-        return self._losses(parameters["position"], model.hessian, batch)
+        return self._reduced(self._losses(parameters["position"], model.hessian, batch), batch)
+
+    def _reduced(self, means: Tensor, batch: Batch) -> Tensor:
+        return means * batch[0].shape[-2] if self.reduction == "sum" else means
 
     @staticmethod
     def _losses(position: Any, hessian: Any, batch: Batch) -> Tensor:
@@ -121,7 +139,9 @@ class QuadraticValley(Problem):
         return 0.5 * ((away @ hessian) * away).sum(-1) + spread
 
     def stacks(self, device_type: str, batch_size: int) -> bool:
-        return True
+        # On a CPU until the batches of eight replicas take more than 32 MiB: the C library then maps their memory
+        # anew in each step, and 2.1 times as fast becomes 0.6 times (docs/performance.md).
+        return device_type != "cpu" or batch_size * self.dim <= _STACKED_AT_MOST
 
     def metric(self, model: nn.Module, batch: Batch) -> Tensor:
         position: Any = model.position

@@ -21,16 +21,21 @@ class PadShortcut(nn.Module):
 
 
 class Block(nn.Module):
-    """Two 3 × 3 convolutions and a shortcut past them."""
+    """Two 3 × 3 convolutions, dropout between them, and a shortcut past them; `shortcut=none` has none."""
 
-    def __init__(self, channels_in: int, channels_out: int, stride: int, shortcut: str, norm: str) -> None:
+    def __init__(
+        self, channels_in: int, channels_out: int, stride: int, shortcut: str, norm: str, dropout: float = 0.0
+    ) -> None:
         super().__init__()
         self.conv1 = _convolution(channels_in, channels_out, 3, stride, norm)
         self.norm1 = _normalisation(channels_out, norm)
+        self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
         self.conv2 = _convolution(channels_out, channels_out, 3, 1, norm)
         self.norm2 = _normalisation(channels_out, norm)
-        self.shortcut: nn.Module
-        if stride == 1 and channels_in == channels_out:
+        self.shortcut: nn.Module | None
+        if shortcut == "none":
+            self.shortcut = None
+        elif stride == 1 and channels_in == channels_out:
             self.shortcut = nn.Identity()
         elif shortcut == "pad":
             self.shortcut = PadShortcut(channels_in, channels_out, stride)
@@ -40,8 +45,9 @@ class Block(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
-        inner = F.relu(self.norm1(self.conv1(x)))
-        return F.relu(self.norm2(self.conv2(inner)) + self.shortcut(x))
+        inner = self.dropout(F.relu(self.norm1(self.conv1(x))))
+        outer: Tensor = self.norm2(self.conv2(inner))
+        return F.relu(outer if self.shortcut is None else outer + self.shortcut(x))
 
 
 class ResNet(nn.Sequential):
@@ -51,11 +57,20 @@ class ResNet(nn.Sequential):
     "Delving deep into rectifiers" (2015): normal with variance 2 / fan-in; biases start at 0.
 
     Without normalisation the sum of shortcut and branch would double the variance in each block. The
-    last convolution of each branch is then scaled by 1/√(number of blocks), which bounds it at e.
+    last convolution of each branch is then scaled by 1/√(number of blocks), which bounds it at e. With
+    `init=identity` the last scale of each branch (without normalisation, its last convolution) starts at 0.
     """
 
     def __init__(
-        self, channels: int, classes: int, depth: int, width: int, shortcut: str = "pad", norm: str = "batch"
+        self,
+        channels: int,
+        classes: int,
+        depth: int,
+        width: int,
+        shortcut: str = "pad",
+        norm: str = "batch",
+        dropout: float = 0.0,
+        init: str = "he",
     ) -> None:
         each = (depth - 2) // 6
         blocks: list[nn.Module] = []
@@ -63,7 +78,7 @@ class ResNet(nn.Sequential):
         for stage in range(3):
             after = width * 2**stage
             for index in range(each):
-                blocks.append(Block(before, after, 2 if stage and not index else 1, shortcut, norm))
+                blocks.append(Block(before, after, 2 if stage and not index else 1, shortcut, norm, dropout))
                 before = after
         super().__init__(
             _convolution(channels, width, 3, 1, norm),
@@ -74,18 +89,20 @@ class ResNet(nn.Sequential):
             nn.Flatten(),
             nn.Linear(before, classes),
         )
-        self._initialise(len(blocks), norm)
+        self._initialise(len(blocks), shortcut, norm, init)
 
     @torch.no_grad()
-    def _initialise(self, blocks: int, norm: str) -> None:
+    def _initialise(self, blocks: int, shortcut: str, norm: str, init: str) -> None:
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
                 if module.bias is not None:
                     module.bias.zero_()
-        if norm == "none":
-            for module in self.modules():
-                if isinstance(module, Block):
+        for module in self.modules():
+            if isinstance(module, Block):
+                if init == "identity":
+                    nn.init.zeros_((module.norm2 if norm == "batch" else module.conv2).get_parameter("weight"))
+                elif norm == "none" and shortcut != "none":
                     module.conv2.weight.mul_(blocks**-0.5)
 
 

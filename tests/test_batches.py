@@ -72,3 +72,25 @@ def test_the_order_depends_on_the_seed() -> None:
 def test_different_batch_sizes_see_the_examples_in_the_same_order() -> None:
     small, large = stream(60, 10), stream(60, 30)
     assert torch.equal(torch.cat([small.next() for _ in range(6)]), torch.cat([large.next() for _ in range(2)]))
+
+
+@given(examples=st.integers(1, 30), share=st.integers(0, 29), count=st.integers(1, 20))
+def test_sequential_batches_visit_the_examples_as_they_lie(examples: int, share: int, count: int) -> None:
+    batch_size = 1 + share % examples
+    generators = [torch.Generator().manual_seed(seed) for seed in range(2)]
+    batches = BatchStream(examples, batch_size, generators, "cpu", "sequential")
+    found = torch.cat([batches.next() for _ in range(count)], dim=1)
+    assert found.tolist() == [[index % examples for index in range(count * batch_size)]] * 2
+
+
+def test_draws_with_replacement_are_uniform_and_independent() -> None:
+    """By the number of examples that an epoch misses: (1 - 1/n)^n of n, and by the counts of each over many."""
+    examples, epochs = 50, 400
+    batches = BatchStream(examples, examples, [torch.Generator().manual_seed(5)], "cpu", "replacement")
+    drawn = torch.stack([batches.next()[0] for _ in range(epochs)])
+    missed = sum(examples - len(epoch.unique()) for epoch in drawn) / epochs
+    assert abs(missed - examples * (1 - 1 / examples) ** examples) < 0.5
+    counts = torch.bincount(drawn.flatten(), minlength=examples).double()
+    assert abs(((counts - epochs) ** 2 / epochs).sum() - (examples - 1)) < 4 * (2 * (examples - 1)) ** 0.5
+    again = BatchStream(examples, examples, [torch.Generator().manual_seed(5)], "cpu", "replacement")
+    assert torch.equal(again.next()[0], drawn[0])

@@ -57,12 +57,12 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 
 
 SELECTION_MISTAKES: list[tuple[tuple[str, ...], str]] = [
-    (("--problem", "mnist_cn"), "unknown problem 'mnist_cn'; did you mean 'mnist_cnn'? (accepted: cifar_resnet, mlp"),
+    (("--problem", "mnist_cn"), "unknown problem 'mnist_cn'; did you mean 'mnist_cnn'? (accepted: "),
     (("--problem", "quadratic_valley[dimm=2]"), "unknown parameter of quadratic_valley 'dimm'; did you mean 'dim'? (a"),
     (("--problem", "quadratic_valley[dim=x]"), "quadratic_valley[dim] = 'x' is out of range (accepted: a whole number"),
     (("--problem", "quadratic_valley[dim=1]"), "quadratic_valley[dim] = 1 is out of range (accepted: 2 to 4096)"),
     (("--problem", "cifar_resnet[depth=21]"), "cifar_resnet[depth] = 21 is out of range (accepted: 6n + 2: 8, 14, 20"),
-    (("--problem", "cifar_resnet[shortcut=con]"), "'con'; did you mean 'conv'? (accepted: conv, pad)"),
+    (("--problem", "cifar_resnet[shortcut=con]"), "'con'; did you mean 'conv'? (accepted: conv, none, pad)"),
     (("--problem", "mnist_cnn[dropout=1]"), "mnist_cnn[dropout] = 1.0 is out of range (accepted: at least 0 and less"),
     (("--problem", "mnist_cnn[data=minst]"), "'minst'; did you mean 'mnist'? (accepted: digits, fashion_mnist, mnist"),
     (("--problem", "mnist_cnn[data=./nowhere]"), "nowhere"),
@@ -76,7 +76,7 @@ SELECTION_MISTAKES: list[tuple[tuple[str, ...], str]] = [
     (("--preset", "quik"), "unknown preset 'quik'; did you mean 'quick'? (accepted: full, quick, standard)"),
     (("--device", "gpu"), "unknown device 'gpu'"),
     (("--device", "cuda:99"), "device 'cuda:99' is not on this machine (accepted here: auto, cpu"),
-    (("--schedule", "cosin"), "unknown schedule 'cosin'; did you mean 'cosine'? (accepted: constant, cosine, linear)"),
+    (("--schedule", "cosin"), "unknown schedule 'cosin'; did you mean 'cosine'? (accepted: constant, cosine, l"),
     (("--schedule", "cosine[warmup=2]"), "cosine[warmup] = 2 is out of range (accepted: a fraction from 0 up to, not"),
     (("--sampler", "tpee"), "unknown sampler 'tpee'; did you mean 'tpe'? (accepted: gp, grid, quasi-random, random, t"),
     (("--pruner", "medium"), "unknown pruner 'medium'; did you mean 'median'? (accepted: median, none, successive-hal"),

@@ -63,7 +63,11 @@ def test_quick_needs_no_network() -> None:
         ("problems = [{selct = 'b'}]", "unknown key 'selct'; did you mean 'select'? (accepted: batch_sizes, "
          "run_budget, select) at problems.0.selct"),
         ("[optimizer.search]\nbasse = 'adam'", "unknown key 'basse'; did you mean 'base'? (accepted: arguments, base, "
-         "class, contiguous_parameters, default_lr, needs_closure, search) at optimizer.search.basse"),
+         "class, contiguous_parameters, default_lr, groups, needs_closure, search) at optimizer.search.basse"),
+        ("[optimizer.x.groups.head]\nparameter = ['a']", "unknown key 'parameter'; did you mean 'parameters'? "
+         "(accepted: arguments, parameters, search) at optimizer.x.groups.head.parameter"),
+        ("[optimizer.x.groups.head]\nparameters = ['a']\nsearch.lr = {lo = 1, high = 2}", "unknown key 'lo'; did you "
+         "mean 'low'? (accepted: high, low, scale) at optimizer.x.groups.head.search.lr.lo"),
         ("[optimizer.x.search]\nlr = {lo = 1, high = 2}", "unknown key 'lo'; did you mean 'low'? (accepted: high, "
          "low, scale) at optimizer.x.search.lr.lo"),
     ],

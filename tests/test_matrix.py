@@ -307,7 +307,7 @@ def test_no_path_is_part_of_the_identity() -> None:
     ("choices", "line"),
     [
         ({"problems": ["quadratic_vally"]}, "unknown problem 'quadratic_vally'; did you mean 'quadratic_valley'? (acc"),
-        ({"problems": [f"{TINY}[noize=1]"]}, "'noize'; did you mean 'noise'? (accepted: condition, examples, noise)"),
+        ({"problems": [f"{TINY}[noize=1]"]}, "'noize'; did you mean 'noise'? (accepted: condition, examples, noise, o"),
         ({"problems": [f"{TINY}[noise=x]"]}, "[noise] = 'x' is out of range (accepted: a number)"),
         ({"problems": [f"{TINY}[condition=0]"]}, "tiny[condition] = 0.0 is out of range (accepted: at least 1)"),
         ({"problems": [f"{TINY}["]}, "expected a parameter's name"),

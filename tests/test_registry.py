@@ -161,7 +161,7 @@ def test_entry_points_add_problems_and_optimizers(package: str, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("target", "line"),
     [
-        ("mnist_cn", "unknown problem 'mnist_cn'; did you mean 'mnist_cnn'? (accepted: cifar_resnet, mlp, mnist_cnn"),
+        ("mnist_cn", "unknown problem 'mnist_cn'; did you mean 'mnist_cnn'? (accepted: "),
         ("MINE:Parametri", "; did you mean 'Parametric'? (accepted: "),
         ("MINE:", "unknown name in "),
         ("MINE:Plain", "mine.py:Plain is no problem (accepted: a dataclass derived from optbench.Problem)"),
@@ -187,7 +187,10 @@ def test_a_file_that_cannot_be_imported(error: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("parameters", "line"),
     [
-        ({"sice": 1}, "[...] 'sice'; did you mean 'size'? (accepted: condition, count, examples, flag, noise, pair, s"),
+        (
+            {"sice": 1},
+            "[...] 'sice'; did you mean 'size'? (accepted: condition, count, examples, flag, noise, order, p",
+        ),
         ({"size": "x"}, "[size] = 'x' is out of range (accepted: a number)"),
         ({"size": True}, "[size] = True is out of range (accepted: a number)"),
         ({"count": 1.5}, "[count] = 1.5 is out of range (accepted: a whole number)"),
@@ -288,6 +291,40 @@ def test_a_table_decides_the_range_also_on_quadratics() -> None:
 
     spec = described_optimizer("mine", table(base="sgd", search={"lr": {"low": 1e-2, "high": 1e-1}}))
     assert spec.configured({}).search_space(Tiny()) == {"lr": Range(1e-2, 1e-1)}
+
+
+def test_groups_have_hyperparameters_of_their_own() -> None:
+    groups = {
+        "head": {"parameters": ["5.*"], "arguments": {"momentum": 0.5},
+                 "search": {"lr": {"low": 1e-2, "high": 1}}},
+        "first": {"parameters": ["0.*", "1.*"], "search": {"momentum": {"low": 0, "high": 0.9, "scale": "linear"}}},
+    }  # fmt: skip
+    spec = described_optimizer("mine", table(base="momentum", groups=groups))
+    assert spec.groups == {"head": ("5.*",), "first": ("0.*", "1.*")}
+    assert spec.arguments == {"momentum": 0.9, "head.momentum": 0.5}
+    assert spec.search == {"head.lr": Range(1e-2, 1), "first.momentum": Range(0, 0.9, log=False)}
+    # Where their tuning starts: as the rest of the optimizer has them.
+    assert {key: spec.hyperparameters[key] for key in spec.search} == {"head.lr": 1e-3, "first.momentum": 0.9}
+    fixed = spec.configured({"head.lr": 3})
+    assert fixed.arguments["head.lr"] == 3.0
+    assert list(fixed.search) == ["first.momentum"]
+
+
+@pytest.mark.parametrize(
+    ("group", "line"),
+    [
+        ({"search": {"lrr": {"low": 1, "high": 2}}}, "unknown hyperparameter of mine.head to search 'lrr'"),
+        ({"arguments": {"momentun": 1}}, "unknown hyperparameter of mine 'momentun'; did you mean 'momentum'?"),
+        ({"arguments": {"lr": "fast"}}, "mine[lr] = 'fast' is out of range"),
+    ],
+)
+def test_groups_that_make_no_sense(group: dict[str, object], line: str) -> None:
+    groups = {"head": {"parameters": ["5.*"], **group}}
+    assert line in complaint(described_optimizer, "mine", table(base="momentum", groups=groups))
+    named = {"he.ad": {"parameters": ["5.*"]}}
+    assert "group 'he.ad' of mine has no proper name" in complaint(
+        described_optimizer, "mine", table(base="sgd", groups=named)
+    )
 
 
 def test_a_learning_rate_among_the_arguments_is_fixed_or_where_tuning_starts() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -87,11 +87,10 @@ class ImageClassification(Problem):
         return cross_entropy(scores, classes), _accuracy(scores, classes)
 
     def identity(self) -> dict[str, Any]:
-        folder = self._folder()
+        parameters, folder = super().identity(), self._folder()
         if folder is None:
-            return asdict(self)
-        held = {"folder": self._base_name(), "fingerprint": folder.fingerprint}
-        return {**asdict(self), "data": held}
+            return parameters
+        return {**parameters, "data": {"folder": self._base_name(), "fingerprint": folder.fingerprint}}
 
     def display(self) -> dict[str, Any]:
         shown = super().display()

@@ -102,7 +102,7 @@ def _download(name: str, cls: Any, root: Path) -> None:
     try:
         root.mkdir(parents=True, exist_ok=True)
         # Workers that start together must not write into each other's files.
-        with FileLock(root / f".{name}.lock"), _impatient():
+        with FileLock(root / f".{name}.lock"), impatient():
             cls(root, train=True, download=True)
     except (OSError, RuntimeError, EOFError, http.client.HTTPException, tarfile.TarError) as error:
         # torchvision's last line is the answer of the last mirror.
@@ -111,7 +111,8 @@ def _download(name: str, cls: Any, root: Path) -> None:
 
 
 @contextmanager
-def _impatient() -> Iterator[None]:
+def impatient() -> Iterator[None]:
+    """A context in which a server that doesn't answer is given up."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_PATIENCE)
     try:

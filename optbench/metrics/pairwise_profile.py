@@ -19,8 +19,9 @@ def pairwise_profile(times: pd.DataFrame, seed: int = 0, resamples: int = 1000) 
     """For each two optimizers the areas under their profiles in a pool of just the two, one row a pair.
 
     In a larger pool the order of two can turn on whether a third is in it (Gould and Scott 2016). `units`
-    are those of which both have a seed (`units_left_out` the others), which is all that decides which seeds count; `a_faster`, `b_faster` and `neither` the shares of them that one of the
-    two solves faster, and that neither solves. `difference` is area a − area b, its bounds from
+    are those of which both have a seed (`units_left_out` the others), which is all that decides which seeds
+    count; `a_faster`, `b_faster` and `neither` the shares of them that one of the two solves faster, and that
+    neither solves. `difference` is area a − area b, its bounds from
     resampling seeds, the same for both. `times` as of `performance_profile`.
     """
     frames = [_pairs(times, measure, seed, resamples) for measure in MEASURES]
@@ -42,7 +43,8 @@ def _pairs(times: pd.DataFrame, measure: str, seed: int, resamples: int) -> pd.D
             row |= {
                 "a_faster": (of_a < of_b).mean(), "b_faster": (of_b < of_a).mean(),
                 "neither": (np.isinf(of_a) & np.isinf(of_b)).mean(), "area_a": area_a, "area_b": area_b,
-                "difference": area_a - area_b, "difference_low": np.clip(low, -1, 1), "difference_high": np.clip(high, -1, 1),
+                "difference": area_a - area_b, "difference_low": np.clip(low, -1, 1),
+                "difference_high": np.clip(high, -1, 1),
             }  # fmt: skip
         rows.append(row)
     return pd.DataFrame(rows, columns=_COLUMNS)

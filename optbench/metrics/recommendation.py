@@ -63,8 +63,8 @@ def recommendation(
     `not_told_apart` are those whose difference to the recommended one has an interval that holds zero; it is missing
     where there is no interval. `lr_start` is the geometric mean of the rates chosen, with their range.
 
-    An optimizer is feasible on a task where it has a finite loss, a known time and a known memory within the budget, and
-    was tuned for as long as the budget lasts: what more tuning would find isn't known. `note` says why it isn't.
+    An optimizer is feasible on a task where it has a finite loss, a known time and a known memory within the budget,
+    and was tuned for as long as the budget lasts: what more tuning would find isn't known. `note` says why it isn't.
     Whoever isn't feasible on all tasks isn't recommended; where that holds for all, the first row's sentence says
     so. Losses are
     those of trials, each one training: they say which rate to start at, not how a fresh seed will end.
@@ -119,7 +119,7 @@ def _memory(runs: pd.DataFrame) -> pd.Series:
 
 
 def _within(studies: pd.DataFrame, cells: pd.DataFrame, budget: Budget) -> pd.DataFrame:
-    """For each cell the best of the trials that fit, `CELL`, `lr` and `regret`, and where there is none the `reason`."""
+    """For each cell the best of the trials that fit, `CELL`, `lr` and `regret`; where there is none, the `reason`."""
     fits = pd.Series(True, index=studies.index)
     if budget.trials is not None:
         fits &= studies["number"] <= budget.trials

@@ -36,7 +36,9 @@ def timing_errors(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 def error_of_ratio(errors: pd.DataFrame, group: dict[str, object], name: str, reference: str) -> tuple[float, float]:
     """By how much the log of (reference's time / optimizer's time) may lie lower and higher than estimated."""
+    bounds = errors[["low", "high"]]
     (low, high), (other_low, other_high) = (
-        errors.loc[tuple([*(group[key] for key in GROUP), optimizer]), ["low", "high"]] for optimizer in (name, reference)
+        bounds.loc[[(*(group[key] for key in GROUP), optimizer)]].to_numpy(dtype=float)[0]
+        for optimizer in (name, reference)
     )
     return float(other_low - high), float(other_high - low)

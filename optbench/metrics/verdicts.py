@@ -51,8 +51,9 @@ def verdicts(
     better), or by how much the metric is better on average (above 0; `effect_unit`), with its t-interval;
     `effect_size` is mean/deviation of the paired differences, positive where the optimizer is better;
     `probability` that of being better on a new seed, with Clopper and Pearson's bounds. What can't be
-    estimated is missing, and `note` says why. Seconds are judged as far as the step times are known: at the ends of
-    what the repetitions of the timing pass allow (see `timing_error`), the less certain of which counts. Raises UserError for an unknown reference or metric.
+    estimated is missing, and `note` says why. Seconds are judged as far as the step times are known: at the
+    ends of what the repetitions of the timing pass allow (see `timing_error`), the less certain of which
+    counts. Raises UserError for an unknown reference or metric.
     """
     frame = loss_frames.seed_losses(runs, cells, metric)
     reference = chosen_reference(cells, reference)

@@ -33,8 +33,8 @@ def rank_stability(table: pd.DataFrame, cells: pd.DataFrame) -> tuple[Figure, pd
     most = max(table[table["variation"] == name]["level"].nunique() for name in found)
     figure, axes = style.sheet(
         "Stability of the ranking",
-        "mean rank, from the ranking as it is (left) to what else one might have chosen; τ: 1 is the same order as left, "
-        "of budgets as at 100 %",
+        "mean rank, from the ranking as it is (left) to what else one might have chosen; "
+        "τ: 1 is the same order as left, of budgets as at 100 %",
         len(found),
         [style.key(looks[name], name) for name in names],
         size=(0.7 + min(0.8, 6 / most) * most, 0.24 * len(names) + 0.6),

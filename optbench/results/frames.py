@@ -25,7 +25,7 @@ RUNS = [
 ]  # fmt: skip
 CURVES = [
     *COMMON, "status", "error", "kind", "trial", "tuned", "step", "cost", "seconds", "train_loss", "valid_loss",
-    "valid_metric",
+    "valid_metric", "trainable_parameters",
 ]  # fmt: skip
 TRAJECTORIES = [*COMMON, "status", "error", "tuned", "step", "x", "y"]
 CELLS = [
@@ -190,6 +190,9 @@ class _CellReader:
         per_cost = self.timing.get("seconds_per_cost", math.nan)
         columns = ("step", "cost", "train_loss", "valid_loss", "valid_metric")
         points = {name: np.array(curve[name], dtype=float) for name in columns}  # null becomes NaN
+        # Unknown in results of older versions.
+        weights = curve.get("trainable_parameters", [math.nan] * len(points["step"]))
+        points["trainable_parameters"] = np.array(weights, dtype=float)
         shared = row | {"kind": kind, "trial": trial, "tuned": tuned}
         self.curves.append(_Curve(shared, points | {"seconds": points["cost"] * per_cost}))
         path = curve.get("trajectory")

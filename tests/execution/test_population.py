@@ -63,8 +63,10 @@ def both(problem: str, optimizer: str, factors: tuple[float, ...], budget: int =
     return zip(*found, strict=True)
 
 
-@pytest.mark.parametrize("schedule", ["constant", "cosine[warmup=0.2]"])
-@pytest.mark.parametrize("problem", [TINY, "quadratic_valley[dim=20,rotated=true]"])
+@pytest.mark.parametrize("schedule", ["constant", "cosine[warmup=0.2]", "step[at=(0.3,0.6),factor=0.5]"])
+@pytest.mark.parametrize(
+    "problem", [TINY, "quadratic_valley[dim=20,condition=9,rotated=true,reduction=sum,order=replacement]"]
+)
 @pytest.mark.parametrize("name", LINEAR)
 def test_float64_problems_agree_to_1e_9(name: str, problem: str, schedule: str) -> None:
     for alone, together in both(problem, name, (1.0, 0.3, 2.0), schedules=[schedule]):
@@ -129,7 +131,7 @@ def test_a_diverged_replica_is_charged_no_further_and_harms_no_other() -> None:
 def test_observers_stop_their_own_replica_only() -> None:
     cell = cell_for(TINY, "sgd", "population", evaluations=6)
     problem, data = load(cell.problem, SOURCE, "cpu")
-    stopper = Replica({"lr": 1e-3}, 0, lambda training: "enough" if len(training.points) == 3 else "")
+    stopper = Replica({"lr": 1e-3}, 0, lambda: lambda training: "enough" if len(training.points) == 3 else "")
     stopped, other = Trainer(cell, problem, data).train([stopper, Replica({"lr": 1e-3}, 1)], 600)
     assert (stopped.status, stopped.error, stopped.cost) == ("skipped", "enough", 200)
     assert (other.status, other.cost) == ("ok", 600)

@@ -134,9 +134,7 @@ def test_the_same_cell_in_two_frames_is_one_cell() -> None:
     """Put together from two directories that share cells: no seed was reused, and nothing is found twice."""
     frames = make()
     once = audit(frames.trials, frames.runs, frames.cells)
-    twice = audit(
-        *(pd.concat([part, part], ignore_index=True) for part in (frames.trials, frames.runs, frames.cells))
-    )
+    twice = audit(*(pd.concat([part, part], ignore_index=True) for part in (frames.trials, frames.runs, frames.cells)))
     repeated = twice["finding"] == "repeated_seed"
     assert repeated.any()
     pd.testing.assert_frame_equal(twice[~repeated].reset_index(drop=True), once)

@@ -46,9 +46,7 @@ def test_the_seeds_of_a_third_optimizer_change_nothing() -> None:
     times = random_times()
     two = times[times["optimizer"] != "nadam"]
     third = times[(times["optimizer"] == "nadam") & (times["seed"] == 2)]
-    pd.testing.assert_series_equal(
-        pairs(pd.concat([two, third])).loc[("adam", "sgd")], pairs(two).loc[("adam", "sgd")]
-    )
+    pd.testing.assert_series_equal(pairs(pd.concat([two, third])).loc[("adam", "sgd")], pairs(two).loc[("adam", "sgd")])
 
 
 def test_units_without_a_common_seed_are_counted() -> None:

@@ -68,6 +68,56 @@ def test_a_block_is_the_sum_of_its_branches(shortcut: str) -> None:
     assert expected.shape == (2, 8, 4, 4)
 
 
+def test_a_plain_network_has_the_same_weights_and_no_shortcut() -> None:
+    torch.manual_seed(1)
+    plain = CifarResnet(depth=14, shortcut="none").model().eval()
+    torch.manual_seed(1)
+    residual = CifarResnet(depth=14).model().eval()
+    assert all(torch.equal(a, b) for a, b in zip(plain.parameters(), residual.parameters(), strict=True))
+    block = plain[4]
+    with torch.no_grad():
+        x = torch.relu(torch.randn(2, 16, 8, 8))
+        inner = torch.relu(block.norm1(block.conv1(x)))
+        assert torch.equal(block(x), torch.relu(block.norm2(block.conv2(inner))))
+    assert not torch.allclose(plain(torch.ones(1, 3, 32, 32)), residual(torch.ones(1, 3, 32, 32)))
+
+
+@pytest.mark.parametrize("norm", ["batch", "none"])
+@pytest.mark.parametrize("shortcut", ["pad", "conv"])
+def test_initialised_as_the_identity_blocks_pass_on_what_they_get(shortcut: str, norm: str) -> None:
+    torch.manual_seed(0)
+    model = CifarResnet(depth=14, shortcut=shortcut, norm=norm, init="identity").model()
+    blocks = [module for module in model if isinstance(module, Block)]
+    x = torch.relu(torch.randn(4, 16, 8, 8))
+    for block in blocks:
+        after = block(x)
+        if isinstance(block.shortcut, torch.nn.Identity):
+            assert torch.equal(after, x)
+        else:
+            assert torch.equal(after, torch.relu(block.shortcut(x)))
+        x = after
+    # The branches still learn: what follows their zero is not.
+    model(torch.randn(4, 3, 32, 32)).square().sum().backward()
+    last = blocks[0].norm2 if norm == "batch" else blocks[0].conv2
+    assert last.weight.grad.abs().sum() > 0
+
+
+def test_dropout_lies_between_the_convolutions_of_each_block() -> None:
+    model = CifarResnet(depth=14, dropout=0.4).model()
+    blocks = [module for module in model if isinstance(module, Block)]
+    assert [block.dropout.p for block in blocks] == [0.4] * 6
+    x, seen = torch.rand(40, 16, 8, 8), []
+    blocks[0].conv2.register_forward_hook(lambda layer, given, out: seen.append(given[0]))
+    blocks[0].norm1 = torch.nn.Identity()
+    blocks[0](x)
+    whole = torch.relu(blocks[0].conv1(x))
+    kept = seen[0] != 0
+    assert torch.allclose(seen[0][kept], whole[kept] / 0.6)
+    assert (kept.sum() / (whole > 0).sum()).item() == pytest.approx(0.6, abs=0.02)
+    blocks[0].eval()(x)
+    assert torch.equal(seen[1], whole)
+
+
 def test_stages_halve_the_image_and_double_the_channels() -> None:
     model, values, seen = ResNet(3, 7, 20, 16), torch.randn(2, 3, 32, 32), []
     for layer in model:
@@ -175,19 +225,36 @@ def test_without_augmentation_batches_stay_as_they_are() -> None:
 # Settings
 
 
-@pytest.mark.parametrize(("parameter", "value"), [("depth", 2), ("depth", 9), ("depth", 21), ("width", 0)])
-def test_values_out_of_range_are_refused(parameter: str, value: int) -> None:
+@pytest.mark.parametrize(
+    ("parameter", "value"), [("depth", 2), ("depth", 9), ("depth", 21), ("width", 0), ("dropout", 1.0)]
+)
+def test_values_out_of_range_are_refused(parameter: str, value: float) -> None:
     with pytest.raises(UserError, match=rf"^cifar_resnet\[{parameter}\] = {value} .*accepted"):
         make_problem("cifar_resnet", {parameter: value})
 
 
 @pytest.mark.parametrize(
     ("parameter", "value", "near"),
-    [("shortcut", "padd", "pad"), ("norm", "bacth", "batch"), ("data", "cifar-10", "cifar10")],
+    [
+        ("shortcut", "padd", "pad"),
+        ("norm", "bacth", "batch"),
+        ("data", "cifar-10", "cifar10"),
+        ("init", "identiy", "identity"),
+    ],
 )
 def test_unknown_words_get_the_nearest_match(parameter: str, value: str, near: str) -> None:
     with pytest.raises(UserError, match=f"{value}'; did you mean '{near}'"):
         make_problem("cifar_resnet", {parameter: value})
+
+
+def test_a_plain_network_cannot_start_as_the_identity() -> None:
+    with pytest.raises(UserError, match=r"^cifar_resnet\[init\] = 'identity'.*no signal"):
+        make_problem("cifar_resnet", {"shortcut": None, "init": "identity"})
+
+
+def test_settings_at_their_defaults_leave_a_cell_as_it_was() -> None:
+    assert not {"dropout", "init"} & set(CifarResnet().identity())
+    assert CifarResnet(dropout=0.1).identity()["dropout"] == 0.1
 
 
 def test_estimates_grow_with_the_network() -> None:

@@ -8,10 +8,17 @@ import numpy as np
 import pytest
 import torch
 
+from optbench.api import configure
 from optbench.errors import UserError
+from optbench.execution.replica import Replica
+from optbench.execution.trainer import Trainer
+from optbench.matrix import make_plan
 from optbench.problem import DataSource
 from optbench.problems.mnist_cnn import MnistCnn
 from optbench.registry import make_problem
+from optbench.resident import load
+from optbench.stepper import chunk_sizes
+from optbench.training import Training
 
 NOWHERE = DataSource(Path("/nonexistent"), download=False)
 
@@ -93,7 +100,7 @@ def test_settings_out_of_range_are_refused() -> None:
         make_problem("mnist_cnn", {"data": "mnits"})
 
 
-@pytest.mark.parametrize("name", ["mnist_cnn", "cifar_resnet"])
+@pytest.mark.parametrize("name", ["mnist_cnn", "cifar_resnet", "frozen_features"])
 def test_planning_needs_no_torch(name: str) -> None:
     code = (
         "import sys; from optbench.registry import make_problem\n"
@@ -104,3 +111,96 @@ def test_planning_needs_no_torch(name: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout == "set()\n"
+
+
+# Normalisation, initialisation, reduction
+
+
+def trained(
+    problem: str, optimizer: str, batch_size: int, budget: int, lr: float, execution: str = "eager"
+) -> Training:
+    config = configure(problems=[problem], optimizers=[optimizer], batch_sizes=[batch_size], devices=["cpu"],
+                       run_budget=f"{budget}examples", evaluations=1)  # fmt: skip
+    cell = make_plan(config, execution).cells[0]
+    loaded, data = load(cell.problem, NOWHERE, "cpu")
+    trainer = Trainer(cell, loaded, data)
+    (record,) = trainer.train([Replica({"lr": lr}, 5)], budget)
+    assert trainer.execution == cell.execution.name, trainer.note
+    return record
+
+
+def test_batch_norm_stands_before_each_rectifier_in_the_place_of_biases() -> None:
+    model = MnistCnn(norm="batch", dropout=0.2).model()
+    names = [type(layer).__name__ for layer in model]
+    assert names == ["Conv2d", "MaxPool2d", "BatchNorm2d", "ReLU"] * 2 + [
+        "Flatten", "Linear", "BatchNorm1d", "ReLU", "Dropout", "Linear"]  # fmt: skip
+    plain = sum(p.numel() for p in MnistCnn().model().parameters())
+    assert sum(p.numel() for p in model.parameters()) == plain + 32 + 64 + 200  # two for each bias
+    seen = []
+    for layer in model:
+        if isinstance(layer, (torch.nn.BatchNorm2d, torch.nn.BatchNorm1d)):
+            layer.register_forward_hook(lambda *found: seen.append(found[2]))
+    model(3 + 7 * torch.randn(50, 1, 28, 28))
+    for values in seen:
+        assert torch.allclose(values.transpose(0, 1).flatten(1).mean(1), torch.zeros(values.shape[1]), atol=1e-5)
+        assert torch.allclose(values.transpose(0, 1).flatten(1).std(1), torch.ones(values.shape[1]), atol=0.02)
+
+
+def test_the_sum_is_the_mean_times_the_batch_in_training_and_the_mean_in_reports() -> None:
+    mean, total = MnistCnn("digits"), MnistCnn("digits", reduction="sum")
+    model, batch = mean.model(), (torch.randn(30, 1, 28, 28), torch.arange(30) % 10)
+    assert torch.allclose(total.loss(model, batch), 30 * mean.loss(model, batch))
+    assert torch.equal(total.evaluate(model, batch)[0], mean.evaluate(model, batch)[0])
+
+
+@pytest.mark.parametrize("batch_size", [50, 250])  # the larger in two chunks
+def test_sgd_on_the_sum_is_sgd_on_the_mean_at_batch_size_times_the_rate(batch_size: int) -> None:
+    mean = trained("mnist_cnn[data=digits]", "sgd", batch_size, 500, 0.1)
+    total = trained("mnist_cnn[data=digits,reduction=sum]", "sgd", batch_size, 500, 0.1 / batch_size)
+    assert mean.points[-1].valid_loss != pytest.approx(mean.points[0].valid_loss, rel=1e-3)
+    for one, other in zip(mean.points, total.points, strict=True):
+        assert other.valid_loss == pytest.approx(one.valid_loss, rel=1e-4)
+
+
+def test_batch_norm_sees_the_whole_batch_and_is_never_chunked() -> None:
+    config = configure(problems=["mnist_cnn[data=digits,norm=[none,batch]]"], optimizers=["sgd"], batch_sizes=[250],
+                       devices=["cpu"])  # fmt: skip
+    plain, normalised = make_plan(config).cells
+    assert chunk_sizes(plain.problem.make(), plain) == [125, 125]
+    assert chunk_sizes(normalised.problem.make(), normalised) == [250]
+
+
+def test_norm_and_sum_in_a_population_are_those_of_eager_training() -> None:
+    alone, together = (
+        trained("mnist_cnn[data=digits,norm=batch,reduction=sum]", "sgd", 20, 60, 0.005, execution)
+        for execution in ("eager", "population")
+    )
+    for one, other in zip(alone.points, together.points, strict=True):
+        assert other.valid_loss == pytest.approx(one.valid_loss, rel=1e-3)
+        assert other.train_loss == pytest.approx(one.train_loss, rel=1e-3)
+
+
+def test_dropout_in_a_population_is_trained_eagerly() -> None:
+    alone = trained("mnist_cnn[data=digits,dropout=0.5]", "sgd", 50, 100, 0.1)
+    config = configure(problems=["mnist_cnn[data=digits,dropout=0.5]"], optimizers=["sgd"], batch_sizes=[50],
+                       devices=["cpu"], run_budget="100examples", evaluations=1)  # fmt: skip
+    cell = make_plan(config, "population").cells[0]
+    trainer = Trainer(cell, *load(cell.problem, NOWHERE, "cpu"))
+    (record,) = trainer.train([Replica({"lr": 0.1}, 5)], 100)
+    assert trainer.execution == "eager"
+    assert "random" in trainer.note
+    assert [point.valid_loss for point in record.points] == [point.valid_loss for point in alone.points]
+
+
+def test_words_are_checked_and_none_is_one_of_them() -> None:
+    assert make_problem("mnist_cnn", {"norm": None}) == MnistCnn()
+    for parameter, value, near in (("norm", "btach", "batch"), ("init", "xavier", ""), ("reduction", "summ", "sum")):
+        with pytest.raises(UserError, match=rf"unknown mnist_cnn\[{parameter}\] '{value}'.*{near}.*accepted"):
+            make_problem("mnist_cnn", {parameter: value})
+
+
+def test_settings_at_their_defaults_leave_a_cell_as_it_was() -> None:
+    assert MnistCnn().identity() == {"data": "mnist", "dropout": 0.0}
+    assert MnistCnn(norm="batch").identity() == {"data": "mnist", "dropout": 0.0, "norm": "batch"}
+    config = configure(problems=["cifar_resnet[shortcut=none,norm=none]"], optimizers=["sgd"], devices=["cpu"])
+    assert make_plan(config).cells[0].problem.label == "cifar_resnet[shortcut=none,norm=none]"

@@ -173,3 +173,42 @@ def test_planning_needs_no_torch() -> None:
         "assert not {'torch', 'numpy'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_sum_is_the_mean_times_the_batch_and_is_reported_as_the_mean() -> None:
+    mean, total = QuadraticValley(dim=3), QuadraticValley(dim=3, reduction="sum")
+    batch = tuple(part[:17] for part in mean.load_data(NOWHERE).train)
+    model = mean.model()
+    assert float(total.loss(model, batch)) == pytest.approx(17 * float(mean.loss(model, batch)), rel=1e-14)
+    assert torch.equal(total.evaluate(model, batch)[0], mean.evaluate(model, batch)[0])
+    stacked = {"position": torch.stack([model.position.detach(), model.position.detach() / 3])}
+    batches = tuple(torch.stack([part, part]) for part in batch)
+    assert torch.allclose(total.stacked_loss(model, stacked, batches), 17 * mean.stacked_loss(model, stacked, batches))
+
+
+def test_copies_are_the_same_points_again() -> None:
+    once, thrice = QuadraticValley(examples=20), QuadraticValley(examples=20, copies=3)
+    assert thrice.training_examples() == 60
+    points = once.load_data(NOWHERE).train
+    for found, part in zip(thrice.load_data(NOWHERE).train, points, strict=True):
+        assert torch.equal(found, torch.cat([part] * 3))
+
+
+def test_what_is_left_at_its_default_leaves_the_identity_as_it_was() -> None:
+    plain = {"dim": 2, "condition": 100.0, "examples": 1000, "noise": 0.1, "rotated": False}
+    assert QuadraticValley().identity() == plain
+    changed = QuadraticValley(reduction="sum", copies=2, order="sequential")
+    assert changed.identity() == {**plain, "reduction": "sum", "copies": 2, "order": "sequential"}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "complaint"),
+    [
+        ({"reduction": "summ"}, r"unknown reduction of quadratic_valley 'summ'; did you mean 'sum'\?"),
+        ({"copies": 0}, r"quadratic_valley\[copies\] = 0 is out of range"),
+        ({"order": "sequentiel"}, "unknown order of quadratic_valley 'sequentiel'; did you mean 'sequential'"),
+    ],
+)
+def test_new_parameters_are_checked(parameters: dict[str, object], complaint: str) -> None:
+    with pytest.raises(UserError, match=complaint):
+        make_problem("quadratic_valley", parameters)

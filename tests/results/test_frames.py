@@ -29,7 +29,7 @@ CONTRACT = {
     ],
     "curves": [
         *COMMON, *STATUS, "kind", "trial", "tuned", "step", "cost", "seconds", "train_loss", "valid_loss",
-        "valid_metric",
+        "valid_metric", "trainable_parameters",
     ],
     "cells": [
         *COMMON[:6], *STATUS, "lr_default", "lr_tuned", "lr_low", "lr_high", "lr_low_searched", "lr_high_searched",
@@ -38,7 +38,19 @@ CONTRACT = {
         "execution", "problem_version", "threads", "evaluations",
     ],
 }  # fmt: skip
-WHOLE = ["batch_size", "seed", "trial", "step", "steps", "examples", "forwards", "backwards", "trials", "threads", "evaluations"]
+WHOLE = [
+    "batch_size",
+    "seed",
+    "trial",
+    "step",
+    "steps",
+    "examples",
+    "forwards",
+    "backwards",
+    "trials",
+    "threads",
+    "evaluations",
+]
 TEXTS = [
     "cell_id",
     "problem",

@@ -1,0 +1,82 @@
+"""Conducts an experiment: measures, judges, draws, and writes what a report shows of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from optbench.environment import describe
+from optbench.experiments.experiment import Experiment, Setting, Tables
+from optbench.experiments.verdict import Finding, table, together
+from optbench.plots import style
+from optbench.results.atomic import write_json
+from optbench.tables import write_tables
+
+#: Tables of more rows are no reading, and are written as parquet and csv only.
+_READABLE_ROWS = 60
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an experiment found, and the JSON file with its section for a report."""
+
+    experiment: Experiment
+    findings: Sequence[Finding]
+    tables: Tables
+    figure: Figure
+    section: Path
+
+    @property
+    def verdict(self) -> str:
+        return together(self.findings)
+
+    @property
+    def summary(self) -> pd.DataFrame:
+        """One row a number: quantity predicted measured low high n verdict."""
+        return table(self.findings)
+
+
+def conduct(experiment: Experiment, setting: Setting, command: str = "") -> Outcome:
+    """Measures and writes, beside the experiment's own folder, `NAME.json` (its section for a report) and
+    `NAME.{svg,png,pdf}`, and its tables below it.
+
+    Raises UserError for what can't be measured, OSError where the disk does not take it.
+    """
+    started = time.perf_counter()
+    tables = dict(experiment.measure(setting))
+    seconds = time.perf_counter() - started
+    findings = experiment.find(tables)
+    figure = experiment.draw(tables, findings)
+    name, root = experiment.name, setting.folder.parent
+    written = {"findings": table(findings), **tables}
+    readable = {label for label, frame in written.items() if len(frame) <= _READABLE_ROWS}
+    write_tables(written, setting.folder / "tables", readable)
+    style.save(figure, root, name)
+    section = root / f"{name}.json"
+    outcome = Outcome(experiment, findings, tables, figure, section)
+    write_json(section, _section(outcome, setting, seconds, command))
+    return outcome
+
+
+def _section(outcome: Outcome, setting: Setting, seconds: float, command: str) -> dict[str, Any]:
+    name = outcome.experiment.name
+    return {
+        "name": name,
+        "claim": outcome.experiment.claim,
+        "verdict": outcome.verdict,
+        "findings": outcome.summary.to_dict("records"),
+        "caption": outcome.experiment.caption,
+        "figure": f"{name}.svg",
+        "tables": [f"{name}/tables/{label}.csv" for label in ("findings", *outcome.tables)],
+        "parameters": {key: list(v) if isinstance(v, tuple) else v for key, v in setting.size.items()},
+        "device": setting.device,
+        "environment": describe([setting.device]),
+        "command": command,
+        "seconds": seconds,
+    }

@@ -1,0 +1,117 @@
+"""What an experiment is: how it is measured, what it finds, and how that is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from optbench.errors import out_of_range, unknown
+from optbench.problem import DataSource
+from optbench.progress import SilentProgress
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from optbench.experiments.verdict import Finding
+    from optbench.results.load import Results
+
+#: Tables by name; the first one is what a figure shows.
+Tables = Mapping[str, "pd.DataFrame"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where and how large an experiment is measured.
+
+    `size` has the experiment's parameters; `folder` is its own, `device` one that torch knows. `weights` is a
+    file of pretrained weights or `none`, for experiments that start from some.
+    """
+
+    folder: Path
+    size: Mapping[str, Any]
+    source: DataSource
+    device: str = "cpu"
+    workers: int | None = None
+    engine: str = "processes"
+    weights: str | None = None
+    progress: SilentProgress = field(default_factory=SilentProgress)
+
+    def run(self, part: str, **choices: Any) -> Results:
+        """Runs a benchmark by the harness, or resumes it; `choices` are those of `optbench.run`.
+
+        `part` names its results directory among those of the experiment. Raises UserError where a cell failed
+        for another reason than divergence: a figure without it would not be what its caption says.
+        """
+        from optbench.api import run
+        from optbench.errors import UserError
+
+        folder = self.folder / "runs"
+        results = run(
+            name=part, results=folder, data_dir=self.source.directory, download=self.source.download,
+            workers=self.workers, progress=self.progress, outputs=False,
+            **{"engine": self.engine, "devices": [self.device], **choices},
+        )  # fmt: skip
+        failed = results.cells[results.cells["status"].isin(["error", "oom", "timeout", "missing"])]
+        for cell in failed.to_dict("records"):
+            raise UserError(f"{cell['problem']} × {cell['optimizer']} failed: {cell['error']} (see {folder / part})")
+        return results
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One claim, and how it is tested.
+
+    `measure` computes (and resumes) and gives flat tables; `find` and `draw` are functions of these alone.
+    `full` are its parameters in the full setting, `quick` those that are smaller in the quick one; `caption` says
+    how to read the figure.
+    """
+
+    name: str
+    measure: Callable[[Setting], Tables]
+    find: Callable[[Tables], Sequence[Finding]]
+    draw: Callable[[Tables, Sequence[Finding]], Figure]
+    caption: str
+    full: Mapping[str, Any]
+    quick: Mapping[str, Any]
+    #: What a selection puts in the place of either.
+    chosen: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def claim(self) -> str:
+        from optbench.experiments.registry import CLAIMS
+
+        return CLAIMS[self.name]
+
+    def size(self, quick: bool) -> dict[str, Any]:
+        """The parameters in one of the two settings."""
+        return {**self.full, **(self.quick if quick else {}), **self.chosen}
+
+    def changed(self, parameters: Mapping[str, Any]) -> Experiment:
+        """The experiment with other parameters; raises UserError for one that it does not have or can't be."""
+        for name, value in parameters.items():
+            if name not in self.full:
+                raise unknown(f"parameter of experiment {self.name}", name, self.full)
+            _check(f"{self.name}[{name}]", value, self.full[name])
+        return replace(self, chosen={**self.chosen, **parameters})
+
+
+def _check(what: str, value: Any, default: Any) -> None:
+    """Refuses a value of another type than the parameter has."""
+    if isinstance(default, tuple):
+        fits, accepted = isinstance(value, tuple) and len(value) > 0, f"values in parentheses, as in {default}"
+        if fits and default:
+            for item in value:
+                _check(what, item, default[0])
+    elif isinstance(default, str):
+        fits, accepted = isinstance(value, str), f"a text such as {default}"
+    elif isinstance(default, int):
+        fits = isinstance(value, int) and not isinstance(value, bool) and value > 0
+        accepted = "a whole number of at least 1"
+    else:
+        fits = isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
+        accepted = "a number above 0"
+    if not fits:
+        raise out_of_range(what, value, accepted)

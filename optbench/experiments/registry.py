@@ -1,0 +1,43 @@
+"""The experiments by name, each with the claim that it tests; a module is imported when it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from optbench import selection
+from optbench.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from optbench.experiments.experiment import Experiment
+
+#: `NAME` is the `EXPERIMENT` of the module of that name, with underscores for dashes.
+CLAIMS: Mapping[str, str] = {
+    "batch-speedup": "A product with a whole batch is faster than a loop over its samples.",
+    "redundancy": "On M samples, each there K times, visiting M of them at K times the rate is the full sum "
+    "at a K-th of its cost.",
+    "sampling-order": "Visiting shuffled samples without replacement is at least as good as visiting them in "
+    "their order or drawing them with replacement.",
+    "gradient-descent-limits": "In a narrow valley gradient descent diverges above the rate 2/L, and crawls "
+    "along the valley below it.",
+    "momentum": "Momentum goes through local barriers, is 1/(1 − γ) times as fast on a constant gradient, and "
+    "damps the oscillation in a narrow valley.",
+    "adam": "Adam's path does not depend on the scale of each coordinate's gradient, where SGD's does; its bias "
+    "correction makes the first step as long as the rate says.",
+}  # fmt: skip
+
+
+def experiment(text: str) -> Experiment:
+    """The experiment that `NAME[parameter=value,…]` selects, with these parameters in place of its own.
+
+    Raises UserError for an unknown name or parameter, and for a value of another type than the one it replaces.
+    """
+    chosen = selection.parse(text)
+    if len(chosen) != 1:
+        raise UserError(f"experiment {text!r} sweeps; give each by itself (a tuple is written in parentheses)")
+    name = chosen[0].name
+    if name not in CLAIMS:
+        raise unknown("experiment", name, CLAIMS)
+    found: Experiment = import_module(f"optbench.experiments.{name.replace('-', '_')}").EXPERIMENT
+    return found.changed(dict(chosen[0].parameters))

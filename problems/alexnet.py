@@ -1,0 +1,119 @@
+"""The first layer of AlexNet, with the weights that torchvision offers, those of a file, or random ones.
+
+Krizhevsky, "One weird trick for parallelizing convolutional neural networks" (2014), as torchvision builds it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import pickle
+import sys
+from contextlib import redirect_stdout
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from optbench.errors import UserError, one_line, unknown
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+#: What stands for torchvision's weights, trained on ImageNet, and for random ones.
+IMAGENET, RANDOM = "imagenet", "none"
+_TORCHVISION = "AlexNet_Weights.IMAGENET1K_V1"
+_ACCEPTED = "weights=FILE with a state dict of torchvision's AlexNet, weights=imagenet, weights=none"
+#: The layer's parameters by their names in a state dict of the whole network, with their shapes.
+_SHAPES = {"features.0.weight": (64, 3, 11, 11), "features.0.bias": (64,)}
+
+
+def check_weights(what: str, weights: str) -> None:
+    """Raises UserError where `weights` is neither a known word nor a file; opens nothing."""
+    if weights in (IMAGENET, RANDOM):
+        return
+    path = Path(weights).expanduser()
+    if path.is_file():
+        return
+    if path.suffix or len(path.parts) > 1:
+        raise UserError(f"{what}: {weights} is no file (accepted: {_ACCEPTED})")
+    raise unknown(what, weights, [IMAGENET, RANDOM, "the path of a state dict"])
+
+
+def weights_identity(weights: str) -> str | dict[str, str]:
+    """What decides the numbers: the word, or the hash of the file's content."""
+    if weights in (IMAGENET, RANDOM):
+        return weights
+    path = Path(weights).expanduser()
+    state = path.stat()
+    return {"sha256": _digest(path, state.st_size, state.st_mtime_ns)}
+
+
+@lru_cache(maxsize=8)
+def _digest(path: Path, size: int, modified: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def first_layer(weights: str, download: bool = True) -> nn.Conv2d:
+    """The convolution 3→64, 11 × 11, stride 4. Raises UserError where its weights are missing or others."""
+    import torch
+    from torch import nn
+
+    layer = nn.Conv2d(3, 64, kernel_size=11, stride=4, padding=2)
+    if weights != RANDOM:
+        weight, bias = _pretrained(str(weights_identity(weights)), weights, download)
+        with torch.no_grad():
+            layer.weight.copy_(weight)
+            assert layer.bias is not None
+            layer.bias.copy_(bias)
+    return layer
+
+
+@lru_cache(maxsize=2)
+def _pretrained(identity: str, weights: str, download: bool) -> tuple[Tensor, ...]:
+    state = _from_torchvision(download) if weights == IMAGENET else _from_file(Path(weights).expanduser())
+    origin = "AlexNet's weights" if weights == IMAGENET else f"weights file {weights}"
+    found = []
+    for name, shape in _SHAPES.items():
+        tensor = state.get(name) if isinstance(state, dict) else None
+        if tensor is None or tuple(getattr(tensor, "shape", ())) != shape:
+            has = "has no" if tensor is None else f"has another shape {tuple(getattr(tensor, 'shape', ()))} of"
+            raise UserError(f"{origin} {has} {name} (accepted: a state dict of torchvision's AlexNet, with {shape})")
+        found.append(tensor.detach().clone())
+    return tuple(found)
+
+
+def _from_torchvision(download: bool) -> Any:
+    import torch
+    from torchvision.models import get_weight
+
+    from optbench.datasets.named import impatient
+
+    weights = get_weight(_TORCHVISION)
+    kept = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rpartition("/")[2]
+    if not kept.is_file() and not download:
+        raise UserError(
+            f"AlexNet's pretrained weights are not in {kept.parent}, and downloading is switched off: give "
+            f"weights=FILE, or weights=none for random ones"
+        )
+    try:
+        # torch announces its download on stdout, where only data belongs.
+        with impatient(), redirect_stdout(sys.stderr):
+            return weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
+    except (OSError, RuntimeError, EOFError, http.client.HTTPException, pickle.UnpicklingError) as error:
+        raise UserError(
+            f"AlexNet's pretrained weights are not in {kept.parent} and can't be downloaded ({one_line(error)}): "
+            f"give weights=FILE, or weights=none for random ones"
+        ) from error
+
+
+def _from_file(path: Path) -> Any:
+    import torch
+
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        reason = "it was not written by torch.save, or holds more than tensors, which is not loaded"
+        raise UserError(f"weights file {path}: {reason} (accepted: {_ACCEPTED})") from error
+    except Exception as error:  # whatever a broken archive makes torch raise
+        raise UserError(f"weights file {path} can't be read: {one_line(error)} (accepted: {_ACCEPTED})") from error

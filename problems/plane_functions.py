@@ -1,0 +1,184 @@
+"""Functions of two variables by which optimizers are traditionally shown: without data, without noise, in float64."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from optbench.errors import out_of_range
+from optbench.problem import Batch, Data, DataSource, Plane, Problem
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+#: The part of the initial excess over the minimum at which a function counts as minimised.
+_SOLVED = 1e-3
+#: Rastrigin's function is shown up to so far from its minimum.
+_REACH = 3.5
+
+
+@dataclass(frozen=True)
+class PlaneFunction(Problem):
+    """A function f(x, y) with minimum 0. One example stands for all: a step costs one example gradient.
+
+    Validation and test are the function itself; the metric is its value.
+    """
+
+    kind: ClassVar[Literal["network", "quadratic", "function"]] = "function"
+    metric_name: ClassVar[str] = "suboptimality"
+    metric_higher_is_better: ClassVar[bool] = False
+    batch_sizes: ClassVar[tuple[int, ...]] = (1,)
+    run_budget: ClassVar[str] = "1000examples"
+
+    @abstractmethod
+    def value(self, x: Any, y: Any) -> Any:
+        """f(x, y) of numbers or tensors, elementwise."""
+
+    @property
+    @abstractmethod
+    def plane(self) -> Plane: ...
+
+    @property
+    def microseconds_per_step(self) -> float:
+        return 150.0
+
+    @property
+    def microseconds_per_example(self) -> float:
+        return 0.0
+
+    def training_examples(self) -> int:
+        return 1
+
+    def model(self) -> nn.Module:
+        """The position (x, y), the same start whatever the seed."""
+        import torch
+
+        model = torch.nn.Module()
+        start = torch.tensor(self.plane.start, dtype=torch.float64)
+        model.register_parameter("position", torch.nn.Parameter(start))
+        return model
+
+    def load_data(self, source: DataSource) -> Data:
+        """One example that says nothing, (1, 1), as all three splits. Reads nothing."""
+        import torch
+
+        split = (torch.zeros(1, 1, dtype=torch.float64),)
+        return Data(split, split, split)
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        position: Any = model.position
+        found: Tensor = self.value(position[0], position[1])
+        return found
+
+    def metric(self, model: nn.Module, batch: Batch) -> Tensor:
+        return self.loss(model, batch)
+
+    def stacked_loss(self, model: nn.Module, parameters: Mapping[str, Tensor], batch: Batch) -> Tensor:
+        x, y = parameters["position"].unbind(-1)
+        found: Tensor = self.value(x, y)
+        return found
+
+    def stacks(self, device_type: str, batch_size: int) -> bool:
+        return True
+
+    @property
+    def target(self) -> float | None:
+        return _SOLVED * float(self.value(*self.plane.start))
+
+
+@dataclass(frozen=True)
+class Rosenbrock(PlaneFunction):
+    """Rosenbrock's curved valley, (1 − x)² + `steepness` (y − x²)², from (−1.2, 1); minimum at (1, 1).
+
+    Rosenbrock (1960), An Automatic Method for Finding the Greatest or Least Value of a Function.
+    """
+
+    name: ClassVar[str] = "rosenbrock"
+
+    steepness: float = 100.0
+
+    def check(self) -> None:
+        if not 0 < self.steepness <= 1e9:
+            raise out_of_range("rosenbrock[steepness]", self.steepness, "above 0, at most 1e9")
+
+    def value(self, x: Any, y: Any) -> Any:
+        return (1 - x) ** 2 + self.steepness * (y - x**2) ** 2
+
+    @property
+    def plane(self) -> Plane:
+        return Plane(start=(-1.2, 1.0), minimum=(1.0, 1.0), domain=((-2.0, 2.0), (-1.0, 3.0)))
+
+    @property
+    def curvature(self) -> float | None:
+        b = self.steepness
+        return _larger_eigenvalue(2 + 8 * b, -4 * b, 2 * b)
+
+
+@dataclass(frozen=True)
+class Rastrigin(PlaneFunction):
+    """Rastrigin's bowl full of local minima, x² + y² + `ripple` (2 − cos 2πx − cos 2πy), from (`x`, `y`).
+
+    Minimum at (0, 0); the local ones are near the whole numbers. Rastrigin (1974), in two dimensions.
+    """
+
+    name: ClassVar[str] = "rastrigin"
+
+    ripple: float = 10.0
+    x: float = 2.8
+    y: float = 1.9
+
+    def check(self) -> None:
+        for axis in ("x", "y"):
+            if not -_REACH < getattr(self, axis) < _REACH:
+                raise out_of_range(f"rastrigin[{axis}]", getattr(self, axis), f"between -{_REACH} and {_REACH}")
+        if not 0 <= self.ripple <= 1e9:
+            raise out_of_range("rastrigin[ripple]", self.ripple, "0 to 1e9")
+
+    def value(self, x: Any, y: Any) -> Any:
+        return x**2 + y**2 + self.ripple * (2 - _cos(2 * math.pi * x) - _cos(2 * math.pi * y))
+
+    @property
+    def plane(self) -> Plane:
+        return Plane(start=(self.x, self.y), minimum=(0.0, 0.0), domain=((-_REACH, _REACH),) * 2)
+
+    @property
+    def curvature(self) -> float | None:
+        return 2 + 4 * math.pi**2 * self.ripple
+
+
+@dataclass(frozen=True)
+class Beale(PlaneFunction):
+    """Beale's function, Σᵢ (cᵢ − x (1 − yⁱ))² with c = 1.5, 2.25, 2.625, from (1, 1); minimum at (3, ½).
+
+    A flat plain with steep rims. Beale (1958); start of Moré, Garbow and Hillstrom (1981), problem 5.
+    """
+
+    name: ClassVar[str] = "beale"
+
+    def value(self, x: Any, y: Any) -> Any:
+        return (1.5 - x * (1 - y)) ** 2 + (2.25 - x * (1 - y**2)) ** 2 + (2.625 - x * (1 - y**3)) ** 2
+
+    @property
+    def plane(self) -> Plane:
+        return Plane(start=(1.0, 1.0), minimum=(3.0, 0.5), domain=((-1.0, 4.5), (-1.5, 1.5)))
+
+    @property
+    def curvature(self) -> float | None:
+        # JᵀJ twice, with the residuals' derivatives −(1 − yⁱ) and i x yⁱ⁻¹ at the minimum.
+        across, along = [-0.5, -0.75, -0.875], [3.0, 3.0, 2.25]
+        pairs = [zip(first, second, strict=True) for first, second in
+                 ((across, across), (across, along), (along, along))]  # fmt: skip
+        return _larger_eigenvalue(*(2 * sum(a * b for a, b in pair) for pair in pairs))
+
+
+def _cos(angle: Any) -> Any:
+    """Of a number without torch, which planning doesn't need."""
+    return math.cos(angle) if isinstance(angle, float) else angle.cos()
+
+
+def _larger_eigenvalue(a: float, b: float, c: float) -> float:
+    """Of the symmetric matrix ((a, b), (b, c))."""
+    return (a + c) / 2 + (((a - c) / 2) ** 2 + b**2) ** 0.5

@@ -1,0 +1,45 @@
+"""Experiments by name: all of them are there and complete, and mistakes are one line."""
+
+from __future__ import annotations
+
+import pytest
+
+from optbench.errors import UserError
+from optbench.experiments.registry import CLAIMS, experiment
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_every_experiment_is_complete(name: str) -> None:
+    found = experiment(name)
+    assert found.name == name
+    assert found.claim == CLAIMS[name]
+    assert CLAIMS[name].endswith(".")
+    assert found.caption
+    assert found.quick.keys() <= found.full.keys()
+    for key, value in found.quick.items():
+        assert found.changed({key: value}).size(quick=False)[key] == value
+
+
+def test_parameters_replace_those_of_both_settings() -> None:
+    found = experiment("gradient-descent-limits[steps=7,conditions=(3,4)]")
+    assert found.size(quick=True)["steps"] == found.size(quick=False)["steps"] == 7
+    assert found.size(quick=True)["conditions"] == (3, 4)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("gradient-descent", "'gradient-descent'; did you mean 'gradient-descent-limits'? (accepted: "),
+        ("gradient-descent-limits[step=7]", "unknown parameter of experiment gradient-descent-limits 'step'; did you"),
+        ("gradient-descent-limits[steps=0]", "gradient-descent-limits[steps] = 0 is out of range (accepted: a whole"),
+        ("gradient-descent-limits[steps=2.5]", "= 2.5 is out of range (accepted: a whole number of at least 1)"),
+        ("gradient-descent-limits[condition=x]", "= 'x' is out of range (accepted: a number above 0)"),
+        ("gradient-descent-limits[conditions=3]", "= 3 is out of range (accepted: values in parentheses, as in (10.0,"),
+        ("gradient-descent-limits[conditions=(3,x)]", "= 'x' is out of range (accepted: a number above 0)"),
+        ("gradient-descent-limits[steps=[7,8]]", "sweeps; give each by itself"),
+    ],
+)
+def test_mistakes(text: str, complaint: str) -> None:
+    with pytest.raises(UserError) as caught:
+        experiment(text)
+    assert complaint in str(caught.value)

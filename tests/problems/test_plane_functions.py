@@ -1,0 +1,101 @@
+"""The plane functions against their formulas in NumPy, their minima and curvatures by finite differences."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import approx_fprime
+
+from optbench.errors import UserError
+from optbench.problem import DataSource
+from optbench.problems.plane_functions import Beale, PlaneFunction, Rastrigin, Rosenbrock
+from optbench.registry import make_problem
+
+NOWHERE = DataSource(Path("/nonexistent"), download=False)
+PROBLEMS = [Rosenbrock(), Rosenbrock(steepness=7.0), Rastrigin(), Rastrigin(ripple=3.0, x=-1.0, y=0.5), Beale()]
+
+
+def plain(problem: PlaneFunction, w: np.ndarray) -> float:
+    """The textbook's formula as a loop."""
+    x, y = map(float, w)
+    if isinstance(problem, Rosenbrock):
+        return (1 - x) ** 2 + problem.steepness * (y - x * x) ** 2
+    if isinstance(problem, Rastrigin):
+        return sum(v * v + problem.ripple * (1 - math.cos(2 * math.pi * v)) for v in (x, y))
+    return sum((c - x + x * y**i) ** 2 for i, c in enumerate((1.5, 2.25, 2.625), start=1))
+
+
+def hessian(problem: PlaneFunction, w: np.ndarray) -> np.ndarray:
+    model = problem.model()
+    batch = problem.load_data(NOWHERE).train
+
+    def value(position: torch.Tensor) -> torch.Tensor:
+        return torch.func.functional_call(Wrapped(problem, model), {"model.position": position}, (batch,))
+
+    return torch.func.hessian(value)(torch.from_numpy(w)).numpy()
+
+
+class Wrapped(torch.nn.Module):
+    def __init__(self, problem: PlaneFunction, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.problem, self.model = problem, model
+
+    def forward(self, batch: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        return self.problem.loss(self.model, batch)
+
+
+@pytest.mark.parametrize("problem", PROBLEMS, ids=str)
+def test_loss_and_gradient(problem: PlaneFunction) -> None:
+    model, batch = problem.model(), problem.load_data(NOWHERE).train
+    for w in [np.array(problem.plane.start), *np.random.default_rng(0).uniform(-2, 2, (5, 2))]:
+        with torch.no_grad():
+            model.position.copy_(torch.from_numpy(w))
+        loss = problem.loss(model, batch)
+        assert loss.item() == pytest.approx(plain(problem, w), rel=1e-12)
+        (gradient,) = torch.autograd.grad(loss, [model.position])
+        np.testing.assert_allclose(gradient, approx_fprime(w, lambda v: plain(problem, v)), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("problem", PROBLEMS, ids=str)
+def test_the_minimum_is_one_and_the_curvature_is_that_at_it(problem: PlaneFunction) -> None:
+    minimum = np.array(problem.plane.minimum)
+    assert plain(problem, minimum) == pytest.approx(0, abs=1e-20)
+    eigenvalues = np.linalg.eigvalsh(hessian(problem, minimum))
+    assert eigenvalues.min() > 0
+    assert problem.curvature == pytest.approx(eigenvalues.max(), rel=1e-9)
+
+
+@pytest.mark.parametrize("problem", PROBLEMS, ids=str)
+def test_start_and_minimum_lie_in_the_domain(problem: PlaneFunction) -> None:
+    for place in (problem.plane.start, problem.plane.minimum):
+        for value, (low, high) in zip(place, problem.plane.domain, strict=True):
+            assert low < value < high
+    assert tuple(problem.model().position.tolist()) == problem.plane.start
+    assert problem.target == pytest.approx(1e-3 * plain(problem, np.array(problem.plane.start)))
+
+
+def test_stacked_losses_are_those_of_each_replica() -> None:
+    positions = torch.from_numpy(np.random.default_rng(1).uniform(-1, 1, (4, 2)))
+    for problem in PROBLEMS:
+        model = problem.model()
+        found = problem.stacked_loss(model, {"position": positions}, ())
+        assert found.tolist() == pytest.approx([plain(problem, w.numpy()) for w in positions])
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "complaint"),
+    [
+        ("rosenbrock", {"steepness": 0}, "rosenbrock[steepness] = 0.0 is out of range (accepted: above 0"),
+        ("rastrigin", {"ripple": -1}, "rastrigin[ripple] = -1.0 is out of range (accepted: 0 to"),
+        ("rastrigin", {"x": 4}, "rastrigin[x] = 4.0 is out of range (accepted: between -3.5 and 3.5)"),
+        ("beale", {"order": "random"}, "unknown order of beale 'random' (accepted: replacement, sequential, shuffled)"),
+    ],
+)
+def test_bad_parameters(name: str, parameters: dict[str, object], complaint: str) -> None:
+    with pytest.raises(UserError) as caught:
+        make_problem(name, parameters)
+    assert complaint in str(caught.value)
