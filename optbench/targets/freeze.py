@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import tomli_w
 
+from optbench.errors import UserError
 from optbench.metrics.compared import compared_runs
 
 #: The share of the pool's cells that meet each target.
@@ -25,7 +26,8 @@ def freeze(runs: pd.DataFrame, cells: pd.DataFrame, first_seed: int = 0) -> dict
     """By problem label an entry of the targets file: what ¾, ½ and ¼ of the pool's cells reach.
 
     A cell counts with the median over seeds, from `first_seed` on, of its final validation metric; one that
-    failed is worse than every number. Take seeds that comparisons don't use. Problems of which no
+    failed is worse than every number. Entries are bound to the version of the problem that the pool ran: raises UserError
+    where a pool doesn't record it. Take seeds that comparisons don't use. Problems of which no
     target is met by enough cells have no entry.
     """
     pool = compared_runs(runs, cells)
@@ -33,6 +35,8 @@ def freeze(runs: pd.DataFrame, cells: pd.DataFrame, first_seed: int = 0) -> dict
     entries = {}
     for problem, own in pool.groupby("problem", observed=True):
         about = cells[cells["problem"] == problem].iloc[0]
+        if not about["problem_version"] or pd.isna(about["problem_version"]):
+            raise UserError(f"the pool doesn't say which version of {problem} it ran; run it with this optbench")
         higher = bool(about["metric_higher_is_better"])
         worst = -np.inf if higher else np.inf
         values = own["valid_metric"].astype(float).where(own["status"] == "ok").fillna(worst)
@@ -49,7 +53,8 @@ def freeze(runs: pd.DataFrame, cells: pd.DataFrame, first_seed: int = 0) -> dict
                 f"{about['run_budget']:g}, seeds {own['seed'].min()} to {own['seed'].max()}"
             )
             entries[str(problem)] = {
-                "metric": about["metric_name"], "higher_is_better": higher, "source": source, "targets": targets,
+                "problem_version": about["problem_version"], "metric": about["metric_name"],
+                "higher_is_better": higher, "source": source, "targets": targets,
             }  # fmt: skip
     return entries
 

@@ -21,17 +21,18 @@ DECLARED = "declared"
 def targets_of(cells: pd.DataFrame, file: Path | None = None) -> pd.DataFrame:
     """The targets of the problems of `cells` (the frame of `optbench.load`), easiest first.
 
-    Those of the frozen file that comes with optbench, or of another one of the same form; for a
-    problem that it doesn't know, or knows by another metric, the author's own target; for one
-    without that, a row with a missing target that says so. Columns: `problem target_name target
+    Those of the frozen file that comes with optbench, or of another one of the same form; for a problem that it
+    doesn't know, or knows by another metric or in another version, the author's own target; for one without that, a
+    row with a missing target. `source` says which, and why. Columns: `problem target_name target
     version source`. Raises UserError where the file is not one of targets.
     """
     version, known = _shipped() if file is None else _read(file.read_text("utf-8"), str(file))
     rows: list[dict[str, Any]] = []
     for cell in cells.drop_duplicates("problem").to_dict("records"):
         problem, entry = str(cell["problem"]), known.get(str(cell["problem"]))
-        if entry is None or not _same_metric(entry, cell):
-            rows.append(_declared(problem, cell["target"]))
+        why = "" if entry is None else _stale(entry, cell)
+        if entry is None or why:
+            rows.append(_declared(problem, cell["target"], why))
             continue
         easiest_first = sorted(entry["targets"].items(), key=lambda item: item[1], reverse=not entry["higher"])
         rows += [
@@ -42,17 +43,25 @@ def targets_of(cells: pd.DataFrame, file: Path | None = None) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 
-def _declared(problem: str, target: Any) -> dict[str, Any]:
+def _declared(problem: str, target: Any, why: str) -> dict[str, Any]:
     row: dict[str, Any] = {"problem": problem, "version": ""}
     if pd.isna(target):
-        return row | {"target_name": "", "target": math.nan, "source": "none: neither frozen nor declared"}
-    return row | {"target_name": DECLARED, "target": float(target), "source": "declared by the problem's author"}
+        source = f"none: {why}, and none is declared" if why else "none: neither frozen nor declared"
+        return row | {"target_name": "", "target": math.nan, "source": source}
+    source = "declared by the problem's author" + (f"; {why}" if why else "")
+    return row | {"target_name": DECLARED, "target": float(target), "source": source}
 
 
-def _same_metric(entry: dict[str, Any], cell: dict[Any, Any]) -> bool:
-    """Whether the results measure what the targets are of; a cell that says nothing contradicts nothing."""
-    name, higher = cell["metric_name"], cell["metric_higher_is_better"]
-    return bool(pd.isna(name) or (name == entry["metric"] and bool(higher) == entry["higher"]))
+def _stale(entry: dict[str, Any], cell: dict[Any, Any]) -> str:
+    """Why frozen targets don't hold for what the results measure, or nothing; a cell that doesn't say which metric or
+    version it is of contradicts nothing.
+    """
+    name, higher, version = cell["metric_name"], cell["metric_higher_is_better"], cell.get("problem_version")
+    if not pd.isna(name) and (name != entry["metric"] or bool(higher) != entry["higher"]):
+        return f"the frozen ones are of the metric {entry['metric']}"
+    if not pd.isna(version) and version not in ("", entry["problem_version"]):
+        return f"the frozen ones are of version {entry['problem_version']} of the problem, and this is {version}"
+    return ""
 
 
 @cache
@@ -62,12 +71,12 @@ def _shipped() -> tuple[int, dict[str, dict[str, Any]]]:
 
 
 def _read(text: str, name: str) -> tuple[int, dict[str, dict[str, Any]]]:
-    """The version and, by problem label, `metric`, `higher`, `source` and `targets`."""
+    """The version and, by problem label, `problem_version`, `metric`, `higher`, `source` and `targets`."""
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{name} is no TOML: {error}") from None
-    fields = {"metric": str, "higher_is_better": bool, "source": str, "targets": dict}
+    fields = {"problem_version": str, "metric": str, "higher_is_better": bool, "source": str, "targets": dict}
     version, problems = content.get("version"), content.get("problems")
     if not isinstance(version, int) or not isinstance(problems, dict):
         raise UserError(f"{name} is no file of targets: it needs a whole number as version, and problems")

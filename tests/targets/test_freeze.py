@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from optbench.errors import UserError
 from optbench.targets.freeze import freeze
 from tests.metrics.made import cell_of, frame, run_of
 
@@ -13,7 +14,7 @@ from tests.metrics.made import cell_of, frame, run_of
 @pytest.mark.parametrize("higher", [True, False])
 def test_three_quarters_of_the_pool_meet_the_easy_target(higher: bool) -> None:
     sign = 1 if higher else -1
-    cells = [cell_of(f"o{index}", metric_higher_is_better=higher) for index in range(8)]
+    cells = [cell_of(f"o{index}", metric_higher_is_better=higher, problem_version="2") for index in range(8)]
     runs = [
         run_of(cell, seed, valid_metric=sign * (index + 0.94667 + seed / 100) if seed >= 3 else sign * 1000.0)
         for index, cell in enumerate(cells) for seed in range(6)
@@ -25,10 +26,13 @@ def test_three_quarters_of_the_pool_meet_the_easy_target(higher: bool) -> None:
         met = sum(value >= entry["targets"][name] if higher else value <= entry["targets"][name] for value in medians)
         assert met == share
     assert "seeds 3 to 5" in entry["source"]
+    assert entry["problem_version"] == "2"
+    with pytest.raises(UserError, match="doesn't say which version of p it ran"):
+        freeze(frame(runs, "runs"), frame([cell | {"problem_version": ""} for cell in cells], "cells"), 3)
 
 
 def test_failures_are_worst_and_default_runs_no_part_of_the_pool() -> None:
-    cells = [cell_of(f"o{index}") for index in range(4)]
+    cells = [cell_of(f"o{index}", problem_version="1") for index in range(4)]
     runs = [run_of(cell, 0, valid_metric=0.5 + index / 10) for index, cell in enumerate(cells)]
     runs += [run_of(cell, 0, tuned=False, valid_metric=0.99) for cell in cells]
     runs[3] |= {"status": "diverged", "valid_metric": math.nan}
