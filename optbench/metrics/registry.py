@@ -31,11 +31,13 @@ from optbench.targets import targets_of
 @dataclass(frozen=True)
 class Table:
     """How a table is made: from the results (what `optbench.load` gives) and the tables before it,
-    the leaderboard and summary among them. `paper` writes it as Markdown and LaTeX too.
+    the leaderboard and summary among them. `paper` writes it as Markdown and LaTeX too, `by_metric` says that `make`
+    takes the metric by which optimizers are compared as well.
     """
 
-    make: Callable[[Any, Mapping[str, pd.DataFrame]], pd.DataFrame]
+    make: Callable[..., pd.DataFrame]
     paper: bool = False
+    by_metric: bool = False
 
 
 def _compared(results: Any, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -44,9 +46,11 @@ def _compared(results: Any, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 #: In the order in which they are made: an entry may use those above it.
 TABLES: dict[str, Table] = {
-    "final_metric": Table(lambda results, tables: final_metric(results.runs, results.curves, results.cells)),
-    "final_loss": Table(lambda results, tables: final_loss(results.runs, results.curves, results.cells)),
-    "targets": Table(lambda results, tables: targets_of(results.cells)),
+    "final_metric": Table(
+        lambda results, tables: final_metric(results.runs, results.curves, results.cells), paper=True
+    ),
+    "final_loss": Table(lambda results, tables: final_loss(results.runs, results.curves, results.cells), paper=True),
+    "targets": Table(lambda results, tables: targets_of(results.cells), paper=True),
     "time_to_target": Table(
         lambda results, tables: time_to_target(results.runs, results.curves, results.cells, tables["targets"])
     ),
@@ -54,7 +58,7 @@ TABLES: dict[str, Table] = {
         lambda results, tables: target_summary(tables["time_to_target"], results.runs, results.cells), paper=True
     ),
     "performance_profile": Table(lambda results, tables: performance_profile(_compared(results, tables)), paper=True),
-    "pairwise_profile": Table(lambda results, tables: pairwise_profile(_compared(results, tables))),
+    "pairwise_profile": Table(lambda results, tables: pairwise_profile(_compared(results, tables)), paper=True),
     "data_profile": Table(lambda results, tables: data_profile(_compared(results, tables)), paper=True),
     "best_of_k": Table(lambda results, tables: best_of_k(results.trials, results.cells)),
     "lr_sensitivity": Table(
@@ -64,14 +68,24 @@ TABLES: dict[str, Table] = {
     "batch_scaling": Table(lambda results, tables: batch_scaling(tables["target_summary"], results.cells), paper=True),
     "aggregate": Table(lambda results, tables: aggregate(results.runs, results.curves, results.cells), paper=True),
     "probability_of_improvement": Table(
-        lambda results, tables: probability_of_improvement(results.runs, results.cells), paper=True
+        lambda results, tables, metric: probability_of_improvement(results.runs, results.cells, metric),
+        paper=True,
+        by_metric=True,
     ),
     "critical_difference": Table(
         lambda results, tables: critical_difference(results.runs, results.curves, results.cells), paper=True
     ),
-    "verdicts": Table(lambda results, tables: verdicts(results.runs, results.cells), paper=True),
+    "verdicts": Table(
+        lambda results, tables, metric: verdicts(results.runs, results.cells, metric=metric),
+        paper=True,
+        by_metric=True,
+    ),
     "rank_stability": Table(
-        lambda results, tables: rank_stability(results.runs, results.curves, results.cells, tables["time_to_target"])
+        lambda results, tables, metric: rank_stability(
+            results.runs, results.curves, results.cells, tables["time_to_target"], metric
+        ),
+        paper=True,
+        by_metric=True,
     ),
     "failures": Table(
         lambda results, tables: failures(results.trials, results.runs, results.curves, results.cells), paper=True

@@ -25,6 +25,25 @@ def test_tables_are_made_in_order_from_those_before(monkeypatch: pytest.MonkeyPa
     assert len(tables["second"]) == 2
 
 
+def test_what_compares_optimizers_does_so_by_the_metric_asked_for() -> None:
+    """A ranking by one metric beside verdicts by another one would be two answers to one question."""
+    frames = make(optimizers=["adam", "sgd"], problems=[VALLEY], seeds=4)
+    adam = frames.runs["optimizer"] == "adam"
+    frames.runs["test_metric"] = [0.1 + seed / 100 if is_adam else 0.2 + seed / 100
+                                  for is_adam, seed in zip(adam, frames.runs["seed"], strict=True)]  # fmt: skip
+    frames.runs["status"] = "ok"
+    frames.runs["valid_loss"] = -frames.runs["test_metric"]
+    results = SimpleNamespace(**frames.__dict__)
+    for metric, best in (("test_metric", "adam"), ("valid_loss", "sgd")):
+        tables = all_tables(results, metric)
+        assert set(tables["verdicts"]["metric"]) == {metric}
+        assert set(tables["leaderboard"].query("rank == 1")["optimizer"]) == {best}
+        base = tables["rank_stability"].query("variation == 'none'").set_index("optimizer")["rank"]
+        assert base.idxmin() == best
+        pairs = tables["probability_of_improvement"].set_index("optimizer")["probability"]
+        assert pairs.idxmax() == best
+
+
 def test_naming_the_metrics_imports_no_pandas() -> None:
     code = "import sys, optbench.metrics; sys.exit('pandas' in sys.modules or 'scipy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

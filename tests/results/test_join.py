@@ -62,7 +62,9 @@ def test_a_cell_that_both_have_is_taken_whole_from_the_fuller_one(tiny_run: optb
     change(fewer, "runs/0.json", test_metric=123.0)
     joined = join([fewer, fuller])
     pd.testing.assert_frame_equal(joined.runs, tiny_run.runs, check_dtype=False)
-    assert joined.notes == ["1 cells of fewer are in another directory with as many runs or more, and taken from there"]
+    assert joined.notes == [
+        "of fewer, 1 cells are in another directory too, where no fewer of their runs ended, and are taken from there"
+    ]
     same = join([fuller, shutil.copytree(whole, tmp_path / "same")])
     assert len(same.runs) == len(tiny_run.runs)
 
