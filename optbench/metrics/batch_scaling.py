@@ -29,8 +29,8 @@ def batch_scaling(summary: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     that does, without one in between that doesn't, and `pays_beyond` says that it is the largest tried, so
     that the true one may be larger. `critical_batch` is B_c of cost = E·(1 + B/B_c) (McCandlish et al. 2018,
     equations 2.11 and 2.12), by least squares over at least three sizes; `lr_exponent` the slope of log(tuned
-    rate) over log(batch size): ½ is the square-root rule, 1 the linear one. All are of medians and have no intervals: they
-    describe what was run.
+    rate) over log(batch size): ½ is the square-root rule, 1 the linear one. All are of medians and
+    have no intervals: they describe what was run.
     """
     rates = cells.drop_duplicates(CELL)[[*CELL, "lr_tuned"]]
     table = summary.astype(dict.fromkeys(["problem", "device", "schedule", "optimizer", "target_name"], "object"))

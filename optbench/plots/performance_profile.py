@@ -14,6 +14,9 @@ from optbench.plots import style
 from optbench.statistics.profiles import RATIO_MAX
 
 
+_COLUMNS = 5
+
+
 @mpl.rc_context(style.RC)
 def performance_profile(table: pd.DataFrame, times: pd.DataFrame, cells: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     """Each optimizer's profile by cost with its interval, best area first, all others in grey behind it.
@@ -34,10 +37,10 @@ def performance_profile(table: pd.DataFrame, times: pd.DataFrame, cells: pd.Data
         "optimizer's cost",
         len(areas),
         size=(1.75, 1.55),
-        columns=5,
+        columns=_COLUMNS,
     )
     lines = {str(name): line for name, line in drawn.groupby("optimizer")}
-    for ax, row in zip(axes, areas.to_dict("records"), strict=True):
+    for index, (ax, row) in enumerate(zip(axes, areas.to_dict("records"), strict=True)):
         name = row["optimizer"]
         for other, line in lines.items():
             if other != name:
@@ -53,6 +56,8 @@ def performance_profile(table: pd.DataFrame, times: pd.DataFrame, cells: pd.Data
         ax.xaxis.set_major_locator(FixedLocator([1, 2, 4]))
         ax.xaxis.set_minor_locator(NullLocator())
         ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}×")
+        # The title of a panel below would touch them.
+        ax.tick_params(labelbottom=index + _COLUMNS >= len(axes))
     figure.supxlabel("cost to target relative to the fastest", size=9.5, y=0.1 / figure.get_figheight(), va="bottom")
     figure.supylabel("share of targets", size=9.5, x=0.08 / figure.get_figwidth(), ha="left")
     return figure, drawn

@@ -95,8 +95,8 @@ def _most_complete(cells: pd.DataFrame, opened: list[Results], notes: list[str])
     kept = ordered.drop_duplicates("cell_id").sort_index().drop(columns="_done")
     for name, number in cells.drop(kept.index)["_of"].value_counts(sort=False).items():
         notes.append(
-            f"of {name}, {number} cells are in another directory too, where no fewer of their runs ended, and are taken "
-            "from there"
+            f"of {name}, {number} cells are in another directory too, where no fewer of their runs ended, and are "
+            "taken from there"
         )
     return kept
 

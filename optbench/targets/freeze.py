@@ -26,8 +26,8 @@ def freeze(runs: pd.DataFrame, cells: pd.DataFrame, first_seed: int = 0) -> dict
     """By problem label an entry of the targets file: what ¾, ½ and ¼ of the pool's cells reach.
 
     A cell counts with the median over seeds, from `first_seed` on, of its final validation metric; one that
-    failed is worse than every number. Entries are bound to the version of the problem that the pool ran: raises UserError
-    where a pool doesn't record it. Take seeds that comparisons don't use. Problems of which no
+    failed is worse than every number. Entries are bound to the version of the problem that the pool ran: raises
+    UserError where a pool doesn't record it. Take seeds that comparisons don't use. Problems of which no
     target is met by enough cells have no entry.
     """
     pool = compared_runs(runs, cells)
