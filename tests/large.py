@@ -113,6 +113,7 @@ def _curves(runs: pd.DataFrame, final: np.ndarray, points: int, rng: np.random.G
         "kind": pd.Categorical.from_codes(np.zeros(len(place), dtype=np.int8), ["run"]),
         "trial": np.full(len(place), -1), "step": (share * 1000).astype(np.int64), "cost": share * BUDGET,
         "seconds": share, "train_loss": loss, "valid_loss": loss, "valid_metric": metric,
+        "trainable_parameters": np.full(len(place), np.nan),
     }, copy=False)[CURVES]  # fmt: skip
 
 

@@ -13,7 +13,6 @@ from optbench.metrics.performance_profile import profile_curves
 from optbench.plots import style
 from optbench.statistics.profiles import RATIO_MAX
 
-
 _COLUMNS = 5
 
 
