@@ -151,6 +151,10 @@ def _like(what: str, value: Any, default: Any) -> Any:
         fits, accepted = value is None or isinstance(value, str), f"a name such as {default}, or none"
     if not fits:
         raise out_of_range(what, value, accepted)
+    if isinstance(default, tuple):
+        return tuple(
+            float(part) if isinstance(like, float) else part for part, like in zip(value, default, strict=True)
+        )
     return float(value) if isinstance(default, float) else value
 
 

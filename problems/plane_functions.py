@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 #: The part of the initial excess over the minimum at which a function counts as minimised.
 _SOLVED = 1e-3
+#: Rastrigin's function is shown up to so far from its minimum.
+_REACH = 3.5
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ class Rosenbrock(PlaneFunction):
 
 @dataclass(frozen=True)
 class Rastrigin(PlaneFunction):
-    """Rastrigin's bowl full of local minima, x² + y² + `ripple` (2 − cos 2πx − cos 2πy), from (2.8, 1.9).
+    """Rastrigin's bowl full of local minima, x² + y² + `ripple` (2 − cos 2πx − cos 2πy), from (`x`, `y`).
 
     Minimum at (0, 0); the local ones are near the whole numbers. Rastrigin (1974), in two dimensions.
     """
@@ -125,8 +127,13 @@ class Rastrigin(PlaneFunction):
     name: ClassVar[str] = "rastrigin"
 
     ripple: float = 10.0
+    x: float = 2.8
+    y: float = 1.9
 
     def check(self) -> None:
+        for axis in ("x", "y"):
+            if not -_REACH < getattr(self, axis) < _REACH:
+                raise out_of_range(f"rastrigin[{axis}]", getattr(self, axis), f"between -{_REACH} and {_REACH}")
         if not 0 <= self.ripple <= 1e9:
             raise out_of_range("rastrigin[ripple]", self.ripple, "0 to 1e9")
 
@@ -135,7 +142,7 @@ class Rastrigin(PlaneFunction):
 
     @property
     def plane(self) -> Plane:
-        return Plane(start=(2.8, 1.9), minimum=(0.0, 0.0), domain=((-3.5, 3.5), (-3.5, 3.5)))
+        return Plane(start=(self.x, self.y), minimum=(0.0, 0.0), domain=((-_REACH, _REACH),) * 2)
 
     @property
     def curvature(self) -> float | None:

@@ -125,9 +125,10 @@ EXPERIMENT = Experiment(
     find=find,
     draw=draw,
     caption=(
-        "Left and middle: gradient descent from one start at four rates. The largest one that converges is 2/L, with L "
-        "the largest eigenvalue; up to it the path zigzags across the valley, far below it it crawls along. Right: "
-        "the loss at the end over that at the start, for rates around 2/L; it grows beyond the dashed line."
+        "Left and middle: gradient descent from one start at four rates. The largest one that converges is 2/L, "
+        "with L the largest eigenvalue; up to it the path zigzags across the valley, far below it it crawls along."
+        " Right: the loss at the end over that at the start, for rates around 2/L; it grows beyond the dashed "
+        "line."
     ),
     full={"condition": 100.0, "conditions": (10.0, 100.0, 1000.0), "steps": 1000, "rates": 101},
     quick={"steps": 300, "rates": 41},

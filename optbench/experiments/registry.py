@@ -14,8 +14,17 @@ if TYPE_CHECKING:
 
 #: `NAME` is the `EXPERIMENT` of the module of that name, with underscores for dashes.
 CLAIMS: Mapping[str, str] = {
+    "batch-speedup": "A product with a whole batch is faster than a loop over its samples.",
+    "redundancy": "On M samples, each there K times, visiting M of them at K times the rate is the full sum "
+    "at a K-th of its cost.",
+    "sampling-order": "Visiting shuffled samples without replacement is at least as good as visiting them in "
+    "their order or drawing them with replacement.",
     "gradient-descent-limits": "In a narrow valley gradient descent diverges above the rate 2/L, and crawls "
     "along the valley below it.",
+    "momentum": "Momentum goes through local barriers, is 1/(1 − γ) times as fast on a constant gradient, and "
+    "damps the oscillation in a narrow valley.",
+    "adam": "Adam's path does not depend on the scale of each coordinate's gradient, where SGD's does; its bias "
+    "correction makes the first step as long as the rate says.",
     "full-example": "Ten epochs of SGD in batches of 100 train the lecture's network on MNIST; tuning the learning rate "
     "improves it.",
     "batch-size": "Mini-batches reduce the loss further than the whole set for the same examples, and further than single "

@@ -16,7 +16,7 @@ from optbench.problems.plane_functions import Beale, PlaneFunction, Rastrigin, R
 from optbench.registry import make_problem
 
 NOWHERE = DataSource(Path("/nonexistent"), download=False)
-PROBLEMS = [Rosenbrock(), Rosenbrock(steepness=7.0), Rastrigin(), Rastrigin(ripple=3.0), Beale()]
+PROBLEMS = [Rosenbrock(), Rosenbrock(steepness=7.0), Rastrigin(), Rastrigin(ripple=3.0, x=-1.0, y=0.5), Beale()]
 
 
 def plain(problem: PlaneFunction, w: np.ndarray) -> float:
@@ -91,6 +91,7 @@ def test_stacked_losses_are_those_of_each_replica() -> None:
     [
         ("rosenbrock", {"steepness": 0}, "rosenbrock[steepness] = 0.0 is out of range (accepted: above 0"),
         ("rastrigin", {"ripple": -1}, "rastrigin[ripple] = -1.0 is out of range (accepted: 0 to"),
+        ("rastrigin", {"x": 4}, "rastrigin[x] = 4.0 is out of range (accepted: between -3.5 and 3.5)"),
         ("beale", {"order": "random"}, "unknown order of beale 'random' (accepted: replacement, sequential, shuffled)"),
     ],
 )
