@@ -196,11 +196,28 @@ EXPERIMENT = Experiment(
         "examples in the same order in every epoch."
     ),
     full={
-        "data": "mnist", "budget": "3epochs", "images": "cifar10", "depth": 8, "width": 16, "images_budget": "10epochs",
-        "optimizer": "sgd", "batch_size": 100, "trials": 6, "dropout": 0.5, "evaluations": 30, "seeds": 5,
+        "data": "mnist",
+        "budget": "3epochs",
+        "images": "cifar10",
+        "depth": 8,
+        "width": 16,
+        "images_budget": "10epochs",
+        "optimizer": "sgd",
+        "batch_size": 100,
+        "trials": 6,
+        "dropout": 0.5,
+        "evaluations": 30,
+        "seeds": 5,
     },  # fmt: skip
     quick={
-        "data": "digits", "budget": "4epochs", "images": "digits", "width": 8, "images_budget": "4epochs", "trials": 4,
-        "batch_size": 50, "evaluations": 10, "seeds": 3,
+        "data": "digits",
+        "budget": "4epochs",
+        "images": "digits",
+        "width": 8,
+        "images_budget": "4epochs",
+        "trials": 4,
+        "batch_size": 50,
+        "evaluations": 10,
+        "seeds": 3,
     },  # fmt: skip
 )

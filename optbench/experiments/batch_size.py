@@ -114,8 +114,13 @@ EXPERIMENT = Experiment(
         "middle size of the findings is the middle one of those tried, whatever came out."
     ),
     full={
-        "data": "mnist", "batch_sizes": (1, 10, 100, 1000, 10000), "epochs": 5, "evaluations": 40, "trials": 6,
-        "first_rate": 0.1, "seeds": 5,
+        "data": "mnist",
+        "batch_sizes": (1, 10, 100, 1000, 10000),
+        "epochs": 5,
+        "evaluations": 40,
+        "trials": 6,
+        "first_rate": 0.1,
+        "seeds": 5,
     },  # fmt: skip
     quick={"data": "digits", "batch_sizes": (1, 10, 100), "epochs": 1, "trials": 4, "evaluations": 10, "seeds": 3},
 )

@@ -129,8 +129,14 @@ EXPERIMENT = Experiment(
         "(dashed), both without dropout. Right: the test loss minus the training loss after the last epoch."
     ),
     full={
-        "data": "mnist", "probabilities": (0.25, 0.5, 0.75), "masks": 30, "rate": 1e-3, "batch_size": 100, "epochs": 15,
-        "evaluations": 15, "seeds": 5,
+        "data": "mnist",
+        "probabilities": (0.25, 0.5, 0.75),
+        "masks": 30,
+        "rate": 1e-3,
+        "batch_size": 100,
+        "epochs": 15,
+        "evaluations": 15,
+        "seeds": 5,
     },  # fmt: skip
     quick={"data": "digits", "epochs": 12, "evaluations": 6, "seeds": 3},
 )

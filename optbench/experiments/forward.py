@@ -9,20 +9,28 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from optbench.problem import DataSource
+from optbench.problem import DataSource, Problem
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from optbench.resident import ResidentData
 
-def first_images(problem: str, source: DataSource, device: str) -> Tensor:
-    """The evenly spread training images on which the training loss is reported, (N, C, H, W)."""
+
+def resident(problem: str, source: DataSource, device: str) -> tuple[ResidentData, Problem]:
+    """The data of a problem on a device, as its trainings have it, and the problem."""
     from optbench.config import Config
     from optbench.matrix import make_plan
     from optbench.resident import load
 
     (cell,) = make_plan(Config(problems=(problem,), optimizers=("sgd",), batch_sizes=(1,), devices=(device,))).cells
-    (batch,) = load(cell.problem, source, device)[1].train_sample.chunks(10_000)
+    made, data = load(cell.problem, source, device)
+    return data, made
+
+
+def first_images(problem: str, source: DataSource, device: str) -> Tensor:
+    """The evenly spread training images on which the training loss is reported, (N, C, H, W)."""
+    (batch,) = resident(problem, source, device)[0].train_sample.chunks(10_000)
     return batch[0]
 
 

@@ -85,7 +85,9 @@ def find(tables: Tables) -> list[Finding]:
             quantity = f"{label}, depth {deep} − depth {shallow}, {name}"
             found.append(estimate(quantity, wide[deep] - wide[shallow], accepted))
     wide = by_seed(plainly[plainly["depth"] == deep], "valid_error", "shortcut")
-    found.append(estimate(f"validation error, plain − residual, depth {deep}", wide["none"] - wide["pad"], (0.0, math.inf)))
+    found.append(
+        estimate(f"validation error, plain − residual, depth {deep}", wide["none"] - wide["pad"], (0.0, math.inf))
+    )
     identity = start.loc[start["init"] == "identity", "change"].max()
     found.append(exact("change of a block's input at the start, init=identity", identity, (0.0, 0.0), 0.0))
     return found
@@ -141,8 +143,14 @@ EXPERIMENT = Experiment(
         "changes (conv), and with blocks that start as their shortcut alone (identity)."
     ),
     full={
-        "data": "cifar10", "depths": (8, 20, 32), "width": 16, "rate": 0.1, "batch_size": 128, "budget": "30epochs",
-        "evaluations": 15, "seeds": 3,
+        "data": "cifar10",
+        "depths": (8, 20, 32),
+        "width": 16,
+        "rate": 0.1,
+        "batch_size": 128,
+        "budget": "30epochs",
+        "evaluations": 15,
+        "seeds": 3,
     },  # fmt: skip
     quick={"data": "digits", "depths": (8, 20), "width": 8, "budget": "5epochs", "batch_size": 50, "evaluations": 5},
 )
