@@ -59,8 +59,8 @@ def _compared(setting: Setting, part: str, problem: str, budget: str) -> pd.Data
     rate = float(base.cells["lr_tuned"].iloc[0])
     rates = ",".join(format_value(rate * factor) for factor in TABLE)
     normal = setting.run(
-        f"{part}-batch", **common, problems=[f"{problem},norm=batch]"], optimizers=[f"{size['optimizer']}[lr=[{rates}]]"],
-        tuning_worth=0,
+        f"{part}-batch", **common, problems=[f"{problem},norm=batch]"], tuning_worth=0,
+        optimizers=[f"{size['optimizer']}[lr=[{rates}]]"],
     )  # fmt: skip
     curves = pd.concat([
         _curves(base, tuned=True).assign(arm=WITHOUT, factor=1.0),
@@ -84,7 +84,7 @@ def steps(curves: pd.DataFrame) -> pd.DataFrame:
         target = float(best.min())
         for (arm, factor, seed), run in part.groupby(["arm", "factor", "seed"], sort=False):
             ok = (run["status"] == "ok").all()
-            found = first_crossing(run["step"].to_numpy(), run["valid_metric"].to_numpy(), target, True) if ok else None
+            found = first_crossing(list(run["step"]), list(run["valid_metric"]), target, True) if ok else None
             reached = math.inf if found is None else found
             rows.append({"network": network, "arm": arm, "factor": factor, "seed": seed, "target": target,
                          "steps": reached})  # fmt: skip
@@ -152,7 +152,8 @@ def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
     first = curves.iloc[0]
     figure, axes = slide(
         "Batch normalisation: larger rates, fewer steps",
-        f"{first['optimizer'].partition('[')[0]}, batch {first['batch_size']}, {seeds_text(curves)} (thin lines and dots); "
+        f"{first['optimizer'].partition('[')[0]}, batch {first['batch_size']}, {seeds_text(curves)} (thin "
+        f"lines and dots); "
         "rate × 1: the best without normalisation",
         findings, len(networks) + 1, size=(3.7, 3.2),
     )  # fmt: skip
@@ -190,9 +191,11 @@ EXPERIMENT = Experiment(
     find=find,
     draw=draw,
     caption=(
-        "Left and middle: validation accuracy along the steps, without normalisation at the best rate of its tuning, and "
+        "Left and middle: validation accuracy along the steps, without normalisation at the best rate of "
+        "its tuning, and "
         "with it at that rate, 5 and 30 times as large. Dashed: what every run without it reached; steps to there are "
-        "compared (predicted: the ratios of the paper's table). Right: test errors at the end, with dropout, and with the "
+        "compared (predicted: the ratios of the paper's table). Right: test errors at the end, with "
+        "dropout, and with the "
         "examples in the same order in every epoch."
     ),
     full={
@@ -208,7 +211,7 @@ EXPERIMENT = Experiment(
         "dropout": 0.5,
         "evaluations": 30,
         "seeds": 5,
-    },  # fmt: skip
+    },
     quick={
         "data": "digits",
         "budget": "4epochs",
@@ -219,5 +222,5 @@ EXPERIMENT = Experiment(
         "batch_size": 50,
         "evaluations": 10,
         "seeds": 3,
-    },  # fmt: skip
+    },
 )

@@ -108,7 +108,8 @@ EXPERIMENT = Experiment(
     find=find,
     draw=draw,
     caption=(
-        "The training loss (on 512 examples) along the examples seen, left, and along the time, right, for batches from a "
+        "The training loss (on 512 examples) along the examples seen, left, and along the time, right, "
+        "for batches from a "
         "single example to the whole training set; the rate was tuned for each batch size at the same cost. The whole "
         "set makes too few steps for the examples that it visits, single examples too few for the time they take. The "
         "middle size of the findings is the middle one of those tried, whatever came out."
@@ -121,6 +122,6 @@ EXPERIMENT = Experiment(
         "trials": 6,
         "first_rate": 0.1,
         "seeds": 5,
-    },  # fmt: skip
+    },
     quick={"data": "digits", "batch_sizes": (1, 10, 100), "epochs": 1, "trials": 4, "evaluations": 10, "seeds": 3},
 )

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 
-from optbench.experiments.arms import dots
+from optbench.experiments.arms import dots, fit_logarithmic
 from optbench.experiments.experiment import Experiment, Setting, Tables
 from optbench.experiments.forward import resident
 from optbench.experiments.slide import COLORS, RC, heading, slide
@@ -82,7 +83,9 @@ def _ways(setting: Setting, problem: Any, data: Any, tensors: tuple[Tensor, Tens
     ways = {"resident": by_index(False), "resident,\naugmented": by_index(True)}
     workers = range(size["workers"] + 1)
     for number in workers:
-        ways[f"loader,\n{number} workers"] = _loaded(TensorDataset(*tensors), number, False, size, device)
+        ways[f"loader,\n{number} worker{'s' * (number != 1)}"] = _loaded(
+            TensorDataset(*tensors), number, False, size, device
+        )
     if device.startswith("cuda"):
         ways["loader,\npinned"] = _loaded(TensorDataset(*tensors), workers[-1], True, size, device)
     ways["loader,\naugmented"] = _loaded(_Augmented(tensors, problem.image_size // 8), 0, False, size, device)
@@ -95,7 +98,7 @@ def _loaded(dataset: Any, workers: int, pinned: bool, size: Any, device: str) ->
 
     # Workers stay from epoch to epoch, so that their start is not measured. Fresh interpreters: forked ones may
     # hang where torch has started threads.
-    more = {"persistent_workers": True, "multiprocessing_context": "spawn"} if workers else {}
+    more: dict[str, Any] = {"persistent_workers": True, "multiprocessing_context": "spawn"} if workers else {}
     loader = DataLoader(dataset, size["batch_size"], shuffle=True, num_workers=workers, pin_memory=pinned, **more)
 
     def epoch() -> int:
@@ -169,16 +172,17 @@ def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
     first = speed.iloc[0]
     figure, (ax,) = slide(
         "Data loading: what fits into memory should lie there",
-        f"images of {first['data']}, {first['examples']:,} examples, batch {first['batch_size']}, on {first['device']}, "
+        f"images of {first['data']}, {first['examples']:,} examples, batch {first['batch_size']}, on "
+        f"{first['device']}, "
         f"{speed['repetition'].nunique()} epochs in turns (dots), bars: 95 %",
         findings, 1, size=(9.5, 3.4),
     )  # fmt: skip
     ways = _order(tables)
     colors = [COLORS[0] if way.startswith("resident") else COLORS[1] if "loader" in way else COLORS[2] for way in ways]
     dots(ax, [(way, speed.loc[speed["way"] == way, "speed"]) for way in ways], colors)
-    ax.set(yscale="log", ylabel="examples per second")
-    ax.yaxis.set_major_formatter(mpl.ticker.StrMethodFormatter("{x:,.0f}"))
-    ax.yaxis.set_minor_formatter(mpl.ticker.NullFormatter())
+    fit_logarithmic(ax.yaxis, speed["speed"])
+    ax.yaxis.set_major_formatter(EngFormatter(sep=""))
+    ax.set(ylabel="examples per second")
     ax.set_title(heading(findings[0].quantity, findings[0]))
     return figure
 
@@ -189,9 +193,12 @@ EXPERIMENT = Experiment(
     find=find,
     draw=draw,
     caption=(
-        "Examples per second at which batches arrive on the device, without any training: indexed from resident tensors, "
-        "through a DataLoader over the same tensors with several workers, and decoded from image files, which need not fit "
-        "into memory. Augmentation: random shifts, of a whole batch at once where data is resident, image by image else."
+        "Examples per second at which batches arrive on the device, without any training: indexed from "
+        "resident tensors, "
+        "through a DataLoader over the same tensors with several workers, and decoded from image files, "
+        "which need not fit "
+        "into memory. Augmentation: random shifts, of a whole batch at once where data is resident, "
+        "image by image else."
     ),
     full={"data": "cifar10", "examples": 45000, "batch_size": 100, "workers": 4, "repetitions": 7},
     quick={"data": "digits", "examples": 1200, "workers": 2, "repetitions": 5},

@@ -104,8 +104,8 @@ def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
     left.set(xlabel="p", ylabel="mean of activations, with / without", ylim=(0, 1.3))
     left.legend(loc="lower left")
     left.set_title(heading(f"Mean of activations at p = {float(samples[-1][0]):g}", findings[2 * len(samples) - 2]))
-    for color, (p, rows) in zip(COLORS, curves.groupby("dropout"), strict=False):
-        lines(middle, rows[rows["step"] > 0], "cost", "valid_loss", color, f"p = {float(str(p)):g}")
+    for color, (strength, rows) in zip(COLORS, curves.groupby("dropout"), strict=False):
+        lines(middle, rows[rows["step"] > 0], "cost", "valid_loss", color, f"p = {strength:g}")
         mean = rows[rows["step"] > 0].groupby("step")[["cost", "train_loss"]].mean()
         middle.plot(mean["cost"], mean["train_loss"], color=color, linestyle="--", linewidth=1.2)
     middle.set(xlabel="examples seen", ylabel="loss (dashed: training)", ylim=(0, None))
@@ -124,7 +124,8 @@ EXPERIMENT = Experiment(
     find=find,
     draw=draw,
     caption=(
-        "Left: the mean of the hidden layer's activations after dropout over that before, one dot a mask; dotted what it "
+        "Left: the mean of the hidden layer's activations after dropout over that before, one dot a "
+        "mask; dotted what it "
         "would be without the factor 1/(1 − p) on those that are kept. Middle: validation (solid) and training loss "
         "(dashed), both without dropout. Right: the test loss minus the training loss after the last epoch."
     ),
@@ -137,6 +138,6 @@ EXPERIMENT = Experiment(
         "epochs": 15,
         "evaluations": 15,
         "seeds": 5,
-    },  # fmt: skip
+    },
     quick={"data": "digits", "epochs": 12, "evaluations": 6, "seeds": 3},
 )

@@ -76,15 +76,18 @@ def gains(model: nn.Module, images: Tensor) -> pd.DataFrame:
     import torch
     from torch import nn
 
-    layers = {name: m for name, m in model.named_modules() if isinstance(m, (nn.Conv2d, nn.Linear))}
+    layers: dict[str, nn.Module] = {
+        name: m for name, m in model.named_modules() if isinstance(m, (nn.Conv2d, nn.Linear))
+    }
     with torch.no_grad(), seen(layers) as kept:
         model(images)
     rows = []
     for place, (name, layer) in enumerate(layers.items(), 1):
         given, output = (values.double() for values in kept[name])
         square = given.square().mean().item()
-        weights = layer.weight.detach().double()
-        biases = 0.0 if layer.bias is None else layer.bias.detach().double().square().mean().item()
+        parameters = {key: value.detach().double() for key, value in layer.named_parameters()}
+        weights = parameters["weight"]
+        biases = parameters["bias"].square().mean().item() if "bias" in parameters else 0.0
         fan_in = weights[0].numel()
         expected = math.sqrt(fan_in * weights.square().mean().item() + biases / square)
         deviation = output.square().mean().sqrt().item()

@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import matplotlib as mpl
+import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
 
 from optbench.experiments.arms import by_seed, dots, lines, run_curves, seeds_text, with_parameters
 from optbench.experiments.experiment import Experiment, Setting, Tables
@@ -64,6 +67,12 @@ def find(tables: Tables) -> list[Finding]:
     return found
 
 
+def _around(counts: pd.Series) -> tuple[float, float]:
+    """An axis on which the step from the lowest to the highest count is in the middle half."""
+    low, high = float(counts.min()), float(counts.max())
+    return low - (high - low) / 2, high + (high - low) / 2
+
+
 @mpl.rc_context(RC)
 def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
     """The validation error and the trained weights along the epochs, and the test errors."""
@@ -80,11 +89,12 @@ def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
         part = curves[curves["frozen"] == share]
         lines(left, part, "epoch", "valid_error", color, label)
         count = part[part["seed"] == part["seed"].min()]
-        middle.step(count["epoch"], count["trainable_parameters"], where="pre", color=color, label=label)
+        looks: dict[str, Any] = {"linewidth": 5, "alpha": 0.5} if share == 0.5 else {}
+        middle.step(count["epoch"], count["trainable_parameters"], where="pre", color=color, label=label, **looks)
     left.set(xlabel="epoch", ylabel="validation error", ylim=(0, None))
     left.legend()
-    middle.set(xlabel="epoch", ylabel="weights that are trained", ylim=(0, 1.1 * curves["trainable_parameters"].max()))
-    middle.yaxis.set_major_formatter(mpl.ticker.StrMethodFormatter("{x:,.0f}"))
+    middle.set(xlabel="epoch", ylabel="weights that are trained", ylim=_around(curves["trainable_parameters"]))
+    middle.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     dots(right, [(label.replace(", ", ",\n").replace(" from", "\nfrom").replace("always ", "always\n"),
                   final.loc[final["frozen"] == share, "test_error"]) for share, label in ARMS.items()])  # fmt: skip
     right.set(ylabel="test error")
@@ -100,9 +110,12 @@ EXPERIMENT = Experiment(
     find=find,
     draw=draw,
     caption=(
-        "AlexNet's first layer below a small residual network: frozen for the first half of the epochs and then trained along "
-        "(as in the lecture), always frozen, and free from the start. Left: validation error; middle: the number of weights "
-        "that are trained; right: test error after the last epoch. With random weights nothing is said of pretrained ones."
+        "AlexNet's first layer below a small residual network: frozen for the first half of the epochs "
+        "and then trained along "
+        "(as in the lecture), always frozen, and free from the start. Left: validation error; middle: "
+        "the number of weights "
+        "that are trained; right: test error after the last epoch. With random weights nothing is said "
+        "of pretrained ones."
     ),
     full={
         "data": "cifar10",
@@ -111,6 +124,6 @@ EXPERIMENT = Experiment(
         "batch_size": 128,
         "epochs": 10,
         "seeds": 5,
-    },  # fmt: skip
+    },
     quick={"data": "digits", "weights": "none", "batch_size": 50, "epochs": 4, "seeds": 3},
 )

@@ -88,8 +88,10 @@ EXPERIMENT = Experiment(
     find=find,
     draw=draw,
     caption=(
-        "The lecture's network trained by plain SGD. Left: the training loss (on 512 examples) at the end of each epoch. "
-        "Middle: the share of wrong answers on the validation set. Right: the test error after the last epoch. Blue: the "
+        "The lecture's network trained by plain SGD. Left: the training loss (on 512 examples) at the "
+        "end of each epoch. "
+        "Middle: the share of wrong answers on the validation set. Right: the test error after the last "
+        "epoch. Blue: the "
         "learning rate that torch.optim.SGD has by itself; red: the best of the tuning's, which was chosen on the "
         "validation set by other seeds."
     ),

@@ -79,7 +79,8 @@ def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
     layers, losses = tables["layers"], tables["losses"]
     figure, (left, middle, right) = slide(
         "Initialisation: scaled by the size of the layer, signals keep their size",
-        f"mnist_cnn[data={losses['data'].iloc[0]}]; start: {layers['seed'].nunique()} draws; training: SGD tuned for each "
+        f"mnist_cnn[data={losses['data'].iloc[0]}]; start: {layers['seed'].nunique()} draws; training: "
+        f"SGD tuned for each "
         f"initialisation, batch {losses['batch_size'].iloc[0]}, {seeds_text(losses)}",
         findings, 3,
     )  # fmt: skip
@@ -116,9 +117,12 @@ EXPERIMENT = Experiment(
     find=find,
     draw=draw,
     caption=(
-        "Left and middle: before any training, the root mean square of each layer's outputs, and that over the root mean "
-        "square of its inputs. Weights that are scaled by the number of inputs (in parentheses) give every layer about the "
-        "same gain; unscaled ones give the square root of that number. Right: the training loss, the rate tuned for each within "
+        "Left and middle: before any training, the root mean square of each layer's outputs, and that "
+        "over the root mean "
+        "square of its inputs. Weights that are scaled by the number of inputs (in parentheses) give "
+        "every layer about the "
+        "same gain; unscaled ones give the square root of that number. Right: the training loss, the "
+        "rate tuned for each within "
         "the range of SGD."
     ),
     full={"data": "mnist", "draws": 10, "batch_size": 100, "epochs": 2, "evaluations": 20, "trials": 6, "seeds": 5},

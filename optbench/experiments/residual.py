@@ -1,12 +1,13 @@
 """Depth with and without shortcuts: errors of plain and residual networks, and where they start.
 
-After He et al., "Deep residual learning" (2015), section 4.2: momentum 0.9, batches of 128, shifted and mirrored images.
+After He et al., "Deep residual learning" (2015), section 4.2: momentum 0.9, batches of 128, augmented images.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
@@ -73,7 +74,8 @@ def _start(setting: Setting, common: str, depth: int) -> pd.DataFrame:
 
 
 def find(tables: Tables) -> list[Finding]:
-    """What depth does to the training loss of plain and of residual networks, and the change of a block at the start."""
+    """What depth does to the training loss of plain and of residual networks, and the change of a block "
+    "at the start."""
     final, start = tables["final"], tables["start"]
     shallow, deep = final["depth"].min(), final["depth"].max()
     plainly = final[final["init"] == "he"]
@@ -93,7 +95,7 @@ def find(tables: Tables) -> list[Finding]:
     return found
 
 
-def _label(shortcut: str, init: str) -> str:
+def _label(shortcut: Any, init: Any) -> str:
     return "plain" if shortcut == "none" else f"residual ({'identity' if init == 'identity' else shortcut})"
 
 
@@ -108,7 +110,7 @@ def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
         f"{errors['cost'].max():,.0f} examples, {seeds_text(final)} (thin lines and dots)",
         findings, 3, size=(3.8, 3.2),
     )  # fmt: skip
-    colors = {("none", "he"): COLORS[1], ("pad", "he"): COLORS[0], ("conv", "he"): COLORS[2],
+    colors: dict[Any, str] = {("none", "he"): COLORS[1], ("pad", "he"): COLORS[0], ("conv", "he"): COLORS[2],
               ("pad", "identity"): COLORS[4]}  # fmt: skip
     depths = sorted(final["depth"].unique())
     dashes = (style.DOTTED, style.SOLID, style.DASHED, style.DASHDOT)
@@ -138,7 +140,8 @@ EXPERIMENT = Experiment(
     find=find,
     draw=draw,
     caption=(
-        "Networks without shortcuts (plain) and with them, at several depths. Left: training loss (on 512 examples), middle: "
+        "Networks without shortcuts (plain) and with them, at several depths. Left: training loss (on "
+        "512 examples), middle: "
         "validation error, right: that at the end, for the greatest depth also with 1 × 1 convolutions where the size "
         "changes (conv), and with blocks that start as their shortcut alone (identity)."
     ),
@@ -151,6 +154,14 @@ EXPERIMENT = Experiment(
         "budget": "30epochs",
         "evaluations": 15,
         "seeds": 3,
-    },  # fmt: skip
-    quick={"data": "digits", "depths": (8, 20), "width": 8, "budget": "5epochs", "batch_size": 50, "evaluations": 5},
+    },
+    quick={
+        "data": "digits",
+        "depths": (8, 20),
+        "width": 8,
+        "rate": 0.03,
+        "budget": "6epochs",
+        "batch_size": 50,
+        "evaluations": 6,
+    },
 )
