@@ -66,11 +66,12 @@ def _compared(setting: Setting, part: str, problem: str, budget: str) -> pd.Data
         _curves(base, tuned=True).assign(arm=WITHOUT, factor=1.0),
         _curves(normal).assign(arm="batch", factor=lambda frame: (frame["lr"] / rate).round(6)),
     ])  # fmt: skip
-    return curves.assign(network=problem.partition(",")[0].replace("[data=", " on "))
+    data = with_parameters(curves, data="mnist" if part == "mnist" else "cifar10")["data"]
+    return curves.assign(network=f"{problem.partition('[')[0]} on " + data).drop(columns="problem")
 
 
 def _curves(results: Results, tuned: bool | None = None) -> pd.DataFrame:
-    columns = ["optimizer", "batch_size", "lr", "seed", "status", "step", "valid_metric", "valid_loss"]
+    columns = ["problem", "optimizer", "batch_size", "lr", "seed", "status", "step", "valid_metric", "valid_loss"]
     return run_curves(results.curves, tuned)[columns]
 
 
@@ -164,8 +165,10 @@ def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
             lines(ax, run, "step", "valid_metric", color, label)
         target = table.loc[table["network"] == network, "target"].iloc[0]
         ax.axhline(target, color=COLORS[6], linewidth=0.9, linestyle="--")
-        ax.set(xlabel="step", ylabel="validation accuracy", ylim=(max(0.0, 2.5 * target - 1.5), 1.0))
-        ax.legend(loc="lower right")
+        top = min(1.0, 1.1 * float(part["valid_metric"].max()))
+        ax.set(xlabel="step", ylabel="validation accuracy", ylim=(max(0.0, 2.5 * target - 1.5), top))
+        if not place:
+            ax.legend(loc="lower right")
         shown = findings[len(TABLE) * place + 1]
         ax.set_title(heading(f"{network}: steps without / with, rate × 5", shown))
     arms = [

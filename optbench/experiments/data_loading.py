@@ -51,7 +51,12 @@ def measure(setting: Setting) -> Tables:
     held = sum(tensor.nbytes for tensor in tensors)
     listed = len(pickle.dumps(_folder(folder)))
     memory = pd.DataFrame({"way": ["tensors", "files"], "bytes": [held, listed], "examples": count})
-    about = {"data": size["data"], "batch_size": size["batch_size"], "device": setting.device, "examples": count}
+    about = {
+        "data": problem.display().get("data", "cifar10"),
+        "batch_size": size["batch_size"],
+        "device": setting.device,
+        "examples": count,
+    }
     return {"speed": pd.DataFrame(rows).assign(**about), "memory": memory}
 
 

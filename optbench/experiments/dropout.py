@@ -14,6 +14,7 @@ from optbench.experiments.experiment import Experiment, Setting, Tables
 from optbench.experiments.forward import first_images, fresh_model, seen
 from optbench.experiments.slide import COLORS, RC, heading, slide
 from optbench.experiments.verdict import Finding, around, estimate, exact
+from optbench.plots import style
 from optbench.selection import format_value
 
 #: How far the mean of the kept and scaled activations may be from that without dropout.
@@ -109,8 +110,9 @@ def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
         mean = rows[rows["step"] > 0].groupby("step")[["cost", "train_loss"]].mean()
         middle.plot(mean["cost"], mean["train_loss"], color=color, linestyle="--", linewidth=1.2)
     middle.set(xlabel="examples seen", ylabel="loss (dashed: training)", ylim=(0, None))
-    middle.set_title(heading("Loss; activations changed in evaluation mode", findings[-2]))
+    middle.set_title(heading("Activations changed in evaluation mode", findings[-2]))
     middle.legend()
+    style.cost_ticks(middle.xaxis)
     dots(right, [(f"{p:g}", rows["gap"]) for p, rows in final.groupby("dropout")])
     right.axhline(0, color=COLORS[6], linewidth=0.7)
     right.set(xlabel="p", ylabel="test loss − training loss")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from optbench.experiments.arms import by_seed, dots, fit_logarithmic, lines, run_curves, seeds_text
 from optbench.experiments.experiment import Experiment, Setting, Tables
@@ -74,6 +75,8 @@ def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
     left.set_title(heading("Training loss at torch's own rate, end / start", findings[0]))
     middle.set(xlabel="epoch", ylabel="validation error")
     middle.set_title(heading("Test error with a tuned rate", findings[1]))
+    for ax in (left, middle):
+        ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     left.legend(loc="lower left")
     samples = [(label.replace(", ", "\n"), final.loc[final["tuned"] == tuned, "test_error"]) for tuned, label in arms]
     dots(right, samples)

@@ -15,6 +15,7 @@ from optbench.experiments.experiment import Experiment, Setting, Tables
 from optbench.experiments.forward import first_images, fresh_model, gains
 from optbench.experiments.slide import COLORS, RC, heading, slide
 from optbench.experiments.verdict import Finding, around, estimate
+from optbench.plots import style
 from optbench.problems.initialisation import INITIALISATIONS
 
 #: How far a gain may be from that of independent weights and inputs: inputs of a layer are not independent.
@@ -103,6 +104,7 @@ def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
         ax.set(xlabel="layer (its inputs)", ylabel=label)
     fit_logarithmic(right.yaxis, losses.loc[losses["status"] == "ok", "train_loss"])
     right.set(xlabel="examples seen", ylabel="training loss")
+    style.cost_ticks(right.xaxis)
     left.legend()
     right.legend()
     left.set_title(heading("Default: gain, largest / smallest layer", findings[1]))

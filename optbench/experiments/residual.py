@@ -122,6 +122,8 @@ def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
             lines(middle, run, "cost", "valid_error", color, label, dash[depth])
     left.set(xlabel="examples seen", ylabel="training loss")
     middle.set(xlabel="examples seen", ylabel="validation error")
+    for ax in (left, middle):
+        style.cost_ticks(ax.xaxis)
     left.legend(loc="upper right", title="shortcut, depth")
     left.set_title(heading(f"Plain: training loss, {depths[-1]} − {depths[0]} layers", findings[0]))
     middle.set_title(heading(f"Validation error of {depths[-1]}, plain − residual", findings[4]))
