@@ -88,7 +88,7 @@ def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
         part = losses[losses["batch_size"] == size]
         rate = rates.loc[size, "lr_tuned"]
         for ax, along in zip(axes, ("cost", "seconds"), strict=False):
-            lines(ax, part[part[along] > 0], along, "train_loss", color, f"{size:,}, rate {rate:.2g}")
+            lines(ax, part[part[along] > 0], along, "train_loss", color, f"{size:,}, rate {rate:.2g}", marker=".")
     shown = losses[losses["cost"] > 0]
     for ax, along, label in zip(axes, ("cost", "seconds"), ("examples seen", "seconds"), strict=False):
         fit_logarithmic(ax.xaxis, shown[along])

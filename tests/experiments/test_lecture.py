@@ -156,7 +156,7 @@ def curves(speeds: dict[tuple[str, float], float]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def tested(batch: float, sequential: float, saved: float) -> pd.DataFrame:
+def final_errors(batch: float, sequential: float, saved: float) -> pd.DataFrame:
     errors = {
         ("none", 0.0, "shuffled"): 0.2, ("none", 0.5, "shuffled"): 0.2 - saved, ("batch", 0.0, "shuffled"): batch,
         ("batch", 0.5, "shuffled"): batch, ("batch", 0.0, "sequential"): sequential,
@@ -174,18 +174,18 @@ def test_batch_norm_compares_steps_to_what_every_run_without_reached() -> None:
     reached = table.groupby(["arm", "factor"])["steps"].first()
     assert (reached["none", 1.0], reached["batch", 1.0], reached["batch", 5.0]) == (100.0, 50.0, 12.5)
     assert math.isinf(reached["batch", 30.0])
-    findings = batch_norm.find({"steps": table, "final": tested(0.1, 0.15, 0.05)})
+    findings = batch_norm.find({"steps": table, "final": final_errors(0.1, 0.15, 0.05)})
     assert verdicts(findings) == [HOLDS, HOLDS, FAILS, HOLDS, HOLDS]  # 30 times the rate never gets there
     assert findings[0].measured == pytest.approx(2)
     assert findings[0].predicted == pytest.approx(31.0 / 13.3)
-    findings = batch_norm.find({"steps": table, "final": tested(0.1, 0.05, -0.05)})
+    findings = batch_norm.find({"steps": table, "final": final_errors(0.1, 0.05, -0.05)})
     assert verdicts(findings)[-2:] == [FAILS, FAILS]
 
 
 def test_some_that_never_get_there_leave_it_open() -> None:
     table = batch_norm.steps(curves({("none", 1.0): 0.5, **{("batch", f): 1.0 for f in batch_norm.TABLE}}))
     table.loc[(table["arm"] == "batch") & (table["factor"] == 5) & (table["seed"] == 0), "steps"] = math.inf
-    assert verdicts(batch_norm.find({"steps": table, "final": tested(0.1, 0.15, 0.05)}))[:3] == [HOLDS, UNKNOWN, HOLDS]
+    assert verdicts(batch_norm.find({"steps": table, "final": final_errors(0.1, 0.15, 0.05)}))[:3] == [HOLDS, UNKNOWN, HOLDS]
 
 
 # residual
