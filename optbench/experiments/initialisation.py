@@ -54,7 +54,7 @@ def find(tables: Tables) -> list[Finding]:
     near = around(1.0, _NEAR)
     found = [
         estimate("measured gain / gain of independent weights, default", ratio["default"], near, 1.0, logarithmic=True),
-        estimate("gain, largest layer / smallest, default", spread["default"], (1.0, 2.0), 1.0, logarithmic=True),
+        estimate("gain, largest layer / smallest, default", spread["default"], (-math.inf, 2.0), 1.0, logarithmic=True),
         estimate("gain, largest layer / smallest, unscaled normal", spread["normal"], (2.0, math.inf), grows,
                  logarithmic=True),
     ]  # fmt: skip
