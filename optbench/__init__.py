@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from optbench.api import compare, experiment, plan, recommend, report, run
+    from optbench.api import compare, experiment, figure, plan, recommend, report, run
     from optbench.config import Config, load_config
     from optbench.errors import UserError
     from optbench.optimizer import OptimizerSpec, Range
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 _HOME = {
     "Config": "config", "Data": "problem", "DataSource": "problem", "OptimizerSpec": "optimizer", "Plane": "problem",
     "Problem": "problem", "Range": "optimizer", "Results": "results.load", "UserError": "errors", "compare": "api",
-    "experiment": "api", "load": "results.load", "load_config": "config", "plan": "api", "recommend": "api",
-    "report": "api", "run": "api",
+    "experiment": "api", "figure": "api",
+    "load": "results.load", "load_config": "config", "plan": "api", "recommend": "api", "report": "api", "run": "api",
 }  # fmt: skip
 
 __all__ = [
     "Config", "Data", "DataSource", "OptimizerSpec", "Plane", "Problem", "Range", "Results", "UserError", "compare",
-    "experiment", "load", "load_config", "plan", "recommend", "report", "run",
+    "experiment", "figure", "load", "load_config", "plan", "recommend", "report", "run",
 ]  # fmt: skip
 
 

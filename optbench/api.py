@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from optbench.config import Config, load_config
-from optbench.errors import out_of_range, unknown
+from optbench.errors import UserError, out_of_range, unknown
 from optbench.locations import default_data_dir, default_name
 from optbench.matrix import Plan, make_plan
 from optbench.metrics import METRICS
 from optbench.problem import DataSource
 from optbench.progress import SilentProgress
+
+if TYPE_CHECKING:
+    from optbench.reporting.section import Section
 
 
 def configure(
@@ -68,8 +72,16 @@ def run(
     return load(folder)
 
 
-def report(folder: str | Path, output: str | Path | None = None, rank_by: str = "test_metric") -> Path:
-    """Writes tables, plots and the HTML page of a results directory, also a partial one."""
+def report(
+    folder: str | Path,
+    output: str | Path | None = None,
+    rank_by: str = "test_metric",
+    sections: Sequence[Section] = (),
+) -> Path:
+    """Writes tables, plots and the HTML page of a results directory, also a partial one.
+
+    `sections` (see `optbench.reporting.section.Section`) are added to the page, before its methods.
+    """
     from optbench.outputs import write_outputs
     from optbench.results.directory import ResultsDirectory
 
@@ -77,7 +89,34 @@ def report(folder: str | Path, output: str | Path | None = None, rank_by: str = 
         raise unknown("metric", rank_by, METRICS)
     directory = ResultsDirectory(Path(folder))
     directory.check()
-    return write_outputs(directory, Path(output) if output else None, rank_by, force=True).report
+    return write_outputs(directory, Path(output) if output else None, rank_by, force=True, sections=sections).report
+
+
+def figure(results: Any, name: str, problem: str | None = None) -> tuple[Any, Any]:
+    """A figure of results (what `load` gives): its matplotlib axes, and the frame that they show.
+
+    `name` is that of one of the plots (`optbench.plots.registry.PLOTS`), such as "lr_sensitivity"; `problem` a label
+    in the results, for figures of one problem (by default the first). Of several axes there is a list. Raises
+    UserError for an unknown name or problem, and where the results don't suffice, with what is missing.
+    """
+    from optbench.plots.registry import PLOTS
+    from optbench.plots.style import NothingToDraw
+    from optbench.tables import all_tables
+
+    if name not in PLOTS:
+        raise unknown("figure", name, PLOTS)
+    problems = [str(label) for label in results.cells["problem"].unique()]
+    if problem is not None and problem not in problems:
+        raise unknown("problem", problem, problems)
+    label = (problem or problems[0]) if PLOTS[name].each_problem else ""
+    try:
+        drawn = PLOTS[name].draw(results, all_tables(results), label)
+    except NothingToDraw as reason:
+        raise UserError(f"figure {name} can't be drawn: {reason}") from None
+    if drawn is None:
+        raise UserError(f"figure {name} has no meaning for {label}, which is no function of the plane")
+    axes = drawn[0].axes
+    return (axes[0] if len(axes) == 1 else axes), drawn[1]
 
 
 def compare(
@@ -103,20 +142,24 @@ def recommend(
     """Which optimizer to take, from one results directory or several: the frame of `metrics.recommendation`.
 
     The budget is what tuning may take: `trials`, `seconds` of all of them together at the speed measured in isolation,
-    and `memory_mib` that a step allocates; without any, those that the results speak of. Raises UserError for what
-    can't be joined or is no budget.
+    and `memory_mib` that a step allocates; without any, those that the results speak of. What was left out in
+    joining is in the frame's `attrs["notes"]`. Raises UserError for what can't be joined or is no budget.
     """
-    from optbench.metrics.recommendation import Budget, recommendation
+    from optbench.metrics.recommendation import MOST_TRIALS, Budget, recommendation
     from optbench.results.join import join
     from optbench.results.load import load
 
     for what, value in (("trials", trials), ("seconds", seconds), ("memory", memory_mib)):
         if value is not None and not value > 0:
             raise out_of_range(what, value, "above 0")
+    if trials is not None and (trials != int(trials) or trials > MOST_TRIALS):
+        raise out_of_range("trials", trials, f"a whole number up to {MOST_TRIALS:,}")
     results = load(folders[0]) if len(folders) == 1 else join(folders)
     memory = None if memory_mib is None else memory_mib * 2**20
     budgets = None if (trials, seconds, memory) == (None, None, None) else [Budget(trials, seconds, memory)]
-    return recommendation(results.trials, results.runs, results.cells, budgets)
+    table = recommendation(results.trials, results.runs, results.cells, budgets)
+    table.attrs["notes"] = list(getattr(results, "notes", ()))
+    return table
 
 
 def experiment(

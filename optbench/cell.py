@@ -106,7 +106,7 @@ class _Execution:
         else:
             self.run_cost = self.cell.run_cost
         self.trials = [_from_record(record) for record in store.trials()]
-        self.trainer = Trainer(self.cell, self.problem, self.data)
+        self.trainer = Trainer(self.cell, self.problem, self.data, store.fallback(), store.write_fallback)
 
     def tune(self) -> None:
         while self.cell.tuned and (proposals := next_round(self.cell, self.trials, self.run_cost)):

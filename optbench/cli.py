@@ -64,7 +64,8 @@ _results = click.option(
 
 _execution = click.option(
     "--execution", default="auto", metavar="NAME",
-    help="How trainings are executed: auto (default), eager, or population where the optimizer allows it.",
+    help="How trainings are executed: auto (default), eager, population where the optimizer allows it, compile, or "
+    "cuda_graph on a CUDA device.",
 )  # fmt: skip
 
 
@@ -191,6 +192,8 @@ def recommend(
     table = rows_of(*folders, trials=trials, seconds=seconds, memory_mib=memory)
     sentences = [str(sentence) for sentence in table["sentence"] if sentence]
     click.echo("\n".join(sentences) or "no trials: nothing to recommend")
+    for note in table.attrs["notes"]:
+        click.echo(f"note: {note}")
 
 
 @cli.command("list")

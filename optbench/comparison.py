@@ -104,11 +104,16 @@ def _short(part: pd.DataFrame) -> pd.DataFrame:
     """The columns that fit into a terminal."""
     order = part["verdict"].map({"win": 0, "tie": 1, "inconclusive": 2, "loss": 3})
     part = part.assign(order=order).sort_values(["order", "probability"], ascending=[True, False], kind="stable")
-    unit = part["effect_unit"].replace("", pd.NA).dropna()
+    units = [unit for unit in part["effect_unit"].unique() if unit]
+    effects = [_with_bounds(*values) for values in _rows(part, "effect")]
+    if len(units) > 1:  # which of the two it is then stands beside each
+        effects = [
+            f"{text} ({unit})" if unit else text for text, unit in zip(effects, part["effect_unit"], strict=True)
+        ]
     return pd.DataFrame({
         "optimizer": part["optimizer"],
         "verdict": part["verdict"],
-        unit.iloc[0] if len(unit) else "effect": [_with_bounds(*values) for values in _rows(part, "effect")],
+        units[0] if len(units) == 1 else "effect": effects,
         "P(better)": [_with_bounds(*values) for values in _rows(part, "probability")],
         "p (Holm)": [significant(value, 2) for value in part["p_holm"]],
         "pairs": part["n_pairs"],

@@ -46,6 +46,11 @@ def make_deterministic(threads: int) -> None:
     torch.backends.cuda.matmul.allow_tf32 = False
 
 
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def synchronize(device: str) -> None:
     """Waits for what was queued on an accelerator, before a clock is read."""
     if device != "cpu":

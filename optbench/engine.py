@@ -13,7 +13,7 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
-from optbench.device import make_deterministic
+from optbench.device import cores, make_deterministic
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -114,8 +114,7 @@ def default_workers(threads: int, devices: Any) -> int:
     """One worker a core (of as many threads as a cell uses); one alone where an accelerator is shared."""
     if any(device != "cpu" for device in devices):
         return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // threads)
+    return max(1, cores() // threads)
 
 
 @contextmanager

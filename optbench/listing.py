@@ -145,7 +145,7 @@ def _problems() -> str:
     for name, target in names("problems").items():
         cls = problem_class(name)
         parameters = ",".join(
-            f"{f.name}={format_value(f.default)}" for f in sorted(fields(cls), key=lambda f: f.kw_only)
+            f"{f.name}={format_value(f.default)}" for f in sorted(fields(cls), key=lambda f: bool(f.kw_only))
         )
         problem = make_problem(name, {})
         blocks.append(

@@ -52,6 +52,11 @@ class ProblemChoice:
         """Equal for equal problems, also where a file that the selection names has changed in between."""
         return str(self.selection), json.dumps(self.identity, sort_keys=True)
 
+    @property
+    def version(self) -> str:
+        """What tells two problems of one label apart: its version, and of a user's own the digest of its file."""
+        return " ".join(str(self.identity[name])[:12] for name in ("version", "source") if name in self.identity)
+
     @cached_property
     def measured(self) -> dict[str, Any]:
         """What its runs are measured by, as plain JSON values."""
@@ -170,6 +175,9 @@ class Cell:
             "defaults": self.optimizer.defaults,
             "lr_range": [rate.low, rate.high] if rate else None,
             "sampler": self.sampler if self.tuned else "",
+            "problem_version": self.problem.version,
+            "threads": self.threads,
+            "evaluations": self.evaluations,
             **self.problem.measured,
         }
 

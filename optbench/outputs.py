@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from optbench.definitions import index
 from optbench.locations import report_path
 from optbench.results.atomic import write_bytes
 from optbench.results.directory import ResultsDirectory
+
+if TYPE_CHECKING:
+    from optbench.reporting.section import Section
 
 #: Tables that are pasted into papers, beside those that `metrics.registry` marks.
 PAPER_TABLES = {"audit", "leaderboard", "summary"}
@@ -32,14 +37,25 @@ def places(directory: ResultsDirectory, report: Path | None = None, rank_by: str
 
 
 def write_outputs(
-    directory: ResultsDirectory, report: Path | None = None, rank_by: str = "test_metric", force: bool = False
+    directory: ResultsDirectory,
+    report: Path | None = None,
+    rank_by: str = "test_metric",
+    force: bool = False,
+    sections: Sequence[Section] = (),
 ) -> Outputs:
-    """Tables, plots and HTML page of a results directory, also of a partial one."""
+    """Tables, plots and HTML page of a results directory, also of a partial one; with `sections` of its own, it
+    is always written anew.
+    """
     folder = directory.folder
     outputs = places(directory, report)
     mark, stamp = folder / "tables" / ".made-from", f"{_state(directory)} {rank_by}"
     made = (outputs.report, outputs.tables / "summary.parquet", outputs.plots)
-    if not force and all(path.exists() for path in made) and mark.exists() and mark.read_text("utf-8") == stamp:
+    if (
+        not (force or sections)
+        and all(path.exists() for path in made)
+        and mark.exists()
+        and mark.read_text("utf-8") == stamp
+    ):
         return outputs
     mark.unlink(missing_ok=True)
     from optbench.metrics.registry import TABLES
@@ -53,7 +69,7 @@ def write_outputs(
     write_bytes(outputs.tables / "README.md", index(tables).encode())
     write_tables(tables, outputs.tables, PAPER_TABLES | {name for name, table in TABLES.items() if table.paper})
     figures = draw_all(results, tables, outputs.plots)
-    write_bytes(outputs.report, report_page(results, tables, figures, rank_by).encode())
+    write_bytes(outputs.report, report_page(results, tables, figures, rank_by, sections).encode())
     write_bytes(mark, stamp.encode())
     return outputs
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from optbench.errors import UserError, one_line
@@ -11,10 +11,16 @@ from optbench.problem import Data, DataSource, Problem
 from optbench.shared import SharedMemory
 
 
-def check_data(cells: Iterable[Cell], source: DataSource, memory: SharedMemory | None = None) -> dict[str, Any]:
+def check_data(
+    cells: Iterable[Cell],
+    source: DataSource,
+    memory: SharedMemory | None = None,
+    known: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Loads the data of every problem once (downloading it where allowed and needed), into `memory` if given.
 
-    Returns the planes of two-dimensional problems by label. Raises UserError for missing or corrupt data.
+    Returns the planes of two-dimensional problems by label, but for those that are `known` already. Raises
+    UserError for missing or corrupt data.
     """
     if not (choices := {cell.problem.key: cell.problem for cell in cells}):
         return {}
@@ -27,13 +33,14 @@ def check_data(cells: Iterable[Cell], source: DataSource, memory: SharedMemory |
             data = _checked(choice.label, problem, source)
             if memory is not None:
                 memory.add(choice.key, data, problem.channels_last)
-            plane = plane_values(problem, data)
+            of = choice.key[1]
+            plane = plane_values(problem, data) if (known or {}).get(choice.label, {}).get("of") != of else None
         except UserError:
             raise
         except Exception:
             continue  # a problem that raises is an error row of its own cells, and the rest goes on
         if plane is not None:
-            planes[choice.label] = plane
+            planes[choice.label] = {"of": of, **plane}
     return planes
 
 

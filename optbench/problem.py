@@ -177,7 +177,7 @@ class Problem(ABC):
 
     def display(self) -> dict[str, Any]:
         """The parameters that differ from their defaults, as they are shown in labels."""
-        own_first = sorted(fields(self), key=lambda f: f.kw_only)
+        own_first = sorted(fields(self), key=lambda f: bool(f.kw_only))
         chosen = {f.name: getattr(self, f.name) for f in own_first if getattr(self, f.name) != f.default}
         # The word `none` as the grammar has it, without quotes.
         return {name: None if value == "none" else value for name, value in chosen.items()}

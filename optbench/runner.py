@@ -85,7 +85,8 @@ def run(config: Config, folder: Path, options: RunOptions, progress: SilentProgr
         # Whatever can be known to fail does so here, before anything on the disk is touched.
         memory = None if options.engine == "serial" else stack.enter_context(SharedMemory())
         try:
-            planes = check_data(missing, options.source, memory)
+            known = {} if start_over else directory.planes()
+            planes = check_data(missing, options.source, memory, known)
             if missing:
                 check_optimizers(missing)
         except BaseException:

@@ -16,9 +16,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from optbench.memory import available_memory
 from optbench.problem import Batch, Data
 
 if TYPE_CHECKING:
@@ -74,7 +74,9 @@ class SharedMemory:
         self.data: dict[Key, SharedData] = {}
         self._file: int | None = None
         self._end = 0
-        self._room = int(_available_memory() * _SHARE_OF_MEMORY)
+        # Without such files, or where the system doesn't say what is left, nothing is shared.
+        room = (available_memory() or 0) if hasattr(os, "memfd_create") else 0
+        self._room = int(room * _SHARE_OF_MEMORY)
         self._known: dict[tuple[str, tuple[int, ...], bool], list[SharedTensor]] = {}
 
     def __enter__(self) -> SharedMemory:
@@ -178,13 +180,3 @@ def _view(pages: Tensor, place: SharedTensor) -> Tensor:
 
     stored = pages.view(getattr(torch, place.dtype)).view(place.shape)
     return stored.permute(0, 3, 1, 2) if place.images else stored
-
-
-def _available_memory() -> int:
-    """Bytes that can be had without swapping; 0 where memory can't be shared by way of a file."""
-    if not hasattr(os, "memfd_create"):
-        return 0
-    with suppress(OSError, StopIteration):
-        lines = Path("/proc/meminfo").read_text("ascii").splitlines()
-        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
-    return 0

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from optbench.batches import BatchStream
 from optbench.budget import BudgetExhausted, Ledger
@@ -36,7 +36,7 @@ class Stepper:
         self.problem, self.data, self.ledger = problem, data, ledger
         self.batch_size = cell.batch_size
         self.model = make_model(problem, cell, seed)
-        self.optimizer = make_optimizer(cell.optimizer, self.model, hyperparameters)
+        self.optimizer = self._make_optimizer(cell, hyperparameters)
         self._freezing = Freezing(self.model, problem.freezing)
         order = torch.Generator().manual_seed(derive(seed, "data order"))
         self.batches = BatchStream(len(data.train), cell.batch_size, [order], cell.device, problem.order)
@@ -53,10 +53,7 @@ class Stepper:
 
     def step(self) -> bool:
         """One step on the next batch; False where the budget ended inside it, which undoes the step."""
-        batch = self.problem.augment_batch(self.data.train.batch(self.batches.next()[0]), self.augmentation)
-        if self._schedule is not None:
-            self._set_rates()
-        self._freezing.update(self.ledger.cost / self.ledger.budget)
+        batch = self._next_batch()
         if self._needs_closure:
             return self._closure_step(batch)
         self.ledger.charge_gradient(self.batch_size)
@@ -66,15 +63,28 @@ class Stepper:
         self.steps += 1
         return True
 
+    def _next_batch(self) -> Batch:
+        """The next batch, as the model sees it; sets the learning rate for it, and which parts are frozen."""
+        if self._schedule is not None:
+            self._set_rates()
+        self._freezing.update(self.ledger.cost / self.ledger.budget)
+        return self.problem.augment_batch(self.data.train.batch(self.batches.next()[0]), self.augmentation)
+
+    def _make_optimizer(self, cell: Cell, hyperparameters: Mapping[str, Any]) -> torch.optim.Optimizer:
+        return make_optimizer(cell.optimizer, self.model, hyperparameters)
+
+    def _loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        return self.problem.loss(model, batch)
+
     def _backward(self, batch: Batch) -> Tensor:
         """The loss of a batch, with its gradient added to the parameters'."""
         if len(self._chunks) == 1:
-            loss = self.problem.loss(self.model, batch)
+            loss = self._loss(self.model, batch)
             loss.backward()
             return loss
         parts = []
         for chunk in zip(*(tensor.split(self._chunks) for tensor in batch), strict=True):
-            part = self.problem.loss(self.model, chunk) * self.problem.chunk_weight(len(chunk[0]), self.batch_size)
+            part = self._loss(self.model, chunk) * self.problem.chunk_weight(len(chunk[0]), self.batch_size)
             part.backward()
             parts.append(part.detach())
         return torch.stack(parts).sum()
@@ -96,7 +106,7 @@ class Stepper:
             torch.manual_seed(random_seed)
             if not torch.is_grad_enabled():
                 self.ledger.charge_forward(self.batch_size)
-                return self.problem.loss(self.model, batch)
+                return self._loss(self.model, batch)
             self.ledger.charge_gradient(self.batch_size)
             self.optimizer.zero_grad(set_to_none=True)
             return self._backward(batch)
@@ -113,11 +123,14 @@ class Stepper:
         return True
 
     def _set_rates(self) -> None:
+        for group, rate in zip(self.optimizer.param_groups, self._rates, strict=False):
+            group["lr"] = rate * self._factor()
+
+    def _factor(self) -> float:
+        """By what the schedule multiplies the learning rates of the next step."""
         assert self._schedule is not None
         progress = (self.ledger.cost + self.batch_size / 2) / self.ledger.budget
-        factor = self._schedule(min(progress, 1.0))
-        for group, rate in zip(self.optimizer.param_groups, self._rates, strict=False):
-            group["lr"] = rate * factor
+        return self._schedule(min(progress, 1.0))
 
     def _set_training(self, training: bool) -> None:
         self.model.train(training)

@@ -29,16 +29,18 @@ def train(
     *,
     test: bool = False,
     observer: Observer | None = None,
+    stepper: type[Stepper] = Stepper,
 ) -> Training:
     """Trains once and returns the record, also of a training that diverged, ran out of memory or raised.
 
     `budget` is in example gradients and never overspent. With `test`, the test set is evaluated once,
-    after the last step. `observer` may stop the training early (a pruner does).
+    after the last step. `observer` may stop the training early (a pruner does). `stepper` is
+    what executes the steps.
     """
     record = Training(dict(hyperparameters), seed)
     ledger = Ledger(budget)
     try:
-        _Session(cell, problem, data, record, ledger, test).run(observer)
+        _Session(cell, problem, data, record, ledger, test, stepper).run(observer)
     except Exception as error:
         record.fail(error)
     record.cost, record.forwards, record.backwards = ledger.cost, ledger.forwards, ledger.backwards
@@ -56,10 +58,11 @@ class _Session:
         record: Training,
         ledger: Ledger,
         test: bool,
+        stepper: type[Stepper],
     ) -> None:
         self.cell, self.problem, self.data = cell, problem, data
         self.record, self.ledger, self.test = record, ledger, test
-        self.stepper = Stepper(cell, problem, data, record.hyperparameters, record.seed, ledger)
+        self.stepper = stepper(cell, problem, data, record.hyperparameters, record.seed, ledger)
         record.constructed = constructed_hyperparameters(self.stepper.optimizer)
         self.trace = test and problem.plane is not None
 

@@ -9,8 +9,9 @@ uninterrupted one.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -64,12 +65,12 @@ class Trial:
 
 @dataclass(frozen=True)
 class Proposal:
-    """The next trial: its number, seed and hyperparameters, and who may stop it early."""
+    """The next trial: its number, seed and hyperparameters, and what makes an observer that may stop it early."""
 
     number: int
     seed: int
     hyperparameters: dict[str, Any]
-    observer: Observer | None
+    observer: Callable[[], Observer] | None
 
 
 def best_trial(trials: Sequence[Trial]) -> Trial | None:
@@ -92,17 +93,16 @@ def rounds(cell: Cell, trials: Sequence[Trial], run_cost: int) -> Iterator[tuple
     A round has as many trials as the cell says, or as many as still fit whole into the tuning budget
     when it begins. What its diverged trials do not spend buys trials of later rounds.
     """
-    start = 0
+    start, latest = 0, 0
     while start <= len(trials):
-        earlier = trials[:start]
-        rest = cell.worth * run_cost * THIRDS - sum(trial.thirds for trial in earlier)
+        rest = cell.worth * run_cost * THIRDS - sum(trial.thirds for trial in trials[:start])
         size = min(cell.round, math.floor(rest / (run_cost * THIRDS)))
-        if any(trial.thirds == 0 for trial in earlier):
-            size = 0  # not even the start was finite: further trials would be free, and so without end
+        if start and not any(trial.thirds for trial in trials[latest:start]):
+            size = 0  # nowhere was even the start finite: further trials would be free, and so without end
         yield start, max(size, 0)
         if size <= 0:
             return
-        start += size
+        start, latest = start + size, start
 
 
 def searched_space(cell: Cell, trials: Sequence[Trial], run_cost: int) -> dict[str, Range]:
@@ -111,10 +111,11 @@ def searched_space(cell: Cell, trials: Sequence[Trial], run_cost: int) -> dict[s
     Starts as declared. Once half of the tuning budget is spent, each further round finds the learning
     rate's range extended if the best rate so far lies at its edge; that is paid from the same budget.
     Other hyperparameters stay in their ranges: beyond them they may have no meaning (a momentum above 1).
+    A grid stays the declared one: a part of it over another range would be none.
     """
     space = dict(cell.optimizer.search)
     extensions: dict[str, int] = {}
-    if "lr" not in space or not space["lr"].log:
+    if cell.sampler == "grid" or "lr" not in space or not space["lr"].log:
         return space  # below a linear range lie rates of zero and less
     half = EXTEND_AFTER * cell.worth * run_cost * THIRDS
     for start, size in rounds(cell, trials, run_cost):
@@ -143,7 +144,7 @@ def next_round(cell: Cell, trials: Sequence[Trial], run_cost: int) -> list[Propo
         values = {"lr": edge} if edge and number == start else _values(cell, number, space, study)
         if values is None:
             break
-        observer = None if cell.pruner == "none" or number == 0 else _pruning(cell, earlier, space, values)
+        observer = None if cell.pruner == "none" or number == 0 else partial(_pruning, cell, earlier, space, values)
         proposals.append(Proposal(number, TUNING_SEEDS + number, values, observer))
     return proposals[len(trials) - start :]
 
@@ -253,7 +254,7 @@ def _study(cell: Cell, trials: Sequence[Trial], space: Mapping[str, Range]) -> o
         sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=1, constant_liar=True)
     elif cell.sampler == "gp":
         sampler = optuna.samplers.GPSampler(seed=seed, n_startup_trials=1, deterministic_objective=False)
-    study = optuna.create_study(sampler=sampler, pruner=_pruner(cell))
+    study = optuna.create_study(sampler=sampler, pruner=_pruner(cell.pruner, cell.evaluations))
     distributions: dict[str, optuna.distributions.BaseDistribution] = {
         name: _distribution(found) for name, found in space.items()
     }
@@ -268,34 +269,32 @@ def _study(cell: Cell, trials: Sequence[Trial], space: Mapping[str, Range]) -> o
                     distributions=distributions,
                     value=trial.value,
                     intermediate_values=trial.reports,
-                    system_attrs=_rungs(cell, trial, params, distributions),
+                    system_attrs=_rungs(cell.pruner, cell.evaluations, tuple(sorted(trial.reports.items()))),
                     state=_STATES[trial.status],
                 )
             )
     return study
 
 
-def _pruner(cell: Cell) -> optuna.pruners.BasePruner:
-    if cell.pruner == "median":
-        return optuna.pruners.MedianPruner(n_startup_trials=2, n_warmup_steps=max(1, cell.evaluations // 5))
-    if cell.pruner == "successive-halving":
-        return optuna.pruners.SuccessiveHalvingPruner(min_resource=max(1, cell.evaluations // 8))
+def _pruner(name: str, evaluations: int) -> optuna.pruners.BasePruner:
+    if name == "median":
+        return optuna.pruners.MedianPruner(n_startup_trials=2, n_warmup_steps=max(1, evaluations // 5))
+    if name == "successive-halving":
+        return optuna.pruners.SuccessiveHalvingPruner(min_resource=max(1, evaluations // 8))
     return optuna.pruners.NopPruner()
 
 
-def _rungs(
-    cell: Cell,
-    trial: Trial,
-    params: dict[str, Any],
-    distributions: Mapping[str, optuna.distributions.BaseDistribution],
-) -> dict[str, Any]:
-    """What successive halving notes down of a trial while it runs, by letting it run once more."""
-    if cell.pruner != "successive-halving":
+@lru_cache(maxsize=4096)
+def _rungs(pruner: str, evaluations: int, reports: tuple[tuple[int, float], ...]) -> dict[str, Any]:
+    """What successive halving notes down of a trial while it runs, by letting it run once more.
+
+    Remembered: the same trials are told to the study of every later round.
+    """
+    if pruner != "successive-halving":
         return {}
-    replay = optuna.create_study(pruner=_pruner(cell))
-    replay.enqueue_trial(params)
-    asked = replay.ask(dict(distributions))
-    for step, value in sorted(trial.reports.items()):
+    replay = optuna.create_study(pruner=_pruner(pruner, evaluations))
+    asked = replay.ask()
+    for step, value in reports:
         asked.report(value, step)
         asked.should_prune()
     noted = replay.get_trials(deepcopy=False)[0].system_attrs

@@ -13,6 +13,10 @@ from optbench.errors import out_of_range
 if TYPE_CHECKING:
     from torch import nn
 
+#: Up to so many weights, and weights times examples of a batch, replicas at once gain on a CPU: 5 to 1.3 times.
+#: (At three times as many of either they lose: 0.8 to 0.9 times; docs/performance.md.)
+_STACKED_WEIGHTS, _STACKED_PRODUCTS = 60_000, 10_000_000
+
 _TARGETS = {"digits": 0.95, "mnist": 0.96, "fashion_mnist": 0.85}
 
 
@@ -51,14 +55,18 @@ class Mlp(ImageClassification):
             raise out_of_range("mlp[layers]", self.layers, "0 to 100")
 
     def stacks(self, device_type: str, batch_size: int) -> bool:
-        # On a CPU the gain shrinks as products grow: 16 replicas at once are 5 times as fast on 8 × 8 pixels,
-        # 32 units and batches of 10; not measured beyond.
-        return device_type == "cuda" or (self.data == "digits" and self.hidden <= 128)
+        # On a CPU the gain shrinks as products grow, and is a loss once stacked weights leave the cache.
+        few = self._weights <= _STACKED_WEIGHTS and self._weights * batch_size <= _STACKED_PRODUCTS
+        return device_type == "cuda" or few
 
     @property
     def microseconds_per_example(self) -> float:
-        weights = self.image_size**2 * self.hidden + max(self.layers - 1, 0) * self.hidden**2
-        return 1.0 + 1.5e-4 * weights
+        return 1.0 + 1.5e-4 * self._weights
+
+    @property
+    def _weights(self) -> int:
+        """Weights of all but the last layer."""
+        return self.image_size**2 * self.hidden + max(self.layers - 1, 0) * self.hidden**2
 
     @property
     def microseconds_per_step(self) -> float:

@@ -50,7 +50,8 @@ def study(
             "status": "ok", "error": "", "lr_default": 0.001, "lr_tuned": chosen, "lr_low": 1e-4, "lr_high": 1.0,
             "lr_low_searched": 1e-4, "lr_high_searched": 1.0, "edge": "", "trials": len(losses),
             "tuning_budget": 300.0, "tuning_cost": 300.0, "run_budget": 100.0, "metric_name": "metric",
-            "metric_higher_is_better": higher, "target": target, "step_ms": 1.0, "environment": "here",
+            "metric_higher_is_better": higher, "target": target, "step_ms": 1.0, "step_ms_low": 0.98,
+            "step_ms_high": 1.05, "environment": "here",
         })  # fmt: skip
         for index, (rate, loss) in enumerate(zip(rates, losses, strict=True)):
             rows["trials"].append(common | {

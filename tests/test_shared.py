@@ -102,7 +102,7 @@ def test_what_is_no_plain_tensor_is_left_to_the_workers(tensor: Tensor) -> None:
 
 
 def test_without_room_nothing_is_shared() -> None:
-    with patch.object(shared, "_available_memory", return_value=10_000), SharedMemory() as memory:
+    with patch.object(shared, "available_memory", return_value=10_000), SharedMemory() as memory:
         memory.add(("large", ""), _data((torch.ones(10_000),)), channels_last=False)
         memory.add(("small", ""), _data((torch.ones(1000),)), channels_last=False)
         assert list(memory.data) == [("small", "")]

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+import optuna
 import pytest
 
 from optbench.api import configure
@@ -111,6 +112,16 @@ def test_a_long_design_passes_over_all_points_at_the_default(optimizer: str) -> 
         assert 0.02 < min(away) < 0.03
 
 
+@pytest.mark.parametrize("best", [1e-6, 1e4])
+def test_the_grid_is_the_declared_one_wherever_the_best_rate_lies(best: float) -> None:
+    """Half of it over an extended range would leave gaps, and points that are no part of it."""
+    cell = cell_for(tuning_sampler="grid")
+    trials = study(cell, best=best)
+    shares = [cell.optimizer.search["lr"].position(t.hyperparameters["lr"]) for t in trials[1:]]
+    np.testing.assert_allclose(shares, (np.arange(11) + 0.5) / 11)
+    assert searched_space(cell, trials, RUN_COST) == cell.optimizer.search
+
+
 def test_the_grid_is_even_and_ends() -> None:
     rates = np.log10([t.hyperparameters["lr"] for t in study(cell_for(tuning_sampler="grid"))[1:]])
     np.testing.assert_allclose(np.diff(rates), 4 / 11, rtol=1e-9)
@@ -203,10 +214,10 @@ def test_pruners_stop_bad_trials_and_spare_good_ones(pruner: str) -> None:
     cell = cell_for(tuning_pruner=pruner, evaluations=8, tuning_sampler="random")
 
     def observed(proposal: Any, level: float) -> tuple[str, int]:
-        record = Training({}, 0)
+        record, observe = Training({}, 0), proposal.observer()
         for index in range(1, 8):
             record.points.append(Point(index, index, 0.0, level, level, level))
-            if reason := proposal.observer(record):
+            if reason := observe(record):
                 return reason, index
         return "", 8
 
@@ -235,6 +246,18 @@ def test_only_a_logarithmic_rate_grows_its_range(name: str, scale: str, low: flo
     edge = {"lr": 0.01, "momentum": 0.9, name: 0.99}
     trials = [Trial(n, dict(edge), "ok", 10.0, 1.0, THIRDS * RUN_COST) for n in range(8)]
     assert searched_space(cell, trials, RUN_COST)[name] == cell.optimizer.search[name]
+
+
+def test_one_trial_that_is_not_finite_at_its_start_ends_nothing() -> None:
+    """A start that is drawn may be finite for other seeds."""
+    cell = cell_for(tuning_round=2)
+    trials = [trial(0, 1e-3), trial(1, 1e-2, math.nan, "diverged", cost=0)]
+    assert len(next_round(cell, trials, RUN_COST)) == 2
+    trials += [trial(2, 1e-3), trial(3, 1e-2)]
+    assert len(next_round(cell, trials, RUN_COST)) == 2
+    trials += [trial(n, 1e-3, math.nan, "diverged", cost=0) for n in (4, 5)]
+    assert next_round(cell, trials[:5], RUN_COST)[0].number == 5  # the round is not over
+    assert next_round(cell, trials, RUN_COST) == []
 
 
 def rates(proposals: list[Proposal]) -> list[float]:
@@ -300,10 +323,10 @@ def test_pruning_within_a_round_does_not_depend_on_its_own_trials(pruner: str) -
 
     def stopped_at(proposal: Proposal, level: float) -> int:
         assert proposal.observer is not None
-        record = Training({}, 0)
+        record, observe = Training({}, 0), proposal.observer()
         for index in range(1, 8):
             record.points.append(Point(index, index, 0.0, level, level, level))
-            if proposal.observer(record):
+            if observe(record):
                 return index
         return 8
 
@@ -312,6 +335,28 @@ def test_pruning_within_a_round_does_not_depend_on_its_own_trials(pruner: str) -
     assert stopped_at(first, 0.1) == 8
     assert [stopped_at(proposal, 3.0) for proposal in others] == alone
     assert max(alone) < 8
+
+
+def test_successive_halving_learns_of_each_trial_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not once more in each later round: studies are made for rounds and pruned trials, one each."""
+    cell = cell_for(tuning_pruner="successive-halving", evaluations=8, tuning_worth=40, tuning_sampler="random")
+    made, create = 0, optuna.create_study
+
+    def counting(**settings: Any) -> optuna.Study:
+        nonlocal made
+        made += 1
+        return create(**settings)
+
+    monkeypatch.setattr(optuna, "create_study", counting)
+    trials: list[Trial] = []
+    while proposals := next_round(cell, trials, RUN_COST):
+        for p in proposals:
+            if p.observer:
+                p.observer()
+            reports = {index: loss_at(p.hyperparameters["lr"]) + p.number / 1e3 for index in range(1, 9)}
+            trials.append(Trial(p.number, p.hyperparameters, "ok", 10.0, reports[8], THIRDS * RUN_COST, reports))
+    assert len(trials) == 40
+    assert made <= 3 * 40
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

@@ -101,7 +101,12 @@ def harness_against_loops(cell: Cell, trials: int, source: DataSource, pairs: in
             started = time.perf_counter()
             status = execute(Job(cell, (0,), directory, source, ""))
             seconds = time.perf_counter() - started
-            assert status == "ok", directory.cell(cell.id).result()
+            store = directory.cell(cell.id)
+            assert status == "ok", store.result()
+            assert len(store.trials()) >= trials
+            # Where the default is selected, one training gives both runs.
+            runs = [store.run(0, tuned) or {"hyperparameters": None} for tuned in (True, False)]
+            assert runs[0]["hyperparameters"] != runs[1]["hyperparameters"], "the two runs are one training"
         return seconds
 
     return compare(

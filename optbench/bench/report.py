@@ -7,6 +7,7 @@ from pathlib import Path
 
 from optbench.bench.bookkeeping import bookkeeping
 from optbench.bench.comparison import HEAD, Comparison
+from optbench.bench.executions import COMPILED_HEAD, compiled_against_eager, replicas_against_eager
 from optbench.bench.loading import batch_against_loop, loader_against_resident
 from optbench.bench.populations import harness_against_loops, population_against_loops, small_cell
 from optbench.bench.throughput import (
@@ -36,6 +37,10 @@ def bench_text(data_dir: Path | None, pairs: int) -> str:
         (
             table((HEAD, *rows), right=(1, 2, 4, 6)),
             "",
+            table(
+                (COMPILED_HEAD, *(one.row() for one in compiled_against_eager(source, pairs))), right=(1, 2, 4, 6, 7, 8)
+            ),
+            "",
             f"a step on {conv_net_cell(data_dir, 100).problem.label}, batch 100, 1 thread (median of 10)",
             table([("optimizer", "ms"), *((name, f"{ms:.2f}") for name, ms in steps.items())], right=(1,)),
             "",
@@ -59,5 +64,6 @@ def _comparisons(source: DataSource, data_dir: Path | None, pairs: int, cores: i
         yield population_against_loops(small, 64, source, pairs, target=40)
     yield harness_against_loops(small_cell(quadratic, "adam", 10, "20epochs", 64), 64, source, pairs, target=20)
     yield population_against_loops(small_cell("mlp", "adam", 10, "4epochs", 16), 16, source, pairs, target=4)
+    yield from replicas_against_eager(source, pairs, data_dir is not None)
     yield batch_against_loop(pairs)
     yield loader_against_resident(cell, source, pairs)

@@ -21,17 +21,20 @@ from optbench.budget import THIRDS, Ledger
 from optbench.construct import constructed_hyperparameters, make_model, state_bytes
 from optbench.device import synchronize
 from optbench.evaluate import Evaluation, means, trainable_parameters
+from optbench.execution.alike import difference
 from optbench.execution.replica import Replica
 from optbench.execution.stacked_step import StackedStep
 from optbench.matrix import Cell
 from optbench.problem import Batch, Problem
 from optbench.resident import ResidentData, Split
 from optbench.schedule import schedule
-from optbench.seeds import derive
+from optbench.seeds import TUNING_SEEDS, derive
 from optbench.training import Training
 
 #: Replicas that are stepped at least.
 SMALLEST = 8
+#: Of these seeds a model is made as well, so that it doesn't depend on the company whether all are alike.
+_OTHER_SEEDS = (TUNING_SEEDS - 1, TUNING_SEEDS - 2)
 
 
 def train_population(
@@ -72,6 +75,7 @@ class _Session:
         test: bool,
     ) -> None:
         self.cell, self.data, self.replicas, self.test = cell, data, replicas, test
+        self.observers = [replica.observer() if replica.observer else None for replica in replicas]
         self.records = [Training(dict(replica.hyperparameters), replica.seed) for replica in replicas]
         self.ledger = Ledger(budget)
         self.population = Population(cell, problem, data, replicas, from_zero, self.ledger)
@@ -110,7 +114,8 @@ class _Session:
                 self._observe()
         each = state_bytes(population.stacked.optimizer, len(self.replicas))
         for record in self.records:
-            record.optimizer_state_bytes = each
+            # Without a step there would be no state.
+            record.optimizer_state_bytes = each if record.steps else 0
         for k, record in enumerate(self.records):
             record.trajectory = [tuple(step[k]) for step in positions[: record.steps + 1]]
         if self.test:
@@ -134,7 +139,7 @@ class _Session:
 
     def _observe(self) -> None:
         for k in self.going:
-            observer = self.replicas[k].observer
+            observer = self.observers[k]
             stop = observer(self.records[k]) if observer else ""
             if stop:
                 self.records[k].status, self.records[k].error = "skipped", stop
@@ -177,6 +182,8 @@ class Population:
         self.batch_size = cell.batch_size
         self.steps = 0
         models = [make_model(problem, cell, replica.seed) for replica in replicas]
+        if found := difference([*models, *(make_model(problem, cell, seed) for seed in _OTHER_SEEDS)]):
+            raise ValueError(found)
         self.model = models[0]
         self._measured = _Measured(problem, self.model)
         self.parameters, buffers = torch.func.stack_module_state(models)
@@ -269,11 +276,18 @@ class Population:
 
 
 def _changing_buffers(problem: Problem, model: nn.Module, data: ResidentData) -> set[str]:
-    """The names of the buffers that a forward pass in training mode changes, such as batch norm's."""
+    """The names of the buffers that a forward pass in training mode changes, such as batch norm's.
+
+    Raises ValueError where it puts another tensor in a buffer's place, which would be lost.
+    """
     before = dict(model.named_buffers())
     if not before:
         return set()
     tried = copy.deepcopy(model).train()
+    places = dict(tried.named_buffers())
     with torch.no_grad():
         problem.loss(tried, next(data.train_sample.chunks(8)))
-    return {name for name, after in tried.named_buffers() if not torch.equal(after, before[name])}
+    for name, after in tried.named_buffers():
+        if after is not places.get(name):
+            raise ValueError(f"training puts another tensor in the place of the buffer {name}")
+    return {name for name, after in places.items() if not torch.equal(after, before[name])}

@@ -146,15 +146,15 @@ def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
     cost.set(xlabel="cost / example gradients", ylabel="training loss", title="Equal learning rate")
     cost.legend(loc="lower left")
     means = [finding.measured for finding in findings[2:]]
-    parts = sorted(gained["parts"].unique())
+    sizes = sorted(gained["parts"].unique())
     errors = [[f.measured - f.low for f in findings[2:]], [f.high - f.measured for f in findings[2:]]]
-    gain.errorbar(parts, means, yerr=errors, fmt="o-", color=style.BLUE, capsize=4, label="measured, 95 % interval")
-    gain.plot(parts, parts, color=style.INK, linestyle=style.DASHED, linewidth=1.2, label="exactly redundant")
-    logarithmic(gain.xaxis, parts[0] / 1.5, parts[-1] * 1.5)
-    known = [number for number in (*means, *parts) if math.isfinite(number)]
+    gain.errorbar(sizes, means, yerr=errors, fmt="o-", color=style.BLUE, capsize=4, label="measured, 95 % interval")
+    gain.plot(sizes, sizes, color=style.INK, linestyle=style.DASHED, linewidth=1.2, label="exactly redundant")
+    logarithmic(gain.xaxis, sizes[0] / 1.5, sizes[-1] * 1.5)
+    known = [number for number in (*means, *sizes) if math.isfinite(number)]
     logarithmic(gain.yaxis, min(known) / 2, max(known) * 2)
     gain.set(xlabel="K, batch of an N/K-th", ylabel="cost of full batch / of part")
-    gain.set_title(heading(f"To the same loss, K = {parts[0]}", findings[2]))
+    gain.set_title(heading(f"To the same loss, K = {sizes[0]}", findings[2]))
     gain.legend(loc="upper left")
     return figure
 
@@ -175,11 +175,11 @@ EXPERIMENT = Experiment(
         "samples": 100,
         "path_steps": 200,
         "data": "mnist",
-        "parts": (4, 16, 64),
+        "sizes": (4, 16, 64),
         "rate": 0.2,
         "steps": 100,
         "evaluations": 50,
         "seeds": 5,
     },
-    quick={"path_steps": 100, "data": "digits", "parts": (4, 16), "evaluations": 25, "seeds": 4},
+    quick={"path_steps": 100, "data": "digits", "sizes": (4, 16), "evaluations": 25, "seeds": 4},
 )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
+from matplotlib.axis import XAxis, YAxis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -71,7 +71,7 @@ def heading(name: str, finding: Finding | None = None) -> str:
     return f"{name}\npredicted {predicted}\nmeasured {measured}"
 
 
-def logarithmic(axis: Axis, low: float, high: float) -> None:
+def logarithmic(axis: XAxis | YAxis, low: float, high: float) -> None:
     """A logarithmic axis from `low` to `high` with plain numbers, as the plots of results have it."""
     axis.axes.set(**{f"{axis.axis_name}scale": "log", f"{axis.axis_name}lim": (low, high)})
     style.plain_ticks(axis, low, high)

@@ -50,6 +50,8 @@ def audit(trials: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) -> pd.D
     require(trials, "trials", ["cell_id", "trial", "seed", "lr", "status", "valid_loss", "cost"])
     require(runs, "runs", [*RUN, *CELL, "status", "valid_loss"])
     require(cells, "cells", [*CELL, "cell_id", "edge", "trials", "lr_tuned", "lr_low", "lr_high"])
+    # The same cell or trial in two frames that were put together is no second one.
+    trials, cells = trials.drop_duplicates(["cell_id", "trial"]), cells.drop_duplicates("cell_id")
     studies = {study.cell_id: study for study in _studies(trials)}
     found: list[tuple[str, str, str]] = []
     for cell in cells[["cell_id", "edge", "trials", "lr_tuned", "lr_low", "lr_high"]].to_dict("records"):
@@ -58,7 +60,7 @@ def audit(trials: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) -> pd.D
             found += [(name, finding, reason) for finding, reason in _of_tuning(cell, studies[name])]
     found += [*_of_inclusion(trials, cells, studies), *_of_fresh_seeds(runs), *_of_seeds(trials, runs, cells)]
     table = pd.DataFrame(found, columns=["cell_id", "finding", "reason"])
-    about = cells[["cell_id", *CELL]].assign(place=range(len(cells))).drop_duplicates("cell_id")
+    about = cells[["cell_id", *CELL]].assign(place=range(len(cells)))
     table = table.merge(about, on="cell_id").sort_values(["place", "finding"], kind="stable", ignore_index=True)
     return table[COLUMNS]
 

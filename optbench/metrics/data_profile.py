@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from optbench.metrics.compared import GROUP
+
 #: Shares of the run budget at which the table gives the share solved.
 BUDGET_SHARES = (0.1, 0.2, 0.5, 1.0)
 
@@ -12,27 +14,31 @@ BUDGET_SHARES = (0.1, 0.2, 0.5, 1.0)
 def data_profile(times: pd.DataFrame) -> pd.DataFrame:
     """The share of pairs of unit and seed that each optimizer has solved by a share of the run budget.
 
-    Unlike a performance profile it doesn't depend on who else was run (Moré and Wild 2009; COCO's runtime
-    distributions). A unit is a problem, batch size, device, schedule and target. `times` as of
-    `performance_profile`. Columns: `optimizer`, `pairs`, `pairs_unknown` (left out: runs without
-    evaluations or budget), `solved_at_10`, … in percent of the budget.
+    Unlike in a performance profile how fast others are has no part in it (Moré and Wild 2009; COCO's runtime
+    distributions). A unit is a problem, batch size, device, schedule and target. All are counted on the same pairs,
+    those that every optimizer has, or who ran easier ones would look better. `times` as of `performance_profile`.
+    Columns: `optimizer`, `pairs`, `pairs_unknown` (runs without evaluations or budget), `solved_at_10`, … in percent of
+    the budget, `pairs_left_out` (known, but not of every optimizer).
     """
     table = _shares(times)
     rows = []
     for optimizer, own in table.groupby("optimizer", observed=True, sort=True):
-        at = own["share"].dropna().to_numpy(dtype=float)
-        row = {"optimizer": optimizer, "pairs": len(at), "pairs_unknown": len(own) - len(at)}
+        at = own.loc[own["common"], "share"].to_numpy(dtype=float)
+        known = int(own["share"].notna().sum())
+        row = {"optimizer": optimizer, "pairs": len(at), "pairs_unknown": len(own) - known,
+               "pairs_left_out": known - len(at)}  # fmt: skip
         for part in BUDGET_SHARES:
             row[f"solved_at_{part * 100:.0f}"] = float((at <= part).mean()) if len(at) else np.nan
         rows.append(row)
-    columns = ["optimizer", "pairs", "pairs_unknown", *(f"solved_at_{part * 100:.0f}" for part in BUDGET_SHARES)]
+    columns = ["optimizer", "pairs", "pairs_unknown", *(f"solved_at_{part * 100:.0f}" for part in BUDGET_SHARES),
+               "pairs_left_out"]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)
 
 
 def data_profile_curves(times: pd.DataFrame) -> pd.DataFrame:
     """The profiles themselves, a row a step: `optimizer budget_share share` (of the pairs solved by then)."""
     frames = []
-    for optimizer, own in _shares(times).dropna().groupby("optimizer", observed=True, sort=True):
+    for optimizer, own in _shares(times).query("common").groupby("optimizer", observed=True, sort=True):
         share = own["share"].to_numpy(dtype=float)
         at, count = np.unique(share[np.isfinite(share)], return_counts=True)
         frames.append(pd.DataFrame(
@@ -43,10 +49,16 @@ def data_profile_curves(times: pd.DataFrame) -> pd.DataFrame:
 
 
 def _shares(times: pd.DataFrame) -> pd.DataFrame:
-    """Each pair's cost as a share of its budget: infinite for a miss, missing where it isn't known."""
+    """Each pair's cost as a share of its budget: infinite for a miss, missing where it isn't known; and whether it is
+    `common` to all optimizers of whom any is known.
+    """
     reached = times["reached"].to_numpy(dtype=float, na_value=np.nan)
     with np.errstate(invalid="ignore"):
         share = times["cost_to_target"].to_numpy(dtype=float) / times["censored_at"].to_numpy(dtype=float)
         missed = times["censored_at"].to_numpy(dtype=float) * np.inf
     share = np.where(reached == 1, share, np.where(reached == 0, missed, np.nan))
-    return pd.DataFrame({"optimizer": times["optimizer"].astype(object), "share": share})
+    table = times[[*GROUP, "target_name", "seed"]].assign(optimizer=times["optimizer"].astype(object), share=share)
+    known = table["share"].notna()
+    pair = table.groupby([*GROUP, "target_name", "seed"], observed=True, sort=False).ngroup()
+    have = table[known].groupby(pair[known])["optimizer"].nunique()
+    return table.assign(common=known & pair.map(have).eq(table.loc[known, "optimizer"].nunique()))

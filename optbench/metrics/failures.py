@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from optbench.metrics.compared import CELL
+from optbench.metrics.compared import CELL, distinct
 from optbench.tabular import significant
 
 #: How many of the last evaluations are shown.
@@ -27,6 +27,9 @@ def failures(trials: pd.DataFrame, runs: pd.DataFrame, curves: pd.DataFrame, cel
     validation losses, the oldest first; `last_step` and `last_cost` are those of the last evaluation.
     Pruned trials (`skipped`) didn't fail.
     """
+    # What two frames that were put together both hold has failed once.
+    trials, runs = trials.drop_duplicates(["cell_id", "trial"]), distinct(runs)
+    cells = cells.drop_duplicates("cell_id")
     lost_trials = trials[trials["status"].isin(FAILED[:-1])].assign(kind="trial", tuned=False)
     lost_runs = runs[runs["status"].isin(FAILED)].assign(kind="run", trial=-1)
     rowless = cells["status"].isin(FAILED[:-1]) & ~cells["cell_id"].isin(lost_runs["cell_id"])
@@ -39,7 +42,7 @@ def failures(trials: pd.DataFrame, runs: pd.DataFrame, curves: pd.DataFrame, cel
     table = pd.concat(parts, ignore_index=True)
     # Only the curves of what failed: the others may be millions of points.
     own = curves[curves["cell_id"].isin(table["cell_id"]) & (curves["status"] != "ok")]
-    own = own.sort_values("step", kind="stable")
+    own = own.drop_duplicates([*keys, "step"]).sort_values("step", kind="stable")
     ends = {key: _end(curve) for key, curve in own.groupby(keys, observed=True)}
     rows = [ends.get(tuple(row), {}) for row in table[keys].itertuples(index=False, name=None)]
     ended = pd.DataFrame(rows, index=table.index, columns=COLUMNS[-4:])

@@ -26,7 +26,8 @@ def seed_losses(runs: pd.DataFrame, cells: pd.DataFrame, metric: str = "test_met
     """One row a compared run (see `compared.compared_runs`): the columns of `CELL`, `seed`, `loss`, `copy_of`.
 
     `loss` is the column of `runs` that `metric` names, its sign turned where higher is better, and
-    infinite for a failure; a problem without target has no rows for `…_to_target`. `copy_of` is the
+    infinite for a failure; a problem without target has no rows for `…_to_target`, nor has a run that reached its
+    target at an unknown time (seconds without timings): that is no failure. `copy_of` is the
     least seed of the cell whose losses are the same to the last bit: the seed itself, unless seeds have no effect.
     Raises UserError for an unknown metric or frames that lack a column.
     """
@@ -38,6 +39,8 @@ def seed_losses(runs: pd.DataFrame, cells: pd.DataFrame, metric: str = "test_met
     if metric.endswith("_to_target"):
         aimed = cells.loc[cells["target"].notna(), "problem"].unique()
         runs = runs[runs["problem"].isin(aimed)]
+        # Missed targets have no time, but so have met ones whose time isn't known.
+        runs = runs[~(runs["target_reached"].fillna(False).astype(bool) & runs[metric].isna())]
     higher = {problem: higher_is_better(metric, bool(flag)) for problem, flag in directions(cells).items()}
     sign = np.where(runs["problem"].astype(object).map(higher).fillna(False).astype(bool), -1.0, 1.0)
     value = pd.to_numeric(runs[metric]).to_numpy(dtype=float, na_value=np.nan)

@@ -71,7 +71,9 @@ def common_tasks(runs: pd.DataFrame, curves: pd.DataFrame, cells: pd.DataFrame) 
     """The tasks (see `GROUP`) and seeds on which every optimizer that has run at all has a `normalised` score."""
     losses, scores = seed_losses(runs, cells), normalised(runs, curves, cells)
     names = sorted(str(name) for name in losses["optimizer"].unique())
-    strata, kept, notes, incomplete = [], [], [], 0
+    strata: list[np.ndarray] = []
+    kept: list[pd.DataFrame] = []
+    notes, incomplete = [], 0
     for problem, part in scores.groupby("problem", observed=True, sort=True):
         if part["score"].isna().all():
             notes.append(f"{problem} has no target, no evaluation at the start, or a start that meets the target")
@@ -87,9 +89,11 @@ def common_tasks(runs: pd.DataFrame, curves: pd.DataFrame, cells: pd.DataFrame) 
             notes.append(f"{problem} has no seed that all optimizers have run")
             continue
         strata.append(np.stack([block.loc[run, seeds].to_numpy(dtype=float) for block in blocks.values()]))
-        kept += list(wide.index[run])
+        kept.append(losses[(losses["problem"] == problem) & losses["seed"].isin(seeds)].merge(
+            wide.index[run].to_frame(index=False), on=GROUP))  # fmt: skip
     if incomplete:
         notes.append(f"{incomplete} of {losses[GROUP].drop_duplicates().shape[0]} tasks lack an optimizer's runs")
-    middle = medians(losses).pivot(index=GROUP, columns="optimizer", values="loss")
-    ranks = middle.loc[middle.index.isin(kept)].reindex(columns=names).rank(axis=1)
+    # Of the same seeds as the scores: medians over unlike seeds are no fair ranks.
+    middle = medians(pd.concat(kept) if kept else losses.iloc[:0])
+    ranks = middle.pivot(index=GROUP, columns="optimizer", values="loss").reindex(columns=names).rank(axis=1)
     return Common(names, strata, ranks, "; ".join(notes))

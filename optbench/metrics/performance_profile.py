@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from optbench.metrics.profile_units import MEASURES, ProfileUnits, profile_units
+from optbench.metrics.profile_units import MEASURES, profile_units
 from optbench.statistics.bootstrap import interval
 from optbench.statistics.profiles import RATIO_MAX, area, ratios
 
@@ -17,33 +17,33 @@ def performance_profile(times: pd.DataFrame, seed: int = 0, resamples: int = 100
 
     `times` is the frame of `time_to_target` for the runs that are compared. A unit is a problem, batch size,
     device, schedule and target; an optimizer's time on it the median over seeds, infinite where half of them
-    missed. Ratios are to the fastest of the pool, so only units that every optimizer was run on count:
+    missed. Ratios are to the fastest of the pool, so only units count of which all optimizers have a seed in common:
     `units` of them; the others are `units_left_out`. `fastest` and `solved` are the shares of units on which an
-    optimizer is the fastest, and gets there at all. The bounds come from resampling seeds within groups.
+    optimizer is the fastest, and gets there at all. The bounds come from resampling seeds within groups,
+    and are missing where the resamples don't differ: that is no certainty.
     All figures are missing where no unit is common to all optimizers. One of whom no time is known is no part of
     the pool, and has a row without figures.
     """
     frames = []
     for measure in MEASURES:
-        units = profile_units(times, measure)
-        common = np.isfinite(units.medians) | np.isinf(units.medians)
-        shared = common.all(axis=0)
-        medians = units.medians[:, shared]
-        frame = pd.DataFrame({"measure": measure, "optimizer": units.optimizers}).reindex(columns=_COLUMNS)
+        pool = profile_units(times, measure).pool()
+        shared = pool.shared
+        medians = pool.medians[:, shared]
+        frame = pd.DataFrame({"measure": measure, "optimizer": pool.optimizers}).reindex(columns=_COLUMNS)
         frame["units"], frame["units_left_out"] = int(shared.sum()), int((~shared).sum())
         if medians.size:
             ratio = ratios(medians)
             areas = area(medians)
-            samples = [area(chunk[:, :, shared]) for chunk in units.resampled(seed, resamples)]
-            low, high = interval(np.concatenate(samples), areas, units.freedom)
+            samples = [area(chunk) for chunk in pool.resampled(seed, resamples)]
+            low, high = interval(np.concatenate(samples), areas, pool.freedom)
             frame["area"], frame["area_low"], frame["area_high"] = areas, np.clip(low, 0, 1), np.clip(high, 0, 1)
             frame["fastest"], frame["solved"] = (ratio == 1).mean(axis=1), np.isfinite(ratio).mean(axis=1)
         frame = frame.sort_values(["area", "optimizer"], ascending=[False, True], na_position="last")
-        unknown = sorted(set(times["optimizer"].unique()) - set(units.optimizers))
+        unknown = sorted(set(times["optimizer"].unique()) - set(pool.optimizers))
         frames.append(frame)
         if unknown:  # of whom no time is known: no part of the pool, but named
             frames.append(pd.DataFrame({"measure": measure, "optimizer": unknown, "units": 0,
-                                        "units_left_out": units.medians.shape[1]}))  # fmt: skip
+                                        "units_left_out": len(shared)}))  # fmt: skip
     return pd.concat(frames, ignore_index=True)[_COLUMNS]
 
 
@@ -54,24 +54,23 @@ def profile_curves(
 
     The share of units that an optimizer solves within `ratio` times the fastest, with its interval at each ratio.
     """
-    units: ProfileUnits = profile_units(times, measure)
-    shared = ~np.isnan(units.medians).any(axis=0)
+    pool = profile_units(times, measure).pool()
     grid = np.geomspace(1, RATIO_MAX, points)
     columns = ["optimizer", "ratio", "share", "share_low", "share_high"]
-    if not shared.any() or not units.optimizers:
+    if not pool.shared.any():
         return pd.DataFrame(columns=columns)
 
     def shares(medians: np.ndarray) -> np.ndarray:
         within = ratios(medians)[..., None] <= grid * (1 + 1e-12)
         return np.asarray(within.mean(axis=-2))
 
-    share = shares(units.medians[:, shared])
-    samples = np.concatenate([shares(chunk[:, :, shared]) for chunk in units.resampled(seed, resamples)])
-    low, high = interval(samples, share, units.freedom)
+    share = shares(pool.medians[:, pool.shared])
+    samples = np.concatenate([shares(chunk) for chunk in pool.resampled(seed, resamples)])
+    low, high = interval(samples, share, pool.freedom)
     return pd.DataFrame(
         {
-            "optimizer": np.repeat(units.optimizers, points),
-            "ratio": np.tile(grid, len(units.optimizers)),
+            "optimizer": np.repeat(pool.optimizers, points),
+            "ratio": np.tile(grid, len(pool.optimizers)),
             "share": share.ravel(),
             "share_low": np.clip(low, 0, 1).ravel(),
             "share_high": np.clip(high, 0, 1).ravel(),

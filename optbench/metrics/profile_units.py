@@ -5,14 +5,14 @@ A unit is a target on a problem at a batch size, device and schedule.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from optbench.metrics.compared import GROUP
-from optbench.statistics.bootstrap import indices
+from optbench.statistics.bootstrap import freedom, indices
 
 #: What times are measured in, and the columns of `time_to_target` that hold it.
 MEASURES = {"cost": "cost_to_target", "seconds": "seconds_to_target"}
@@ -21,37 +21,69 @@ _CHUNK = 100
 
 
 @dataclass(frozen=True)
-class ProfileUnits:
-    """Times of `optimizers` (rows) on the units of `keys` (a frame of group and target, columns).
+class Pool:
+    """Optimizers compared with one another, on the units and seeds that all of them have.
 
-    `medians` over seeds has shape (optimizers, units): infinite where half of the seeds missed the
-    target, NaN where nothing is known. A group's seeds are those for which all of its optimizers have a time.
+    `medians` over those seeds has shape (optimizers, units): infinite where half of them missed the target. A unit of
+    which the optimizers have no seed in common isn't `shared`, and its medians are NaN.
     """
 
     optimizers: list[str]
-    keys: pd.DataFrame
     medians: np.ndarray
-    #: By group: the places of its optimizers and units, and their times (optimizers, units, seeds).
-    strata: list[tuple[np.ndarray, np.ndarray, np.ndarray]]
+    #: By group that is shared: the places of its units, and their times (optimizers, units, seeds).
+    strata: list[tuple[np.ndarray, np.ndarray]]
 
     @property
-    def freedom(self) -> int:
-        """Degrees of freedom of resampling: the sum over groups of (seeds − 1)."""
-        return sum(times.shape[2] - 1 for _, _, times in self.strata)
+    def shared(self) -> np.ndarray:
+        """Of shape (units,): whether all optimizers have it."""
+        return ~np.isnan(self.medians).any(axis=0) if self.optimizers else np.zeros(self.medians.shape[1], dtype=bool)
+
+    @property
+    def freedom(self) -> float:
+        """Degrees of freedom of resampling (see `statistics.bootstrap.freedom`)."""
+        return freedom([times for _, times in self.strata])
 
     def resampled(self, seed: int, resamples: int) -> Iterator[np.ndarray]:
-        """Medians of resampled seeds, in chunks of shape (r, optimizers, units), `resamples` in all.
+        """Medians of resampled seeds, in chunks of shape (r, optimizers, shared units), `resamples` in all.
 
         Seeds are drawn with replacement within each group, the same for all of its optimizers and targets.
         """
         rng = np.random.default_rng(seed)
+        place = np.cumsum(self.shared) - 1
         for start in range(0, resamples, _CHUNK):
             rows = min(_CHUNK, resamples - start)
-            chunk = np.full((rows, *self.medians.shape), np.nan)
-            for optimizers, units, times in self.strata:
+            chunk = np.full((rows, len(self.optimizers), int(self.shared.sum())), np.nan)
+            for units, times in self.strata:
                 drawn = times[:, :, indices(rng, times.shape[2], rows)]
-                chunk[:, optimizers[:, None], units[None, :]] = np.moveaxis(np.median(drawn, axis=3), 2, 0)
+                chunk[:, :, place[units]] = np.moveaxis(np.median(drawn, axis=3), 2, 0)
             yield chunk
+
+
+@dataclass(frozen=True)
+class ProfileUnits:
+    """Times of all `optimizers` on the units of `keys` (a frame of group and target)."""
+
+    optimizers: list[str]
+    keys: pd.DataFrame
+    #: By group: the places of its optimizers and units, and their times (optimizers, units, seeds); NaN where unknown.
+    groups: list[tuple[np.ndarray, np.ndarray, np.ndarray]]
+
+    def pool(self, names: Sequence[str] | None = None) -> Pool:
+        """The pool of these optimizers, by default of all: nobody who isn't in it decides which seeds count."""
+        names = self.optimizers if names is None else list(names)
+        chosen = np.array([self.optimizers.index(name) for name in names], dtype=np.int64)
+        medians = np.full((len(names), len(self.keys)), np.nan)
+        strata = []
+        for present, units, times in self.groups:
+            rows = np.searchsorted(present, chosen)
+            if not len(names) or np.any(present[np.minimum(rows, len(present) - 1)] != chosen):
+                continue
+            own = times[rows]
+            own = own[:, :, ~np.isnan(own).any(axis=(0, 1))]
+            if own.shape[2]:
+                medians[:, units] = np.median(own, axis=2)
+                strata.append((units, own))
+        return Pool(names, medians, strata)
 
 
 def profile_units(times: pd.DataFrame, measure: str = "cost") -> ProfileUnits:
@@ -64,8 +96,7 @@ def profile_units(times: pd.DataFrame, measure: str = "cost") -> ProfileUnits:
     number = known.groupby(GROUP, observed=True, sort=True).ngroup().to_numpy()
     order = np.argsort(number, kind="stable")
     places: list[np.ndarray] = []
-    medians: list[np.ndarray] = []
-    strata = []
+    groups = []
     count = 0
     for rows in np.split(order, np.flatnonzero(np.diff(number[order])) + 1) if len(order) else []:
         (present, row), (aims, aim), (_, column) = (
@@ -73,23 +104,12 @@ def profile_units(times: pd.DataFrame, measure: str = "cost") -> ProfileUnits:
         )
         cube = np.full((len(present), len(aims), column.max() + 1), np.nan)
         cube[row, aim, column] = at[rows]
-        cube = cube[:, :, ~np.isnan(cube).any(axis=(0, 1))]
-        if not cube.shape[2]:
-            continue
-        middle = np.full((len(optimizers), len(aims)), np.nan)
-        middle[present] = np.median(cube, axis=2)
-        medians.append(middle)
         # The first row of each target of the group stands for it.
         places.append(rows[[int(np.argmax(aim == index)) for index in range(len(aims))]])
-        strata.append((present, count + np.arange(len(aims)), cube))
+        groups.append((present, count + np.arange(len(aims)), cube))
         count += len(aims)
     keys = known[[*GROUP, "target_name"]].iloc[np.concatenate(places) if places else []]
-    return ProfileUnits(
-        optimizers=[str(name) for name in optimizers],
-        keys=keys.reset_index(drop=True),
-        medians=np.concatenate(medians, axis=1) if medians else np.full((len(optimizers), 0), np.nan),
-        strata=strata,
-    )
+    return ProfileUnits([str(name) for name in optimizers], keys.reset_index(drop=True), groups)
 
 
 def _times(times: pd.DataFrame, column: str) -> np.ndarray:

@@ -12,8 +12,10 @@ from optbench.metrics.compared import CELL, GROUP, compared_runs
 from optbench.metrics.losses import seed_losses, task_ranks
 
 #: Shares of the run budget at which the ranking is looked at.
-SHARES = (0.25, 0.5, 0.75)
-COLUMNS = ["variation", "level", "optimizer", "rank", "mean_rank", "tau", "tasks", "note"]
+SHARES = (0.25, 0.5, 0.75, 1.0)
+COLUMNS = ["variation", "level", "optimizer", "rank", "mean_rank", "tau", "tasks", "note", "beside"]
+#: What `tau` compares with: the unvaried ranking, or that by the same losses at the end.
+AS_IT_IS, AT_THE_END = "the ranking as it is", "validation loss at 100 % of the budget"
 
 
 def rank_stability(
@@ -26,14 +28,15 @@ def rank_stability(
     """One row for each variation, level and optimizer, beside the ranking as it is (`variation` = `none`).
 
     `rank` is the place by `mean_rank` (over `tasks`, of the median of `metric`), `tau` Kendall's τ_b between this
-    ranking and the one as it is: 1 is the same order. Variations: `target` ranks by the cost until each
+    ranking and that of `beside`, 1 being the same order: the one as it is, or, for budgets, that by the same losses at
+    the end, so that only the budget differs. Variations: `target` ranks by the cost until each
     target of `times` (the frame of `time_to_target`), `budget` by the validation loss at a share of the run budget
     (constant learning rates only: the middle of a schedule is no result), `seed` and `problem` leave one out.
     What can't be varied is missing, and `note` of the unvaried ranking says why.
     """
     losses = seed_losses(runs, cells, metric)
     base = _ranking(task_ranks(losses))
-    parts = [base.assign(variation="none", level="", tau=1.0)]
+    parts = [base.assign(variation="none", level="", tau=1.0, beside=AS_IT_IS)]
     notes: list[str] = []
     for variation, levels in (
         ("target", _targets(times, runs, cells)),
@@ -41,12 +44,15 @@ def rank_stability(
         ("seed", _without(losses, "seed")),
         ("problem", _without(losses, "problem")),
     ):
-        count = 0
-        for level, ranks in levels:
-            frame = _ranking(ranks)
-            parts.append(frame.assign(variation=variation, level=level, tau=_tau(base, frame)))
-            count += 1
-        if not count:
+        rankings = [(level, _ranking(ranks)) for level, ranks in levels]
+        other, beside = base, AS_IT_IS
+        if variation == "budget" and rankings:
+            other, beside = rankings[-1][1], AT_THE_END
+        parts += [
+            ranking.assign(variation=variation, level=level, tau=_tau(other, ranking), beside=beside)
+            for level, ranking in rankings
+        ]
+        if not rankings:
             notes.append(f"{variation}: {_WHY_NOT[variation]}")
     table = pd.concat(parts, ignore_index=True).reindex(columns=COLUMNS)
     table["note"] = np.where(table["variation"] == "none", "; ".join(notes), "")

@@ -18,7 +18,12 @@ from optbench.tabular import significant
 COLUMNS = [
     "trials", "seconds", "memory_bytes", "scope", "optimizer", "recommended", "expected_regret", "regret_low",
     "regret_high", "not_told_apart", "lr_start", "lr_low", "lr_high", "problems", "tasks", "feasible_tasks", "sentence",
+    "note",
 ]  # fmt: skip
+#: No budget goes beyond so many trials.
+MOST_TRIALS = 1_000_000_000
+#: Cells whose tuning has come to no end: how far it got says nothing of the budget that it was given.
+_UNFINISHED = ("missing", "error", "oom", "timeout")
 #: The scope of a row that is about all tasks together.
 ALL = "all tasks"
 
@@ -34,11 +39,15 @@ class Budget:
     memory_bytes: float | None = None
 
 
-def budgets_of(trials: pd.DataFrame) -> list[Budget]:
-    """The budgets that results speak of by themselves: no tuning, half of the trials, and all."""
-    if trials.empty:
+def budgets_of(trials: pd.DataFrame, cells: pd.DataFrame) -> list[Budget]:
+    """The budgets that results speak of by themselves: no tuning, half of the trials that every finished cell has,
+    and all of them.
+    """
+    counts = trials.drop_duplicates(["cell_id", "trial"]).groupby("cell_id", observed=True).size()
+    if counts.empty:
         return []
-    most = int(trials.groupby("cell_id").size().min())
+    finished = counts[counts.index.isin(cells.loc[~cells["status"].isin(_UNFINISHED), "cell_id"])]
+    most = int((counts if finished.empty else finished).min())
     return [Budget(trials=number) for number in sorted({1, max(most // 2, 1), most})]
 
 
@@ -51,15 +60,18 @@ def recommendation(
     Its regret on a task is log(L/L*), L* being the lowest loss that any optimizer found there with all its
     trials. `expected_regret` is exp of the mean over problems, each the mean over its tasks, minus one: 0.05
     is a loss 5 % higher. The interval is Student's over problems, and missing for one problem.
-    `not_told_apart` are those whose difference to the recommended one has an interval that holds zero. `lr_start`
-    is the geometric mean of the rates chosen, with their range.
+    `not_told_apart` are those whose difference to the recommended one has an interval that holds zero; it is missing
+    where there is no interval. `lr_start` is the geometric mean of the rates chosen, with their range.
 
-    An optimizer without a finite loss, a known time or a known memory within the budget on some task is feasible on
-    the others only, and not recommended; where that holds for all, the first row's sentence says so. Losses are
+    An optimizer is feasible on a task where it has a finite loss, a known time and a known memory within the budget,
+    and was tuned for as long as the budget lasts: what more tuning would find isn't known. `note` says why it isn't.
+    Whoever isn't feasible on all tasks isn't recommended; where that holds for all, the first row's sentence says
+    so. Losses are
     those of trials, each one training: they say which rate to start at, not how a fresh seed will end.
     """
     require(trials, "trials", ["cell_id", "trial", "lr", "status", "valid_loss", "cost"])
-    budgets = budgets_of(trials) if budgets is None else budgets
+    cells = cells.drop_duplicates("cell_id")
+    budgets = budgets_of(trials, cells) if budgets is None else budgets
     studies = _studies(trials, runs, cells)
     best = studies.groupby(GROUP, observed=True)["loss"].transform("min")
     # Ratios need positive losses; elsewhere regret has no meaning, and is missing.
@@ -73,7 +85,7 @@ def recommendation(
             about = {"scope": scope, **_limits(budget)}
             rows += [row | about | {"sentence": _sentence(row, ranked, scope, budget)} for row in ranked]
     table = pd.DataFrame(rows, columns=COLUMNS)
-    flags = {"recommended": "bool", "not_told_apart": "bool"}
+    flags = {"recommended": "bool", "not_told_apart": "boolean"}
     return table.astype({"trials": "Int64", "seconds": "float64", "memory_bytes": "float64", **flags})
 
 
@@ -88,7 +100,7 @@ def _scope(key: Any) -> str:
 
 def _studies(trials: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     """The trials with their loss (infinite if failed), and the seconds that the tuning had taken when each ended."""
-    frame = trials.sort_values(["cell_id", "trial"], kind="stable")
+    frame = trials.drop_duplicates(["cell_id", "trial"]).sort_values(["cell_id", "trial"], kind="stable")
     loss = pd.to_numeric(frame["valid_loss"]).astype(float)
     speed = pd.to_numeric(runs["step_ms"]) * pd.to_numeric(runs["steps"]) / pd.to_numeric(runs["cost"]) / 1000
     per_cost = speed.astype(float).groupby(runs["cell_id"], observed=True).median()
@@ -107,7 +119,7 @@ def _memory(runs: pd.DataFrame) -> pd.Series:
 
 
 def _within(studies: pd.DataFrame, cells: pd.DataFrame, budget: Budget) -> pd.DataFrame:
-    """For each cell the best of the trials that fit: `CELL`, `lr`, `regret`; missing where none does."""
+    """For each cell the best of the trials that fit, `CELL`, `lr` and `regret`; where there is none, the `reason`."""
     fits = pd.Series(True, index=studies.index)
     if budget.trials is not None:
         fits &= studies["number"] <= budget.trials
@@ -115,10 +127,37 @@ def _within(studies: pd.DataFrame, cells: pd.DataFrame, budget: Budget) -> pd.Da
         fits &= studies["seconds"] <= budget.seconds
     if budget.memory_bytes is not None:
         fits &= studies["memory"] <= budget.memory_bytes
+    by_cell = studies.groupby("cell_id", observed=True)
+    about = by_cell[["number", "seconds", "memory"]].max()
+    about["longest"] = (by_cell["seconds"].diff().fillna(studies["seconds"])).groupby(studies["cell_id"]).max()
+    short = about.index[~_lasts(about, budget)]
+    fits &= ~studies["cell_id"].isin(short)
     able = studies[fits & np.isfinite(studies["regret"])].sort_values(["regret", "number"], kind="stable")
     chosen = able.drop_duplicates("cell_id").set_index("cell_id")[["lr", "regret"]]
-    run = cells[cells["cell_id"].isin(studies["cell_id"])]
-    return run[["cell_id", *CELL]].join(chosen, on="cell_id")
+    reason = pd.Series("no finite loss within that", index=about.index)
+    finite = np.isfinite(studies["loss"]).groupby(studies["cell_id"], observed=True).any()
+    reason[finite & by_cell["regret"].max().isna()] = "losses that aren't positive"
+    reason[short] = "tuned for less than that"
+    if budget.memory_bytes is not None:
+        reason[about["memory"] > budget.memory_bytes] = "takes more memory"
+        reason[about["memory"].isna()] = "memory not known"
+    if budget.seconds is not None:
+        reason[about["seconds"].isna()] = "times not known"
+    run = cells[cells["cell_id"].isin(about.index)]
+    found = run[["cell_id", *CELL]].join(chosen, on="cell_id")
+    return found.assign(reason=found["cell_id"].map(reason).astype(object).where(found["regret"].isna(), ""))
+
+
+def _lasts(about: pd.DataFrame, budget: Budget) -> pd.Series:
+    """Whether each cell was tuned until a limit of the budget was reached, so that no further trial would fit."""
+    if budget.trials is None and budget.seconds is None:
+        return pd.Series(True, index=about.index)
+    spent = pd.Series(False, index=about.index)
+    if budget.trials is not None:
+        spent |= about["number"] >= budget.trials
+    if budget.seconds is not None:
+        spent |= about["seconds"] + about["longest"] > budget.seconds
+    return spent
 
 
 def _ranked(found: pd.DataFrame) -> list[dict[str, Any]]:
@@ -127,11 +166,13 @@ def _ranked(found: pd.DataFrame) -> list[dict[str, Any]]:
     optimizer = found["optimizer"].to_numpy(dtype=object).astype(str)
     regret, lr = found["regret"].to_numpy(dtype=float), found["lr"].to_numpy(dtype=float)
     rows, means = [], {}
+    reason = found["reason"].to_numpy(dtype=object)
     names, sizes = np.unique(optimizer, return_counts=True)
     tasks = len(found[GROUP].drop_duplicates())
     for name, size in zip(names.tolist(), sizes.tolist(), strict=True):
         own = optimizer == name
         row = _row(regret[own], lr[own]) | {"optimizer": name, "problems": len(np.unique(problem[own]))}
+        row["note"] = _note(reason[own], tasks)
         # Only who has run everything in scope, and could train it, can be recommended for it.
         if row["feasible_tasks"] == size == tasks:
             counts = np.bincount(problem[own], minlength=len(problems))
@@ -142,11 +183,18 @@ def _ranked(found: pd.DataFrame) -> list[dict[str, Any]]:
     best = rows[0]["optimizer"] if rows[0]["optimizer"] in means else None
     for row in rows:
         row["recommended"] = row["optimizer"] == best
-        row["not_told_apart"] = False
+        row["not_told_apart"] = False if row["recommended"] else pd.NA
         if best in means and row["optimizer"] in means and not row["recommended"]:
             low, high = t_interval(means[row["optimizer"]] - means[best])
-            row["not_told_apart"] = low <= 0 <= high  # false without an interval
+            row["not_told_apart"] = pd.NA if math.isnan(low) else bool(low <= 0 <= high)
     return rows
+
+
+def _note(reasons: np.ndarray, tasks: int) -> str:
+    """Why an optimizer isn't feasible on all tasks."""
+    texts, counts = np.unique([text for text in reasons if text], return_counts=True)
+    found = [*zip(texts.tolist(), counts.tolist(), strict=True), ("not run", tasks - len(reasons))]
+    return "; ".join(f"{text} on {_count(count, 'task')}" for text, count in found if count)
 
 
 def _row(regret: np.ndarray, lr: np.ndarray) -> dict[str, Any]:
@@ -184,13 +232,17 @@ def _sentence(row: dict[str, Any], ranked: list[dict[str, Any]], scope: str, bud
         # Whoever has found the best has no regret, by definition: that would be no estimate.
         text += f"It found the best validation loss on {_where(row, scope)} (no interval: one problem)."
     else:
-        interval = f"95 % interval {_percent(row['regret_low'])} to {_percent(row['regret_high'])}"
+        # A regret below none there can't be: where the interval would reach there, it has one end.
+        low = f"{_percent(row['regret_low'])} to" if row["regret_low"] > 0 else "up to"
+        interval = f"95 % interval {low} {_percent(row['regret_high'])}"
         interval = interval if math.isfinite(row["regret_high"]) else "no interval: one problem"
         text += (
             f"Expected regret: a validation loss {_percent(row['expected_regret'])} ({interval}) above the best found, "
             f"measured on {_where(row, scope)}."
         )
-    others = [str(other["optimizer"]) for other in ranked if other["not_told_apart"]]
+    unknown = [str(other["optimizer"]) for other in ranked if math.isnan(other["expected_regret"])]
+    text += f" Not judged: {', '.join(unknown)}." if unknown else ""
+    others = [str(other["optimizer"]) for other in ranked if other["not_told_apart"] is True]
     return text + (f" Not told apart from it: {', '.join(others)}." if others else "")
 
 
@@ -198,8 +250,8 @@ def _no_sentence(ranked: list[dict[str, Any]], scope: str, budget: Budget) -> st
     """What the first row says where nobody can be recommended."""
     best = max(ranked, key=lambda row: row["feasible_tasks"])
     return (
-        f"With {_spoken(budget)}: nothing to recommend for {scope}. No optimizer has a finite loss within that on all "
-        f"of its tasks; {best['optimizer']} has on {best['feasible_tasks']} of {best['tasks']}."
+        f"With {_spoken(budget)}: nothing to recommend for {scope}. No optimizer can be judged on all of its tasks; "
+        f"{best['optimizer']} can on {best['feasible_tasks']} of {best['tasks']} ({best['note']})."
     )
 
 

@@ -11,8 +11,10 @@ import pandas as pd
 from optbench.errors import unknown
 from optbench.metrics import losses as loss_frames
 from optbench.metrics.compared import GROUP
+from optbench.metrics.timing_error import error_of_ratio, timing_errors
 from optbench.statistics import paired, planning
 from optbench.statistics.intervals import t_interval
+from optbench.tabular import significant
 
 #: Ratios of losses within this factor, and differences of metrics within this share of the reference's
 #: median, don't matter: optimizers shown to be as close are tied.
@@ -49,10 +51,13 @@ def verdicts(
     better), or by how much the metric is better on average (above 0; `effect_unit`), with its t-interval;
     `effect_size` is mean/deviation of the paired differences, positive where the optimizer is better;
     `probability` that of being better on a new seed, with Clopper and Pearson's bounds. What can't be
-    estimated is missing, and `note` says why. Raises UserError for an unknown reference or metric.
+    estimated is missing, and `note` says why. Seconds are judged as far as the step times are known: at the
+    ends of what the repetitions of the timing pass allow (see `timing_error`), the less certain of which
+    counts. Raises UserError for an unknown reference or metric.
     """
     frame = loss_frames.seed_losses(runs, cells, metric)
     reference = chosen_reference(cells, reference)
+    errors = timing_errors(cells, metric)
     rows: list[dict[str, Any]] = []
     for group, losses, copies in loss_frames.tasks(frame):
         others = [name for name in losses.columns if name != reference]
@@ -61,8 +66,9 @@ def verdicts(
             rows += [{**group, "optimizer": name, "verdict": "inconclusive", "note": f"{reference} has no runs here"}
                      for name in others]  # fmt: skip
             continue
-        ratio = loss_frames.logarithmic(losses.to_numpy())
-        pairs = [_Pairs(losses, copies, name, reference, ratio) for name in others]
+        pairs = [
+            _Pairs(losses, copies, name, reference, error_of_ratio(errors, group, name, reference)) for name in others
+        ]
         rows += [{**group, **row} for row in _decide(pairs, alpha, seed)]
     table = pd.DataFrame(rows, columns=COLUMNS)
     table["reference"], table["metric"] = reference, metric
@@ -86,7 +92,9 @@ def chosen_reference(cells: pd.DataFrame, reference: str | None = None) -> str:
 class _Pairs:
     """The paired seeds of an optimizer and the reference on one task."""
 
-    def __init__(self, losses: pd.DataFrame, copies: pd.DataFrame, name: str, reference: str, ratio: bool) -> None:
+    def __init__(
+        self, losses: pd.DataFrame, copies: pd.DataFrame, name: str, reference: str, error: tuple[float, float]
+    ) -> None:
         loss, other = losses[name].to_numpy(dtype=float), losses[reference].to_numpy(dtype=float)
         both = ~np.isnan(loss) & ~np.isnan(other)
         # Seeds that repeat another one in both optimizers are the same observation again.
@@ -94,29 +102,51 @@ class _Pairs:
         distinct = np.sort(np.unique(same, axis=0, return_index=True)[1])
         self.copies = int(both.sum()) - len(distinct)
         self.loss, self.other = loss[both][distinct], other[both][distinct]
-        self.name, self.ratio = name, ratio
+        # From the two alone: a third optimizer with a negative loss must not change what these differ by.
+        ratio = loss_frames.logarithmic(np.concatenate([self.loss, self.other]))
+        self.name, self.ratio, self.error = name, ratio, error
         self.differences = loss_frames.advantage(self.loss, self.other, ratio)
+        #: Where both failed they are alike in nothing that was measured.
+        self.both_failed = np.isinf(self.loss) & np.isinf(self.other)
         #: Whether the differences have a mean: none is infinite, and none the zero of two failures.
         self.measured = bool(len(self.loss)) and bool(np.isfinite([self.loss, self.other, self.differences]).all())
         known = self.other[np.isfinite(self.other)]
         size = float(np.abs(self.loss[np.isfinite(self.loss)]).max(initial=np.abs(known).max(initial=0.0)))
         #: What a difference is known to: a relative one on the ratio's scale.
         self.resolution = loss_frames.RESOLUTION * (1.0 if ratio else size)
+        moved = np.isfinite(self.differences) & ~self.both_failed & (self.loss != 0)
+        #: The differences at both ends of what is known of the step times; without such an error twice the same.
+        self.ends = [self.differences + np.where(moved, end, 0.0) for end in error]
         self.margin = math.log(TIE_RATIO) if ratio else TIE_SHARE * abs(float(np.median(known))) if len(known) else 0.0
 
 
 def _decide(pairs: list[_Pairs], alpha: float, seed: int) -> list[dict[str, Any]]:
     """The rows of one task, whose tests are one family."""
-    p = np.array([float(paired.sign_flip(one.differences, seed=seed, resolution=one.resolution)) for one in pairs])
-    alike = np.array([float(paired.equivalence(one.differences, one.margin, seed, one.resolution)) for one in pairs])
+    p = np.array([_differ(one, seed) for one in pairs])
+    alike = np.array([_alike(one, seed) for one in pairs])
     adjusted, alike = paired.holm(p), paired.holm(alike)
     tested = int((~np.isnan(p)).sum())
     return [_row(one, p[index], adjusted[index], alike[index], alpha, tested) for index, one in enumerate(pairs)]
 
 
+def _differ(pairs: _Pairs, seed: int) -> float:
+    """The largest p of all differences that the step times allow: 1 where they allow both signs."""
+    low, high = pairs.ends
+    if not np.array_equal(low, high) and _leads(low) != _leads(high) and not np.isnan(low).any():
+        return 1.0
+    return max(float(paired.sign_flip(end, seed=seed, resolution=pairs.resolution)) for end in pairs.ends)
+
+
+def _alike(pairs: _Pairs, seed: int) -> float:
+    """The same of the two being alike, from the seeds on which not both failed."""
+    ended = [end[~pairs.both_failed] for end in pairs.ends]
+    return max(float(paired.equivalence(end, pairs.margin, seed, pairs.resolution)) for end in ended)
+
+
 def _row(pairs: _Pairs, p: float, adjusted: float, alike: float, alpha: float, tested: int) -> dict[str, Any]:
     differences = pairs.differences
-    probability, low, high = paired.probability_of_improvement(differences)
+    probability = paired.probability_of_improvement(differences)[0]
+    low, high = (paired.probability_of_improvement(end)[1 + place] for place, end in enumerate(pairs.ends))
     row = {
         "optimizer": pairs.name, "p": p, "p_holm": adjusted, "p_tie": alike, "n_pairs": len(differences),
         "n_failed": int(np.isinf(pairs.loss).sum()), "n_failed_reference": int(np.isinf(pairs.other).sum()),
@@ -145,7 +175,7 @@ def _effect(pairs: _Pairs) -> dict[str, Any]:
     differences = pairs.differences
     if not pairs.measured:
         return {"effect": math.nan, "effect_low": math.nan, "effect_high": math.nan, "effect_unit": unit}
-    mean, (low, high) = float(differences.mean()), t_interval(differences)
+    mean, low, high = float(differences.mean()), t_interval(pairs.ends[0])[0], t_interval(pairs.ends[1])[1]
     if pairs.ratio:
         mean, low, high = (math.exp(-value) for value in (mean, high, low))
     return {"effect": mean, "effect_low": low, "effect_high": high, "effect_unit": unit}
@@ -153,9 +183,11 @@ def _effect(pairs: _Pairs) -> dict[str, Any]:
 
 def _more_seeds(pairs: _Pairs, alpha: float, tested: int) -> tuple[float, str]:
     """How many more seeds are likely to decide, and why that can't be said where it can't."""
-    n, differences = len(pairs.differences), pairs.differences
+    n, differences, error = len(pairs.differences), pairs.differences, max(abs(end) for end in pairs.error)
     if n == 0:
         return math.nan, "no seed that both have run"
+    if math.isnan(error):
+        return math.nan, "the error of the step times isn't known"
     least = planning.fewest_pairs(alpha, tested)
     too_few = f"fewer than {least} pairs can't decide between {tested + 1} optimizers" if n < least else ""
     if not pairs.measured:
@@ -163,7 +195,8 @@ def _more_seeds(pairs: _Pairs, alpha: float, tested: int) -> tuple[float, str]:
     if n < 2:
         return math.nan, "; ".join(filter(None, [too_few, "one pair has no spread to plan with"]))
     deviation = planning.planning_deviation(float(differences.std(ddof=1)), n)
-    needed = planning.seeds_needed(float(differences.mean()), deviation, pairs.margin, alpha, tested)
+    mean = float(differences.mean())
+    needed = planning.seeds_needed(mean, deviation, pairs.margin, alpha, tested, error=error)
     if math.isinf(needed):
         reason = f"not even {planning.MOST_SEEDS:,} seeds are likely to decide"
         return math.nan, "; ".join(filter(None, [too_few, reason]))
@@ -174,6 +207,9 @@ def _notes(pairs: _Pairs, *reasons: str) -> str:
     notes = list(reasons)
     if pairs.copies:
         notes.append(f"{pairs.copies} seeds repeat others bit by bit and were not counted again")
+    if any(pairs.error) and not any(map(math.isnan, pairs.error)):
+        low, high = (significant(100 * math.expm1(end), 2, True) for end in pairs.error)
+        notes.append(f"by the step times the ratio may be {low} to +{high} % off")
     if len(pairs.differences) and not pairs.measured:
         notes.append("no mean effect, since it is infinite on some seeds or both failed")
     return "; ".join(filter(None, notes))

@@ -24,7 +24,9 @@ def lr_transfer(table: pd.DataFrame, cells: pd.DataFrame) -> tuple[Figure, pd.Da
     if table.empty:
         raise style.NothingToDraw("no optimizer was tuned on two problems or at two batch sizes")
     looks = style.looks(cells["optimizer"])
-    medians = table.assign(regret=table["regret"].fillna(np.inf)).groupby("optimizer")["regret"].median()
+    regret = table["regret"].mask(table["outcome"] == "diverges", np.inf)
+    with np.errstate(invalid="ignore"):  # the mean of two infinite regrets
+        medians = regret.groupby(table["optimizer"]).median().fillna(np.inf)
     names = [str(name) for name in medians.sort_values(kind="stable").index]
     titles = {"batch_size": "to another batch size", "problem": "to another problem"}
     found = [across for across in titles if (table["across"] == across).any()]
@@ -33,7 +35,8 @@ def lr_transfer(table: pd.DataFrame, cells: pd.DataFrame) -> tuple[Figure, pd.Da
         "excess of the validation loss over the best trial there, at the rate tuned elsewhere",
         len(found),
         [Line2D([], [], color=style.INK, marker="o", linestyle="", markersize=5, label="a pair of cells"),
-         Line2D([], [], color=style.INK, marker="|", linestyle="", markersize=12, markeredgewidth=2, label="median"),
+         Line2D([], [], color=style.INK, marker="|", linestyle="", markersize=12, markeredgewidth=2,
+                label="median of both"),
          Line2D([], [], color=style.INK, marker="x", linestyle="", markersize=5, label="diverges there")],
         size=(3.9, 0.3 * len(names) + 0.2),
         labels=names,
@@ -53,9 +56,11 @@ def lr_transfer(table: pd.DataFrame, cells: pd.DataFrame) -> tuple[Figure, pd.Da
             look = looks[name]
             ax.plot(known, np.full(len(known), line), look.marker, color=look.color, markersize=5, alpha=0.6,
                     linestyle="", clip_on=False)  # fmt: skip
-            if len(known):
-                ax.plot([known.median()], [line], "|", color=look.color, markersize=13, markeredgewidth=2)
             lost = int((own["outcome"] == "diverges").sum())
+            middle = np.median([*known, *[np.inf] * lost]) if len(known) + lost else np.nan
+            if not np.isnan(middle):  # where half of the pairs diverge it stands among the crosses
+                place = middle if np.isfinite(middle) else top * 3
+                ax.plot([place], [line], "|", color=look.color, markersize=13, markeredgewidth=2)
             ax.plot([top * 3] * (lost > 0), [line] * (lost > 0), "x", color=look.color, markersize=6)
             unknown = int((own["outcome"] == "not tried").sum())
             if unknown:

@@ -16,7 +16,9 @@ _TITLES = {
 
 @mpl.rc_context(style.RC)
 def rank_stability(table: pd.DataFrame, cells: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
-    """One panel a variation, its levels across, the ranking as it is at the left of each; Kendall's τ above each level.
+    """One panel a variation, its levels across; Kendall's τ above each level.
+
+    At the left of each is the ranking as it is, but for budgets: those are beside the ranking at the whole budget.
 
     `table` is the frame of `metrics.rank_stability`. Returns the figure and the table. Raises NothingToDraw where
     there are fewer than two optimizers, or nothing that could be varied.
@@ -31,7 +33,8 @@ def rank_stability(table: pd.DataFrame, cells: pd.DataFrame) -> tuple[Figure, pd
     most = max(table[table["variation"] == name]["level"].nunique() for name in found)
     figure, axes = style.sheet(
         "Stability of the ranking",
-        "mean rank, from the ranking as it is (left) to what else one might have chosen; τ: 1 is the same order",
+        "mean rank, from the ranking as it is (left) to what else one might have chosen; "
+        "τ: 1 is the same order as left, of budgets as at 100 %",
         len(found),
         [style.key(looks[name], name) for name in names],
         size=(0.7 + min(0.8, 6 / most) * most, 0.24 * len(names) + 0.6),
@@ -40,15 +43,16 @@ def rank_stability(table: pd.DataFrame, cells: pd.DataFrame) -> tuple[Figure, pd
     for ax, name in zip(axes, found, strict=True):
         part = table[table["variation"] == name]
         levels = list(dict.fromkeys(part["level"]))
+        first = [] if name == "budget" else [""]
         wide = pd.concat([base.assign(level=""), part]).pivot(index="level", columns="optimizer", values="mean_rank")
-        wide = wide.reindex(["", *levels])
+        wide = wide.reindex([*first, *levels])
         for optimizer in names:
             look = looks[optimizer]
             ax.plot(np.arange(len(wide)), wide[optimizer], color=look.color, linestyle=look.dash, marker=look.marker,
                     markersize=5, linewidth=1.2)  # fmt: skip
-        ax.set_xticks(np.arange(len(wide)), ["as it is", *map(_label, levels)], size=7.5)
+        ax.set_xticks(np.arange(len(wide)), [*(["as it is"] * len(first)), *map(_label, levels)], size=7.5)
         ax.set(title=_TITLES[name], xlim=(-0.4, len(wide) - 0.6), ylim=(wide.max().max() + 0.5, wide.min().min() - 1.2))
-        for place, value in enumerate(part.groupby("level", sort=False)["tau"].first(), start=1):
+        for place, value in enumerate(part.groupby("level", sort=False)["tau"].first(), start=len(first)):
             text = "" if np.isnan(value) else f"τ {value:.2f}"
             ax.text(place, 0.985, text, transform=ax.get_xaxis_transform(), ha="center", va="top", size=7.5)
         ax.tick_params(labelleft=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.markers import CARETRIGHT
 
 from optbench.metrics.recommendation import ALL
 from optbench.plots import style
@@ -28,7 +29,8 @@ def recommendation(table: pd.DataFrame, cells: pd.DataFrame) -> tuple[Figure, pd
     problems, tasks = int(drawn["problems"].max()), int(drawn["tasks"].max())
     figure, axes = style.sheet(
         "Expected regret by tuning budget",
-        f"{problems} problems, {tasks} tasks; bars: 95 % intervals; large mark: recommended, hollow: not told apart",
+        f"{problems} problems, {tasks} tasks; bars: 95 % intervals, ▸: goes on; large mark: recommended, "
+        "hollow: not told apart",
         len(budgets),
         size=(2.5, 0.28 * len(names) + 0.15),
         labels=names,
@@ -52,7 +54,9 @@ def _line(ax: mpl.axes.Axes, line: int, row: pd.Series, look: style.Look, high: 
     if pd.notna(row["regret_high"]):
         ends = [1 + row["regret_low"], min(1 + row["regret_high"], high)]
         ax.plot(ends, [line, line], color=look.color, linewidth=4, alpha=0.3, solid_capstyle="butt")
-    hollow = bool(row["not_told_apart"])
+        if 1 + row["regret_high"] > high:  # it goes on beyond the axis
+            ax.plot(high, line, marker=CARETRIGHT, color=look.color, markersize=6, clip_on=False)
+    hollow = row["not_told_apart"] is not pd.NA and bool(row["not_told_apart"])
     shown = 9 if row["recommended"] else 6
     face = style.PAPER if hollow else look.color
     alpha = 1.0 if row["recommended"] or hollow else 0.6

@@ -7,11 +7,11 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from optbench.metrics.recommendation import ALL
-from optbench.tables import FAILURES, GROUP
-from optbench.tabular import cell_text
+from optbench.metrics.compared import GROUP
+from optbench.tabular import cell_text, is_missing, is_numeric, significant
 
 NUMBER, WIDE, BAD = "number", "wide", "bad"
 
@@ -27,16 +27,32 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """What the template makes a <table> of; the column `header` holds the headings of the rows."""
+    """What the template makes a <table> of; the column `header` holds the headings of the rows. `name` is the element's
+    id, by which scripts find it, and `source` the table whose figures it shows.
+    """
 
     caption: str
     columns: Sequence[Column]
     rows: Sequence[dict[Hashable, Any]]
     header: str = "optimizer"
+    name: str = ""
+    source: str = ""
 
-    def cells(self, row: dict[Hashable, Any]) -> Iterator[tuple[Column, str]]:
+    def cells(self, row: dict[Hashable, Any]) -> Iterator[tuple[Column, str, str]]:
+        """Each column with its text, and the number that it is sorted by (empty where it is none). A row may bring a
+        text of its own for a column, under its name and ` as text`.
+        """
         for column in self.columns:
-            yield column, cell_text(column.name, row[column.name])
+            value = row[column.name]
+            number = isinstance(value, (int, float, np.number)) and not is_missing(value)
+            text = str(row.get(f"{column.name} as text") or cell_text(column.name, value))
+            yield column, text, f"{float(value)!r}".removesuffix(".0") if number else ""
+
+    def where(self, row: dict[Hashable, Any]) -> Iterator[tuple[str, str]]:
+        """What a row is about, for filters: attributes and their values."""
+        for name in (*GROUP, "optimizer"):
+            if name in row and not is_missing(row[name]):
+                yield f"data-{name.replace('_', '-')}", str(row[name])
 
 
 @dataclass(frozen=True)
@@ -44,32 +60,64 @@ class Group:
     """The leaderboard of one problem, batch size, device and schedule, and what it says."""
 
     title: str
-    verdict: str
+    where: dict[str, Any]
+    pool: str
+    against: str
     table: Table
 
 
-def summary_table(summary: pd.DataFrame) -> Table:
-    """One row per optimizer, by mean rank."""
+def plain_table(frame: pd.DataFrame | None, caption: str) -> Table | None:
+    """Any frame as it is, its first column the headings of the rows."""
+    if frame is None or not len(frame.columns):
+        return None
+    names = [str(name) for name in frame.columns]
     columns = [
+        Column(name, name.replace("_", " "), NUMBER if is_numeric(frame.iloc[:, place]) else "")
+        for place, name in enumerate(names)
+    ]
+    return Table(caption, columns, frame.set_axis(names, axis=1).to_dict("records"), header=names[0])
+
+
+def standings_table(table: pd.DataFrame, reference: str) -> Table:
+    """The leaderboard over all tasks (see `standings.standings`)."""
+    columns = [
+        Column("rank", "rank", NUMBER),
         Column("optimizer", "optimizer"),
-        Column("mean_rank", "mean rank", NUMBER),
+        Column("score", "score", NUMBER),
+        Column("interval", "95 % interval", NUMBER),
         Column("median_rank", "median rank", NUMBER),
-        Column("groups", "ranked in", NUMBER),
-        Column("best_in", "first in", NUMBER),
+        Column("wins", "wins", NUMBER),
+        Column("ties", "ties", NUMBER),
+        Column("losses", "losses", NUMBER),
+        Column("inconclusive", "open", NUMBER),
         Column("target_reached", "targets reached", NUMBER),
-        Column("diverged", "diverged runs", NUMBER),
-        Column("failed_cells", "failed cells", NUMBER),
+        Column("step_ratio", "step time", NUMBER),
+        Column("memory_ratio", "memory", NUMBER),
+        Column("failed_runs", "failed runs", NUMBER),
+        Column("audit", "audit marks", NUMBER),
+    ]
+    rows: list[dict[Hashable, Any]] = [
+        row
+        | {
+            "interval": _bounds(row["score_low"], row["score_high"]),
+            "rank as text": f"={row['rank']}" if row["tied"] else "",
+            "score as text": "" if is_missing(row["score"]) else f"{row['score']:.3f}",
+            **{f"{name} as text": "" if is_missing(row[name]) else f"{significant(row[name], 3)}×" for name in _RATIOS},
+        }
+        for row in table.to_dict("records")
     ]
     caption = (
-        "All optimizers, best mean rank first. A rank is among the optimizers of one problem, batch size, "
-        "device and schedule (a group); “ranked in” is the number of groups that the mean is over."
+        f"All optimizers over all tasks. Wins, ties, losses and open (inconclusive) verdicts, step time and memory are "
+        f"against {reference}. Equal ranks are ties."
     )
-    return Table(caption, columns, summary.to_dict("records"))
+    return Table(caption, columns, rows, name="standings", source="standings")
 
 
-def recommendations(table: pd.DataFrame) -> list[str]:
-    """The sentences of `metrics.recommendation` about all tasks together, one a budget."""
-    return [str(text) for text in table.loc[table["scope"] == ALL, "sentence"] if text]
+_RATIOS = ("step_ratio", "memory_ratio")
+
+
+def _bounds(low: float, high: float) -> str:
+    return "–" if is_missing(low) else f"{low:.3f} – {high:.3f}"
 
 
 def groups(board: pd.DataFrame, metrics: dict[str, str], verdicts: pd.DataFrame) -> Iterator[Group]:
@@ -104,8 +152,9 @@ def groups(board: pd.DataFrame, metrics: dict[str, str], verdicts: pd.DataFrame)
             "cost in example gradients, median over seeds."
         )
         title = f"{problem}, batch {batch}, {device}, {schedule} learning rate"
-        text = f"{_verdict(rows)} {_against(judged[key])}" if key in judged else _verdict(rows)
-        yield Group(title, text, Table(caption, columns, records))
+        against = _against(judged[key]) if key in judged else ""
+        where = dict(zip(GROUP, key, strict=True))
+        yield Group(title, where, _verdict(rows), against, Table(caption, columns, records, source="leaderboard"))
 
 
 def _against(verdicts: pd.DataFrame) -> str:
@@ -187,38 +236,10 @@ def tuning_tables(cells: pd.DataFrame) -> Iterator[Table]:
     ]
     for problem in cells["problem"].unique():
         caption = f"{problem}: learning rates, and the compute spent on finding them (in example gradients)."
-        yield Table(caption, columns, [row for row in records if row["problem"] == problem])
+        yield Table(caption, columns, [row for row in records if row["problem"] == problem], source="cells")
 
 
 def _range(low: float, high: float) -> str:
     if math.isnan(low) or math.isnan(high):
         return "–"
     return f"{cell_text('lr', low)} – {cell_text('lr', high)}"
-
-
-def failures_table(cells: pd.DataFrame, runs: pd.DataFrame, trials: pd.DataFrame) -> Table:
-    """What failed, and why: cells, runs, and the trials of a cell that failed in the same way."""
-    names = ["problem", "batch_size", "device", "schedule", "optimizer"]
-    where = _where(cells)
-    cells, runs, trials = (frame[frame["status"].isin(FAILURES)] for frame in (cells, runs, trials))
-    # A failed cell stands for the runs that it therefore misses.
-    runs = runs[~runs["cell_id"].isin(cells["cell_id"])]
-    records: list[dict[Hashable, Any]] = [
-        row | {"what": "cell", "cause": row["error"]} for row in cells.sort_values(names).to_dict("records")
-    ]
-    for row in runs.sort_values([*names, "seed"]).to_dict("records"):
-        kind = "tuned" if row["tuned"] else "default rate"
-        records.append(row | {"what": f"run, seed {row['seed']}, {kind}", "cause": row["error"]})
-    for key, group in trials.groupby([*names, "status"], dropna=False):
-        row = dict(zip([*names, "status"], key, strict=True))
-        what = f"{len(group)} trial{'s' * (len(group) > 1)} from rate {cell_text('lr', group['lr'].min())}"
-        records.append(row | {"what": what, "cause": group["error"].iloc[0]})
-    columns = [
-        Column("problem", "problem"),
-        *where,
-        Column("what", "what"),
-        Column("status", "status", BAD),
-        Column("cause", "cause", WIDE),
-    ]
-    caption = "Everything that failed. Diverged trials are part of searching for the largest rate that works."
-    return Table(caption, columns, records)

@@ -10,25 +10,29 @@ from importlib.resources import files
 from typing import Any, TypedDict
 
 import pandas as pd
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
+from optbench.metrics.verdicts import chosen_reference
 from optbench.plots.draw import Picture
-from optbench.reporting.content import (
-    failures_table,
-    groups,
-    joined,
-    recommendations,
-    summary_table,
-    tuning_tables,
-)
+from optbench.reporting import content, header, images, matrices, trust
+from optbench.reporting.bundle import packed, plotly_packed
+from optbench.reporting.figures import FIGURES, MORE, Slot
+from optbench.reporting.images import static_figures
 from optbench.reporting.inline import inlined
 from optbench.reporting.methods import methods
-from optbench.tables import FAILURES
-from optbench.tabular import cell_text
+from optbench.reporting.payload import script_safe
+from optbench.reporting.section import Section
+from optbench.reporting.shared import handed_on, shared_json
+from optbench.reporting.standings import standings
 
-#: Six pairs are the fewest from which an exact paired test can give p < 0.05 (2/2^6 = 0.03).
-ENOUGH_SEEDS = 6
+#: The scripts of the page, in the order in which they build on each other.
+SCRIPTS = (
+    "format", "frames", "state", "statistics", "standings", "tables", "matrices", "figure", "overview", "drilldown",
+    "rates", "batches", "stability", "filters", "downloads", "main",
+)  # fmt: skip
+#: What a page should weigh without its fixed tables, in characters; figures that need no script take what is left.
+MOST = 6_500_000
 
 
 class Meta(TypedDict, total=False):
@@ -48,9 +52,13 @@ class Meta(TypedDict, total=False):
 
 
 def report_page(
-    results: Any, tables: Mapping[str, pd.DataFrame], pictures: Sequence[Picture], rank_by: str = "test_metric"
+    results: Any,
+    tables: Mapping[str, pd.DataFrame],
+    pictures: Sequence[Picture],
+    rank_by: str = "test_metric",
+    sections: Sequence[Section] = (),
 ) -> str:
-    """The page of a results directory (what `optbench.load` gives) with its tables and pictures."""
+    """The page of a results directory (what `optbench.load` gives) with its tables, pictures and further sections."""
     config = results.directory.config()
     name = results.directory.folder.name
     meta = Meta(
@@ -61,118 +69,95 @@ def report_page(
         command=f"python -m optbench run --config config.toml --name {shlex.quote(name)}",
         rank_by=rank_by,
     )
-    return render(name, tables, pictures, meta)
+    return render(name, tables, pictures, meta, sections, results.trajectories, results.planes)
 
 
-def render(results_name: str, tables: Mapping[str, pd.DataFrame], pictures: Sequence[Picture], meta: Meta) -> str:
-    """The page as HTML text, complete in itself: no network, no script; all text escaped.
+def render(
+    results_name: str,
+    tables: Mapping[str, pd.DataFrame],
+    pictures: Sequence[Picture],
+    meta: Meta,
+    sections: Sequence[Section] = (),
+    paths: pd.DataFrame | None = None,
+    planes: Mapping[str, Any] | None = None,
+) -> str:
+    """The page as HTML text, complete in itself: no network; all text escaped; tables and figures without scripts too.
 
-    `tables` is what `tables.all_tables` gives.
+    `tables` is what `tables.all_tables` gives, `paths` and `planes` what `optbench.load` has of two-dimensional
+    problems.
     """
-    cells, runs, board = tables["cells"], tables["runs"], tables["leaderboard"]
+    cells, board = tables["cells"], tables["leaderboard"]
+    names = [str(name) for name in tables["summary"]["optimizer"]]
+    reference = chosen_reference(cells)
     metrics = dict(zip(cells["problem"], cells["metric_name"], strict=True))
-    package = files("optbench.reporting")
-    # Only what is marked as safe here is not escaped: the style sheet and the figures.
-    template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True).from_string(
-        package.joinpath("template.html.j2").read_text("utf-8")
+    downloads, packed_names, left_out = handed_on(tables)
+    about = {"name": results_name, "packed": packed_names, "left_out": left_out}
+    data = shared_json(tables, paths if paths is not None else pd.DataFrame(), planes or {}, about)
+    wanted = {figure.plot for figure in FIGURES.values()} | {plot for plots in MORE.values() for plot in plots}
+    room = MOST - len(data) - len(downloads) // 2 - len(plotly_packed())
+    drawn = static_figures(
+        (picture for picture in pictures if picture.plot in wanted), min(max(room, images.LEAST), images.MOST)
     )
-    drawn = [
-        {"title": picture.title, "caption": picture.caption,
-         "svg": Markup(inlined(picture.svg, f"f{index}", picture.title) if picture.svg else "")}
-        for index, picture in enumerate(pictures)
-    ]  # fmt: skip
-    return template.render(
+    captions = {picture.plot: picture.caption for picture in pictures if not picture.problem}
+    environment = Environment(
+        loader=PackageLoader("optbench.reporting"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters["breakable"] = breakable
+    # Only what is marked as safe is not escaped: style sheet, scripts, packed data and figures.
+    return environment.get_template("page.html.j2").render(
         name=results_name,
-        css=Markup(package.joinpath("style.css").read_text("utf-8")),
-        completeness=_completeness(cells),
-        banners=_banners(cells, runs),
-        header=_header(cells, runs, meta),
-        verdict=_verdict(tables["summary"], runs),
-        summary=summary_table(tables["summary"]),
-        recommendations=recommendations(tables["recommendation"]),
-        groups=list(groups(board, metrics, tables["verdicts"])),
-        pictures=drawn,
-        tuning=list(tuning_tables(cells)),
-        failures=failures_table(cells, runs, tables["trials"]),
+        css=Markup(_asset("style.css")),
+        completeness=header.completeness(cells),
+        banners=header.banners(cells, tables["runs"]),
+        facts_of=header.facts(cells, tables["runs"], meta),
+        answer=header.answer(tables),
+        other_budgets=header.other_budgets(tables["recommendation"]),
+        standings=content.standings_table(standings(tables, reference), reference),
+        reference=reference,
+        names=names,
+        speedups=matrices.speedup_rows(tables["target_summary"], names, reference),
+        improvements=matrices.improvement_rows(tables["probability_of_improvement"], names),
+        groups=list(content.groups(board, metrics, tables["verdicts"])),
+        figures={name: Slot.of(name, figure, drawn, cells) for name, figure in FIGURES.items()},
+        more_of={
+            section: [(plot, captions[plot], drawn["", plot]) for plot in plots if ("", plot) in drawn]
+            for section, plots in MORE.items()
+        },
+        tuning=list(content.tuning_tables(cells)),
+        failures=trust.failures_table(tables["failures"]),
+        spending=trust.spending_table(cells, tables["trials"]),
+        audit=trust.audit_table(tables["audit"]),
+        sections=[
+            (section, content.plain_table(section.table, section.caption or section.title), _figure(section, index))
+            for index, section in enumerate(sections)
+        ],
         methods=methods(meta.get("settings", {}), meta.get("rank_by", "test_metric")),
         command=meta.get("command", ""),
         config=meta.get("config", ""),
         environments=[
             (f"Environment {key}", _flat(entry)) for key, entry in sorted(meta.get("environments", {}).items())
         ],
+        data=script_safe(data),
+        packed_tables=Markup(packed(downloads.encode())),
+        plotly=Markup(plotly_packed()),
+        script=Markup("\n".join(_asset(f"{name}.js") for name in SCRIPTS)),
     )
 
 
-def _completeness(cells: pd.DataFrame) -> str:
-    done, failed = int((cells["status"] == "ok").sum()), int(cells["status"].isin(FAILURES).sum())
-    missing = len(cells) - done - failed
-    text = f"{done} of {len(cells)} cells complete, {failed} failed"
-    return f"{text}, {missing} not run" if missing else text
+def breakable(text: str) -> Markup:
+    """Escaped text that may be broken where a long label such as `net[data=digits,depth=8]` has its parts."""
+    return Markup(re.sub(r"(?<=,)(?=[^\W\d])|(?=\[)", "<wbr>", str(escape(text))))
 
 
-def _banners(cells: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
-    texts = []
-    unfinished = int((~cells["status"].isin(["ok", *FAILURES])).sum())
-    if unfinished:
-        texts.append(f"Partial: {unfinished} of {len(cells)} cells have no result yet. Ranks may still change.")
-    substitutes = [name for name in cells["problem"].unique() if re.search(r"\bdata=digits\b", name)]
-    if substitutes:
-        texts.append(
-            f"Substitute data: {joined(substitutes)} train on scikit-learn's small digits, which says "
-            "little about the data that the problem is named after."
-        )
-    seeds = runs["seed"].nunique()
-    if seeds < ENOUGH_SEEDS:
-        texts.append(
-            f"{_count(seeds, 'seed')}: too few for a claim that one optimizer beats another. The fewest with which "
-            f"an exact paired test can reach p < 0.05 is {ENOUGH_SEEDS}; read differences as hints."
-        )
-    return texts
+def _asset(name: str) -> str:
+    return files("optbench.reporting").joinpath("assets", name).read_text("utf-8")
 
 
-def _header(cells: pd.DataFrame, runs: pd.DataFrame, meta: Meta) -> list[tuple[str, str]]:
-    budgets = []
-    for problem, group in cells.groupby("problem", sort=False):
-        run, tuning = (group[name].dropna().max() for name in ("run_budget", "tuning_budget"))
-        if pd.notna(run):
-            tuned = f", {cell_text('tuning_budget', float(tuning))} for tuning" if pd.notna(tuning) else ""
-            budgets.append(f"{problem}: {cell_text('run_budget', float(run))} a run{tuned}")
-    machines, versions = [], []
-    for entry in meta.get("environments", {}).values():
-        devices = [str(name) for name in (entry.get("accelerators") or {}).values()]
-        machines.append(", ".join([f"{entry.get('processor', 'unknown')} ({entry.get('cores', '?')} cores)", *devices]))
-        packages = {"python": entry.get("python"), **(entry.get("packages") or {})}
-        versions.append(", ".join(f"{name} {number}" for name, number in packages.items() if number))
-    entries = [
-        ("Problems", joined(cells["problem"].unique())),
-        ("Optimizers", joined(cells["optimizer"].unique())),
-        ("Batch sizes", joined(sorted(cells["batch_size"].unique()))),
-        ("Devices", joined(sorted(cells["device"].unique()))),
-        ("Schedules", joined(sorted(cells["schedule"].unique()))),
-        ("Seeds", str(runs["seed"].nunique())),
-        ("Budgets", "; ".join(budgets) + " (example gradients)" if budgets else ""),
-        ("Hardware", "; ".join(dict.fromkeys(machines))),
-        ("Versions", "; ".join(dict.fromkeys(versions))),
-        ("Made", meta.get("created", "")),
-    ]
-    return [(term, text) for term, text in entries if text]
-
-
-def _verdict(summary: pd.DataFrame, runs: pd.DataFrame) -> str:
-    ranked = summary[summary["mean_rank"].notna()]
-    if ranked.empty:
-        return "No optimizer has been ranked yet."
-    best = ranked[ranked["mean_rank"] == ranked["mean_rank"].min()]
-    most = int(best["groups"].max())
-    names, rank = joined(best["optimizer"]), cell_text("mean_rank", float(best["mean_rank"].iloc[0]))
-    return (
-        f"{names} {'has' if len(best) == 1 else 'have'} the best mean rank: {rank} over {_count(most, 'group')}, "
-        f"by medians of {_count(runs['seed'].nunique(), 'seed')}. This holds for these problems, sizes and budgets."
-    )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+def _figure(section: Section, index: int) -> Markup:
+    """The figure of a section as an element of the page; empty where it has none."""
+    svg = section.svg()
+    return Markup(inlined(svg, f"x{index}", section.reading or section.title) if svg else "")
 
 
 def _flat(entry: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

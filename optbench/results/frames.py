@@ -32,7 +32,7 @@ CELLS = [
     "cell_id", "problem", "optimizer", "batch_size", "device", "schedule", "status", "error", "lr_default",
     "lr_tuned", "lr_low", "lr_high", "lr_low_searched", "lr_high_searched", "edge", "sampler", "trials",
     "tuning_budget", "tuning_cost", "run_budget", "metric_name", "metric_higher_is_better", "target", "step_ms",
-    "step_ms_low", "step_ms_high", "seconds", "environment", "execution",
+    "step_ms_low", "step_ms_high", "seconds", "environment", "execution", "problem_version", "threads", "evaluations",
 ]  # fmt: skip
 
 #: Columns whose values depend on how fast the machine was, and so differ from run to run.
@@ -40,7 +40,10 @@ TIMING_COLUMNS = (
     "seconds", "seconds_to_target", "train_seconds", "eval_seconds", "step_ms", "step_ms_low", "step_ms_high",
 )  # fmt: skip
 
-_INTEGERS = ("batch_size", "seed", "trial", "step", "steps", "examples", "forwards", "backwards", "trials")
+_INTEGERS = (
+    "batch_size", "seed", "trial", "step", "steps", "examples", "forwards", "backwards", "trials", "threads",
+    "evaluations",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,8 @@ class _CellReader:
                 "step_ms_high": _milliseconds(self.timing.get("seconds_per_step_high")),
                 # As it was executed, or is planned; before there was a choice, eagerly.
                 "execution": self.result.get("execution", self.cell.get("execution", "eager")),
+                # Unknown in plans of older versions.
+                **{name: self.cell.get(name) for name in ("problem_version", "threads", "evaluations")},
             }
         )
 
@@ -227,7 +232,7 @@ def _typed(frame: pd.DataFrame, rows: list[dict[str, Any]], columns: list[str]) 
     for name in columns:
         if name in _INTEGERS:
             frame[name] = frame[name].astype("Int64" if frame[name].isna().any() else "int64")
-        elif name in ("error", "edge", "sampler", "environment"):
+        elif name in ("error", "edge", "sampler", "environment", "problem_version"):
             frame[name] = frame[name].fillna("").astype("object")
         elif name in ("tuned", "target_reached", "metric_higher_is_better"):
             frame[name] = frame[name].astype("bool")

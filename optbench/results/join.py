@@ -21,6 +21,7 @@ from optbench.results.load import Results, load
 _GROUP = ["problem", "batch_size", "device", "schedule"]
 #: What has to be equal for optimizers to be compared, in words.
 _PROTOCOL = {
+    "problem_version": "version of the problem", "threads": "number of threads", "evaluations": "number of evaluations",
     "run_budget": "run budget", "tuning_budget": "tuning budget", "target": "target", "metric_name": "metric",
     "metric_higher_is_better": "direction of the metric",
 }  # fmt: skip
@@ -103,8 +104,9 @@ def _one_protocol(cells: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     """Cells whose protocol is that of the first cell of their group that states it."""
     keep = pd.Series(True, index=cells.index)
     for column, words in _PROTOCOL.items():
-        first = cells.groupby(_GROUP, observed=True)[column].transform("first")
-        unlike = cells[column].notna() & (cells[column] != first)
+        stated = cells[column].mask(cells[column] == "")  # what an older version didn't record contradicts nothing
+        first = stated.groupby([cells[name] for name in _GROUP], observed=True).transform("first")
+        unlike = stated.notna() & (stated != first).fillna(False).astype(bool)
         for (problem, name), part in cells[unlike & keep].groupby(["problem", "_of"], observed=True):
             notes.append(
                 f"{len(part)} cells of {name} on {problem} are left out: their {words} is "

@@ -66,6 +66,13 @@ class Results:
             f", {failed} failed>" if failed else ">"
         )
 
+    def _repr_html_(self) -> str:
+        """What notebooks show."""
+        # What is shown rests on tables; only here, since nothing else of results does.
+        from optbench.reporting.notebook import summary_html
+
+        return summary_html(self)
+
 
 def load(folder: str | Path) -> Results:
     """Opens a results directory; raises UserError where there is none of the present schema."""

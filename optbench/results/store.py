@@ -1,6 +1,6 @@
 """One cell's folder: what it was, its trials, its runs, and at last the marker that it is done.
 
-cells/<cell_id>/cell.json  timing.json  trials.jsonl  curves/  runs/  result.json
+cells/<cell_id>/cell.json  timing.json  fallback.json  trials.jsonl  curves/  runs/  result.json
 """
 
 from __future__ import annotations
@@ -63,6 +63,13 @@ class CellStore:
 
     def write_timing(self, timing: dict[str, Any]) -> None:
         write_json(self.folder / "timing.json", timing)
+
+    def fallback(self) -> str:
+        """Why the cell is trained eagerly although it was planned otherwise; empty where it isn't."""
+        return str((_read(self.folder / "fallback.json") or {}).get("note", ""))
+
+    def write_fallback(self, note: str) -> None:
+        write_json(self.folder / "fallback.json", {"execution": "eager", "note": note})
 
     def result(self) -> dict[str, Any] | None:
         return _read(self.folder / "result.json")

@@ -33,7 +33,11 @@ def interquartile_mean(scores: np.ndarray) -> np.ndarray:
 def freedom(strata: Sequence[np.ndarray], kept: float = 1.0) -> float:
     """The degrees of freedom of a stratified resampling: the sum of (seeds − 1), times the share of the
     scores that the statistic keeps (½ for an interquartile mean, which may rest on half of the problems).
+
+    None (0) where a stratum has one seed: how much that one varies isn't known, which isn't that it doesn't vary.
     """
+    if any(stratum.shape[-1] < 2 for stratum in strata):
+        return 0.0
     return kept * sum(stratum.shape[-1] - 1 for stratum in strata)
 
 
@@ -48,7 +52,7 @@ def resampled(
     `strata` holds arrays of shape (optimizers, …, seeds); `statistic` is given their resamples, of shape
     (r, optimizers, …, draws) each, and returns an array of shape (r, …). Of n seeds n − 1 are drawn with
     replacement, which makes the variance of a mean s²/n instead of (n − 1)/n times that (Rao and Wu
-    1988). A stratum of one seed has no spread that could be resampled, and is kept as it is.
+    1988). A stratum of one seed can't be resampled and is kept as it is: then there is no interval (see `freedom`).
     """
     rng = np.random.default_rng(seed)
     size = sum(stratum.size for stratum in strata)
@@ -71,9 +75,12 @@ def interval(
     """Bounds of an estimate: ± t times the deviation of the resamples along the first axis, t for `degrees`.
 
     Percentiles of the resamples cover less: they know neither the degrees of freedom nor the tails
-    that a few values can't reach (Hesterberg 2015, sections 3.2 and 4.5). Missing (NaN) below `FEWEST_FREEDOM`.
+    that a few values can't reach (Hesterberg 2015, sections 3.2 and 4.5). Missing (NaN) below `FEWEST_FREEDOM`, and
+    where all resamples are equal: seeds that happen to agree are no proof that others would.
     """
     if degrees < FEWEST_FREEDOM or len(samples) < 2:
         return np.full(np.shape(estimate), np.nan), np.full(np.shape(estimate), np.nan)
-    reach = stats.t.ppf(0.5 + confidence / 2, degrees) * samples.std(axis=0, ddof=1)
+    differ = np.ptp(samples, axis=0) > 1e-12 * np.abs(samples).max(axis=0)
+    deviation = np.where(differ, samples.std(axis=0, ddof=1), np.nan)
+    reach = stats.t.ppf(0.5 + confidence / 2, degrees) * deviation
     return estimate - reach, estimate + reach

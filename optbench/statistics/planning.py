@@ -82,28 +82,36 @@ def equivalence_power(effect: float, margin: float, n: int, alpha: float = 0.05)
 
 
 def seeds_needed(
-    mean: float, deviation: float, margin: float, alpha: float = 0.05, comparisons: int = 1, wanted: float = 0.8
+    mean: float,
+    deviation: float,
+    margin: float,
+    alpha: float = 0.05,
+    comparisons: int = 1,
+    wanted: float = 0.8,
+    error: float = 0.0,
 ) -> float:
     """The fewest paired seeds with which a win, loss or tie is to be expected with the power `wanted`.
 
     `mean` and `deviation` are those of the paired differences, `margin` what counts as no difference;
-    the level is alpha/comparisons, Holm's for the smallest p. Infinite beyond `MOST_SEEDS`, missing
+    the level is alpha/comparisons, Holm's for the smallest p. `error` is one of the mean that no number of seeds
+    makes smaller: the plan is for the side of it that is harder to decide. Infinite beyond `MOST_SEEDS`, missing
     where the deviation is.
     """
     if not (math.isfinite(mean) and math.isfinite(deviation)):
         return math.nan
     level = alpha / comparisons
     least, least_alike = fewest_pairs(alpha, comparisons), fewest_pairs(alpha, comparisons, sides=1)
+    near, far = max(abs(mean) - error, 0.0), abs(mean) + error
     if deviation <= 0:
-        decided = least if mean else math.inf
-        alike = least_alike if abs(mean) < margin else math.inf
+        decided = least if near else math.inf
+        alike = least_alike if far < margin else math.inf
         return float(min(decided, alike))
     # Rounded, so that a table of thousands of rows asks for a plan once: three digits are more than it is worth.
-    effect, tolerance = (float(f"{value / deviation:.3g}") for value in (mean, margin))
-    decided = _pairs_to_decide(abs(effect), level, wanted, least)
+    near, far, tolerance = (float(f"{value / deviation:.3g}") for value in (near, far, margin))
+    decided = _pairs_to_decide(near, level, wanted, least)
     alike = math.inf
-    if abs(effect) < tolerance:
-        alike = _pairs_to_tie(abs(effect), tolerance, level, wanted, least_alike)
+    if far < tolerance:
+        alike = _pairs_to_tie(far, tolerance, level, wanted, least_alike)
     return min(decided, alike)
 
 

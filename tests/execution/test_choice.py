@@ -38,6 +38,25 @@ def test_the_rule(problem: str, optimizer: str, execution: str, expected: str) -
     assert found.reason
 
 
+@pytest.mark.parametrize(
+    ("problem", "batch_size", "expected"),
+    [
+        ("quadratic_valley[dim=500]", 1000, "population"),
+        ("quadratic_valley[dim=501]", 1000, "eager"),
+        ("quadratic_valley[dim=4096]", 100, "population"),
+        ("mlp", 100, "population"),
+        ("mlp[hidden=128,layers=4]", 100, "population"),
+        ("mlp[hidden=128,layers=4]", 1000, "eager"),
+        ("mlp[hidden=512]", 20, "eager"),
+        ("mlp[data=mnist]", 100, "population"),
+        ("mlp[data=mnist]", 1000, "eager"),
+    ],
+)
+def test_replicas_at_once_are_chosen_only_where_they_gain(problem: str, batch_size: int, expected: str) -> None:
+    config = configure(problems=[problem], optimizers=["adam"], batch_sizes=[batch_size], devices=["cpu"])
+    assert make_plan(config).cells[0].execution.name == expected
+
+
 def test_other_searched_hyperparameters_need_one_training_after_another() -> None:
     table = {"base": "momentum", "search": {"momentum": {"low": 0.5, "high": 0.99, "scale": "linear"}}}
     assert planned(VALLEY, "mine", optimizer={"mine": table}).execution.name == "eager"

@@ -131,7 +131,7 @@ def test_a_diverged_replica_is_charged_no_further_and_harms_no_other() -> None:
 def test_observers_stop_their_own_replica_only() -> None:
     cell = cell_for(TINY, "sgd", "population", evaluations=6)
     problem, data = load(cell.problem, SOURCE, "cpu")
-    stopper = Replica({"lr": 1e-3}, 0, lambda training: "enough" if len(training.points) == 3 else "")
+    stopper = Replica({"lr": 1e-3}, 0, lambda: lambda training: "enough" if len(training.points) == 3 else "")
     stopped, other = Trainer(cell, problem, data).train([stopper, Replica({"lr": 1e-3}, 1)], 600)
     assert (stopped.status, stopped.error, stopped.cost) == ("skipped", "enough", 200)
     assert (other.status, other.cost) == ("ok", 600)

@@ -49,6 +49,27 @@ class Clipped(torch.optim.SGD):
                 parameter -= (group["lr"] * parameter.grad).clamp(-1e-3, 1e-3)
 
 
+class Switched(torch.optim.SGD):
+    """Plain steps; but whoever evaluates has to switch it first, as schedule-free optimizers demand."""
+
+    def train(self) -> None:
+        """Back to the weights that are stepped."""
+
+    def eval(self) -> None:
+        """To those that are evaluated."""
+
+
+class Centralised(torch.optim.SGD):
+    """Centres the gradients of convolutions alone, over all but their first dimension (Yong et al. 2020)."""
+
+    def step(self, closure: Any = None) -> Any:
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.dim() == 4:
+                    parameter.grad -= parameter.grad.mean((1, 2, 3), keepdim=True)
+        return super().step(closure)
+
+
 class Still(torch.optim.SGD):
     """Moves nothing."""
 
@@ -79,6 +100,8 @@ def test_what_built_in_optimizers_declare_is_so(name: str) -> None:
         (f"{HERE}:NormClipped", None),
         (f"{HERE}:Clipped", None),
         (f"{HERE}:Still", None),
+        (f"{HERE}:Switched", None),
+        (f"{HERE}:Centralised", None),
         (f"{HERE}:Raising", None),
     ],
 )

@@ -7,6 +7,7 @@ import pytest
 
 from optbench.metrics.audit import audit, marked
 from optbench.metrics.compared import CELL
+from tests.frames import make
 from tests.studies import Study, study
 
 FINE = {"adam": [1.0, 0.5, 0.7, 0.8, 0.9]}
@@ -127,3 +128,13 @@ def test_a_leaderboard_marks_each_finding_once() -> None:
 def test_nothing_there() -> None:
     found = study({"adam": [1.0]}, trials=FINE)
     assert audit(found.trials.iloc[:0], found.runs.iloc[:0], found.cells).empty
+
+
+def test_the_same_cell_in_two_frames_is_one_cell() -> None:
+    """Put together from two directories that share cells: no seed was reused, and nothing is found twice."""
+    frames = make()
+    once = audit(frames.trials, frames.runs, frames.cells)
+    twice = audit(*(pd.concat([part, part], ignore_index=True) for part in (frames.trials, frames.runs, frames.cells)))
+    repeated = twice["finding"] == "repeated_seed"
+    assert repeated.any()
+    pd.testing.assert_frame_equal(twice[~repeated].reset_index(drop=True), once)

@@ -60,3 +60,11 @@ def test_no_failure_and_no_curves() -> None:
     assert table["tail"].tolist() == [""]
     assert math.isnan(table["initial_loss"].iloc[0])
     assert isinstance(table, pd.DataFrame)
+
+
+def test_what_is_there_twice_failed_once() -> None:
+    frames = make()
+    parts = [frames.trials, frames.runs, frames.curves, frames.cells]
+    once = failures(*parts)
+    twice = failures(*(pd.concat([part, part], ignore_index=True) for part in parts))
+    pd.testing.assert_frame_equal(twice, once)

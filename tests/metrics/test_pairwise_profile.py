@@ -35,10 +35,25 @@ def test_a_third_optimizer_changes_nothing() -> None:
     times = random_times()
     two = times[times["optimizer"] != "nadam"]
     row, alone = pairs(times).loc[("adam", "sgd")], pairs(two).loc[("adam", "sgd")]
-    figures = ["units", "a_faster", "area_a", "area_b", "difference"]
+    figures = ["units", "a_faster", "area_a", "area_b", "difference", "difference_low", "difference_high"]
     assert row[figures].equals(alone[figures])
     assert alone["area_a"] == pytest.approx(by_cost(two).loc["adam", "area"])
     assert row["area_b"] != pytest.approx(by_cost(times).loc["sgd", "area"])
+
+
+def test_the_seeds_of_a_third_optimizer_change_nothing() -> None:
+    """A third one that has run other seeds, or of whom some times aren't known, doesn't take seeds from the others."""
+    times = random_times()
+    two = times[times["optimizer"] != "nadam"]
+    third = times[(times["optimizer"] == "nadam") & (times["seed"] == 2)]
+    pd.testing.assert_series_equal(pairs(pd.concat([two, third])).loc[("adam", "sgd")], pairs(two).loc[("adam", "sgd")])
+
+
+def test_units_without_a_common_seed_are_counted() -> None:
+    times = random_times()
+    apart = (times["problem"] == "p") & ((times["seed"] < 2) == (times["optimizer"] == "sgd"))
+    row = pairs(times[~apart & (times["optimizer"] != "nadam")]).loc[("adam", "sgd")]
+    assert row[["units", "units_left_out"]].tolist() == [6, 2]
 
 
 def test_pairs_count_the_units_that_both_have() -> None:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from optbench.metrics.profile_units import ProfileUnits, profile_units
+from optbench.metrics.profile_units import Pool, profile_units
 from optbench.statistics.bootstrap import interval
 from optbench.statistics.profiles import area
 from tests.metrics.profiled import MISS, UNKNOWN, times_of
@@ -21,10 +21,17 @@ def test_medians_of_the_seeds_that_all_have() -> None:
     units = profile_units(times.sample(frac=1, random_state=3))
     assert units.optimizers == ["adam", "nadam", "sgd"]
     assert units.keys["problem"].tolist() == ["p", "q"]
-    np.testing.assert_array_equal(units.medians, [[30.0, math.inf], [math.nan, 3.0], [7.0, math.nan]])
-    assert units.freedom == 2 + 1
+    everybody = units.pool()
+    assert np.isnan(everybody.medians).all(), "no unit that all three have"
+    assert (everybody.shared.tolist(), everybody.freedom) == ([False, False], 0)
+    pool = units.pool(["adam", "sgd"])
+    np.testing.assert_array_equal(pool.medians, [[30.0, math.nan], [7.0, math.nan]])
+    assert (pool.shared.tolist(), pool.freedom) == ([True, False], 2)
+    other = units.pool(["adam", "nadam"])
+    np.testing.assert_array_equal(other.medians, [[math.nan, math.inf], [math.nan, 3.0]])
+    assert other.freedom == 1
     none = profile_units(times.iloc[:0])
-    assert (none.optimizers, none.medians.shape, len(none.keys)) == ([], (0, 0), 0)
+    assert (none.optimizers, none.pool().medians.shape, none.pool().shared.tolist()) == ([], (0, 0), [])
 
 
 def test_resamples_draw_the_same_seeds_for_all() -> None:
@@ -34,8 +41,7 @@ def test_resamples_draw_the_same_seeds_for_all() -> None:
     times = times_of({(name, problem, "easy"): [*(costs[row] * factor)]
                       for name, factor in (("adam", 1.0), ("sgd", 2.0)) for row, problem in enumerate("pqr")},
                      1e9)  # fmt: skip
-    units = profile_units(times)
-    seen = np.concatenate(list(units.resampled(1, 250)))
+    seen = np.concatenate(list(profile_units(times).pool().resampled(1, 250)))
     assert seen.shape == (250, 2, 3)
     np.testing.assert_allclose(seen[:, 1], 2 * seen[:, 0])
     assert len(np.unique(seen[:, 0, 0])) > 3
@@ -64,10 +70,10 @@ def test_the_interval_of_the_area_covers_what_is_estimated(seeds: int) -> None:
     covered, studies = np.zeros(3), 1000
     for _ in range(studies):
         times = draw()
-        strata = [(np.arange(3), group * 3 + np.arange(3), times[:, group]) for group in range(6)]
-        units = ProfileUnits(["a", "b", "c"], None, np.median(times, axis=3).reshape(3, 18), strata)  # type: ignore[arg-type]
-        samples = np.concatenate([area(chunk) for chunk in units.resampled(0, 200)])
-        low, high = interval(samples, area(units.medians), units.freedom)
+        strata = [(group * 3 + np.arange(3), times[:, group]) for group in range(6)]
+        pool = Pool(["a", "b", "c"], np.median(times, axis=3).reshape(3, 18), strata)
+        samples = np.concatenate([area(chunk) for chunk in pool.resampled(0, 200)])
+        low, high = interval(samples, area(pool.medians), pool.freedom)
         covered += (low <= expected) & (expected <= high)
     print(covered / studies)
     assert np.all(np.abs(covered / studies - 0.95) <= 0.03)

@@ -44,8 +44,10 @@ def test_leaving_out_a_seed_or_a_problem() -> None:
 def test_tau_is_kendalls() -> None:
     frames = make(seeds=3)
     table = rank_stability(frames.runs, frames.curves, frames.cells)
-    base = table[table["variation"] == "none"].set_index("optimizer")["mean_rank"]
-    for _, part in table.groupby(["variation", "level"]):
+    as_it_is = table[table["variation"] == "none"].set_index("optimizer")["mean_rank"]
+    at_the_end = table[table["level"] == "100 % of the budget"].set_index("optimizer")["mean_rank"]
+    for (variation, _), part in table.groupby(["variation", "level"]):
+        base = at_the_end if variation == "budget" else as_it_is
         other = part.set_index("optimizer")["mean_rank"]
         expected = stats.kendalltau(base, other[base.index]).statistic
         assert part["tau"].iloc[0] == pytest.approx(expected)
@@ -65,6 +67,19 @@ def test_budgets_rank_by_the_last_loss_within_them() -> None:
     found.curves["schedule"] = found.runs["schedule"] = found.cells["schedule"] = "cosine"
     note = stability(found)["note"].iloc[0]
     assert "budget: no evaluations within a run at a constant learning rate" in note
+
+
+def test_budgets_are_compared_by_one_loss() -> None:
+    """Test metrics that order the other way round don't make the ranking look as if it moved with the budget."""
+    found = study({"adam": [1.0, 1.0], "sgd": [2.0, 2.0]})
+    found.runs["test_metric"] = -found.runs["valid_loss"]
+    table = stability(found)
+    assert order(table, "none") == ["sgd", "adam"]
+    budgets = table[table["variation"] == "budget"]
+    assert set(budgets["level"]) == {"50 % of the budget", "75 % of the budget", "100 % of the budget"}
+    assert (budgets["tau"] == 1).all()
+    assert set(budgets["beside"]) == {"validation loss at 100 % of the budget"}
+    assert set(table.loc[table["variation"] != "budget", "beside"]) == {"the ranking as it is"}
 
 
 def test_runs_that_failed_at_their_start_or_left_no_curve_rank_last_at_every_budget() -> None:

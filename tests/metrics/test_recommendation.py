@@ -104,7 +104,7 @@ def test_nothing_to_recommend_says_why() -> None:
     assert not table["recommended"].any()
     first = table.query("scope == 'all tasks'")["sentence"].iloc[0]
     assert first.startswith("With no tuning: nothing to recommend for all tasks.")
-    assert "adam has on 0 of 1" in first
+    assert "adam can on 0 of 1 (no finite loss within that on 1 task)" in first
     assert recommendation(found.trials.iloc[:0], found.runs, found.cells).empty
     negative = study({"adam": [1.0]}, trials={"adam": [-1.0, -2.0]})
     assert not of(negative)["recommended"].any(), "a ratio of negative losses has no meaning"
@@ -114,13 +114,61 @@ def test_one_problem_has_no_interval() -> None:
     table = of(study({"adam": [1.0], "sgd": [1.0]})).query("scope == 'all tasks'")
     assert table[["regret_low", "regret_high"]].isna().all().all()
     assert "no interval: one problem" in table["sentence"].iloc[0]
-    assert not table["not_told_apart"].any()
+    assert (table["not_told_apart"].isna() == ~table["recommended"]).all(), "without an interval nobody knows"
 
 
 def test_budgets_of_the_results() -> None:
     frames = make(trials=12)
-    assert budgets_of(frames.trials) == [Budget(1), Budget(6), Budget(12)]
-    assert budgets_of(frames.trials.iloc[:0]) == []
+    assert budgets_of(frames.trials, frames.cells) == [Budget(1), Budget(6), Budget(12)]
+    assert budgets_of(frames.trials.iloc[:0], frames.cells) == []
+
+
+def test_an_interrupted_cell_shrinks_no_budget(found: Study) -> None:
+    name = found.cells["cell_id"].iloc[0]
+    found.cells.loc[0, "status"] = "missing"
+    found.trials = found.trials[(found.trials["cell_id"] != name) | (found.trials["trial"] == 0)]
+    assert budgets_of(found.trials, found.cells) == [Budget(1), Budget(3)]
+    table = of(found, Budget(trials=3)).query("scope == 'all tasks'").set_index("optimizer")
+    assert table.loc["adam", "note"] == "tuned for less than that on 1 task"
+    assert table["recommended"].to_dict() == {"sgd": True, "adam": False}
+    assert "Not judged: adam." in table.loc["sgd", "sentence"]
+
+
+def test_a_budget_beyond_the_data_has_no_answer(found: Study) -> None:
+    """Three trials a cell, 0.03 s: what five would have found, or a minute, isn't known."""
+    for beyond in (Budget(trials=5), Budget(seconds=60.0), Budget(trials=5, seconds=60.0)):
+        table = of(found, beyond)
+        assert not table["recommended"].any()
+        assert table["expected_regret"].isna().all()
+        first = table["sentence"].iloc[0]
+        assert "nothing to recommend" in first
+        assert "(tuned for less than that on 3 tasks)" in first
+    # One limit that is reached is enough: the other one could then buy nothing.
+    for within in (Budget(trials=3), Budget(trials=3, seconds=60.0), Budget(seconds=0.039), Budget(memory_bytes=1e9)):
+        assert of(found, within)["recommended"].any(), within
+
+
+def test_reasons_are_those_that_hold(found: Study) -> None:
+    found.runs["step_ms"] = math.nan
+    assert "(times not known on 3 tasks)" in of(found, Budget(seconds=0.02))["sentence"].iloc[0]
+    found.runs["peak_memory_bytes"] = [math.nan] * 6 + [1e9] * 6
+    table = of(found, Budget(memory_bytes=1e6)).query("scope == 'all tasks'")
+    assert set(table["note"]) <= {"memory not known on 1 task; takes more memory on 2 tasks",
+                                  "memory not known on 2 tasks; takes more memory on 1 task"}  # fmt: skip
+
+
+def test_rows_that_are_there_twice_change_nothing(found: Study) -> None:
+    once = of(found)
+    found.trials, found.runs, found.cells = (
+        pd.concat([part, part], ignore_index=True) for part in (found.trials, found.runs, found.cells)
+    )
+    pd.testing.assert_frame_equal(of(found), once)
+
+
+def test_an_interval_that_would_reach_below_zero_has_one_end_in_words(found: Study) -> None:
+    table = of(found, Budget(trials=2)).query("scope == 'all tasks'").set_index("optimizer")
+    assert table.loc["adam", "regret_low"] == 0
+    assert "(95 % interval up to " in table.loc["adam", "sentence"]
 
 
 def test_every_figure_of_a_sentence_stands_in_its_row() -> None:
@@ -140,5 +188,7 @@ def test_every_figure_of_a_sentence_stands_in_its_row() -> None:
         for figure in re.findall(r"\d[\d.,e-]*", said):
             assert figure.rstrip(".,") in known, (figure, sentence)
         assert row["optimizer"] in sentence
+        judged = same[same["expected_regret"].isna()]["optimizer"].tolist()
+        assert ("Not judged: " in sentence) == bool(judged)
         told = sentence.partition("Not told apart from it: ")[2].rstrip(".")
-        assert set(filter(None, told.split(", "))) == set(same.loc[same["not_told_apart"], "optimizer"])
+        assert set(filter(None, told.split(", "))) == set(same.loc[same["not_told_apart"].fillna(False), "optimizer"])

@@ -222,3 +222,65 @@ def test_by_cost_to_target_a_miss_is_infinite() -> None:
     assert (row["n_failed"], row["probability"]) == (4, 0.5)
     found.cells["target"] = math.nan
     assert verdicts(found.runs, found.cells, metric="cost_to_target").empty
+
+
+def test_shared_failures_are_no_tie() -> None:
+    """Eight seeds on which both failed say nothing of how alike the two are where they don't."""
+    found = study({"adam": [1.0, 1.01, *[None] * 8], "mine": [1.01, 1.0, *[None] * 8]})
+    row = only(found)
+    assert (row["verdict"], row["n_failed"], row["n_failed_reference"]) == ("inconclusive", 8, 8)
+    assert row["p_tie"] == 0.25
+    alike = [1.0, 1.01, 1.0, 1.02, 1.0, 1.01]
+    assert only(study({"adam": [*alike, None], "mine": [*alike[::-1], None]}))["verdict"] == "tie"
+
+
+def test_a_third_optimizer_changes_nothing_of_a_pair() -> None:
+    """Not even one whose losses are negative: it must not turn ratios into differences."""
+    draws = paired_draws(np.random.default_rng(3), 8, better=0.4)
+    alone = only(study(draws))
+    found = study(draws | {"odd": [-1.0] * 8})
+    row = verdicts(found.runs, found.cells).set_index("optimizer").loc["mine"]
+    assert row["effect_unit"] == alone["effect_unit"] == "ratio"
+    for name in ("effect", "effect_low", "effect_high", "p", "probability", "effect_size"):
+        assert row[name] == alone[name], name
+
+
+def _timed(better: float, low: float, high: float, spread: float = 0.05) -> Study:
+    """`mine` is faster by exp(`better`) on average; its step time is known to within `low` to `high` of the median."""
+    found = study({"adam": [1.0] * 10, "mine": [1.0] * 10})
+    draws = paired_draws(np.random.default_rng(8), 10, better, spread)
+    seconds = [value for name in ("adam", "mine") for value in draws[name]]
+    found.runs["seconds_to_target"], found.runs["target_reached"] = seconds, True
+    found.cells["step_ms_low"], found.cells["step_ms_high"] = low, high
+    return found
+
+
+def test_seconds_are_decided_only_as_far_as_step_times_are_known() -> None:
+    """More seeds don't make the timing pass more exact: its error is the same in all of them."""
+    metric = "seconds_to_target"
+    sure, unsure = only(_timed(0.3, 0.99, 1.01), metric=metric), only(_timed(0.3, 0.8, 1.25), metric=metric)
+    assert sure["verdict"] == "win"
+    assert "the ratio may be -2 to +2 % off" in sure["note"]
+    assert (unsure["verdict"], unsure["p"]) == ("inconclusive", 1.0)
+    assert pd.isna(unsure["more_seeds"]), "no number of seeds decides"
+    assert unsure["effect"] == sure["effect"]
+    assert unsure["effect_low"] < sure["effect_low"] < sure["effect_high"] < 1 < unsure["effect_high"]
+    exact = only(_timed(0.3, 1.0, 1.0), metric=metric)
+    assert math.log(sure["effect_high"] / exact["effect_high"]) == pytest.approx(math.log(1.01 / 0.99))
+    assert exact["note"] == ""
+    tied = [only(_timed(0.0, low, high, 0.02), metric=metric)["verdict"] for low, high in ((1.0, 1.0), (0.9, 1.1))]
+    assert tied == ["tie", "inconclusive"]
+    unknown = only(_timed(0.3, math.nan, math.nan), metric=metric)
+    assert (unknown["verdict"], unknown["note"]) == ("inconclusive", "the error of the step times isn't known")
+    assert math.isnan(unknown["p"])
+    assert only(_timed(0.3, 0.8, 1.25), metric="test_metric")["note"] == "", "other metrics know no such error"
+
+
+def test_an_unknown_time_is_no_miss() -> None:
+    found = _timed(0.3, 1.0, 1.0)
+    found.runs.loc[found.runs["optimizer"] == "mine", "seconds_to_target"] = math.nan
+    assert verdicts(found.runs, found.cells, metric="seconds_to_target").empty
+    found = _timed(0.3, 1.0, 1.0)
+    found.runs.loc[(found.runs["optimizer"] == "mine") & (found.runs["seed"] < 2), "seconds_to_target"] = math.nan
+    row = only(found, metric="seconds_to_target")
+    assert (row["n_pairs"], row["n_failed"], row["verdict"]) == (8, 0, "win")

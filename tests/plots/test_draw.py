@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
 from optbench.plots import draw, style
-from optbench.plots.registry import Plot
+from optbench.plots.registry import PLOTS, Plot
 from tests.frames import VALLEY, make
+from tests.reporting.directories import write_directory
 
 
 def test_a_plot_without_data_says_so_and_one_without_meaning_is_left_out(
@@ -41,3 +48,65 @@ def test_a_plot_without_data_says_so_and_one_without_meaning_is_left_out(
     assert [bool(picture.svg) for picture in pictures] == [False, True, False]
     assert (tmp_path / f"fine-{VALLEY}.csv").read_text() == "x\n1.5\n"
     assert not list(tmp_path.glob("nothing*"))
+
+
+def test_several_processes_draw_what_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = make(optimizers=["adam", "sgd"])
+    monkeypatch.setattr(draw, "PLOTS", {name: PLOTS[name] for name in ("loss_against_cost", "lr_sensitivity")})
+    results = SimpleNamespace(cells=frames.cells, curves=frames.curves, trials=frames.trials, runs=frames.runs)
+    drawn = {}
+    for many in (1, 1000):
+        monkeypatch.setattr(draw, "_MANY", many)
+        folder = tmp_path / str(many)
+        pictures = draw.draw_all(results, {}, folder)
+        drawn[many] = [(picture.problem, picture.plot, picture.title, picture.svg) for picture in pictures]
+        assert all(picture.file is not None and picture.file.exists() for picture in pictures)
+    assert drawn[1] == drawn[1000]
+    names = {path.name for path in (tmp_path / "1").iterdir()}
+    assert names == {path.name for path in (tmp_path / "1000").iterdir()}
+    assert all((tmp_path / "1" / name).read_bytes() == (tmp_path / "1000" / name).read_bytes() for name in names)
+
+
+@pytest.mark.parametrize("many", [1, 1000])
+def test_a_disk_that_takes_nothing_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many: int) -> None:
+    frames = make(optimizers=["adam"], problems=[VALLEY])
+    monkeypatch.setattr(draw, "_MANY", many)
+    monkeypatch.setattr(draw, "PLOTS", {"loss_against_cost": PLOTS["loss_against_cost"]})
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"):
+        draw.draw_all(SimpleNamespace(cells=frames.cells, curves=frames.curves), {}, tmp_path / "file")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there are plots drawn by several processes")
+def test_a_process_that_is_killed_costs_no_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parent = os.getpid()
+
+    def deadly(*_: object) -> tuple:
+        if os.getpid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return style.sheet("title", "subtitle", 1)[0], pd.DataFrame({"x": [1.5]})
+
+    monkeypatch.setattr(draw, "_MANY", 1)
+    monkeypatch.setattr(draw, "PLOTS", {"deadly": Plot(deadly, "how to read it"), "other": Plot(deadly, "as well")})
+    frames = make(optimizers=["adam"], problems=[VALLEY])
+    pictures = draw.draw_all(SimpleNamespace(cells=frames.cells), {}, tmp_path)
+    assert [bool(picture.svg) for picture in pictures] == [True, True]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there are plots drawn by several processes")
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_report_ends_at_once_and_without_a_word_too_many(tmp_path: Path, sent: signal.Signals) -> None:
+    folder = write_directory(tmp_path / "results" / "made", points=6)
+    command = [sys.executable, "-m", "optbench", "report", "made", "--results", str(folder.parent)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not list(folder.glob("plots/*.svg")):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(process.pid, sent) if sent == signal.SIGINT else process.send_signal(sent)
+    # Which ends when the last process that draws has closed its end.
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == (130 if sent == signal.SIGINT else -sent)
+    assert out == b""
+    if sent == signal.SIGINT:
+        assert b"Traceback" not in err

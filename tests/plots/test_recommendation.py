@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from matplotlib.markers import CARETRIGHT
 
 from optbench.metrics.recommendation import recommendation as table_of
 from optbench.plots import style
@@ -18,7 +19,10 @@ def test_one_panel_a_budget_one_mark_an_optimizer() -> None:
     assert [ax.get_title(loc="left") for ax in figure.axes] == ["no tuning", "6 trials", "12 trials"]
     assert set(drawn["scope"]) == {"all tasks"}
     for ax, (_, part) in zip(figure.axes, drawn.groupby("trials"), strict=True):
-        marks = [line.get_xdata()[0] for line in ax.lines if len(line.get_xdata()) == 1]
+        marks = [line.get_xdata()[0] for line in ax.lines if len(line.get_xdata()) == 1
+                 and line.get_marker() != CARETRIGHT]  # fmt: skip
+        beyond = [line for line in ax.lines if line.get_marker() == ">" and line.get_xdata()[0] == ax.get_xlim()[1]]
+        assert len(beyond) == (1 + part["regret_high"] > ax.get_xlim()[1]).sum(), "an interval that is cut is marked"
         assert sorted(marks) == pytest.approx(sorted(1 + part["expected_regret"]))
 
 

@@ -60,6 +60,20 @@ def test_transfer_marks_each_pair_and_counts_what_is_not_known() -> None:
         lr_transfer(table.iloc[:0], frames.cells)
 
 
+def test_the_median_of_transfers_counts_those_that_diverge() -> None:
+    """Of two pairs one has no regret and one diverges: the median stands with the crosses, not at 0."""
+    cells = [cell_of("adam", batch_size=10, lr_tuned=0.1), cell_of("adam", batch_size=20, lr_tuned=0.01)]
+    trials = [trial_of(cells[0], index, rate, loss) for index, (rate, loss) in enumerate([(0.01, 0.5), (0.1, 0.5)])]
+    trials += [trial_of(cells[1], index, rate, loss)
+               for index, (rate, loss) in enumerate([(0.01, 0.5), (0.05, math.nan), (0.5, math.nan)])]  # fmt: skip
+    table = transfer_of(frame(trials, "trials"), frame(cells, "cells"))
+    assert sorted(table["outcome"]) == ["diverges", "measured"]
+    figure, _ = lr_transfer(table, frame(cells, "cells"))
+    [median] = [line for line in figure.axes[0].lines if line.get_marker() == "|"]
+    [cross] = [line for line in figure.axes[0].lines if line.get_marker() == "x"]
+    assert median.get_xdata()[0] == cross.get_xdata()[0]
+
+
 def test_batch_scaling_draws_costs_and_crosses_for_misses() -> None:
     cells = [cell_of("adam", batch_size=size, lr_tuned=size / 100) for size in (10, 20, 40)]
     runs = frame([run_of(cell, seed) for cell in cells for seed in range(2)], "runs")

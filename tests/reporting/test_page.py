@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import json
 import re
+from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import pandas as pd
 import pytest
 
 from optbench.plots.draw import Picture
@@ -15,11 +21,12 @@ from optbench.plots.style import GRID, INK, PAPER, save
 from optbench.reporting.content import joined
 from optbench.reporting.inline import inlined
 from optbench.reporting.page import Meta, render
+from optbench.reporting.section import Section
 from optbench.tables import all_tables
-from optbench.tabular import cell_text
+from optbench.tabular import cell_text, significant
 from tests.frames import PROBLEMS, VALLEY, Frames, make
 
-VOID = {"meta", "link", "br", "hr", "img", "input"}
+VOID = {"meta", "link", "br", "hr", "img", "input", "wbr"}
 
 
 class Page(HTMLParser):
@@ -50,13 +57,15 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if not {"style"} & set(self.open):
+        if not {"style", "script"} & set(self.open):
             self.text.append(data)
 
 
-def page_of(frames: Frames, pictures: tuple[Picture, ...] = (), **meta: object) -> str:
+def page_of(
+    frames: Frames, pictures: tuple[Picture, ...] = (), sections: Sequence[Section] = (), **meta: object
+) -> str:
     results = SimpleNamespace(runs=frames.runs, trials=frames.trials, curves=frames.curves, cells=frames.cells)
-    return render("quick", all_tables(results), pictures, Meta(**meta))
+    return render("quick", all_tables(results), pictures, Meta(**meta), sections)
 
 
 @pytest.fixture(scope="module")
@@ -65,28 +74,49 @@ def frames() -> Frames:
 
 
 @pytest.fixture(scope="module")
+def small() -> Frames:
+    return make(optimizers=["adam", "adagrad"], problems=PROBLEMS[:2], batch_sizes=[32], trials=4, points=6)
+
+
+@pytest.fixture(scope="module")
+def tables(frames: Frames) -> dict[str, pd.DataFrame]:
+    return all_tables(SimpleNamespace(**frames.__dict__))
+
+
+@pytest.fixture(scope="module")
+def page_text(frames: Frames) -> str:
+    return page_of(frames)
+
+
+@pytest.fixture(scope="module")
 def svg(frames: Frames, tmp_path_factory) -> str:
     figure, _ = loss_against_cost(frames.curves, frames.cells, VALLEY)
     return save(figure, tmp_path_factory.mktemp("plots"), "loss")
 
 
-def test_it_is_one_file_without_scripts_and_without_a_network(frames: Frames, svg: str) -> None:
-    picture = Picture(VALLEY, "loss_against_cost", "Loss", "How to read it.", svg)
-    text = page_of(frames, (picture, picture), command="python -m optbench run", config="seeds = 3\n")
+def test_it_is_one_file_without_a_network(small: Frames, svg: str) -> None:
+    pictures = (
+        Picture(VALLEY, "loss_against_cost", "Loss", "How to read it.", svg),
+        Picture("", "performance_profile", "Profile", "How to read it.", svg),
+    )
+    text = page_of(small, pictures, command="python -m optbench run", config="seeds = 3\n")
     page = Page(text)
-    assert "http" not in text
-    assert not [tag for tag, _ in page.tags if tag in ("script", "img", "iframe", "object")]
+    assert not [tag for tag, _ in page.tags if tag in ("iframe", "object", "link")] or all(
+        attrs.get("href") == "data:," for tag, attrs in page.tags if tag == "link"
+    )
     links = [(tag, attrs[name]) for tag, attrs in page.tags for name in ("href", "src", "xlink:href") if name in attrs]
     assert all(target.startswith(("#", "data:")) for _, target in links), links
     assert len(page.ids) == len(set(page.ids)), "the figures' ids do not clash"
-    for target in [target[1:] for _, target in links if target.startswith("#")] + re.findall(r"url\(#([^)]+)\)", text):
+    fixed = re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
+    assert "http" not in fixed
+    for target in [target[1:] for _, target in links if target.startswith("#")] + re.findall(r"url\(#([^)]+)\)", fixed):
         assert target in page.ids
 
 
-def test_all_text_from_results_is_escaped(frames: Frames, svg: str) -> None:
+def test_all_text_from_results_is_escaped(small: Frames, svg: str) -> None:
     evil = "<script>alert(1)</script>"
-    bad = Frames(**{name: frame.copy() for name, frame in frames.__dict__.items()})
-    for frame in (bad.runs, bad.trials, bad.cells):
+    bad = Frames(**{name: frame.copy() for name, frame in small.__dict__.items()})
+    for frame in (bad.runs, bad.trials, bad.cells, bad.curves):
         frame["optimizer"] = frame["optimizer"].replace("adam", evil)
         frame["problem"] = frame["problem"].replace(VALLEY, f'"><img src=x>{evil}')
         frame.loc[frame["status"] != "ok", "error"] = evil
@@ -94,17 +124,52 @@ def test_all_text_from_results_is_escaped(frames: Frames, svg: str) -> None:
     text = page_of(bad, (picture,), command=evil, config=evil, created=evil,
                    environments={evil: {"processor": evil, "packages": {evil: evil}}})  # fmt: skip
     page = Page(text)
-    assert "<script" not in text
-    assert not [tag for tag, _ in page.tags if tag in ("script", "img")]
+    own = [attrs for tag, attrs in page.tags if tag == "script"]
+    assert len(own) == 5, "the page's own scripts and data, and no other"
+    assert not [tag for tag, _ in page.tags if tag == "img"]
+    assert "<script>alert" not in text
     assert evil in "".join(page.text)
 
 
-def test_verdicts_recommendations_and_audit_are_those_of_the_tables(frames: Frames) -> None:
-    tables = all_tables(SimpleNamespace(**frames.__dict__))
-    text = " ".join("".join(Page(page_of(frames)).text).split())
-    sentences = tables["recommendation"].query("scope == 'all tasks' and sentence != ''")["sentence"]
+def test_the_data_of_the_page_are_the_tables(tables: dict[str, pd.DataFrame], page_text: str) -> None:
+    text = page_text
+    data = json.loads(text.partition('id="data">')[2].partition("</script>")[0])
+    packed = text.partition('id="packed-tables">')[2].partition("</script>")[0]
+    handed_on = json.loads(gzip.decompress(base64.b64decode(packed)))
+    assert set(data["frames"]) | set(handed_on) >= set(tables)
+    assert set(handed_on) == set(data["about"]["packed"])
+    for name, table in tables.items():
+        stored = (data["frames"].get(name) or handed_on[name])["columns"]
+        assert list(stored) == list(table.columns)
+        for column in table:
+            assert_same(stored[column], table[column])
+
+
+def assert_same(stored: dict[str, Any], column: pd.Series) -> None:
+    """Whether a column as the page has it reads back as what it was."""
+    if "all" in stored:
+        values = [stored["all"]] * len(column)
+    else:
+        values = stored["is"] if "is" in stored else [None if at < 0 else stored["of"][at] for at in stored["at"]]
+    assert len(values) == len(column)
+    for value, known in zip(values, column, strict=True):
+        if value is None:
+            assert known is None or pd.isna(known)
+        else:
+            assert value == known if isinstance(value, (int, float)) else str(value) == str(known)
+
+
+def test_a_section_says_what_its_tables_say(tables: dict[str, pd.DataFrame], page_text: str) -> None:
+    text = " ".join("".join(Page(page_text).text).split())
+    overall = tables["recommendation"].query("scope == 'all tasks' and recommended").sort_values("trials").iloc[-1]
+    assert (
+        f"Take {overall['optimizer']}, starting at learning rate {significant(overall['lr_start'], 3, True)}: " in text
+    )
+    sentences = (
+        tables["recommendation"].query("scope == 'all tasks' and sentence != ''").sort_values("trials")["sentence"]
+    )
     assert len(sentences) == 3
-    assert all(sentence in text for sentence in sentences)
+    assert all(sentence in text for sentence in sentences[:-1])
     judged = tables["verdicts"].groupby(["problem", "batch_size"])
     assert text.count("By an exact test of paired seeds against adam: ") == judged.ngroups
     marked = tables["leaderboard"]["audit"].str.contains("default_not_beaten").sum()
@@ -112,30 +177,36 @@ def test_verdicts_recommendations_and_audit_are_those_of_the_tables(frames: Fram
     assert text.count("default not beaten") >= marked
 
 
-def test_tables_are_semantic_and_hold_the_numbers_of_the_leaderboard(frames: Frames) -> None:
-    text = page_of(frames)
+def test_tables_are_semantic_and_hold_the_numbers_of_the_leaderboard(
+    tables: dict[str, pd.DataFrame], page_text: str
+) -> None:
+    text = page_text
     tags = Page(text).tags
-    assert text.count("<table>") == text.count("<caption>") == 1 + 6 + 3 + 1
+    # The leaderboard, two matrices, a group a task, rates by problem, failures, spending, audit.
+    assert text.count("<table") == text.count("<caption>") == 1 + 2 + 6 + 3 + 1 + 1 + 1
     assert all("scope" in attrs for tag, attrs in tags if tag == "th")
-    board = all_tables(SimpleNamespace(**frames.__dict__))["leaderboard"]
+    board = tables["leaderboard"]
     for row in board.to_dict("records"):
         if row["n_ok"]:
-            assert f'class="number">{cell_text("test_metric", row["test_metric"])}</td>' in text
+            value = f"{row['test_metric']!r}".removesuffix(".0")
+            assert f'class="number" data-v="{value}">{cell_text("test_metric", row["test_metric"])}</td>' in text
 
 
-def test_what_is_lacking_is_said(frames: Frames) -> None:
-    text = " ".join(Page(page_of(frames)).text)
+def test_what_is_lacking_is_said(frames: Frames, page_text: str) -> None:
+    text = "".join(Page(page_text).text)
     assert "58 of 60 cells complete, 2 failed" in text
     assert "Partial" not in text
     assert "Substitute data: mnist_cnn[data=digits] and cifar_resnet[data=digits,depth=8]" in text
     assert "3 seeds: too few" in text
     assert "out of memory: 9.1 GB of 8.0 GB" in text
     assert "loss not finite at step 40" in text
-    part = Frames(**{**frames.__dict__, "cells": frames.cells.assign(status="missing"), "runs": frames.runs.iloc[:0]})
-    text = " ".join(Page(page_of(part)).text)
+    assert re.search(r"\d, \S+, ∞", text), "how losses went before a failure"
+    left = {"cells": frames.cells.assign(status="missing", trials=0), "runs": frames.runs.iloc[:0]}
+    part = Frames(**{**frames.__dict__, **left, "trials": frames.trials.iloc[:0]})
+    text = "".join(Page(page_of(part)).text)
     assert "0 of 60 cells complete, 0 failed, 60 not run" in text
     assert "Partial: 60 of 60 cells" in text
-    assert "No optimizer has been ranked yet" in text
+    assert "Nothing can be recommended yet" in text
 
 
 def test_nothing_to_warn_of_has_no_banner() -> None:
@@ -157,9 +228,11 @@ def test_a_figure_takes_the_colours_of_the_page(svg: str) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_style_sheet_has_enough_contrast(scheme: str) -> None:
-    css = (Path(__file__).parents[2] / "optbench" / "reporting" / "style.css").read_text("utf-8")
-    blocks = re.findall(r":root \{(.*?)\}", css, re.DOTALL)
-    colors = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", blocks[0 if scheme == "light" else 1]))
+    css = (Path(__file__).parents[2] / "optbench" / "reporting" / "assets" / "style.css").read_text("utf-8")
+    blocks = {"light": [":root"], "dark": [':root:not([data-theme="light"])', ':root[data-theme="dark"]']}[scheme]
+    found = [css.partition(f"{block} {{")[2].partition("}")[0] for block in blocks]
+    assert len({" ".join(text.split()) for text in found}) == 1, "the system's dark and the switch's are one"
+    colors = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", found[0]))
 
     def luminance(color: str) -> float:
         parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]

@@ -35,10 +35,22 @@ CONTRACT = {
         *COMMON[:6], *STATUS, "lr_default", "lr_tuned", "lr_low", "lr_high", "lr_low_searched", "lr_high_searched",
         "edge", "sampler", "trials", "tuning_budget", "tuning_cost", "run_budget", "metric_name",
         "metric_higher_is_better", "target", "step_ms", "step_ms_low", "step_ms_high", "seconds", "environment",
-        "execution",
+        "execution", "problem_version", "threads", "evaluations",
     ],
 }  # fmt: skip
-WHOLE = ["batch_size", "seed", "trial", "step", "steps", "examples", "forwards", "backwards", "trials"]
+WHOLE = [
+    "batch_size",
+    "seed",
+    "trial",
+    "step",
+    "steps",
+    "examples",
+    "forwards",
+    "backwards",
+    "trials",
+    "threads",
+    "evaluations",
+]
 TEXTS = [
     "cell_id",
     "problem",
@@ -51,6 +63,7 @@ TEXTS = [
     "sampler",
     "metric_name",
     "execution",
+    "problem_version",
 ]
 TRUTHS = ["tuned", "target_reached", "metric_higher_is_better"]
 

@@ -76,6 +76,36 @@ def test_another_budget_is_left_out(halves: tuple[Path, Path], tmp_path: Path) -
     assert note.startswith("1 cells of new on tiny are left out: their tuning budget is 1e+06, not ")
 
 
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("problem_version", "99", "version of the problem is 99, not "),
+        ("threads", 7, "number of threads is 7, not 1"),
+        ("evaluations", 123, "number of evaluations is 123, not "),
+    ],
+)
+def test_another_protocol_is_left_out(
+    halves: tuple[Path, Path], tiny_run: optbench.Results, column: str, value: object, words: str
+) -> None:
+    """Of a problem that has changed, or trained or measured otherwise, figures can't be compared."""
+    old, new = halves
+    assert tiny_run.cells[column].notna().all()
+    plan = json.loads((new / "plan.json").read_bytes())
+    for cell in plan["cells"]:
+        cell[column] = value
+    (new / "plan.json").write_text(json.dumps(plan))
+    joined = join([old, new])
+    assert len(joined.cells) == 1
+    [note] = joined.notes
+    assert note.startswith(f"1 cells of new on tiny are left out: their {words}")
+    # A directory of an older version, which didn't say, contradicts nothing.
+    for cell in plan["cells"]:
+        del cell[column]
+    (new / "plan.json").write_text(json.dumps(plan))
+    joined = join([old, new])
+    assert (len(joined.cells), joined.notes) == (2, [])
+
+
 def test_namesakes_that_differ_bear_their_directory(halves: tuple[Path, Path]) -> None:
     old, new = halves
     plan = json.loads((new / "plan.json").read_bytes())

@@ -68,6 +68,24 @@ def test_one_seed_has_no_spread_and_no_interval() -> None:
     assert np.isnan(bootstrap.interval(drawn, np.array([4.0]), bootstrap.freedom(strata))).all()
 
 
+def test_one_seed_of_one_problem_is_not_taken_for_no_spread() -> None:
+    """The variance of a problem with a single seed isn't known; as zero it would make the interval too narrow."""
+    rng = np.random.default_rng(7)
+    strata = [rng.normal(size=(1, 8)), rng.normal(size=(1, 1))]
+    drawn = bootstrap.resampled(strata, means, 0, 100)
+    assert drawn.std() > 0
+    assert bootstrap.freedom(strata) == 0
+    assert np.isnan(bootstrap.interval(drawn, means([s[None] for s in strata])[0], bootstrap.freedom(strata))).all()
+    assert bootstrap.freedom([strata[0], rng.normal(size=(1, 4))]) == 7 + 3
+
+
+def test_resamples_that_agree_are_no_certainty() -> None:
+    samples = np.column_stack([np.full(50, 0.1 + 0.2), np.random.default_rng(8).normal(size=50)])
+    low, high = bootstrap.interval(samples, samples.mean(axis=0), 20)
+    assert np.isnan([low[0], high[0]]).all()
+    assert low[1] < samples[:, 1].mean() < high[1]
+
+
 def test_interquartile_mean() -> None:
     values = np.random.default_rng(5).permutation(np.array([1.0, 2, 3, 4, 5, 6, 7, 1000]))
     assert bootstrap.interquartile_mean(values) == (3 + 4 + 5 + 6) / 4

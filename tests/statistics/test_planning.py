@@ -75,3 +75,12 @@ def test_the_deviation_to_plan_with_is_large_enough_four_times_in_five() -> None
     enough = np.mean([planning.planning_deviation(value, 5) >= 2 for value in draws])
     assert enough == pytest.approx(0.8, abs=0.015)
     assert math.isnan(planning.planning_deviation(1.0, 1))
+
+
+def test_an_error_that_seeds_do_not_average_out() -> None:
+    """The plan is for the mean that is harder to decide, and there is none where that is nothing."""
+    for mean, error in ((0.8, 0.2), (-0.8, 0.2)):
+        assert planning.seeds_needed(mean, 0.7, 0.0, error=error) == planning.seeds_needed(0.6, 0.7, 0.0)
+    assert planning.seeds_needed(0.1, 0.5, 0.0, error=0.2) == math.inf
+    assert planning.seeds_needed(0.1, 0.5, 1.0, error=0.2) == planning.seeds_needed(0.3, 0.5, 1.0)
+    assert planning.seeds_needed(0.0, 0.0, 0.1, error=0.2) == math.inf

@@ -9,9 +9,12 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from optbench.bench import executions
+from optbench.bench.comparison import Comparison
 from optbench.bench.loading import batch_against_loop
 from optbench.bench.throughput import (
     bare_throughput,
@@ -58,6 +61,24 @@ def test_a_run_and_a_bare_loop(side: Any, benchmark: Any) -> None:
 
 def test_a_batch_product_beats_a_loop() -> None:
     assert batch_against_loop(pairs=3, examples=300).ratio > 1
+
+
+def test_many_small_replicas_at_once_beat_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        executions, "STACKED", (("quadratic_valley", "adam", 10, 16), ("mlp[data=mnist]", "sgd", 10, 8))
+    )
+    monkeypatch.setattr(executions, "_SECONDS", 0.02)
+    (found,) = executions.replicas_against_eager(SOURCE, 3, real=False)
+    assert found.ratio > 3, found.row()
+
+
+def test_compiling_is_paid_by_what_each_step_gains() -> None:
+    """Three seconds at 2 µs a step."""
+    eager, compiled = np.array([10.0, 12.0]), np.array([9.0, 9.0])
+    row = executions.Compiled(Comparison("", "µs", eager, compiled), 3.0, 1200).row()
+    assert row[-3:] == ("3.0", "1,500,000", "1,200")
+    row = executions.Compiled(Comparison("", "µs", compiled, eager), 3.0, 1200).row()
+    assert row[-3:] == ("3.0", "never", "1,200")
 
 
 @pytest.mark.skipif(not REAL, reason="OPTBENCH_TEST_DATA does not say where the real MNIST lies")

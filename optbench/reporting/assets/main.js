@@ -1,0 +1,124 @@
+// Puts the page together, and keeps it in step with the choices.
+
+/** The theme: as the system has it, or as the reader chose it on this machine. */
+function setUpTheme() {
+  const select = document.getElementById("theme");
+  const stored = (act) => { try { return act(window.localStorage); } catch { return null; } };
+  const show = (theme) => {
+    if (theme === "auto") delete document.documentElement.dataset.theme;
+    else document.documentElement.dataset.theme = theme;
+  };
+  select.value = stored((storage) => storage.getItem("optbench-theme")) ?? "auto";
+  if (!select.value) select.value = "auto";
+  show(select.value);
+  select.addEventListener("change", () => {
+    show(select.value);
+    stored((storage) => storage.setItem("optbench-theme", select.value));
+  });
+}
+
+/** Marks the rows of the highlighted optimizer in all tables. */
+function showLit() {
+  document.querySelectorAll("main table.sortable").forEach((table) => {
+    for (const row of table.tBodies[0].rows) row.classList.toggle("lit", Boolean(state.lit) && row.dataset.optimizer === state.lit);
+  });
+}
+
+/** Hides what is about everything while a selection is looked at, and shows the group of the chosen task alone. */
+function showWholes() {
+  document.querySelectorAll(".whole").forEach((place) => { place.hidden = isFiltered(); });
+  document.querySelectorAll(".note.stale").forEach((note) => { note.hidden = !isFiltered(); });
+  const task = chosenTask();
+  document.querySelectorAll(".group").forEach((group) => {
+    const own = { problem: group.dataset.problem, batch_size: group.dataset.batchSize, device: group.dataset.device, schedule: group.dataset.schedule };
+    group.hidden = !task || GROUP.some((name) => own[name] !== String(task[name]));
+    if (group.hidden) return;
+    group.querySelector(".pool").hidden = state.optimizer.length > 0;
+    group.querySelector(".against").textContent = against(task);
+    renumber(group.querySelector("table"));
+  });
+}
+
+/** The verdicts on a task against the chosen reference, in a sentence. */
+function against(task) {
+  const rows = rowsOf("verdicts_by_reference").filter((row) => row.reference === state.reference && taskOf(row) === taskOf(task) && passes(row));
+  if (!rows.length) return "";
+  const parts = [["win", "better"], ["loss", "worse"], ["tie", "tied"]].flatMap(([verdict, words]) => {
+    const names = rows.filter((row) => row.verdict === verdict).map((row) => row.optimizer);
+    return names.length ? [`${joined(names)} ${names.length === 1 ? "is" : "are"} ${words}`] : [];
+  });
+  const open = rows.filter((row) => row.verdict === "inconclusive").length;
+  if (open) parts.push(`${open} ${open === 1 ? "is" : "are"} inconclusive`);
+  return `By an exact test of paired seeds against ${state.reference}: ${parts.join("; ")}.`;
+}
+
+/** Ranks among the rows that are shown. */
+function renumber(table) {
+  const place = [...table.tHead.rows[0].cells].findIndex((head) => head.dataset.column === "rank");
+  const rows = [...table.tBodies[0].rows];
+  for (const row of rows) row.cells[place].dataset.all ??= row.cells[place].dataset.v ?? "";
+  const shown = rows.filter((row) => !row.hidden && row.cells[place].dataset.all !== "");
+  for (const row of shown) {
+    const rank = 1 + shown.filter((other) => Number(other.cells[place].dataset.all) < Number(row.cells[place].dataset.all)).length;
+    row.cells[place].dataset.v = rank;
+    row.cells[place].textContent = rank;
+  }
+}
+
+function setUp() {
+  setUpTheme();
+  document.querySelectorAll("main table.sortable").forEach((table) => {
+    originals.set(table, [...table.tBodies[0].rows]);
+    makeSortable(table);
+  });
+  document.querySelectorAll("#failures, #audit").forEach((table) => {
+    if (table.rows.length > 15) table.closest(".scroll").classList.add("tall");
+  });
+  setUpDownloads();
+  setUpFigures();
+  const showBar = setUpBar();
+  const showSlider = setUpSlider();
+  const contents = (changed) => FILTERS.some((name) => changed.has(name)) || changed.has("reference");
+  const show = (changed) => {
+    const first = changed.has("first");
+    if (changed.size === 1 && changed.has("section")) return;
+    showBar();
+    if (changed.size === 1 && changed.has("step")) {
+      showSlider();
+      const figure = document.querySelector('figure[data-figure="paths"]');
+      drawSafely(figure);
+      return;
+    }
+    if (changed.size === 1 && changed.has("sort")) return void showSorting();
+    if (first ? isFiltered() || state.reference !== DEFAULTS.reference : contents(changed)) {
+      showStandings();
+      showImprovements();
+    }
+    showSpeedups();
+    filterRows();
+    showPickers();
+    showSlider();
+    showWholes();
+    showSorting();
+    showLit();
+    redraw();
+  };
+  listeners.push(show);
+  show(new Set(["first"]));
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest?.('a[href^="#"]');
+    if (!link) return;
+    const target = document.getElementById(link.hash.slice(1));
+    if (!target) return;
+    event.preventDefault();
+    change({ section: target.id });
+    target.scrollIntoView();
+    target.setAttribute("tabindex", "-1");
+    target.focus({ preventScroll: true });
+  });
+  setUpPrinting();
+  if (state.section) document.getElementById(state.section)?.scrollIntoView();
+  document.documentElement.dataset.ready = "";
+}
+
+setUp();

@@ -1,0 +1,93 @@
+// The leaderboard over all tasks, recomputed for a selection (see optbench/reporting/standings.py).
+
+/** Rows as in the table `standings`, for the tasks and optimizers that pass the filters, against the chosen reference. */
+function standings() {
+  const names = shownOptimizers();
+  const whole = !isFiltered();
+  const known = new Map(rowsOf("standings").map((row) => [row.optimizer, row]));
+  const losses = filtered(rowsOf("seed_losses"));
+  const ran = new Set(losses.map((row) => row.optimizer));
+  const scores = grouped(commonScores(filtered(rowsOf("normalised")), names.filter((name) => ran.has(name))), (row) => row.optimizer);
+  const pairs = improvements(losses, names);
+  const board = grouped(ranked(filtered(rowsOf("leaderboard"))), (row) => row.optimizer);
+  const judged = grouped(filtered(rowsOf("verdicts_by_reference")).filter((row) => row.reference === state.reference), (row) => row.optimizer);
+  const found = filtered(rowsOf("audit"));
+  const rows = names.map((optimizer) => {
+    const own = board.get(optimizer) ?? [];
+    const verdicts = (verdict) => (optimizer === state.reference ? null : (judged.get(optimizer) ?? []).filter((row) => row.verdict === verdict).length);
+    const ranks = own.map((row) => row.rank).filter((rank) => rank !== null);
+    const reached = own.map((row) => row.target_reached).filter((value) => value !== null);
+    return {
+      optimizer,
+      beaten: ranks.length ? pairs.filter((pair) => pair.other === optimizer && pair.probability_low > 0.5).length : null,
+      score: interquartileMean((scores.get(optimizer) ?? []).map((row) => row.score)),
+      score_low: whole ? known.get(optimizer)?.score_low ?? null : null,
+      score_high: whole ? known.get(optimizer)?.score_high ?? null : null,
+      median_rank: median(ranks),
+      wins: verdicts("win"), ties: verdicts("tie"), losses: verdicts("loss"), inconclusive: verdicts("inconclusive"),
+      target_reached: mean(reached),
+      step_ratio: ratioToReference(optimizer, "step_ms"),
+      memory_ratio: ratioToReference(optimizer, "memory"),
+      failed_runs: own.reduce((sum, row) => sum + row.n_runs - row.n_ok, 0),
+      audit: found.filter((row) => row.optimizer === optimizer).length,
+    };
+  });
+  rows.forEach((row) => { row.rank = row.beaten === null ? null : 1 + rows.filter((other) => other.beaten !== null && other.beaten < row.beaten).length; });
+  rows.forEach((row) => { row.tied = row.rank !== null && rows.some((other) => other !== row && other.rank === row.rank); });
+  const last = (value) => (value === null ? Infinity : value);
+  return rows.sort((a, b) => compared(last(a.rank), last(b.rank)) || compared(last(b.score === null ? null : b.score), last(a.score)) * (a.score === null || b.score === null ? -1 : 1)
+    || compared(last(a.median_rank), last(b.median_rank)) || (a.optimizer < b.optimizer ? -1 : 1));
+}
+
+const compared = (one, other) => (one === other ? 0 : one < other ? -1 : 1);
+
+/** Rows of the leaderboard with ranks among those that are given: order is kept, ties share the better one. */
+function ranked(rows) {
+  if (!state.optimizer.length) return rows;
+  return [...grouped(rows, taskOf).values()].flatMap((task) => task.map((row) => ({
+    ...row, rank: row.rank === null ? null : 1 + task.filter((other) => other.rank !== null && other.rank < row.rank).length,
+  })));
+}
+
+/** The geometric mean over tasks of an optimizer's figure over the reference's. */
+function ratioToReference(optimizer, figure) {
+  const logs = [];
+  for (const task of grouped(filtered(rowsOf("speeds"), ["optimizer"]), taskOf).values()) {
+    const [own, other] = [optimizer, state.reference].map((name) => task.find((row) => row.optimizer === name)?.[figure]);
+    if (own > 0 && other > 0) logs.push(Math.log(own / other));
+  }
+  return logs.length ? Math.exp(mean(logs)) : null;
+}
+
+/** Writes the leaderboard anew. */
+function showStandings() {
+  const table = document.getElementById("standings");
+  const columns = [...table.tHead.rows[0].cells].map((cell) => cell.dataset.column);
+  const body = element("tbody");
+  for (const row of standings()) {
+    const made = element("tr", { "data-optimizer": row.optimizer });
+    for (const column of columns) {
+      if (column === "optimizer") made.append(element("th", { scope: "row" }, ...breakable(row.optimizer)));
+      else {
+        made.append(element("td", { class: "number", "data-v": row[column] ?? null }, standingText(column, row)));
+      }
+    }
+    body.append(made);
+  }
+  table.tBodies[0].replaceWith(body);
+  table.caption.firstElementChild.textContent =
+    `All optimizers shown, over ${isFiltered() ? "the selected" : "all"} tasks. Wins, ties, losses and open (inconclusive) verdicts, step time and memory are against ${state.reference}. Equal ranks are ties.`;
+  const note = document.getElementById("standings-stale");
+  note.hidden = !isFiltered();
+  note.textContent = "Recomputed for the selection. Its intervals are not: they are hidden. Verdicts keep the adjustment for all optimizers that were run.";
+}
+
+/** A cell of the leaderboard as it is read. */
+function standingText(column, row) {
+  if (column === "interval") return row.score_low === null ? "–" : `${row.score_low.toFixed(3)} – ${row.score_high.toFixed(3)}`;
+  const value = row[column];
+  if (value === null) return "–";
+  if (column === "rank") return `${row.tied ? "=" : ""}${value}`;
+  if (column === "score") return value.toFixed(3);
+  return column.endsWith("_ratio") ? `${significant(value, 3)}×` : cellText(column, value);
+}

@@ -1,0 +1,119 @@
+// What is recomputed for a selection, by the definitions of docs/methodology.md.
+
+function median(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  if (!sorted.length) return null;
+  if (sorted.length % 2) return sorted[middle];
+  const [low, high] = [sorted[middle - 1], sorted[middle]];
+  return low === high ? low : (low + high) / 2;
+}
+
+const mean = (values) => (values.length ? values.reduce((sum, value) => sum + value, 0) / values.length : null);
+
+/** The mean without the lowest and the highest quarter, ⌊n/4⌋ values each. */
+function interquartileMean(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  const cut = Math.floor(sorted.length / 4);
+  return mean(sorted.slice(cut, sorted.length - cut));
+}
+
+function logGamma(x) {
+  const terms = [76.18009172947146, -86.50532032941677, 24.01409824083091, -1.231739572450155, 0.1208650973866179e-2, -0.5395239384953e-5];
+  const shifted = x + 5.5 - (x + 0.5) * Math.log(x + 5.5);
+  const sum = terms.reduce((total, term, place) => total + term / (x + 1 + place), 1.000000000190015);
+  return -shifted + Math.log((2.5066282746310005 * sum) / x);
+}
+
+/** The regularised incomplete beta function, by its continued fraction (Lentz). */
+function incompleteBeta(x, a, b) {
+  if (x <= 0) return 0;
+  if (x >= 1) return 1;
+  if (x > (a + 1) / (a + b + 2)) return 1 - incompleteBeta(1 - x, b, a);
+  const front = Math.exp(logGamma(a + b) - logGamma(a) - logGamma(b) + a * Math.log(x) + b * Math.log(1 - x)) / a;
+  const tiny = 1e-300;
+  let [c, d] = [1, 1 / (1 - ((a + b) * x) / (a + 1) || tiny)];
+  let fraction = d;
+  for (let m = 1; m < 300; m += 1) {
+    for (const factor of [(m * (b - m) * x) / ((a + 2 * m - 1) * (a + 2 * m)), (-(a + m) * (a + b + m) * x) / ((a + 2 * m) * (a + 2 * m + 1))]) {
+      d = 1 / (1 + factor * d || tiny);
+      c = 1 + factor / c || tiny;
+      fraction *= c * d;
+    }
+    if (Math.abs(c * d - 1) < 1e-14) break;
+  }
+  return front * fraction;
+}
+
+function betaQuantile(p, a, b) {
+  let [low, high] = [0, 1];
+  for (let step = 0; step < 60; step += 1) {
+    const middle = (low + high) / 2;
+    if (incompleteBeta(middle, a, b) < p) low = middle;
+    else high = middle;
+  }
+  return (low + high) / 2;
+}
+
+/** The mean of scores between 0 and 1 with Clopper and Pearson's bounds. */
+function share(scores) {
+  const n = scores.length;
+  if (!n) return [null, null, null];
+  const total = scores.reduce((sum, score) => sum + score, 0);
+  const low = total < 1 ? 0 : betaQuantile(0.025, total, n - total + 1);
+  const high = total > n - 1 ? 1 : betaQuantile(0.975, total + 1, n - total);
+  return [total / n, low, high];
+}
+
+/** Whether losses are the same number but for the rounding of single precision. */
+const equalLoss = (one, other) => one === other || (Number.isFinite(one) && Number.isFinite(other) && Math.abs(one - other) <= 1e-6 * Math.abs(other));
+
+/** For every ordered pair of optimizers the probability that the first is better, over these rows of seed_losses. */
+function improvements(rows, names) {
+  const sums = new Map();
+  const places = new Map(names.map((name, place) => [name, place]));
+  for (const task of grouped(rows, taskOf).values()) {
+    const earlier = new Set();
+    for (const [seed, own] of [...grouped(task, (row) => row.seed)].sort((one, other) => one[0] - other[0])) {
+      const key = `${task[0].problem}\u0000${seed}`;
+      if (!sums.has(key)) sums.set(key, new Map());
+      const known = own.filter((row) => places.has(row.optimizer));
+      for (const one of known) for (const other of known) {
+        if (one === other) continue;
+        const pair = places.get(one.optimizer) * names.length + places.get(other.optimizer);
+        const copied = `${pair}:${one.copy_of}:${other.copy_of}`;
+        if (earlier.has(copied)) continue;
+        earlier.add(copied);
+        const better = equalLoss(one.loss, other.loss) ? 0.5 : Number(one.loss < other.loss);
+        const [sum, count] = sums.get(key).get(pair) ?? [0, 0];
+        sums.get(key).set(pair, [sum + better, count + 1]);
+      }
+    }
+  }
+  const scores = new Map();
+  for (const pairs of sums.values()) for (const [pair, [sum, count]] of pairs) {
+    if (!scores.has(pair)) scores.set(pair, []);
+    scores.get(pair).push(sum / count);
+  }
+  const found = [];
+  names.forEach((optimizer, one) => names.forEach((other, two) => {
+    if (one === two) return;
+    const own = scores.get(one * names.length + two) ?? [];
+    const [probability, probability_low, probability_high] = share(own);
+    found.push({ optimizer, other, probability, probability_low, probability_high, n_pairs: own.length });
+  }));
+  return found;
+}
+
+/** The rows of normalised scores of the tasks and seeds that all of these optimizers have. */
+function commonScores(rows, names) {
+  const kept = [];
+  for (const problem of grouped(rows.filter((row) => row.score !== null && names.includes(row.optimizer)), (row) => row.problem).values()) {
+    const tasks = [...grouped(problem, taskOf).values()].filter((task) => new Set(task.map((row) => row.optimizer)).size === names.length);
+    const whole = tasks.flat();
+    const counts = grouped(whole, (row) => row.seed);
+    const seeds = new Set([...counts].filter(([, own]) => own.length === names.length * tasks.length).map(([seed]) => seed));
+    kept.push(...whole.filter((row) => seeds.has(row.seed)));
+  }
+  return kept;
+}

@@ -1,0 +1,111 @@
+"""Curves as the page shows them: each seed, and the median with its band, thinned and rounded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from optbench.metrics.compared import ENOUGH_FOR_INTERVALS, compared_runs
+from optbench.reporting.thinning import thinned
+
+MEASURES = ("valid_loss", "valid_metric")
+#: Significant digits of what is only drawn: of medians with their bands, and of the thin lines of seeds. Tables have
+#: all of them.
+DIGITS, SEED_DIGITS = 5, 4
+
+
+def seed_values(curve: pd.DataFrame, costs: np.ndarray, measure: str, worst: float) -> np.ndarray:
+    """One seed's values at these costs: its latest, `worst` (an infinity) before the first and once it failed."""
+    at, value = curve["cost"].to_numpy(dtype=float), curve[measure].to_numpy(dtype=float)
+    value = np.where(np.isfinite(value), value, worst)
+    latest = np.searchsorted(at, costs, side="right") - 1
+    values = np.where(latest < 0, worst, value[np.maximum(latest, 0)])
+    if curve["status"].iloc[0] != "ok":
+        values[costs > at[-1]] = worst
+    return values
+
+
+def band(values: np.ndarray, worst: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The median over seeds (rows), and what the band around it spans: all seeds that are finite, or, from ten seeds
+    on, the quartiles. A failed seed counts as `worst`; a median that falls on one is missing, and so is its band.
+    """
+    middle = np.median(values, axis=0)
+    known = np.isfinite(middle)
+    finite = np.where(np.isfinite(values), values, np.nan)
+    low, high = np.full(len(middle), np.nan), np.full(len(middle), np.nan)
+    if known.any():
+        if len(values) >= ENOUGH_FOR_INTERVALS:
+            low[known], high[known] = np.nanpercentile(finite[:, known], [25, 75], axis=0)
+        else:
+            low[known], high[known] = np.nanmin(finite[:, known], axis=0), np.nanmax(finite[:, known], axis=0)
+    return np.where(known, middle, np.nan), low, high
+
+
+def curves_json(curves: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) -> str:
+    """A JSON object by cell id: `{"cost": […], "step": […], "valid_loss": {"median": …, "seeds": …}, …}`.
+
+    Of the compared runs. `cost` and `step` are a cell's evaluations; each line has its values, `is` (the median also
+    `low` and `high`), and their places in these, `at`, unless it has one for each. Costs are in example gradients;
+    seconds are cost times the cell's own `seconds_per_cost`. A failed seed ends with the last finite value, and has
+    `failed`.
+    """
+    chosen = compared_runs(runs, cells)[["cell_id", "seed", "tuned"]]
+    known = curves[(curves["kind"] == "run").to_numpy()]
+    known = known.merge(chosen, on=["cell_id", "seed", "tuned"]).sort_values(["cell_id", "seed", "cost"], kind="stable")
+    higher = cells.drop_duplicates("cell_id").set_index("cell_id")["metric_higher_is_better"].astype(bool).to_dict()
+    parts = (
+        f"{json.dumps(str(cell_id))}:{json.dumps(_cell(cell, higher.get(cell_id, False)), separators=(',', ':'))}"
+        for cell_id, cell in known.groupby("cell_id", observed=True, sort=False)
+    )
+    return "{" + ",".join(parts) + "}"
+
+
+def _cell(cell: pd.DataFrame, higher: bool) -> dict[str, Any]:
+    points = cell[["cost", "step"]].drop_duplicates("cost").sort_values("cost")
+    costs = points["cost"].to_numpy(dtype=float)
+    seconds = cell["seconds"].to_numpy(dtype=float) / np.where(cell["cost"] > 0, cell["cost"], np.nan)
+    rate = np.nanmedian(seconds) if np.isfinite(seconds).any() else np.nan
+    found: dict[str, Any] = {
+        "cost": [float(cost) if cost % 1 else int(cost) for cost in costs],
+        "step": [int(step) for step in points["step"]],
+        "seconds_per_cost": float(f"{rate:.{DIGITS}g}") if np.isfinite(rate) else None,
+    }
+    seeds = list(cell.groupby("seed", sort=True))
+    for measure in MEASURES:
+        worst = -np.inf if higher and measure == "valid_metric" else np.inf
+        values = np.array([seed_values(curve, costs, measure, worst) for _, curve in seeds])
+        middle, low, high = band(values, worst)
+        places = thinned(middle, low, high)
+        found[measure] = {
+            "median": {**_at(places, len(costs)), "is": _rounded(middle[places]), "low": _rounded(low[places]),
+                       "high": _rounded(high[places])},
+            "seeds": [line for seed, curve in seeds for line in _seed(int(str(seed)), curve, costs, measure)],
+        }  # fmt: skip
+    return found
+
+
+def _seed(seed: int, curve: pd.DataFrame, costs: np.ndarray, measure: str) -> Iterator[dict[str, Any]]:
+    value = curve[measure].to_numpy(dtype=float)
+    finite = np.isfinite(value)
+    if not finite.any():
+        return
+    at = np.searchsorted(costs, curve["cost"].to_numpy(dtype=float)[finite])
+    places = thinned(value[finite])
+    line: dict[str, Any] = {
+        "seed": seed,
+        **_at(at[places], len(costs)),
+        "is": _rounded(value[finite][places], SEED_DIGITS),
+    }
+    yield line | {"failed": True} if curve["status"].iloc[0] != "ok" else line
+
+
+def _at(places: np.ndarray, length: int) -> dict[str, list[int]]:
+    return {} if len(places) == length else {"at": places.tolist()}
+
+
+def _rounded(values: np.ndarray, digits: int = DIGITS) -> list[float | None]:
+    return [float(f"{value:.{digits}g}") if np.isfinite(value) else None for value in values]

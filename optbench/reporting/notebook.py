@@ -1,0 +1,51 @@
+"""What a notebook shows of results: a readable summary in place of an object's address."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+import pandas as pd
+
+from optbench.metrics.compared import GROUP
+from optbench.reporting.header import banners, completeness
+from optbench.tables import leaderboard
+from optbench.tabular import cell_text
+
+#: More rows than this are for `tables`, not for a cell's output.
+MOST = 30
+
+
+def summary_html(results: Any) -> str:
+    """Results (what `optbench.load` gives) as a fragment of HTML: what there is, and the best of each task."""
+    cells, runs = results.cells, results.runs
+    name = escape(str(results.directory.folder.name))
+    parts = [f"<p><b>{name}</b>: {escape(completeness(cells))}</p>"]
+    parts += [f"<p><em>{escape(text)}</em></p>" for text in banners(cells, runs)]
+    board = leaderboard(runs, cells)
+    best = board[board["rank"] == 1].drop_duplicates(GROUP).head(MOST)
+    if len(best):
+        parts.append(_table("The first of each problem, batch size, device and schedule, by median over seeds", best))
+    frames = ", ".join(f"<code>.{name}</code> {len(getattr(results, name)):,}" for name in ("runs", "trials", "curves"))
+    parts.append(f"<p>Rows: {frames}, <code>.cells</code> {len(cells):,}</p>")
+    return "\n".join(parts)
+
+
+def _table(caption: str, board: pd.DataFrame) -> str:
+    several = [name for name in ("device", "schedule") if board[name].nunique() > 1]
+    columns = [
+        "problem",
+        "batch_size",
+        *several,
+        "optimizer",
+        "test_metric",
+        "test_metric_low",
+        "test_metric_high",
+        "lr",
+    ]
+    head = "".join(f'<th scope="col">{escape(name.replace("_", " "))}</th>' for name in columns)
+    body = "".join(
+        f"<tr>{''.join(f'<td>{escape(cell_text(name, row[name]))}</td>' for name in columns)}</tr>"
+        for row in board.to_dict("records")
+    )
+    return f"<table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

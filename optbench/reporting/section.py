@@ -1,0 +1,45 @@
+"""A further section of a report: what an experiment adds to the page of its results."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.figure import Figure
+
+from optbench.plots import style
+
+
+@dataclass(frozen=True)
+class Section:
+    """A title, paragraphs of plain text (parted by empty lines), a table and a figure, each of the latter optional.
+
+    It comes after the page's own sections on results and before the methods. `caption` is the table's, `reading`
+    a sentence on how to read the figure. All text is escaped; numbers are shown with the digits that their columns
+    deserve (`tabular.cell_text`), and the table can be downloaded in full from the page.
+
+    >>> section = Section("Momentum on a valley", "Larger momentum needs a smaller rate.")
+    >>> optbench.report("results/quick", sections=[section])  # doctest: +SKIP
+    """
+
+    title: str
+    text: str = ""
+    table: pd.DataFrame | None = None
+    caption: str = ""
+    figure: Figure | None = None
+    reading: str = ""
+
+    @property
+    def paragraphs(self) -> list[str]:
+        return [part.strip() for part in self.text.split("\n\n") if part.strip()]
+
+    def svg(self) -> str:
+        """The figure as the text of an SVG file; empty where there is none."""
+        if self.figure is None:
+            return ""
+        buffer = io.StringIO()
+        with mpl.rc_context(style.RC):
+            self.figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+        return buffer.getvalue()

@@ -1,0 +1,84 @@
+"""The leaderboard over all tasks: one row an optimizer, with everything that people ask for at first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from optbench.metrics.compared import GROUP
+from optbench.metrics.verdicts import chosen_reference
+from optbench.tables import FAILURES
+
+COLUMNS = [
+    "rank", "tied", "optimizer", "score", "score_low", "score_high", "median_rank", "wins", "ties", "losses",
+    "inconclusive", "target_reached", "step_ratio", "memory_ratio", "failed_runs", "failed_cells", "audit",
+]  # fmt: skip
+
+
+def standings(tables: Mapping[str, pd.DataFrame], reference: str | None = None) -> pd.DataFrame:
+    """One row an optimizer, in the order of rank and score; `tables` is what `tables.all_tables` gives.
+
+    - `rank`: by how many optimizers are told apart from it as better, those whose lower bound in the table
+      `probability_of_improvement` is above one half; the fewer the better, equals share the better rank (`tied`)
+    - `score`, `score_low`, `score_high`: the interquartile mean of the table `aggregate`, with its interval
+    - `median_rank`: over tasks, of the leaderboard's ranks
+    - `wins`, `ties`, `losses`, `inconclusive`: verdicts against the reference
+    - `target_reached`: the mean share of seeds at the problem's target
+    - `step_ratio`, `memory_ratio`: geometric means over tasks of the time of a step, and of the bytes that it
+      allocates and the optimizer keeps, over the reference's
+    - `failed_runs`, `failed_cells`, `audit`: compared runs and cells that failed; findings of the audit
+
+    What isn't known is missing.
+    """
+    board = tables["leaderboard"]
+    reference = reference or chosen_reference(tables["cells"])
+    names = sorted(str(name) for name in tables["cells"]["optimizer"].unique())
+    table = pd.DataFrame({"optimizer": names})
+    scores = tables["aggregate"].rename(columns={"iqm": "score", "iqm_low": "score_low", "iqm_high": "score_high"})
+    table = table.merge(scores[["optimizer", "score", "score_low", "score_high"]], on="optimizer", how="left")
+    better = tables["probability_of_improvement"].query("probability_low > 0.5").groupby("other", observed=True).size()
+    table["rank"] = table["optimizer"].map(better).fillna(0)
+    by_name = board.assign(optimizer=board["optimizer"].astype(str)).groupby("optimizer")
+    table["median_rank"] = table["optimizer"].map(by_name["rank"].median().astype(float))
+    ranked = table["median_rank"].notna()
+    table["rank"] = table["rank"].where(ranked).rank(method="min").astype("Int64")
+    verdicts = tables["verdicts"].assign(optimizer=tables["verdicts"]["optimizer"].astype(str))
+    counts = verdicts[verdicts["reference"] == reference].groupby(["optimizer", "verdict"]).size()
+    for column, verdict in (("wins", "win"), ("ties", "tie"), ("losses", "loss"), ("inconclusive", "inconclusive")):
+        table[column] = [int(counts.get((name, verdict), 0)) if name != reference else None for name in names]
+        table[column] = table[column].astype("Int64")
+    table["target_reached"] = table["optimizer"].map(by_name["target_reached"].mean())
+    for column, figure in (("step_ratio", "step_ms"), ("memory_ratio", "memory")):
+        table[column] = table["optimizer"].map(_ratios(speeds(tables), figure, reference))
+    table["failed_runs"] = table["optimizer"].map((board["n_runs"] - board["n_ok"]).groupby(board["optimizer"]).sum())
+    table["failed_cells"] = table["optimizer"].map(by_name["status"].agg(lambda own: int(own.isin(FAILURES).sum())))
+    table["audit"] = table["optimizer"].map(tables["audit"].groupby("optimizer", observed=True).size()).fillna(0)
+    table = table.astype({"failed_runs": "Int64", "failed_cells": "Int64", "audit": "Int64"})
+    table["tied"] = table["rank"].duplicated(keep=False) & table["rank"].notna()
+    order = ["rank", "score", "median_rank", "optimizer"]
+    table = table.sort_values(order, ascending=[True, False, True, True], na_position="last", ignore_index=True)
+    return table[COLUMNS]
+
+
+def speeds(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """One row a cell: what a step takes, `step_ms` and `memory` in bytes (see `standings`)."""
+    runs = tables["runs"]
+    known = runs[(runs["status"] == "ok").to_numpy()]
+    bytes_ = known["peak_memory_bytes"].astype(float) + known["optimizer_state_bytes"].astype(float)
+    memory = bytes_.groupby(known["cell_id"]).median()
+    cells = tables["cells"].drop_duplicates("cell_id")
+    step = cells["step_ms"].astype(float) if "step_ms" in cells else np.nan
+    return cells[["cell_id", *GROUP, "optimizer"]].assign(step_ms=step, memory=cells["cell_id"].map(memory))
+
+
+def _ratios(frame: pd.DataFrame, figure: str, reference: str) -> dict[Any, float]:
+    """By optimizer the geometric mean of the ratio to the reference over the tasks on which both are known."""
+    wide = frame.pivot_table(index=GROUP, columns="optimizer", values=figure, aggfunc="first", observed=True)
+    wide = wide.where(wide > 0)
+    if reference not in wide:
+        return {}
+    logs = np.log(wide.div(wide[reference], axis=0))
+    return {str(name): float(np.exp(value)) for name, value in logs.mean().items()}

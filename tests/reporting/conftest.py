@@ -1,0 +1,191 @@
+"""Pages of made-up results, and a browser that reads them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import optbench
+from optbench.plots import style
+from optbench.plots.draw import Picture
+from optbench.plots.registry import PLOTS
+from optbench.reporting.page import report_page
+from optbench.tables import all_tables
+from tests.reporting.directories import write_directory
+
+#: What browsers need in a container, and what keeps them from asking the network for anything.
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@dataclass
+class Made:
+    """Results, their tables, and where their page is."""
+
+    results: Any
+    tables: dict[str, pd.DataFrame]
+    path: Path
+
+    @property
+    def address(self) -> str:
+        return self.path.as_uri()
+
+
+def make_page(folder: Path, plots: tuple[tuple[str, str], ...] = (), **options: Any) -> Made:
+    """The page of a made-up results directory; `plots` are drawn for it as (plot, problem), no others."""
+    results = optbench.load(write_directory(folder, **options))
+    tables = all_tables(results)
+    pictures = []
+    for plot, problem in plots:
+        drawn = PLOTS[plot].draw(results, tables, problem)
+        assert drawn is not None
+        svg = style.save(drawn[0], folder / "plots", plot)
+        pictures.append(Picture(problem, plot, plot, PLOTS[plot].caption, svg, folder / "plots" / f"{plot}.svg"))
+    path = folder / "report.html"
+    path.write_text(report_page(results, tables, pictures), "utf-8")
+    return Made(results, tables, path)
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """Three optimizers on three problems at two batch sizes, six seeds; adam diverges on one problem."""
+    plots = (("performance_profile", ""), ("data_profile", ""), ("loss_against_cost", "valley"))
+    return make_page(tmp_path_factory.mktemp("results") / "made", plots, failing=[("digits", "adam")])
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if program is None:
+        pytest.skip("no chromium on this machine")
+    with sync.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Opened:
+    """A page in the browser, with what it complained of and asked for."""
+
+    page: Any
+    errors: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    def ready(self) -> None:
+        self.page.wait_for_selector("html[data-ready]", state="attached")
+
+    def drawn(self, name: str) -> dict[str, Any]:
+        """The figure of this name, once it is drawn: its data and layout as plotly has them."""
+        self.page.locator(f"#figure-{name}").scroll_into_view_if_needed()
+        self.page.wait_for_selector(f"#figure-{name} .plot.js-plotly-plot:not(.waiting) .main-svg", state="attached")
+        self.settled()
+        found: dict[str, Any] = self.page.evaluate(
+            """name => { const plot = document.querySelector(`#figure-${name} .plot`);
+            return {data: plot.data, layout: plot.layout, label: plot.getAttribute("aria-label")}; }""",
+            name,
+        )
+        return found
+
+    def settled(self) -> None:
+        """Waits until the browser has nothing left to draw."""
+        self.page.evaluate(
+            "() => new Promise(done => requestAnimationFrame(() => requestIdleCallback(done, {timeout: 1000})))"
+        )
+
+    def shown(self, name: str) -> list[dict[str, Any]]:
+        """The data of a figure as its table has them: numbers with all digits."""
+        self.drawn(name)
+        details = self.page.locator(f"#figure-{name} details.data")
+        if details.get_attribute("open") is None:
+            details.locator("summary").click()
+        self.page.wait_for_selector(f"#figure-{name} details.data table", state="attached")
+        rows: list[dict[str, Any]] = self.page.evaluate(READ, f"#figure-{name} details.data table")
+        return rows
+
+    def table(self, selector: str) -> list[dict[str, Any]]:
+        """The visible rows of a table: numbers where cells have them, else texts; missing is None."""
+        rows: list[dict[str, Any]] = self.page.evaluate(READ, selector)
+        return rows
+
+
+READ = """selector => {
+  const table = document.querySelector(selector);
+  const names = [...table.tHead.rows[0].cells].map(cell => cell.dataset.column);
+  const shown = [...table.tBodies[0].rows].filter(row => !row.hidden);
+  return shown.map(row => Object.fromEntries([...row.cells].map((cell, place) => {
+    const text = cell.textContent;
+    return [names[place], cell.dataset.v !== undefined ? Number(cell.dataset.v) : text === "–" ? null : text];
+  })));
+}"""
+
+
+@pytest.fixture(scope="session")
+def shared(browser: Any) -> Iterator[dict[str, Opened]]:
+    """Pages that stay open from one test to the next, by their address without what is chosen in them."""
+    pages: dict[str, Opened] = {}
+    yield pages
+    for one in pages.values():
+        one.page.context.close()
+
+
+@pytest.fixture
+def opened(browser: Any, shared: dict[str, Opened]) -> Iterator[Callable[..., Opened]]:
+    """Opens an address; afterwards there must be no error, and no request but for the file.
+
+    A page that is open already is brought to the address by its part after #, which holds all that a reader can
+    choose; with options for the browser's context it is opened anew.
+    """
+    pages: list[Opened] = []
+    own: list[Opened] = []
+
+    def fresh(address: str, **options: Any) -> Opened:
+        context = browser.new_context(
+            **({"viewport": {"width": 1200, "height": 900}, "reduced_motion": "reduce"} | options)
+        )
+        found = Opened(context.new_page())
+        found.page.on("pageerror", lambda error: found.errors.append(str(error)))
+        found.page.on("console", lambda message: found.errors.append(message.text) if message.type == "error" else None)
+        found.page.on("request", lambda request: found.requests.append(request.url))
+        found.page.goto(address)
+        if options.get("java_script_enabled", True):
+            found.ready()
+        return found
+
+    def open_page(address: str, **options: Any) -> Opened:
+        document, _, choices = address.partition("#")
+        if options:
+            pages.append(fresh(address, **options))
+            own.append(pages[-1])
+            return pages[-1]
+        if document not in shared:
+            shared[document] = fresh(address)
+        else:
+            shared[document].errors.clear()
+            shared[document].requests.clear()
+            shared[document].page.evaluate(
+                "choices => { location.hash = choices; scrollTo(0, 0); }", choices or "answer"
+            )
+            shared[document].settled()
+        pages.append(shared[document])
+        return pages[-1]
+
+    yield open_page
+    for one in pages:
+        assert one.errors == []
+        assert {url for url in one.requests if not url.startswith(("file:", "data:", "blob:"))} == set()
+        assert len([url for url in one.requests if url.startswith("file:")]) <= 2  # again after a reload
+    for one in own:
+        one.page.context.close()

@@ -1,0 +1,96 @@
+"""Pages of strange, partial and failed results, of addresses that can't be read, and in old browsers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.reporting.conftest import Made, Opened, make_page
+
+Open = Callable[..., Opened]
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["#task?task={bad&x=foo&step=NaN&lit=nobody&reference=%E0%A4%A&sort=a:b", "#?problem=gone", "#nowhere?y=&by=%"],
+)
+def test_an_address_that_cannot_be_read_costs_nothing(made: Made, opened: Open, address: str) -> None:
+    page = opened(f"{made.address}{address}")
+    page.settled()
+    if "gone" in address:
+        assert "Nothing was run that passes the filters" in page.page.locator("#figure-curves .plot").text_content()
+        page.page.click("#reset")
+    page.drawn("curves")
+    assert len(page.table("#standings")) == 3
+
+
+def test_where_figures_cannot_be_drawn_their_fixed_form_is_there(made: Made, browser: Any) -> None:
+    context = browser.new_context()
+    context.add_init_script("delete window.DecompressionStream")
+    page = context.new_page()
+    page.goto(made.address)
+    page.wait_for_selector("html[data-ready]", state="attached")
+    page.wait_for_selector("#figure-profile .plot.fixed svg, #figure-profile .plot.fixed img")
+    assert page.locator("#standings tbody tr").count() == 3
+    page.click("[data-filter=problem] summary")
+    page.uncheck("[data-filter=problem] input[value=digits]")
+    page.wait_for_function("document.querySelector('#figure-profile .plot').hidden")
+    context.close()
+
+
+NAMES = ("<script>alert(1)</script>", "</script><b>", "\"quoted\" & 'so'", "größe–尺寸", "m" * 60)
+
+
+def test_strange_names_are_shown_and_not_run(opened: Open, tmp_path: Path) -> None:
+    made = make_page(
+        tmp_path / "results <b>",
+        optimizers=NAMES,
+        problems=("valley[a=\"<i>\",b='x']", "{{7*7}}"),
+        batch_sizes=[32],
+        seeds=2,
+        trials=3,
+    )
+    page = opened(made.address)
+    page.page.on("dialog", lambda dialog: page.errors.append("a dialog opened"))
+    for name in ("profile", "curves", "rates", "gain", "scores", "ends", "paths"):
+        page.drawn(name)
+    assert sorted(row["optimizer"] for row in page.table("#standings")) == sorted(NAMES)
+    page.page.click(f".legend button >> text={NAMES[4]}")
+    assert page.page.locator("h1").inner_text() == "results <b>"
+    assert page.page.locator("main b:has-text('script'), main i").count() == 0
+    page.page.select_option("#bar select", NAMES[0])
+    assert NAMES[0] in page.page.locator("#standings caption").inner_text()
+    assert page.page.evaluate("document.documentElement.scrollWidth") <= 1200
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"missing": 4}, "Partial: 4 of 4 cells have no result yet"),
+        ({"missing": 1, "seeds": 1}, "Partial: 1 of 4 cells"),
+        ({"optimizers": ["adam"], "problems": ["clouds"]}, "1 of 1 cells complete, 0 failed"),
+        ({"failing": [(problem, name) for problem in ("valley", "clouds") for name in ("adam", "sgd")]},
+         "Nothing can be recommended yet"),
+    ],
+)  # fmt: skip
+def test_what_is_not_there_is_said(opened: Open, tmp_path: Path, options: dict[str, Any], said: str) -> None:
+    small = {
+        "optimizers": ["adam", "sgd"],
+        "problems": ["valley", "clouds"],
+        "batch_sizes": [32],
+        "trials": 3,
+        "points": 6,
+    }
+    made = make_page(tmp_path / "part", **(small | options))
+    page = opened(made.address)
+    assert said in " ".join(page.page.locator("body").inner_text().split())
+    page.page.wait_for_function(
+        "[...document.querySelectorAll('figure[data-figure] .plot')]"
+        ".every(one => one.closest('[hidden]') || one.textContent)"
+    )
+    page.settled()
+    assert "NaN" not in page.page.locator("main").inner_text()
+    assert "undefined" not in page.page.locator("main").inner_text()

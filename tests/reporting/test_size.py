@@ -1,0 +1,104 @@
+"""How large a page gets, how long it takes to make, and how fast it answers."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import optbench
+from optbench.plots import draw_all
+from optbench.plots.draw import Picture
+from optbench.reporting import images, shared
+from optbench.reporting.images import static_figures
+from optbench.reporting.page import report_page
+from optbench.tables import all_tables
+from tests.reporting.conftest import Opened
+from tests.reporting.directories import TEN, write_directory
+
+#: What the page of 10 optimizers × 10 problems × 3 batch sizes × 5 seeds may weigh and take.
+BYTES, BUILD, READY, FILTER = 8_000_000, 30.0, 2.0, 0.2
+
+CHOOSE = """async value => {
+  const box = document.querySelector(`[data-filter=problem] input[value=${value}]`);
+  const start = performance.now();
+  box.checked = false;
+  box.dispatchEvent(new Event("change"));
+  await new Promise(done => requestAnimationFrame(() => setTimeout(done, 0)));
+  return (performance.now() - start) / 1000;
+}"""
+
+
+@pytest.mark.slow
+def test_a_large_page_is_within_its_bounds(tmp_path: Path, opened: Callable[..., Opened]) -> None:
+    problems = ["valley", *(f"problem_{place}" for place in range(9))]
+    folder = write_directory(tmp_path / "large", TEN, problems, (32, 64, 128), seeds=5, trials=10, points=41)
+    start = time.perf_counter()
+    results = optbench.load(folder)
+    tables = all_tables(results)
+    before = time.perf_counter()
+    pictures = draw_all(results, tables, folder / "plots")
+    drawing = time.perf_counter() - before
+    text = report_page(results, tables, pictures)
+    building = time.perf_counter() - start - drawing
+    path = tmp_path / "large.html"
+    path.write_text(text, "utf-8")
+    begun = time.perf_counter()
+    page = opened(path.as_uri())
+    ready = time.perf_counter() - begun
+    page.drawn("profile")
+    page.page.wait_for_timeout(3000)
+    filters = []
+    for problem in problems[:5]:
+        filters.append(page.page.evaluate(CHOOSE, problem))
+        page.page.wait_for_timeout(1000)
+    print(
+        f"{path.stat().st_size / 1e6:.2f} MB, {building:.1f} s to build, {drawing:.1f} s to draw all plots as files, "
+        f"{ready:.2f} s until interactive, filter {', '.join(f'{1000 * one:.0f}' for one in filters)} ms"
+    )
+    assert path.stat().st_size <= BYTES
+    assert building <= BUILD
+    assert ready <= READY
+    assert max(filters) <= FILTER
+
+
+def test_fixed_figures_keep_to_their_share(tmp_path: Path) -> None:
+    svg = '<svg width="72pt" height="72pt"><path d="{}"/></svg>'
+    pictures = [Picture("", f"plot{place}", "A title", "", svg.format("M0 0" * 5000)) for place in range(10)]
+    found = static_figures(pictures, 70_000)
+    assert sum(map(len, found.values())) <= 70_000 + 10 * 100
+    assert [("svg" in text) for text in found.values()] == [True] * 3 + [False] * 7
+    assert "in the folder plots, as plot9" in found["", "plot9"]
+    assert static_figures([Picture("", "a", "A", "Not drawn: <b>.", "")])["", "a"] == "<p>Not drawn: &lt;b&gt;.</p>"
+
+
+def test_a_large_figure_is_a_picture(tmp_path: Path) -> None:
+    from PIL import Image
+
+    noise = np.random.default_rng(0).integers(0, 255, (90, 120, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "plot.png")
+    large = '<svg width="72pt" height="72pt"><path d="' + "M0 0" * images._LARGE + '"/></svg>'
+    text = static_figures([Picture("", "plot", 'A "title"', "", large, tmp_path / "plot.svg")])["", "plot"]
+    assert text.startswith('<img src="data:image/webp;base64,')
+    assert text.endswith('width="90" height="67" alt="A &#34;title&#34;">') or 'alt="A &quot;title&quot;"' in text
+    assert len(text) < len(large) / 4
+
+
+def test_coordinates_are_rounded_and_nothing_else() -> None:
+    svg = '<svg width="72pt" height="72pt"><path d="M1.23456 -0.00049L300.1 2"/><text>v1.2345.6 a</text></svg>'
+    text = static_figures([Picture("", "a", "A", "", svg)])["", "a"]
+    assert 'd="M1.23 -0L300.1 2"' in text
+
+
+def test_tables_that_are_too_large_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = {name: pd.DataFrame({"number": np.random.default_rng(1).normal(size=20)}) for name in shared.HANDED_ON}
+    tables["runs"] = pd.DataFrame({"number": np.random.default_rng(2).normal(size=2000)})
+    monkeypatch.setattr(shared, "MOST", 30_000)
+    text, names, left_out = shared.handed_on(tables)
+    assert left_out == ["runs"]
+    assert set(json.loads(text)) == set(names) == set(shared.HANDED_ON) - {"runs"}
