@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
+from matplotlib.axis import XAxis, YAxis
 
 from optbench import selection
 from optbench.experiments.slide import COLORS, logarithmic
@@ -63,7 +63,7 @@ def lines(
     ax.plot(places, mean, color=color, label=label, linestyle=dash, **more)
 
 
-def fit_logarithmic(axis: Axis, values: Iterable[float]) -> None:
+def fit_logarithmic(axis: XAxis | YAxis, values: Iterable[float]) -> None:
     """A logarithmic axis with plain numbers that holds all positive finite values with a margin."""
     array = np.asarray(list(values), dtype=float)
     array = array[np.isfinite(array) & (array > 0)]
