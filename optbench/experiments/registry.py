@@ -25,6 +25,25 @@ CLAIMS: Mapping[str, str] = {
     "damps the oscillation in a narrow valley.",
     "adam": "Adam's path does not depend on the scale of each coordinate's gradient, where SGD's does; its bias "
     "correction makes the first step as long as the rate says.",
+    "full-example": "Ten epochs of SGD in batches of 100 train the lecture's network on MNIST; tuning "
+    "the learning rate "
+    "improves it.",
+    "batch-size": "Mini-batches reduce the loss further than the whole set for the same examples, and "
+    "further than single "
+    "examples for the same time.",
+    "initialisation": "PyTorch's default initialisation is scaled by the size of the layer, so that signals keep their "
+    "size, where unscaled weights blow them up and train worse.",
+    "dropout": "Dropout leaves the mean of activations as it is by the factor 1/(1 − p), does nothing in "
+    "evaluation mode, "
+    "and narrows the gap between training and test.",
+    "batch-norm": "With batch normalisation larger rates can be used and fewer steps lead to the same "
+    "accuracy, dropout is "
+    "needed less, and shuffling matters.",
+    "residual": "Plain networks get worse with depth, residual ones better; they start around the identity.",
+    "data-loading": "A DataLoader is needed for sets that don't fit into memory, and inefficient for those that do.",
+    "frozen-features": "Pretrained features of the first layer, frozen for half of the epochs and then "
+    "trained with the "
+    "rest, lower the test error.",
 }  # fmt: skip
 
 

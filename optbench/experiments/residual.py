@@ -1,0 +1,169 @@
+"""Depth with and without shortcuts: errors of plain and residual networks, and where they start.
+
+After He et al., "Deep residual learning" (2015), section 4.2: momentum 0.9, batches of 128, augmented images.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.figure import Figure
+
+from optbench.experiments.arms import by_seed, dots, lines, run_curves, seeds_text, with_parameters
+from optbench.experiments.experiment import Experiment, Setting, Tables
+from optbench.experiments.forward import first_images, fresh_model, seen
+from optbench.experiments.slide import COLORS, RC, heading, slide
+from optbench.experiments.verdict import Finding, estimate, exact
+from optbench.plots import style
+from optbench.selection import format_value
+
+#: What is trained at all depths, and what at the greatest only: shortcut and initialisation.
+_EVERYWHERE, _DEEPEST = (("none", "he"), ("pad", "he")), (("conv", "he"), ("pad", "identity"))
+
+
+def measure(setting: Setting) -> Tables:
+    """`errors`: along the training; `final`: at its end; `start`: how far blocks are from their shortcut at first."""
+    size = setting.size
+    common = f"data={size['data']},width={size['width']}"
+    deepest = max(size["depths"])
+    arms = [(depth, *arm) for depth in size["depths"] for arm in _EVERYWHERE] + [(deepest, *arm) for arm in _DEEPEST]
+    problems = {arm: _problem(common, *arm) for arm in arms}
+    results = setting.run(
+        "train", problems=list(problems.values()), optimizers=[f"momentum[lr={format_value(size['rate'])}]"],
+        batch_sizes=[size["batch_size"]], run_budget=size["budget"], evaluations=size["evaluations"],
+        seeds=size["seeds"], tuning_worth=0,
+    )  # fmt: skip
+    defaults = {"data": size["data"], "depth": 20, "width": 16, "shortcut": "pad", "init": "he"}
+    curves = with_parameters(run_curves(results.curves), **defaults)
+    runs = with_parameters(results.runs, **defaults)
+    shared = ["data", "depth", "width", "shortcut", "init", "optimizer", "batch_size", "seed", "status"]
+    errors = curves.assign(valid_error=1 - curves["valid_metric"])
+    final = runs.assign(valid_error=1 - runs["valid_metric"], test_error=1 - runs["test_metric"])
+    return {
+        "final": final[[*shared, "train_loss", "valid_error", "test_error"]],
+        "errors": errors[[*shared, "cost", "step", "train_loss", "valid_error"]],
+        "start": _start(setting, common, deepest),
+    }
+
+
+def _problem(common: str, depth: int, shortcut: str, init: str) -> str:
+    return f"cifar_resnet[{common},depth={depth},shortcut={shortcut},init={init}]"
+
+
+def _start(setting: Setting, common: str, depth: int) -> pd.DataFrame:
+    """Of each block that keeps its size: ‖output − input‖ / ‖input‖ at the start, in evaluation mode."""
+    import torch
+
+    images = first_images(_problem(common, depth, "pad", "he"), setting.source, setting.device)
+    rows = []
+    for shortcut, init in (*_EVERYWHERE, *_DEEPEST):
+        model = fresh_model(_problem(common, depth, shortcut, init), 0, setting.device)
+        blocks = {name: module for name, module in model.named_modules() if type(module).__name__ == "Block"}
+        with torch.no_grad(), seen(blocks) as kept:
+            model(images)
+        rows += [
+            {"shortcut": shortcut, "init": init, "block": place, "change": ((after - x).norm() / x.norm()).item()}
+            for place, (x, after) in enumerate(kept.values(), 1)
+            if x.shape == after.shape
+        ]
+    return pd.DataFrame(rows)
+
+
+def find(tables: Tables) -> list[Finding]:
+    """What depth does to the training loss of plain and of residual networks, and the change of a block "
+    "at the start."""
+    final, start = tables["final"], tables["start"]
+    shallow, deep = final["depth"].min(), final["depth"].max()
+    plainly = final[final["init"] == "he"]
+    found = []
+    for shortcut, name, accepted in (("none", "plain", (0.0, math.inf)), ("pad", "residual", (-math.inf, 0.0))):
+        depths = plainly[plainly["shortcut"] == shortcut]
+        for column, label in (("train_loss", "training loss"), ("valid_error", "validation error")):
+            wide = by_seed(depths, column, "depth")
+            quantity = f"{label}, depth {deep} − depth {shallow}, {name}"
+            found.append(estimate(quantity, wide[deep] - wide[shallow], accepted))
+    wide = by_seed(plainly[plainly["depth"] == deep], "valid_error", "shortcut")
+    found.append(
+        estimate(f"validation error, plain − residual, depth {deep}", wide["none"] - wide["pad"], (0.0, math.inf))
+    )
+    identity = start.loc[start["init"] == "identity", "change"].max()
+    found.append(exact("change of a block's input at the start, init=identity", identity, (0.0, 0.0), 0.0))
+    return found
+
+
+def _label(shortcut: Any, init: Any) -> str:
+    return "plain" if shortcut == "none" else f"residual ({'identity' if init == 'identity' else shortcut})"
+
+
+@mpl.rc_context(RC)
+def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
+    """Training loss and validation error along the training, and the errors at its end."""
+    errors, final = tables["errors"], tables["final"]
+    first = final.iloc[0]
+    figure, (left, middle, right) = slide(
+        "Depth: plain networks get worse with it, residual ones better",
+        f"cifar_resnet on {first['data']}, width {first['width']}, {first['optimizer']}, batch {first['batch_size']}, "
+        f"{errors['cost'].max():,.0f} examples, {seeds_text(final)} (thin lines and dots)",
+        findings, 3, size=(3.8, 3.2),
+    )  # fmt: skip
+    colors: dict[Any, str] = {("none", "he"): COLORS[1], ("pad", "he"): COLORS[0], ("conv", "he"): COLORS[2],
+              ("pad", "identity"): COLORS[4]}  # fmt: skip
+    depths = sorted(final["depth"].unique())
+    dashes = (style.DOTTED, style.SOLID, style.DASHED, style.DASHDOT)
+    dash = dict(zip(depths, dashes[:1] + dashes[1 : len(depths)], strict=False))
+    for (shortcut, init, depth), run in errors.groupby(["shortcut", "init", "depth"], sort=False):
+        if (shortcut, init) in _EVERYWHERE:
+            label, color = f"{_label(shortcut, init)}, {depth}", colors[shortcut, init]
+            lines(left, run, "cost", "train_loss", color, label, dash[depth])
+            lines(middle, run, "cost", "valid_error", color, label, dash[depth])
+    left.set(xlabel="examples seen", ylabel="training loss")
+    middle.set(xlabel="examples seen", ylabel="validation error")
+    for ax in (left, middle):
+        style.cost_ticks(ax.xaxis)
+    left.legend(loc="upper right", title="shortcut, depth")
+    left.set_title(heading(f"Plain: training loss, {depths[-1]} − {depths[0]} layers", findings[0]))
+    middle.set_title(heading(f"Validation error of {depths[-1]}, plain − residual", findings[4]))
+    groups = list(final.groupby(["shortcut", "init", "depth"], sort=False))
+    samples = [(f"{_label(s, i).replace(' ', chr(10))}\n{d}", run["valid_error"]) for (s, i, d), run in groups]
+    dots(right, samples, [colors[s, i] for (s, i, _), _ in groups])
+    right.tick_params(axis="x", labelsize=8)
+    right.set(ylabel="validation error at the end")
+    right.set_title(heading("Block's change at the start, init=identity", findings[-1]))
+    return figure
+
+
+EXPERIMENT = Experiment(
+    name="residual",
+    measure=measure,
+    find=find,
+    draw=draw,
+    caption=(
+        "Networks without shortcuts (plain) and with them, at several depths. Left: training loss (on "
+        "512 examples), middle: "
+        "validation error, right: that at the end, for the greatest depth also with 1 × 1 convolutions where the size "
+        "changes (conv), and with blocks that start as their shortcut alone (identity)."
+    ),
+    full={
+        "data": "cifar10",
+        "depths": (8, 20, 32),
+        "width": 16,
+        "rate": 0.1,
+        "batch_size": 128,
+        "budget": "30epochs",
+        "evaluations": 15,
+        "seeds": 3,
+    },
+    quick={
+        "data": "digits",
+        "depths": (8, 20),
+        "width": 8,
+        "rate": 0.03,
+        "budget": "6epochs",
+        "batch_size": 50,
+        "evaluations": 6,
+    },
+)

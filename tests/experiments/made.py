@@ -1,0 +1,21 @@
+"""What tests of experiments on networks make up their tables with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from optbench.experiments.verdict import Finding
+
+SEEDS = range(4)
+
+
+def verdicts(findings: Sequence[Finding]) -> list[str]:
+    """The verdict of each finding."""
+    return [finding.verdict for finding in findings]
+
+
+def noise() -> float:
+    """A factor near 1, as seeds differ."""
+    return 1 + 0.01 * float(np.random.default_rng().normal())

@@ -1,0 +1,67 @@
+"""Every experiment on networks conducted very small, and what bad input is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from optbench.errors import UserError
+from optbench.experiments.verdict import FAILS, HOLDS, UNKNOWN
+from tests.experiments.conducted import conducted
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "full-example[epochs=1,trials=1,seeds=2]",
+        "batch-size[batch_sizes=(50,200),evaluations=2,trials=1,seeds=2]",
+        "initialisation[draws=2,epochs=1,evaluations=1,trials=1,seeds=1]",
+        "dropout[probabilities=(0.5),masks=4,epochs=1,evaluations=1,seeds=2]",
+        "batch-norm[budget=100examples,images_budget=100examples,width=2,evaluations=2,trials=1,seeds=2]",
+        "residual[depths=(8,14),width=2,budget=100examples,evaluations=1,seeds=2]",
+        "data-loading[examples=200,workers=1,repetitions=2]",
+        "frozen-features[epochs=2,seeds=1]",
+    ],
+)
+def test_each_is_measured_judged_and_drawn(text: str, tmp_path: Path) -> None:
+    outcome = conducted(text, tmp_path)
+    assert outcome.verdict in (HOLDS, FAILS, UNKNOWN)
+    assert len(outcome.summary) >= 3
+    assert outcome.summary["measured"].notna().any()
+    root = outcome.section.parent
+    assert all((root / f"{outcome.experiment.name}.{kind}").stat().st_size > 1000 for kind in ("svg", "png", "pdf"))
+
+
+@pytest.mark.parametrize(
+    ("text", "weights", "complaint"),
+    [
+        ("frozen-features", "missing.pth", "missing.pth is no file"),
+        ("frozen-features", "wrong.pth", "weights file wrong.pth"),
+        ("frozen-features", "imagenet", "give weights=FILE"),
+        ("residual[data=./folder]", None, "one class"),
+    ],
+)
+def test_bad_input_is_one_line(
+    text: str, weights: str | None, complaint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    from optbench.cli import WRONG_USE, _main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    (tmp_path / "wrong.pth").write_bytes(b"no weights")
+    for split in ("train", "test"):
+        (tmp_path / "folder" / split / "cat").mkdir(parents=True)
+        (tmp_path / "folder" / split / "cat" / "1.png").touch()
+    options = [] if weights is None else ["--weights", weights]
+    assert _main(["experiment", text, "--quick", *options]) == WRONG_USE
+    error = capsys.readouterr().err
+    assert complaint in error
+    assert error.count("\n") == 1
+
+
+def test_an_unknown_experiment_names_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="did you mean 'dropout'"):
+        conducted("drop-out", tmp_path)
