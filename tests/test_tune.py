@@ -216,7 +216,7 @@ def test_pruners_stop_bad_trials_and_spare_good_ones(pruner: str) -> None:
     def observed(proposal: Any, level: float) -> tuple[str, int]:
         record, observe = Training({}, 0), proposal.observer()
         for index in range(1, 8):
-            record.points.append(Point(index, index, 0.0, level, level, level))
+            record.points.append(Point(index, index, 0.0, level, level, level, 1))
             if reason := observe(record):
                 return reason, index
         return "", 8
@@ -325,7 +325,7 @@ def test_pruning_within_a_round_does_not_depend_on_its_own_trials(pruner: str) -
         assert proposal.observer is not None
         record, observe = Training({}, 0), proposal.observer()
         for index in range(1, 8):
-            record.points.append(Point(index, index, 0.0, level, level, level))
+            record.points.append(Point(index, index, 0.0, level, level, level, 1))
             if observe(record):
                 return index
         return 8
