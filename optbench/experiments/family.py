@@ -175,7 +175,7 @@ EXPERIMENT = Experiment(
         "steps": 390,
         "worth": 16,
         "evaluations": 195,
-        "epochs": 2,
+        "epochs": 2.0,
         "batch_size": 100,
         "seeds": 5,
     },

@@ -117,7 +117,9 @@ def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
     for place, (ax, task) in enumerate(zip(axes, tasks, strict=False)):
         _best(ax, chosen[chosen["task"] == task])
         ax.set_title(heading(f"{names[task]}: exponent, sum / mean", findings[3 * place + 2]))
-    axes[0].legend(loc="lower left")
+        low, high = ax.get_ylim()
+        ax.set_ylim(low / (high / low) ** 0.45, high)
+        ax.legend(loc="lower left", ncols=2, columnspacing=1.0)
     _losses(axes[-1], trials[trials["task"] == "network"])
     axes[-1].set_title("Network: loss against rate\n(solid: mean, dashed: sum)")
     return figure
@@ -141,8 +143,8 @@ def _losses(ax: Axes, trials: pd.DataFrame) -> None:
             label = f"batch {batch}" if reduction == "mean" else None
             ax.plot(shown["lr"], shown["loss"], color=color, linestyle=dash, marker=".", label=label)
     fit_logarithmic(ax.xaxis, trials["lr"])
-    ax.set(xlabel="learning rate", ylabel="validation loss at the end", ylim=(0, 1.3 * trials["start"].median()))
-    ax.legend(loc="lower left", frameon=True, framealpha=0.9, edgecolor="none")
+    ax.set(xlabel="learning rate", ylabel="validation loss at the end", ylim=(0, 1.75 * trials["start"].median()))
+    ax.legend(loc="upper left", ncols=2, frameon=True, framealpha=0.95, edgecolor="none")
 
 
 EXPERIMENT = Experiment(
