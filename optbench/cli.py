@@ -213,6 +213,7 @@ def list_(what: str) -> None:
 @click.option("--device", default="cpu", show_default=True, metavar="DEVICE", help="auto, cpu, cuda, …")
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Worker processes (default: one a core).")
 @click.option("--weights", metavar="FILE|none", help="Pretrained weights, for experiments that start from some.")
+@click.option("--report", metavar="NAME", help="Results directory to whose page the experiments are added as sections.")
 def experiment(
     names: tuple[str, ...],
     listed: bool,
@@ -223,6 +224,7 @@ def experiment(
     device: str,
     workers: int | None,
     weights: str | None,
+    report: str | None,
 ) -> None:
     """Conduct the lecture's experiments: a claim, what it predicts, what is measured, a verdict and a figure."""
     if listed:
@@ -231,17 +233,25 @@ def experiment(
     if not names:
         raise UserError("no experiment is named (accepted: NAME…, or --list)")
     from optbench.api import experiment as conduct
+    from optbench.api import report as write
     from optbench.experiments.registry import experiment as named
     from optbench.progress import for_stderr
+    from optbench.results.directory import ResultsDirectory
 
     for name in names:
         named(name)  # a mistake in the last one is found before the first one starts
+    if report is not None:
+        ResultsDirectory(_folder(report, results)).check()
+    sections = []
     for name in names:
         outcome = conduct(
             name, quick=quick, results=results, data_dir=data_dir, download=not no_download, device=device,
             workers=workers, weights=weights, progress=for_stderr(),
         )  # fmt: skip
         click.echo(listing.outcome_text(outcome))
+        sections.append(outcome.page_section)
+    if report is not None:
+        click.echo(f"report   {write(_folder(report, results), sections=sections)}")
 
 
 @cli.command()

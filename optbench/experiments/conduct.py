@@ -15,6 +15,7 @@ from optbench.environment import describe
 from optbench.experiments.experiment import Experiment, Setting, Tables
 from optbench.experiments.verdict import Finding, table, together
 from optbench.plots import style
+from optbench.reporting.section import Section
 from optbench.results.atomic import write_json
 from optbench.tables import write_tables
 
@@ -40,6 +41,14 @@ class Outcome:
     def summary(self) -> pd.DataFrame:
         """One row a number: quantity predicted measured low high n verdict."""
         return table(self.findings)
+
+    @property
+    def page_section(self) -> Section:
+        """For the page of a results directory: `optbench.report(…, sections=[outcome.page_section])`."""
+        name = f"Experiment: {self.experiment.name}"
+        text = f"{self.experiment.claim}\n\nVerdict: {self.verdict}."
+        caption = "What the claim predicts, what was measured with its 95 % interval, and the verdict on each number."
+        return Section(name, text, self.summary, caption, self.figure, self.experiment.caption)
 
 
 def conduct(experiment: Experiment, setting: Setting, command: str = "") -> Outcome:

@@ -175,11 +175,11 @@ EXPERIMENT = Experiment(
         "samples": 100,
         "path_steps": 200,
         "data": "mnist",
-        "sizes": (4, 16, 64),
+        "parts": (4, 16, 64),
         "rate": 0.2,
         "steps": 100,
         "evaluations": 50,
         "seeds": 5,
     },
-    quick={"path_steps": 100, "data": "digits", "sizes": (4, 16), "evaluations": 25, "seeds": 4},
+    quick={"path_steps": 100, "data": "digits", "parts": (4, 16), "evaluations": 25, "seeds": 4},
 )

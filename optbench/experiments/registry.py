@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 #: `NAME` is the `EXPERIMENT` of the module of that name, with underscores for dashes.
 CLAIMS: Mapping[str, str] = {
     "batch-speedup": "A product with a whole batch is faster than a loop over its samples.",
+    "sum-or-mean": "With the gradient summed over the batch the usable rate shrinks as the batch grows; "
+    "with its mean it does not.",
     "redundancy": "On M samples, each there K times, visiting M of them at K times the rate is the full sum "
     "at a K-th of its cost.",
     "sampling-order": "Visiting shuffled samples without replacement is at least as good as visiting them in "
@@ -25,6 +27,10 @@ CLAIMS: Mapping[str, str] = {
     "damps the oscillation in a narrow valley.",
     "adam": "Adam's path does not depend on the scale of each coordinate's gradient, where SGD's does; its bias "
     "correction makes the first step as long as the rate says.",
+    "family": "At equal cost second order wins on smooth functions without noise, and is rarely at an "
+    "advantage on networks.",
+    "parameter-groups": "A rate and a momentum for each layer, tuned, reach a lower loss than one for all "
+    "at the same tuning budget.",
     "full-example": "Ten epochs of SGD in batches of 100 train the lecture's network on MNIST; tuning "
     "the learning rate "
     "improves it.",

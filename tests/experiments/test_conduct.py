@@ -42,6 +42,17 @@ def test_the_verb_writes_section_figure_and_tables(tmp_path: Path, capsys: pytes
     assert findings["quantity"].iloc[0] in (folder / "gradient-descent-limits/tables/findings.md").read_text("utf-8")
 
 
+def test_the_verb_adds_sections_to_the_page_of_results(
+    tiny_copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["experiment", SMALL, "--quick", "--results", str(tmp_path / "here"), "--report", str(tiny_copy)]
+    assert _main(arguments) == COMPLETE
+    page = Path(capsys.readouterr().out.splitlines()[-1].removeprefix("report   ")).read_text("utf-8")
+    assert "Experiment: gradient-descent-limits" in page
+    assert CLAIMS["gradient-descent-limits"] in page
+    assert "largest stable rate, L = 10" in page
+
+
 def test_the_list_names_every_claim(capsys: pytest.CaptureFixture[str]) -> None:
     assert _main(["experiment", "--list"]) == COMPLETE
     out = capsys.readouterr().out
@@ -54,6 +65,7 @@ def test_the_list_names_every_claim(capsys: pytest.CaptureFixture[str]) -> None:
         (["gradient-decent"], "unknown experiment 'gradient-decent'; did you mean 'gradient-descent-limits'?"),
         ([SMALL, "--device", "gpu"], "unknown device 'gpu'"),
         ([], "no experiment is named (accepted: NAME…, or --list)"),
+        ([SMALL, "--report", "nowhere"], "unknown results directory 'nowhere'"),
         ([SMALL, "momentun"], "unknown experiment 'momentun'"),
     ],
 )

@@ -1,0 +1,170 @@
+"""The gradient summed over the batch, as in the lecture, or averaged, as in PyTorch, against the batch size.
+
+The sum over B examples is B times their mean, so that the rate η of the mean and η/B of the sum are the same
+step: whatever the best rate of the mean does as batches grow, that of the sum falls behind it by the factor 1/B.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy import stats
+
+from optbench.experiments.arms import fit_logarithmic, with_parameters
+from optbench.experiments.experiment import Experiment, Setting, Tables
+from optbench.experiments.slide import COLORS, RC, heading, slide
+from optbench.experiments.verdict import Finding
+from optbench.plots import style
+from optbench.results.load import Results
+from optbench.selection import format_value
+
+#: How far the measured exponent of the ratio of rates may be from −1: about a step of the grid over the batch sizes.
+_SLOPE = 0.2
+#: Slopes of a rate below and above this are taken for shrinking and for not shrinking.
+_SHRINKS = -0.25
+
+
+def measure(setting: Setting) -> Tables:
+    """The loss at the end by problem, reduction, batch size and rate (`trials`), and the best rate of each (`best`)."""
+    size = setting.size
+    problems = {
+        "valley": ("quadratic_valley[{}]", size["valley_batches"], f"{size['valley_epochs']}epochs",
+                   size["valley_rates"], 1e-5, 1e-1),
+        "network": (f"mnist_cnn[data={format_value(size['data'])},{{}}]", size["batches"],
+                    f"{size['epochs']}epochs", size["rates"], 3e-4, 1e0),
+    }  # fmt: skip
+    found = []
+    for name, (problem, batches, budget, rates, low, high) in problems.items():
+        results = setting.run(
+            name, problems=[problem.format("reduction=[mean,sum]")], batch_sizes=list(batches), run_budget=budget,
+            optimizers=["swept"], optimizer={"swept": {"base": "sgd", "search": {"lr": {"low": low, "high": high}}}},
+            tuning_worth=rates + 1, tuning_sampler="grid", seeds=1, evaluations=2,
+        )  # fmt: skip
+        found.append(_trials(results).assign(task=name))
+    trials = pd.concat(found, ignore_index=True)
+    return {"best": best(trials), "trials": trials}
+
+
+def _trials(results: Results) -> pd.DataFrame:
+    """The trials of the grid, without the default rate before it, and the loss at the start of each."""
+    trials = with_parameters(results.trials[results.trials["trial"] > 0], reduction="mean")
+    start = results.curves[results.curves["step"] == 0].groupby("cell_id")["valid_loss"].first()
+    columns = ["reduction", "batch_size", "lr", "start", "loss"]
+    return trials.assign(start=trials["cell_id"].map(start), loss=trials["valid_loss"].where(trials["status"] == "ok"))[
+        columns
+    ]
+
+
+def best(trials: pd.DataFrame) -> pd.DataFrame:
+    """The rate of the lowest loss, and the largest usable one, with which the loss falls at least half as far:
+    task reduction batch_size best_lr largest_lr.
+    """
+    keys = ["task", "reduction", "batch_size"]
+    done = trials[trials["loss"] < trials["start"]].sort_values(["loss", "lr"], kind="stable")
+    lowest = done.groupby(keys)["loss"].transform("min")
+    usable = done[done["loss"] <= (done["start"] + lowest) / 2]
+    return usable.groupby(keys).agg(best_lr=("lr", "first"), largest_lr=("lr", "max")).reset_index()
+
+
+def slope(quantity: str, sizes: Any, rates: Any, accepted: tuple[float, float], predicted: float = math.nan) -> Finding:
+    """The exponent b of rate ∝ size^b by least squares of the logarithms, with Student's 95 % interval.
+
+    Missing below three sizes, and where a size has no usable rate.
+    """
+    x, y = np.log(np.asarray(sizes, dtype=float)), np.log(np.asarray(rates, dtype=float))
+    if len(x) < 3 or not np.isfinite(y).all():
+        return Finding(quantity, math.nan, math.nan, math.nan, accepted, predicted, len(x))
+    away = x - x.mean()
+    exponent = float(away @ y / (away @ away))
+    error = np.sqrt(np.square(y - y.mean() - exponent * away).sum() / (len(x) - 2) / (away @ away))
+    half = float(stats.t.ppf(0.975, len(x) - 2) * error)
+    return Finding(quantity, exponent, exponent - half, exponent + half, accepted, predicted, len(x))
+
+
+def find(tables: Tables) -> list[Finding]:
+    """How the largest usable rate depends on the batch size: of the sum, of the mean, and of one over the other."""
+    findings = []
+    for task, rows in tables["best"].groupby("task", sort=False):
+        rates = rows.pivot(index="batch_size", columns="reduction", values="largest_lr")
+        sizes, named = rates.index, f"{task}: exponent of the largest usable rate in the batch size"
+        findings += [
+            slope(f"{named}, sum", sizes, rates["sum"], (-math.inf, _SHRINKS)),
+            slope(f"{named}, mean", sizes, rates["mean"], (_SHRINKS, math.inf)),
+            slope(f"{named}, sum / mean", sizes, rates["sum"] / rates["mean"], (-1 - _SLOPE, -1 + _SLOPE), -1.0),
+        ]
+    return findings
+
+
+@mpl.rc_context(RC)
+def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
+    """Best rates against the batch size, and the loss against the rate on the network, for both reductions."""
+    trials, chosen = tables["trials"], tables["best"]
+    tasks = list(chosen["task"].unique())
+    figure, axes = slide(
+        "Sum or mean over the batch: with the sum, the usable rate shrinks as the batch grows",
+        "SGD on one grid of rates for all batch sizes; the largest usable one still halves the fall of the loss",
+        findings,
+        len(tasks) + 1,
+    )  # fmt: skip
+    names = {"valley": "Quadratic valley", "network": "Network"}
+    for place, (ax, task) in enumerate(zip(axes, tasks, strict=False)):
+        _best(ax, chosen[chosen["task"] == task])
+        ax.set_title(heading(f"{names[task]}: exponent, sum / mean", findings[3 * place + 2]))
+        low, high = ax.get_ylim()
+        ax.set_ylim(low / (high / low) ** 0.45, high)
+        ax.legend(loc="lower left", ncols=2, columnspacing=1.0)
+    _losses(axes[-1], trials[trials["task"] == "network"])
+    axes[-1].set_title("Network: loss against rate\n(solid: mean, dashed: sum)")
+    return figure
+
+
+def _best(ax: Axes, rows: pd.DataFrame) -> None:
+    for color, (reduction, rates) in zip((style.BLUE, style.VERMILLION), rows.groupby("reduction"), strict=True):
+        ax.plot(rates["batch_size"], rates["best_lr"], "o-", color=color, label=f"{reduction}, best")
+        ax.plot(
+            rates["batch_size"], rates["largest_lr"], "^:", color=color, linewidth=1.1, label=f"{reduction}, largest"
+        )
+    fit_logarithmic(ax.xaxis, rows["batch_size"])
+    fit_logarithmic(ax.yaxis, [*rows["best_lr"], *rows["largest_lr"]])
+    ax.set(xlabel="batch size", ylabel="learning rate")
+
+
+def _losses(ax: Axes, trials: pd.DataFrame) -> None:
+    for color, (batch, rows) in zip(COLORS, trials.groupby("batch_size"), strict=False):
+        for reduction, dash in (("mean", style.SOLID), ("sum", style.DASHED)):
+            shown = rows[rows["reduction"] == reduction].sort_values("lr")
+            label = f"batch {batch}" if reduction == "mean" else None
+            ax.plot(shown["lr"], shown["loss"], color=color, linestyle=dash, marker=".", label=label)
+    fit_logarithmic(ax.xaxis, trials["lr"])
+    ax.set(xlabel="learning rate", ylabel="validation loss at the end", ylim=(0, 1.75 * trials["start"].median()))
+    ax.legend(loc="upper left", ncols=2, frameon=True, framealpha=0.95, edgecolor="none")
+
+
+EXPERIMENT = Experiment(
+    name="sum-or-mean",
+    measure=measure,
+    find=find,
+    draw=draw,
+    caption=(
+        "Left and middle: the learning rate with the lowest loss, and the largest one with which the loss falls at"
+        " least half as far, against the batch size, for gradients averaged and summed over the batch. Right: the "
+        "loss at the end against the rate."
+    ),
+    full={
+        "data": "mnist",
+        "batches": (10, 20, 50, 100, 200),
+        "epochs": 0.2,
+        "rates": 31,
+        "valley_batches": (5, 10, 20, 40, 80, 160, 320),
+        "valley_epochs": 20,
+        "valley_rates": 61,
+    },
+    quick={"data": "digits", "batches": (10, 20, 40, 80, 160), "epochs": 2.0, "rates": 13},
+)
