@@ -114,7 +114,7 @@ class _Execution:
             trainings = self.trainer.train(replicas, self.run_cost)
             for proposal, training in zip(proposals, trainings, strict=True):
                 # As it will be read back: what is proposed next must not depend on an interruption.
-                record = finite({"trial": proposal.number, **_record(training)})
+                record = finite({"trial": proposal.number, **_trial_record(training, self.cell.evaluations)})
                 self.store.append_trial(record, _curve(training))
                 self.trials.append(_from_record(record))
                 if training.status in FAILED:
@@ -196,6 +196,11 @@ def _record(training: Training) -> dict[str, Any]:
     }
 
 
+def _trial_record(training: Training, evaluations: int) -> dict[str, Any]:
+    loss, metric = training.judged(evaluations)
+    return {**_record(training), "valid_loss": loss, "valid_metric": metric}
+
+
 def _curve(training: Training) -> dict[str, Any]:
     points = training.points
     columns = ("step", "cost", "train_loss", "valid_loss", "valid_metric", "trainable_parameters")
@@ -217,7 +222,7 @@ def _from_record(record: dict[str, Any]) -> Trial:
         hyperparameters=record["hyperparameters"],
         status=record["status"],
         initial_loss=number(record["initial_loss"]),
-        final_loss=number(record["valid_loss"]),
+        loss=number(record["valid_loss"]),
         thirds=record["thirds"],
         reports={int(k): float(v) for k, v in record["reports"].items() if v is not None},
     )

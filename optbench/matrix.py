@@ -139,7 +139,13 @@ class Cell:
             "schedule": self.schedule,
             "threads": self.threads,
             "run_budget": {"seconds": self.run_budget.amount} if seconds else self.run_cost,
-            "tuning": {"worth": self.worth, "sampler": self.sampler, "pruner": self.pruner, "round": self.round},
+            "tuning": {
+                "worth": self.worth,
+                "sampler": self.sampler,
+                "pruner": self.pruner,
+                "round": self.round,
+                "judged": "mean of the last quarter",
+            },
             "evaluations": self.evaluations,
         }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,6 +17,9 @@ from optbench.evaluate import Evaluation
 #: A loss this many times the initial one, at this many evaluations in a row, is divergence.
 DIVERGED_FACTOR = 10.0
 DIVERGED_EVALUATIONS = 3
+
+#: A trial is judged by its evaluations after this share of them: one alone is too noisy to choose by.
+JUDGED_AFTER = 0.75
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,16 @@ class Training:
             if self.high_losses >= DIVERGED_EVALUATIONS:
                 self.status = "diverged"
                 self.error = f"loss over {DIVERGED_FACTOR:g} times the initial one up to step {step}"
+
+    def judged(self, evaluations: int) -> tuple[float, float]:
+        """Mean validation loss and metric over the last quarter of the evaluations, by which trials are compared.
+
+        Of a training that ended before that quarter, those at its end; NaN without any evaluation.
+        """
+        late = [p for p in self.points if p.index > JUDGED_AFTER * evaluations] or self.points[-1:]
+        if not late:
+            return math.nan, math.nan
+        return statistics.fmean(p.valid_loss for p in late), statistics.fmean(p.valid_metric for p in late)
 
     def fail(self, error: BaseException) -> None:
         """Notes down what ended the training: out of memory, or any other exception."""

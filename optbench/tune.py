@@ -44,13 +44,14 @@ _STATES = {
 
 @dataclass(frozen=True)
 class Trial:
-    """A finished trial, as far as tuning needs it. Losses are validation losses."""
+    """A finished trial, as far as tuning needs it. Losses are validation losses, `loss` the mean that judges it
+    (see `Training.judged`)."""
 
     number: int
     hyperparameters: dict[str, Any]
     status: str
     initial_loss: float
-    final_loss: float
+    loss: float
     thirds: int
     reports: dict[int, float] = field(default_factory=dict)
 
@@ -60,7 +61,7 @@ class Trial:
         ceiling = self.initial_loss + (DIVERGED_FACTOR - 1) * abs(self.initial_loss)
         if not math.isfinite(ceiling):
             ceiling = float(np.finfo(np.float64).max)
-        return min(self.final_loss, ceiling) if self.status == "ok" else ceiling
+        return min(self.loss, ceiling) if self.status == "ok" else ceiling
 
 
 @dataclass(frozen=True)
@@ -74,9 +75,9 @@ class Proposal:
 
 
 def best_trial(trials: Sequence[Trial]) -> Trial | None:
-    """The finished trial with the lowest validation loss at its end; the earlier one of equals."""
-    finished = [trial for trial in trials if trial.status == "ok" and math.isfinite(trial.final_loss)]
-    return min(finished, key=lambda trial: (trial.final_loss, trial.number), default=None)
+    """The finished trial with the lowest validation loss, as trials are judged; the earlier one of equals."""
+    finished = [trial for trial in trials if trial.status == "ok" and math.isfinite(trial.loss)]
+    return min(finished, key=lambda trial: (trial.loss, trial.number), default=None)
 
 
 def edge_of(space: Mapping[str, Range], trial: Trial | None, name: str = "lr") -> str:

@@ -172,3 +172,18 @@ def test_other_hyperparameters_are_tuned_too(tmp_path: Path) -> None:
     assert trials["hp_eps"].nunique() == 6
     assert trials["lr"].nunique() == 6
     assert results.runs["hp_betas"].iloc[0] == "[0.8, 0.99]"
+
+
+def test_a_trial_is_judged_by_the_last_quarter_of_its_curve(all_optimizers: optbench.Results) -> None:
+    trials = all_optimizers.trials.query("status == 'ok'").set_index(["cell_id", "trial"])
+    curves = all_optimizers.curves.query("kind == 'trial'")
+    cells = all_optimizers.cells.set_index("cell_id")
+    one_a_step = trials[trials["optimizer"] != "lbfgs"]  # others may pass several points in a step
+    assert len(one_a_step) > 20
+    for key, trial in one_a_step.iterrows():
+        curve = curves[(curves["cell_id"] == key[0]) & (curves["trial"] == key[1])]
+        evaluations, budget = int(cells.loc[key[0], "evaluations"]), cells.loc[key[0], "run_budget"]
+        begins = (3 * evaluations // 4 + 1) / evaluations * budget
+        late = curve[(curve["cost"] >= begins * (1 - 1e-12)) | (curve["step"] == curve["step"].max())]
+        for name in ("valid_loss", "valid_metric"):
+            assert trial[name] == pytest.approx(late[name].mean(), rel=1e-12), key

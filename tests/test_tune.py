@@ -137,7 +137,7 @@ def test_model_based_samplers_find_the_minimum_more_closely_than_chance(sampler:
             trials = study(cell_for(tuning_sampler=name, tuning_worth=16), best=float(best))
             chosen = best_trial(trials)
             assert chosen is not None
-            found.append(chosen.final_loss - 1.0)
+            found.append(chosen.loss - 1.0)
         return float(np.mean(found))
 
     assert regret(sampler) < 0.5 * regret("random")
@@ -395,7 +395,7 @@ def regret_of_design(size: int, worth: int, monkeypatch: pytest.MonkeyPatch) -> 
                 trials.append(trial(p.number, p.hyperparameters["lr"], loss + 0.003 * random.normal()))
         chosen = best_trial(trials)
         assert chosen is not None
-        found.append(chosen.final_loss)
+        found.append(chosen.loss)
     return float(np.mean(found))
 
 
