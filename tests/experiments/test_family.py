@@ -40,6 +40,17 @@ def test_the_rival_has_the_lowest_validation_loss_and_no_failed_seed() -> None:
     assert family.best_other(runs) == "adam"
 
 
+def test_of_who_does_not_get_there_a_bound_is_known_and_no_number() -> None:
+    for paces, low, high in (
+        ({"lbfgs": 2, "adam": 50}, 0.0, 0.12),
+        ({"lbfgs": 50, "adam": 2}, 100 / 12, math.inf),
+        ({"lbfgs": 50, "adam": 50}, math.nan, math.nan),
+    ):
+        found = family.find({"functions": values(**paces), "networks": networks(lbfgs=0.3, adam=0.3)})[0]
+        assert math.isnan(found.measured)
+        assert (found.low, found.high) == (pytest.approx(low, nan_ok=True), pytest.approx(high, nan_ok=True))
+
+
 @pytest.mark.parametrize(
     ("pace", "losses", "expected"),
     [
