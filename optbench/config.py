@@ -86,13 +86,15 @@ class OptimizerTable(_Strict):
 class Tuning(_Strict):
     """How the learning rate of a cell is found; `worth` is the tuning budget in run budgets.
 
-    `round` trials are proposed together, from the results of the rounds before.
+    `round` trials are proposed together, from the results of the rounds before. `studies` tunings are made, of which
+    the first decides; the others show how much luck is in one.
     """
 
     worth: Number = Field(default=4.0, ge=0, le=1e6)
     round: Whole | None = Field(default=None, ge=1)
     sampler: str = "tpe"
     pruner: str = "none"
+    studies: Whole = Field(default=1, ge=1, le=1000)
 
     @field_validator("worth")
     @classmethod

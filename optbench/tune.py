@@ -21,7 +21,7 @@ from scipy.stats import qmc
 from optbench.budget import THIRDS
 from optbench.matrix import Cell
 from optbench.optimizer import Range
-from optbench.seeds import TUNING_SEEDS, derive
+from optbench.seeds import derive, trial_seed
 from optbench.training import DIVERGED_FACTOR, Observer, Training
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -130,23 +130,25 @@ def searched_space(cell: Cell, trials: Sequence[Trial], run_cost: int) -> dict[s
     return space
 
 
-def next_round(cell: Cell, trials: Sequence[Trial], run_cost: int) -> list[Proposal]:
+def next_round(cell: Cell, trials: Sequence[Trial], run_cost: int, study: int = 0) -> list[Proposal]:
     """The trials of the present round that are not done; none where no whole training fits the budget.
 
-    Trial 0 is the optimizer's default. A pure function of the cell and the trials of the rounds before:
+    Trial 0 is the optimizer's default. A pure function of the cell, the trials of the rounds before, and `study`, the
+    number of the tuning if it is repeated (with other seeds of trainings and sampler):
     a round that was interrupted is proposed again as it was.
     """
     start, size = list(rounds(cell, trials, run_cost))[-1]
     earlier, space = trials[:start], searched_space(cell, trials, run_cost)
-    study = _study(cell, earlier, space) if size else None
+    known = _study(cell, earlier, space, study) if size else None
     proposals = []
     edge = _untried_edge(cell, earlier, space, run_cost) if size and start < design_size(cell) else None
     for number in range(start, start + size):
-        values = {"lr": edge} if edge and number == start else _values(cell, number, space, study)
+        values = {"lr": edge} if edge and number == start else _values(cell, number, space, known)
         if values is None:
             break
-        observer = None if cell.pruner == "none" or number == 0 else partial(_pruning, cell, earlier, space, values)
-        proposals.append(Proposal(number, TUNING_SEEDS + number, values, observer))
+        pruned = cell.pruner != "none" and number > 0
+        observer = partial(_pruning, cell, earlier, space, values, study) if pruned else None
+        proposals.append(Proposal(number, trial_seed(number, study), values, observer))
     return proposals[len(trials) - start :]
 
 
@@ -246,9 +248,10 @@ def _distribution(found: Range) -> optuna.distributions.BaseDistribution:
     return optuna.distributions.FloatDistribution(found.low, found.high, log=found.log)
 
 
-def _study(cell: Cell, trials: Sequence[Trial], space: Mapping[str, Range]) -> optuna.Study:
-    """A study that knows these trials, with a sampler seeded by the cell and their number."""
-    seed = derive(f"{cell.id}/{len(trials)}", "sampler") % 2**32
+def _study(cell: Cell, trials: Sequence[Trial], space: Mapping[str, Range], number: int) -> optuna.Study:
+    """Study `number` as it knows these trials, with a sampler seeded by the cell, the number and theirs."""
+    repeated = f"/study {number}" if number else ""
+    seed = derive(f"{cell.id}/{len(trials)}{repeated}", "sampler") % 2**32
     sampler: optuna.samplers.BaseSampler = optuna.samplers.RandomSampler(seed=seed)
     if cell.sampler == "tpe":
         # Sees the other trials of the round as bad ones, and so keeps away from them.
@@ -303,10 +306,10 @@ def _rungs(pruner: str, evaluations: int, reports: tuple[tuple[int, float], ...]
 
 
 def _pruning(
-    cell: Cell, trials: Sequence[Trial], space: Mapping[str, Range], hyperparameters: Mapping[str, Any]
+    cell: Cell, trials: Sequence[Trial], space: Mapping[str, Range], hyperparameters: Mapping[str, Any], number: int
 ) -> Observer:
     """Stops a trial that does worse than those of earlier rounds; of its own round it knows nothing."""
-    study = _study(cell, trials, space)
+    study = _study(cell, trials, space, number)
     study.enqueue_trial(dict(hyperparameters))
     asked = study.ask({name: _distribution(found) for name, found in space.items()})
 
