@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from optbench.results.frames import STUDIES
 
 #: By problem, batch size and optimizer (or an optimizer alone, on one problem) the metric of each seed; None diverged.
 Outcomes = Mapping[Any, Sequence[float | None]]
@@ -22,6 +24,7 @@ class Study:
     trials: pd.DataFrame
     curves: pd.DataFrame
     cells: pd.DataFrame
+    studies: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=STUDIES))
 
 
 def study(

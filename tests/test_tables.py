@@ -175,7 +175,7 @@ def test_empty_frames() -> None:
 def test_files_hold_every_digit(tmp_path) -> None:
     frames = make()
     frames.runs["hp_eps"] = ["auto", 1e-8] * (len(frames.runs) // 2)
-    results = SimpleNamespace(runs=frames.runs, trials=frames.trials, curves=frames.curves, cells=frames.cells)
+    results = SimpleNamespace(**frames.__dict__)
     tables = all_tables(results)
     write_tables(tables, tmp_path, {"leaderboard", "summary"})
     found = {path.name for path in tmp_path.iterdir()}

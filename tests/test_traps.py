@@ -26,7 +26,7 @@ def tables_of(runs: list[dict], trials: list[dict], cells: list[dict]) -> dict[s
         curves += curve_of(run, np.linspace(0, end, 9), np.linspace(2.0, 0.5, 9))
     return all_tables(SimpleNamespace(
         runs=frame(runs, "runs"), trials=frame(trials, "trials"), curves=frame(curves, "curves"),
-        cells=frame(cells, "cells"),
+        cells=frame(cells, "cells"), studies=frame([], "studies"),
     ))  # fmt: skip
 
 

@@ -30,8 +30,9 @@ class Pool:
 
     optimizers: list[str]
     medians: np.ndarray
-    #: By group that is shared: the places of its units, and their times (optimizers, units, seeds).
-    strata: list[tuple[np.ndarray, np.ndarray]]
+    #: By group that is shared: the places of its units, their times (optimizers, units, seeds), and how far the
+    #: optimizers' times may lie off for all seeds alike (optimizers, 2), as logarithms.
+    strata: list[tuple[np.ndarray, np.ndarray, np.ndarray]]
 
     @property
     def shared(self) -> np.ndarray:
@@ -40,22 +41,29 @@ class Pool:
 
     @property
     def freedom(self) -> float:
-        """Degrees of freedom of resampling (see `statistics.bootstrap.freedom`)."""
-        return freedom([times for _, times in self.strata])
+        """Degrees of freedom of resampling (see `statistics.bootstrap.freedom`); none where an error isn't known."""
+        if any(np.isnan(errors).any() for _, _, errors in self.strata):
+            return 0.0
+        return freedom([times for _, times, _ in self.strata])
 
     def resampled(self, seed: int, resamples: int) -> Iterator[np.ndarray]:
         """Medians of resampled seeds, in chunks of shape (r, optimizers, shared units), `resamples` in all.
 
-        Seeds are drawn with replacement within each group, the same for all of its optimizers and targets.
+        Seeds are drawn with replacement within each group, the same for all of its optimizers and targets; the
+        error of an optimizer's times there evenly between its bounds, the same for all targets.
         """
         rng = np.random.default_rng(seed)
         place = np.cumsum(self.shared) - 1
         for start in range(0, resamples, _CHUNK):
             rows = min(_CHUNK, resamples - start)
             chunk = np.full((rows, len(self.optimizers), int(self.shared.sum())), np.nan)
-            for units, times in self.strata:
+            for units, times, errors in self.strata:
                 drawn = times[:, :, indices(rng, times.shape[2], rows)]
-                chunk[:, :, place[units]] = np.moveaxis(np.median(drawn, axis=3), 2, 0)
+                medians = np.moveaxis(np.median(drawn, axis=3), 2, 0)
+                if errors.any():
+                    low, high = np.nan_to_num(errors).T
+                    medians = medians * np.exp(rng.uniform(low, high, (rows, len(low))))[:, :, None]
+                chunk[:, :, place[units]] = medians
             yield chunk
 
 
@@ -65,8 +73,9 @@ class ProfileUnits:
 
     optimizers: list[str]
     keys: pd.DataFrame
-    #: By group: the places of its optimizers and units, and their times (optimizers, units, seeds); NaN where unknown.
-    groups: list[tuple[np.ndarray, np.ndarray, np.ndarray]]
+    #: By group: the places of its optimizers and units, their times (optimizers, units, seeds), NaN where unknown, and
+    #: the bounds of the times' common errors (optimizers, 2).
+    groups: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]
 
     def pool(self, names: Sequence[str] | None = None) -> Pool:
         """The pool of these optimizers, by default of all: nobody who isn't in it decides which seeds count."""
@@ -74,7 +83,7 @@ class ProfileUnits:
         chosen = np.array([self.optimizers.index(name) for name in names], dtype=np.int64)
         medians = np.full((len(names), len(self.keys)), np.nan)
         strata = []
-        for present, units, times in self.groups:
+        for present, units, times, errors in self.groups:
             rows = np.searchsorted(present, chosen)
             if not len(names) or np.any(present[np.minimum(rows, len(present) - 1)] != chosen):
                 continue
@@ -82,13 +91,17 @@ class ProfileUnits:
             own = own[:, :, ~np.isnan(own).any(axis=(0, 1))]
             if own.shape[2]:
                 medians[:, units] = np.median(own, axis=2)
-                strata.append((units, own))
+                strata.append((units, own, errors[rows]))
         return Pool(names, medians, strata)
 
 
 def profile_units(times: pd.DataFrame, measure: str = "cost") -> ProfileUnits:
-    """The units of a frame of `time_to_target`, of runs that are compared; `measure` is one of `MEASURES`."""
+    """The units of a frame of `time_to_target`, of runs that are compared; `measure` is one of `MEASURES`.
+
+    Columns `timing_low` and `timing_high`, if there are any, say how far the seconds of a cell may lie off.
+    """
     at = _times(times, MEASURES[measure])
+    off = _errors(times, measure)[~np.isnan(at)]
     known, at = times[~np.isnan(at)], at[~np.isnan(at)]
     optimizer, optimizers = pd.factorize(known["optimizer"].astype(object), sort=True)
     target, _ = pd.factorize(known["target_name"].astype(object))
@@ -106,7 +119,9 @@ def profile_units(times: pd.DataFrame, measure: str = "cost") -> ProfileUnits:
         cube[row, aim, column] = at[rows]
         # The first row of each target of the group stands for it.
         places.append(rows[[int(np.argmax(aim == index)) for index in range(len(aims))]])
-        groups.append((present, count + np.arange(len(aims)), cube))
+        error = np.zeros((len(present), 2))
+        error[row] = off[rows]  # one cell's, and so the same in all of its rows
+        groups.append((present, count + np.arange(len(aims)), cube, error))
         count += len(aims)
     keys = known[[*GROUP, "target_name"]].iloc[np.concatenate(places) if places else []]
     return ProfileUnits([str(name) for name in optimizers], keys.reset_index(drop=True), groups)
@@ -117,3 +132,10 @@ def _times(times: pd.DataFrame, column: str) -> np.ndarray:
     reached = times["reached"].to_numpy(dtype=float, na_value=np.nan)
     at = times[column].to_numpy(dtype=float, na_value=np.nan)
     return np.where(reached == 1, at, np.where(reached == 0, np.inf, np.nan))
+
+
+def _errors(times: pd.DataFrame, measure: str) -> np.ndarray:
+    """How far each row's time may lie lower and higher for all seeds of its cell alike, as logarithms (rows, 2)."""
+    if measure != "seconds" or "timing_low" not in times:
+        return np.zeros((len(times), 2))
+    return times[["timing_low", "timing_high"]].to_numpy(dtype=float)

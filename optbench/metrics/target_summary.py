@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from optbench.metrics.compared import CELL, GROUP, RUN, compared_runs, independent
+from optbench.metrics.timing_error import timing_errors
 from optbench.statistics.intervals import wilson_bounds
 from optbench.statistics.survival import expected_running_time, median_time, restricted_mean
 
@@ -16,8 +17,15 @@ _FIGURES = ["median_cost", "restricted_mean_cost", "restricted_mean_low", "restr
 
 
 def compared_times(times: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `time_to_target` of runs that are compared, each an observation of its own (see `compared`)."""
-    return times.merge(independent(compared_runs(runs, cells))[RUN], on=RUN)
+    """The rows of `time_to_target` of runs that are compared, each an observation of its own (see `compared`).
+
+    Beside them how well the seconds of their cell are known: `timing_low` and `timing_high` (see `timing_error`).
+    """
+    own = times.merge(independent(compared_runs(runs, cells))[RUN], on=RUN)
+    if not {"step_ms", "step_ms_low", "step_ms_high"} <= set(cells):
+        return own.assign(timing_low=np.nan, timing_high=np.nan)
+    errors = timing_errors(cells, "seconds_to_target").add_prefix("timing_").reset_index()
+    return own.merge(errors, on=CELL, how="left")
 
 
 def target_summary(times: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:

@@ -47,6 +47,32 @@ def test_resamples_draw_the_same_seeds_for_all() -> None:
     assert len(np.unique(seen[:, 0, 0])) > 3
 
 
+def test_seconds_have_the_error_of_the_timing_pass_in_every_resample() -> None:
+    """Four optimizers in two groups: the factor is a cell's own, the same for its targets, and no seed's."""
+    names = {"adam": (-0.1, 0.3), "sgd": (0.0, 0.0), "nadam": (-0.7, 0.0)}
+    times = times_of({(name, problem, target): [10.0 * scale] * 3 for name in names for problem in "pq"
+                      for target, scale in (("easy", 1.0), ("hard", 2.0))}, 1e9, 1.0)  # fmt: skip
+    bounds = times["optimizer"].map(names)
+    times = times.assign(timing_low=bounds.str[0], timing_high=bounds.str[1])
+    seen = np.concatenate(list(profile_units(times, "seconds").pool().resampled(3, 4000)))  # adam, nadam, sgd
+    np.testing.assert_allclose(seen[..., 1] / seen[..., 0], 2.0)
+    np.testing.assert_allclose(seen[..., 3] / seen[..., 2], 2.0)
+    factor = np.log(seen[..., [0, 2]] / 10.0)
+    for place, name in enumerate(("adam", "nadam", "sgd")):
+        low, high = names[name]
+        assert factor[:, place].min() == pytest.approx(low, abs=0.002)
+        assert factor[:, place].max() == pytest.approx(high, abs=0.002)
+        assert factor[:, place].std() == pytest.approx((high - low) / math.sqrt(12), rel=0.05)
+    assert abs(np.corrcoef(factor[:, 0].T)[0, 1]) < 0.06, "the groups were timed by themselves"
+    assert abs(np.corrcoef(factor[:, 0, 0], factor[:, 1, 0])[0, 1]) < 0.06
+    by_cost = np.concatenate(list(profile_units(times, "cost").pool().resampled(3, 100)))
+    assert (by_cost == by_cost[0]).all()
+    assert profile_units(times, "seconds").pool().freedom == 4
+    unknown = times.assign(timing_low=times["timing_low"].where(times["optimizer"] != "sgd"))
+    assert profile_units(unknown, "seconds").pool().freedom == 0
+    assert profile_units(unknown, "seconds").pool(["adam", "nadam"]).freedom == 4
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seeds", [3, 5, 10])
 def test_the_interval_of_the_area_covers_what_is_estimated(seeds: int) -> None:
@@ -70,7 +96,7 @@ def test_the_interval_of_the_area_covers_what_is_estimated(seeds: int) -> None:
     covered, studies = np.zeros(3), 1000
     for _ in range(studies):
         times = draw()
-        strata = [(group * 3 + np.arange(3), times[:, group]) for group in range(6)]
+        strata = [(group * 3 + np.arange(3), times[:, group], np.zeros((3, 2))) for group in range(6)]
         pool = Pool(["a", "b", "c"], np.median(times, axis=3).reshape(3, 18), strata)
         samples = np.concatenate([area(chunk) for chunk in pool.resampled(0, 200)])
         low, high = interval(samples, area(pool.medians), pool.freedom)

@@ -92,9 +92,8 @@ def test_a_selection_is_what_the_tables_of_it_alone_would_say(made: Made, opened
             frame = frame[frame[name].isin(values)]
         return frame.reset_index(drop=True)
 
-    results = type(
-        "Part", (), {name: part(getattr(made.results, name)) for name in ("runs", "trials", "curves", "cells")}
-    )
+    names = ("runs", "trials", "studies", "curves", "cells")
+    results = type("Part", (), {name: part(getattr(made.results, name)) for name in names})
     tables = all_tables(results)
     table = standings(tables)
     rows = by_optimizer(page.table("#standings"))

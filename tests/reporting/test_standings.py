@@ -58,7 +58,7 @@ def test_ratios_are_geometric_means_over_tasks_that_both_have(tables: dict[str, 
 def test_nothing_run_yet_has_no_rank(tables: dict[str, pd.DataFrame]) -> None:
     frames = make(optimizers=["adam", "sgd"], problems=["quadratic_valley"])
     empty = {"cells": frames.cells.assign(status="missing", trials=0), "runs": frames.runs.iloc[:0],
-             "trials": frames.trials.iloc[:0], "curves": frames.curves.iloc[:0]}  # fmt: skip
+             "trials": frames.trials.iloc[:0], "curves": frames.curves.iloc[:0], "studies": frames.studies}  # fmt: skip
     table = standings(all_tables(SimpleNamespace(**empty)))
     assert list(table["optimizer"]) == ["adam", "sgd"]
     assert table[["rank", "score", "median_rank", "step_ratio"]].isna().all(axis=None)

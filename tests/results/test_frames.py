@@ -21,6 +21,7 @@ STATUS = ["status", "error"]
 #: Section 4 of the design, and the cells as their users know them.
 CONTRACT = {
     "trials": [*COMMON, *STATUS, "trial", "valid_loss", "valid_metric", "cost", "seconds"],
+    "studies": [*COMMON, *STATUS, "study", "trial", "valid_loss", "valid_metric", "cost", "seconds"],
     "runs": [
         *COMMON, *STATUS, "steps", "examples", "cost", "forwards", "backwards", "train_loss", "valid_loss",
         "valid_metric", "test_loss", "test_metric", "target_reached", "steps_to_target", "cost_to_target",
@@ -35,7 +36,7 @@ CONTRACT = {
         *COMMON[:6], *STATUS, "lr_default", "lr_tuned", "lr_low", "lr_high", "lr_low_searched", "lr_high_searched",
         "edge", "sampler", "trials", "tuning_budget", "tuning_cost", "run_budget", "metric_name",
         "metric_higher_is_better", "target", "step_ms", "step_ms_low", "step_ms_high", "seconds", "environment",
-        "execution", "problem_version", "threads", "evaluations",
+        "execution", "problem_version", "threads", "evaluations", "studies",
     ],
 }  # fmt: skip
 WHOLE = [
@@ -50,6 +51,8 @@ WHOLE = [
     "trials",
     "threads",
     "evaluations",
+    "study",
+    "studies",
 ]
 TEXTS = [
     "cell_id",
