@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from optbench.api import compare, experiment, figure, plan, recommend, report, run
     from optbench.config import Config, load_config
     from optbench.errors import UserError
-    from optbench.optimizer import OptimizerSpec, Range
     from optbench.problem import Data, DataSource, Plane, Problem
     from optbench.results.load import Results, load
+    from optbench.spec import OptimizerSpec, Range
 
 _HOME = {
-    "Config": "config", "Data": "problem", "DataSource": "problem", "OptimizerSpec": "optimizer", "Plane": "problem",
-    "Problem": "problem", "Range": "optimizer", "Results": "results.load", "UserError": "errors", "compare": "api",
+    "Config": "config", "Data": "problem", "DataSource": "problem", "OptimizerSpec": "spec", "Plane": "problem",
+    "Problem": "problem", "Range": "spec", "Results": "results.load", "UserError": "errors", "compare": "api",
     "experiment": "api", "figure": "api",
     "load": "results.load", "load_config": "config", "plan": "api", "recommend": "api", "report": "api", "run": "api",
 }  # fmt: skip

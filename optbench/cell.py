@@ -13,12 +13,12 @@ from optbench.errors import one_line
 from optbench.execution.replica import Replica
 from optbench.execution.trainer import Trainer
 from optbench.matrix import Cell
-from optbench.optimizer import Range
 from optbench.problem import DataSource, Problem
 from optbench.resident import ResidentData, load
 from optbench.results.atomic import ResultsUnwritable, finite
 from optbench.results.directory import ResultsDirectory
 from optbench.results.store import FAILED, CellStore
+from optbench.spec import Range
 from optbench.timing import budget_from_seconds
 from optbench.training import Training
 from optbench.tune import Trial, best_trial, edge_of, next_round, searched_space

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, Validatio
 
 from optbench.budget import parse_budget
 from optbench.errors import UserError, one_line, unknown
-from optbench.optimizer import Range
+from optbench.spec import Range
 
 PRESETS = ("quick", "standard", "full")
 SAMPLERS = ("tpe", "random", "quasi-random", "gp", "grid")

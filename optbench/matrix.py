@@ -21,7 +21,6 @@ from optbench.config import Config, ProblemEntry
 from optbench.device import resolve
 from optbench.errors import UserError, out_of_range, unknown
 from optbench.execution.choice import Execution, Step, choose
-from optbench.optimizer import ConfiguredOptimizer, OptimizerSpec, Range
 from optbench.problem import Problem
 from optbench.registry import (
     BUILT_IN_PROBLEMS,
@@ -34,6 +33,7 @@ from optbench.registry import (
 )
 from optbench.schedule import schedule
 from optbench.selection import Selection
+from optbench.spec import ConfiguredOptimizer, OptimizerSpec, Range
 
 #: Beyond this, an amount is a slip of the keyboard: more examples than any machine will see.
 _LARGEST_BUDGET = 1e15

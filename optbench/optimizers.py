@@ -6,7 +6,7 @@ gradient of the mini-batch, w the parameters, η the learning rate; all operatio
 
 from __future__ import annotations
 
-from optbench.optimizer import OptimizerSpec, Range
+from optbench.spec import OptimizerSpec, Range
 
 SGD = OptimizerSpec(
     name="sgd",

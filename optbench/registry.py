@@ -19,10 +19,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from optbench.errors import UserError, one_line, out_of_range, unknown
-from optbench.optimizer import OptimizerSpec, Range
 from optbench.optimizers import BUILT_IN as BUILT_IN_OPTIMIZERS
 from optbench.problem import Problem
 from optbench.selection import format_value
+from optbench.spec import OptimizerSpec, Range
 
 if TYPE_CHECKING:
     from optbench.config import OptimizerTable, SearchRange

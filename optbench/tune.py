@@ -20,8 +20,8 @@ from scipy.stats import qmc
 
 from optbench.budget import THIRDS
 from optbench.matrix import Cell
-from optbench.optimizer import Range
 from optbench.seeds import TUNING_SEEDS, derive
+from optbench.spec import Range
 from optbench.training import DIVERGED_FACTOR, Observer, Training
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)

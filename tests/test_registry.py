@@ -13,7 +13,6 @@ import pytest
 from optbench import registry
 from optbench.config import OptimizerTable
 from optbench.errors import UserError
-from optbench.optimizer import Range
 from optbench.optimizers import ADAM, BUILT_IN
 from optbench.registry import (
     BUILT_IN_PROBLEMS,
@@ -24,6 +23,7 @@ from optbench.registry import (
     problem_class,
     source_digest,
 )
+from optbench.spec import Range
 from tests.tiny import TINY, TinyNet
 
 MINE = """

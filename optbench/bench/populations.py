@@ -17,12 +17,12 @@ from optbench.cell import Job, execute
 from optbench.execution.replica import Replica
 from optbench.execution.trainer import Trainer
 from optbench.matrix import Cell, make_plan
-from optbench.optimizer import Range
 from optbench.problem import DataSource
 from optbench.registry import load_attribute
 from optbench.resident import load
 from optbench.results.directory import ResultsDirectory
 from optbench.seeds import derive
+from optbench.spec import Range
 
 
 def small_cell(problem: str, optimizer: str, batch_size: int, run_budget: str, trials: int) -> Cell:

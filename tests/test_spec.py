@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from optbench.errors import UserError
-from optbench.optimizer import OptimizerSpec, Range
+from optbench.spec import OptimizerSpec, Range
 from tests.tiny import Tiny, TinyNet
 
 SPEC = OptimizerSpec(
