@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optbench.config import Config, load_config
+from optbench.declare import target
 from optbench.errors import UserError, out_of_range, unknown
 from optbench.locations import default_data_dir, default_name
 from optbench.matrix import Plan, make_plan
@@ -24,12 +25,16 @@ def configure(
 ) -> Config:
     """A configuration from a preset, a TOML file and choices such as `optimizers=["adam"]`, `seeds=5`.
 
-    Choices have the names of the TOML keys; `tuning_worth` stands for `tuning.worth`.
+    Choices have the names of the TOML keys; `tuning_worth` stands for `tuning.worth`. Optimizers and problems may
+    be classes, if these are in a file.
     """
     if config is not None and not (choices or preset or file):
         return config
     named = {key.replace("tuning_", "tuning.", 1): value for key, value in choices.items()}
     named = {key: list(value) if isinstance(value, (tuple, set)) else value for key, value in named.items()}
+    for key in ("problems", "optimizers"):
+        if key in named and not isinstance(named[key], str):
+            named[key] = [target(item) if callable(item) else item for item in named[key]]
     return load_config(preset, file, named)
 
 

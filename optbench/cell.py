@@ -14,11 +14,11 @@ from optbench.execution.replica import Replica
 from optbench.execution.trainer import Trainer
 from optbench.matrix import Cell
 from optbench.problem import DataSource, Problem
+from optbench.ranges import Space
 from optbench.resident import ResidentData, load
 from optbench.results.atomic import ResultsUnwritable, finite
 from optbench.results.directory import ResultsDirectory
 from optbench.results.store import FAILED, CellStore
-from optbench.spec import Range
 from optbench.timing import budget_from_seconds
 from optbench.training import Training
 from optbench.tune import Trial, best_trial, edge_of, next_round, searched_space
@@ -228,5 +228,5 @@ def _from_record(record: dict[str, Any]) -> Trial:
     )
 
 
-def _ranges(space: dict[str, Range]) -> dict[str, list[float]]:
-    return {name: [found.low, found.high] for name, found in space.items()}
+def _ranges(space: Space) -> dict[str, list[Any]]:
+    return {name: found.bounds for name, found in space.items()}

@@ -6,7 +6,8 @@ gradient of the mini-batch, w the parameters, η the learning rate; all operatio
 
 from __future__ import annotations
 
-from optbench.spec import OptimizerSpec, Range
+from optbench.ranges import Range
+from optbench.spec import OptimizerSpec
 
 SGD = OptimizerSpec(
     name="sgd",

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from optbench.optimizers import BUILT_IN
-from optbench.spec import OptimizerSpec, Range
+from optbench.ranges import Range
+from optbench.spec import OptimizerSpec
 from tests.tiny import Tiny, TinyNet
 
 SPECS = pytest.mark.parametrize("spec", BUILT_IN.values(), ids=BUILT_IN)

@@ -12,18 +12,18 @@ import pytest
 
 from optbench import registry
 from optbench.config import OptimizerTable
+from optbench.described import described_optimizer
 from optbench.errors import UserError
 from optbench.optimizers import ADAM, BUILT_IN
+from optbench.ranges import Range
 from optbench.registry import (
     BUILT_IN_PROBLEMS,
-    described_optimizer,
     make_problem,
     names,
     optimizer_spec,
     problem_class,
     source_digest,
 )
-from optbench.spec import Range
 from tests.tiny import TINY, TinyNet
 
 MINE = """

@@ -13,8 +13,8 @@ from optbench.api import configure
 from optbench.budget import THIRDS
 from optbench.config import SAMPLERS
 from optbench.matrix import Cell, make_plan
+from optbench.ranges import Range
 from optbench.seeds import TUNING_SEEDS
-from optbench.spec import Range
 from optbench.training import Point, Training
 from optbench.tune import Proposal, Trial, best_trial, edge_of, next_round, rounds, searched_space
 
