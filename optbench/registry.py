@@ -148,7 +148,7 @@ def load_attribute(target: str) -> Any:
     """Imports `module:Attribute` or `file.py:Attribute`; raises UserError where that fails."""
     location, _, attribute = target.rpartition(":")
     try:
-        module = _load_file(location) if location.endswith(".py") else importlib.import_module(location)
+        module = load_module(location) if location.endswith(".py") else importlib.import_module(location)
     except UserError:
         raise
     except (Exception, SystemExit) as error:
@@ -159,7 +159,8 @@ def load_attribute(target: str) -> Any:
     return getattr(module, attribute)
 
 
-def _load_file(location: str) -> ModuleType:
+def load_module(location: str) -> ModuleType:
+    """The module that a file is, imported once for each content; raises UserError where there is no such file."""
     path = Path(location).expanduser().resolve()
     if not path.is_file():
         raise UserError(f"{location} does not exist (accepted: file.py:Class or package.module:Class)")
