@@ -11,6 +11,8 @@ import torch
 from optbench.conformance.finding import failed, skipped
 from optbench.conformance.subject import OptimizerSubject, Trainable, equal, positions, taken
 from optbench.errors import one_line
+from optbench.evaluation_weights import switch
+from optbench.registry import load_attribute
 
 _STEPS = 4
 
@@ -166,15 +168,13 @@ def groups(subject: OptimizerSubject) -> str:
         raise skipped("it has no learning rate")
     stepper = subject.net.stepper()
     first, *rest = model.parameters()
-    from optbench.registry import load_attribute
-
-    given = {**choice.arguments, **dict.fromkeys(choice.from_run, 10), **choice.defaults}
-    given = {key: value for key, value in given.items() if key not in ("lr_schedule", "lr_warmup")}
+    given = {**dict.fromkeys(choice.from_run, 10), **choice.arguments, **choice.defaults}
     try:
         optimizer = load_attribute(choice.constructor)([{"params": [first]}, {"params": rest}], **given)
     except Exception as error:
         raise skipped(f"takes one group only: {one_line(error)}") from error
     optimizer.param_groups[0]["lr"] = 0.0
+    switch(optimizer, True)
     stepper.model, stepper.optimizer = model, optimizer
     before = first.detach().clone()
     taken(stepper, 3)

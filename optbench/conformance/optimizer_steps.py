@@ -14,6 +14,7 @@ from optbench.conformance.finding import failed, note, skipped
 from optbench.conformance.subject import OptimizerSubject, positions, set_rates, taken
 from optbench.errors import one_line
 from optbench.ranges import Range
+from optbench.stepper import Stepper
 
 #: Steps in which the quadratic's loss has to fall below half of what it was.
 DESCENT_STEPS = 100
@@ -86,36 +87,39 @@ def moves(subject: OptimizerSubject) -> str:
 
 
 def descends(subject: OptimizerSubject) -> str:
-    """At some rate that would be tried, the loss of a quadratic falls."""
-    found: dict[float | None, float] = {}
-    start = math.inf
-    for rate in _rates(subject):
+    """At some rate that would be tried, the loss of a quadratic falls below half of what it was."""
+    rates, ends = _rates(subject), []
+    for rate in rates:
         stepper = subject.quadratic.stepper(hyperparameters={} if rate is None else {"lr": rate})
-        batch = subject.quadratic.data.train.batch(torch.tensor([0], device=subject.device))
-        with torch.no_grad():
-            start = float(subject.quadratic.problem.loss(stepper.model, batch))
+        start = _loss(subject, stepper)
         taken(stepper, DESCENT_STEPS)
-        with stepper.evaluating(), torch.no_grad():
-            found[rate] = float(subject.quadratic.problem.loss(stepper.model, batch))
-    best = min(found, key=lambda rate: found[rate] if math.isfinite(found[rate]) else math.inf)
-    at = "" if best is None else f" at lr = {best:.2g}"
-    if not found[best] < 0.5 * start:
-        raise failed(
-            f"a quadratic's loss is {found[best]:.3g} after {DESCENT_STEPS} steps{at}, the best of {len(found)} rates, "
-            f"from {start:.3g}",
-            "check the sign of the step, and whether the range of the learning rate holds useful ones",
-        )
-    return f"loss of a quadratic from {start:.3g} to {found[best]:.3g} in {DESCENT_STEPS} steps{at}"
+        ends.append(_loss(subject, stepper))
+        if ends[-1] < 0.5 * start:
+            at = "" if rate is None else f" at lr = {rate:.2g}"
+            return f"loss of a quadratic from {start:.3g} to {ends[-1]:.3g} in {DESCENT_STEPS} steps{at}"
+    best = min((end if math.isfinite(end) else math.inf, place) for place, end in enumerate(ends))
+    raise failed(
+        f"a quadratic's loss of {start:.3g} is {best[0]:.3g} after {DESCENT_STEPS} steps at lr = {rates[best[1]]}, the "
+        f"best of {len(rates)} rates",
+        "check the sign of the step, and whether the range of the learning rate holds useful ones",
+    )
+
+
+def _loss(subject: OptimizerSubject, stepper: Stepper) -> float:
+    batch = subject.quadratic.data.train.batch(torch.tensor([0], device=subject.device))
+    with stepper.evaluating(), torch.no_grad():
+        return float(subject.quadratic.problem.loss(stepper.model, batch))
 
 
 def _rates(subject: OptimizerSubject) -> list[float | None]:
+    """The default, then others of the search range, the large ones first."""
     choice = subject.quadratic.cell.optimizer
     if "lr" not in choice.defaults:
         return [None]
     tried: list[float | None] = [choice.defaults["lr"]]
     rate = choice.search.get("lr")
     if isinstance(rate, Range):
-        tried += [rate.at((k + 0.5) / DESCENT_RATES) for k in range(DESCENT_RATES)]
+        tried += [rate.at(1 - (k + 0.5) / DESCENT_RATES) for k in range(DESCENT_RATES)]
     return tried
 
 
@@ -163,17 +167,13 @@ def rate_matters(subject: OptimizerSubject) -> str:
 
 def search_space(subject: OptimizerSubject) -> str:
     """What is tuned has its default within the range, and nothing is tuned of what has no range."""
-    choice = subject.choice
-    if not choice.search:
+    defaults = subject.choice.defaults
+    if not subject.search:
         raise note("nothing is tuned, and nothing is charged for tuning")
-    outside = [
-        name
-        for name, tried in choice.search.items()
-        if name in choice.defaults and not _holds(tried, choice.defaults[name])
-    ]
+    outside = [name for name, tried in subject.search.items() if name in defaults and not _holds(tried, defaults[name])]
     if outside:
         raise note(f"the default of {', '.join(outside)} is outside of its range, so the sampler can't be told of it")
-    return "; ".join(f"{name} {tried}" for name, tried in choice.search.items())
+    return "; ".join(f"{name} {tried}" for name, tried in subject.search.items())
 
 
 def _holds(tried: object, value: object) -> bool:

@@ -120,7 +120,7 @@ def start(subject: ProblemSubject) -> str:
     if not (math.isfinite(loss) and math.isfinite(metric)):
         raise failed(f"at the start the loss is {loss:g} and the metric {metric:g}", "scale inputs or initial weights")
     first = list(subject.model().state_dict().values())
-    np.random.random(), random.random()  # noqa: B018, NPY002  (what a model draws from these changes)
+    np.random.random(), random.random()  # noqa: NPY002  (what a model draws from these changes)
     again, other = (list(subject.model(seed).state_dict().values()) for seed in (0, 1))
     if not equal(first, again):
         raise failed(

@@ -17,7 +17,9 @@ from optbench.config import Config
 from optbench.matrix import Cell, make_plan
 from optbench.optimizer_choice import OptimizerChoice
 from optbench.problem import Batch, Data, DataSource, Problem
+from optbench.ranges import Choices, Range
 from optbench.resident import ResidentData, load
+from optbench.spec import SCHEDULE_HYPERPARAMETERS
 from optbench.stepper import Stepper
 
 _TOYS = "optbench.conformance.toy"
@@ -57,10 +59,11 @@ class OptimizerSubject:
         self.sparse = any(isinstance(members, str) and "sparse" in members for members in first.groups.values())
 
     def on(self, toy: str, **parameters: Any) -> Trainable:
-        """The optimizer on one of the toys."""
+        """The optimizer on one of the toys, at a constant rate: schedules are the harness's own."""
         given = {**({"sparse": True} if getattr(self, "sparse", False) else {}), **parameters}
         inside = ",".join(f"{k}={str(v).lower() if isinstance(v, bool) else v}" for k, v in given.items())
-        return trainable(f"{_TOYS}:{toy}[{inside}]", self.text, self.device, self.tables)
+        found = trainable(f"{_TOYS}:{toy}[{inside}]", self.text, self.device, self.tables)
+        return replace(found, cell=replace(found.cell, optimizer=_unscheduled(found.cell.optimizer)))
 
     @cached_property
     def net(self) -> Trainable:
@@ -73,6 +76,19 @@ class OptimizerSubject:
     @property
     def choice(self) -> OptimizerChoice:
         return self.net.cell.optimizer
+
+    @cached_property
+    def search(self) -> dict[str, Range | Choices]:
+        """What is tuned of it on a network, its schedule included."""
+        return trainable(f"{_TOYS}:ToyNet", self.text, self.device, self.tables).cell.optimizer.search
+
+
+def _unscheduled(choice: OptimizerChoice) -> OptimizerChoice:
+    arguments, defaults, search = (
+        {key: value for key, value in part.items() if key not in SCHEDULE_HYPERPARAMETERS}
+        for part in (choice.arguments, choice.defaults, choice.search)
+    )
+    return replace(choice, arguments=arguments, defaults=defaults, search=search)
 
 
 def trainable(
