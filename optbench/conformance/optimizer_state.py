@@ -15,6 +15,8 @@ from optbench.evaluation_weights import switch
 from optbench.registry import load_attribute
 
 _STEPS = 4
+#: What torch's change of precision in loaded state may change of weights of about 1.
+_ROUNDING = 1e-7
 
 
 def deterministic(subject: OptimizerSubject) -> str:
@@ -132,12 +134,15 @@ def saves(subject: OptimizerSubject) -> str:
         stepper.steps = 2
         torch.manual_seed(0)
         taken(stepper, 2)
-    if not equal(positions(whole), positions(resumed)):
+    if equal(positions(whole), positions(resumed)):
+        return "goes on to the same bits from its state_dict()"
+    error = max(float((a - b).abs().max()) for a, b in zip(positions(whole), positions(resumed), strict=True))
+    if not error <= _ROUNDING:
         raise failed(
-            "after load_state_dict() it goes on to other weights than without saving",
+            f"after load_state_dict() it goes on to weights that are off by {error:.2g}",
             "keep all that a step reads in self.state or param_groups: attributes of self are not saved",
         )
-    return "goes on to the same bits from its state_dict()"
+    return "goes on from its state_dict() but for rounding: torch loads state in the parameters' precision"
 
 
 def without_gradient(subject: OptimizerSubject) -> str:
