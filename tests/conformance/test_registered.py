@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from optbench.budget import THIRDS
+from optbench.config import preset
 from optbench.conformance.subject import Trainable, quietly, trainable
 from optbench.conformance.suite import OPTIMIZER_CHECKS, PROBLEM_CHECKS, prove
-from optbench.config import preset
 from optbench.construct import make_optimizer, run_facts
 from optbench.errors import Inapplicable
 from optbench.evaluate import evaluate, parameters_finite
@@ -70,7 +70,9 @@ def test_together(problem: str, optimizer: str) -> None:
 
 def inapplicable(found: Trainable) -> str:
     try:
-        make_optimizer(found.cell.optimizer, found.problem.model(), found.cell.optimizer.defaults, run_facts(found.cell))
+        make_optimizer(
+            found.cell.optimizer, found.problem.model(), found.cell.optimizer.defaults, run_facts(found.cell)
+        )
     except Inapplicable as reason:
         return str(reason)
     return ""
