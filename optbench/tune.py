@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -216,17 +217,32 @@ def _design_point(cell: Cell, number: int, space: Space) -> list[float] | None:
         return None
     dimensions = len(cell.optimizer.search)
     if cell.sampler == "grid":
-        side = max(1, math.floor(design_size(cell) ** (1 / dimensions) + 1e-9))
-        if number > side**dimensions:
-            return None
-        places = np.unravel_index(number - 1, (side,) * dimensions)
-        return [(int(place) + 0.5) / side for place in places]
+        points = _grid(space, design_size(cell))
+        return points[number - 1] if number <= len(points) else None
     halton = qmc.Halton(dimensions, scramble=False)
     halton.fast_forward(1)  # its point 0 is the low edge of every range
-    points = halton.random(2 * number)  # far more than are passed over
+    drawn = halton.random(2 * number)  # far more than are passed over
     if (default := _default_point(cell, space)) is not None:
-        points = points[np.abs(points - default).max(axis=1) > SAME_POINT]
-    return [float(share) for share in points[number - 1]]
+        drawn = drawn[np.abs(drawn - default).max(axis=1) > SAME_POINT]
+    return [float(share) for share in drawn[number - 1]]
+
+
+def _grid(space: Space, size: int) -> list[list[float]]:
+    """Shares of the ranges (sorted by name) of a grid of about so many points: all values of lists, and as many of
+    every range. Points that differ only in what has no meaning there are one.
+    """
+    lists = math.prod(len(found.values) for found in space.values() if isinstance(found, Choices))
+    ranges = sum(isinstance(found, Range) for found in space.values())
+    side = max(1, math.floor((size / lists) ** (1 / max(ranges, 1)) + 1e-9))
+    names = sorted(space)
+    sides = [len(found.values) if isinstance(found := space[name], Choices) else side for name in names]
+    points: dict[tuple[Any, ...], list[float]] = {}
+    for places in product(*map(range, sides)):
+        shares = [(place + 0.5) / count for place, count in zip(places, sides, strict=True)]
+        drawn = {name: space[name].at(share) for name, share in zip(names, shares, strict=True)}
+        on = active(space, drawn)
+        points.setdefault(tuple((name, drawn[name]) for name in names if name in on), shares)
+    return list(points.values())
 
 
 def _default_point(cell: Cell, space: Space) -> np.ndarray | None:

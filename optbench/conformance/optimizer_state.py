@@ -136,10 +136,10 @@ def saves(subject: OptimizerSubject) -> str:
         taken(stepper, 2)
     if equal(positions(whole), positions(resumed)):
         return "goes on to the same bits from its state_dict()"
-    error = max(float((a - b).abs().max()) for a, b in zip(positions(whole), positions(resumed), strict=True))
-    if not error <= _ROUNDING:
+    off = max(float((a - b).abs().max()) for a, b in zip(positions(whole), positions(resumed), strict=True))
+    if not off <= _ROUNDING:
         raise failed(
-            f"after load_state_dict() it goes on to weights that are off by {error:.2g}",
+            f"after load_state_dict() it goes on to weights that are off by {off:.2g}",
             "keep all that a step reads in self.state or param_groups: attributes of self are not saved",
         )
     return "goes on from its state_dict() but for rounding: torch loads state in the parameters' precision"
