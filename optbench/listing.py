@@ -167,7 +167,8 @@ def _optimizers() -> str:
         fixed = "".join(f", {key}={value}" for key, value in spec.arguments.items())
         found = spec.learning_rate
         tuned = [f"learning rate {found} (default {spec.default_lr:g})"] if found else []
-        tuned += [f"{key} {tried} (default {format_value(spec.known[key])})" for key, tried in spec.search.items()]
+        defaults = {**spec.known, **spec.arguments}
+        tuned += [f"{key} {tried} (default {format_value(defaults[key])})" for key, tried in spec.search.items()]
         others = ", ".join(f"{key}={format_value(value)}" for key, value in spec.hyperparameters.items())
         by = {group: spec.partners.get(group, "itself") for group in spec.groups}
         groups = "".join(f"; {group} is {of}, by {by[group]}" for group, of in spec.groups.items())

@@ -102,7 +102,8 @@ MUON = OptimizerSpec(
     groups={"rest": "ndim != 2 or layer == 'Embedding'"},
     partners={"rest": "torch.optim:AdamW"},
     linear_in_rate=False,
-    rule="W ← W − η (0.2 √max(n, m) O + λ W), O the Newton–Schulz orthogonalisation of μ M + G, M ← μ M + G; "
+    rule="W ← W − η (0.2 √max(n, m) O + λ W), O = U Vᵀ of (1 − μ) G + μ M = U S Vᵀ, by Newton–Schulz steps, with "
+    "M ← μ M + (1 − μ) G; "
     "AdamW for whatever is no matrix, and embeddings",
     source="Jordan et al. (2024), Muon; rate as Liu et al. (2025), Muon is Scalable for LLM Training, section 2.2",
 )  # fmt: skip
