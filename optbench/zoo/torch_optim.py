@@ -103,8 +103,7 @@ MUON = OptimizerSpec(
     partners={"rest": "torch.optim:AdamW"},
     linear_in_rate=False,
     rule="W ← W − η (0.2 √max(n, m) O + λ W), O = U Vᵀ of (1 − μ) G + μ M = U S Vᵀ, by Newton–Schulz steps, with "
-    "M ← μ M + (1 − μ) G; "
-    "AdamW for whatever is no matrix, and embeddings",
+    "M ← μ M + (1 − μ) G; AdamW for whatever is no matrix, and embeddings",
     source="Jordan et al. (2024), Muon; rate as Liu et al. (2025), Muon is Scalable for LLM Training, section 2.2",
 )  # fmt: skip
 
