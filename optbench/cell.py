@@ -36,6 +36,8 @@ class Job:
     directory: ResultsDirectory
     source: DataSource
     environment: str
+    #: Tunings of the cell, of which the first decides.
+    studies: int = 1
 
 
 class _CellFailed(Exception):
@@ -52,7 +54,7 @@ def execute(job: Job) -> str:
     """
     store = job.directory.cell(job.cell.id)
     with store.lock():
-        if store.state(job.seeds) != "missing":
+        if store.state(job.seeds, job.studies) != "missing":
             return str((store.result() or {}).get("status"))
         store.write_cell(job.cell.identity)
         started = time.perf_counter()
@@ -63,6 +65,8 @@ def execute(job: Job) -> str:
             try:
                 execution.tune()
                 execution.repeat()
+                for study in range(1, job.studies):
+                    execution.tune(study)
             except _CellFailed as failed:
                 found = failed.training
                 failure = {"status": found.status, "error": found.error, "traceback": found.traceback}
@@ -80,6 +84,7 @@ def execute(job: Job) -> str:
             **summary,
             **failure,
             "seeds": list(job.seeds),
+            "studies": job.studies,
             "seconds": seconds,
             "environment": job.environment,
         }
@@ -108,15 +113,17 @@ class _Execution:
         self.trials = [_from_record(record) for record in store.trials()]
         self.trainer = Trainer(self.cell, self.problem, self.data, store.fallback(), store.write_fallback)
 
-    def tune(self) -> None:
-        while self.cell.tuned and (proposals := next_round(self.cell, self.trials, self.run_cost)):
+    def tune(self, study: int = 0) -> None:
+        """Tunes the cell; `study` above 0 repeats that from other seeds, and decides nothing."""
+        trials = self.trials if study == 0 else [_from_record(record) for record in self.store.trials(study)]
+        while self.cell.tuned and (proposals := next_round(self.cell, trials, self.run_cost, study)):
             replicas = [Replica(p.hyperparameters, p.seed, p.observer) for p in proposals]
             trainings = self.trainer.train(replicas, self.run_cost)
             for proposal, training in zip(proposals, trainings, strict=True):
                 # As it will be read back: what is proposed next must not depend on an interruption.
                 record = finite({"trial": proposal.number, **_trial_record(training, self.cell.evaluations)})
-                self.store.append_trial(record, _curve(training))
-                self.trials.append(_from_record(record))
+                self.store.append_trial(record, _curve(training), study)
+                trials.append(_from_record(record))
                 if training.status in FAILED:
                     raise _CellFailed(training)
 

@@ -47,6 +47,7 @@ def _selection(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--seeds", type=int, metavar="N", help="Final runs a cell."),
         click.option("--run-budget", metavar="AMOUNT", help="2epochs, 20000examples or 30seconds."),
         click.option("--tuning-worth", type=float, metavar="K", help="Tuning budget in run budgets."),
+        click.option("--studies", type=int, metavar="N", help="Tunings a cell; the first decides."),
         click.option("--trials-a-round", type=int, metavar="N", help="Trials that are proposed and trained together."),
         click.option("--sampler", metavar="NAME", help="tpe (default), random, quasi-random, gp or grid."),
         click.option("--pruner", metavar="NAME", help="none (default), median or successive-halving."),
@@ -304,6 +305,7 @@ def _config(selection: dict[str, Any]) -> Any:
     tuning = {f"tuning.{key}": selection.pop(key) for key in ("sampler", "pruner")}
     tuning["tuning.worth"] = selection.pop("tuning_worth")
     tuning["tuning.round"] = selection.pop("trials_a_round")
+    tuning["tuning.studies"] = selection.pop("studies")
     preset, file = selection.pop("preset"), selection.pop("file")
     listed = {key: list(value) if isinstance(value, tuple) else value for key, value in selection.items()}
     return load_config(preset, file, {key: value for key, value in {**listed, **tuning}.items() if value != []})

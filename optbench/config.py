@@ -10,39 +10,27 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     Tag,
     ValidationError,
     field_validator,
-    model_validator,
 )
 
 from optbench.budget import parse_budget
 from optbench.errors import UserError, one_line, unknown
-from optbench.ranges import Choices, Range
-from optbench.spec import RUN_FACTS
+from optbench.optimizer_table import GroupTable, Number, OptimizerTable, SearchRange, Strict, Whole
 
 PRESETS = ("quick", "standard", "full")
 SAMPLERS = ("tpe", "random", "quasi-random", "gp", "grid")
 PRUNERS = ("none", "median", "successive-halving")
 
-# As TOML has them: `seeds = true` or `seeds = "3"` is a mistake, not a number.
-Whole = Annotated[int, Field(strict=True)]
-Number = Annotated[float, Field(strict=True)]
 
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class ProblemEntry(_Strict):
+class ProblemEntry(Strict):
     """A problem with a run budget or batch sizes of its own."""
 
     select: str
@@ -55,87 +43,18 @@ class ProblemEntry(_Strict):
         return _checked_budget(text)
 
 
-class SearchRange(_Strict):
-    """A range to tune over, or a list of values, and under which condition."""
-
-    low: Number | None = None
-    high: Number | None = None
-    scale: Literal["log", "linear"] = "log"
-    values: tuple[Any, ...] = ()
-    when: dict[str, Any] = {}
-
-    @model_validator(mode="after")
-    def _is_range(self) -> Self:
-        try:
-            if self.values and self.low is None and self.high is None:
-                Choices(self.values)
-            elif self.values or self.low is None or self.high is None:
-                raise ValueError("neither a range nor a list (accepted: low and high, or values)")
-            else:
-                Range(self.low, self.high, self.scale == "log")
-        except UserError as error:
-            raise ValueError(str(error)) from None
-        return self
-
-
-def _values(entry: Any) -> Any:
-    """A list in place of a table: its values."""
-    return {"values": entry} if isinstance(entry, (list, tuple)) else entry
-
-
-Searched = Annotated[SearchRange, BeforeValidator(_values)]
-
-
-class GroupTable(_Strict):
-    """A parameter group: patterns of the parameters' names or a rule, what is fixed or tuned for them alone, and
-    the class that steps them where that is another one."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
-
-    parameters: tuple[str, ...] = ()
-    where: str | None = None
-    base: str | None = None
-    constructor: str | None = Field(default=None, alias="class")
-    arguments: dict[str, Any] = {}
-    search: dict[str, Searched] = {}
-
-    @model_validator(mode="after")
-    def _says_which(self) -> Self:
-        if bool(self.parameters) == (self.where is not None):
-            raise ValueError("either parameters = [PATTERN, …] or where = RULE says which parameters are in it")
-        if self.base and self.constructor:
-            raise ValueError("either base = NAME or class = 'module:Class', not both")
-        return self
-
-
-class OptimizerTable(_Strict):
-    """An optimizer described in TOML: a base or a class, what is fixed, what is tuned."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
-
-    base: str | None = None
-    constructor: str | None = Field(default=None, alias="class")
-    arguments: dict[str, Any] = {}
-    search: dict[str, Searched] = {}
-    groups: dict[str, GroupTable] = {}
-    default_lr: Number | None = Field(default=None, gt=0)
-    from_run: dict[str, Literal[RUN_FACTS]] = {}  # type: ignore[valid-type]
-    needs_closure: bool | None = None
-    second_backward: bool | None = None
-    reset: str | None = None
-    contiguous_parameters: bool | None = None
-
-
-class Tuning(_Strict):
+class Tuning(Strict):
     """How the learning rate of a cell is found; `worth` is the tuning budget in run budgets.
 
-    `round` trials are proposed together, from the results of the rounds before.
+    `round` trials are proposed together, from the results of the rounds before. `studies` tunings are made, of which
+    the first decides; the others show how much luck is in one.
     """
 
     worth: Number = Field(default=4.0, ge=0, le=1e6)
     round: Whole | None = Field(default=None, ge=1)
     sampler: str = "tpe"
     pruner: str = "none"
+    studies: Whole = Field(default=1, ge=1, le=1000)
 
     @field_validator("worth")
     @classmethod
@@ -166,7 +85,7 @@ _TextOrEntry = Annotated[
 ]
 
 
-class Config(_Strict):
+class Config(Strict):
     """One benchmark, completely described (but for where its data lies and who computes it)."""
 
     preset: str | None = None
@@ -180,7 +99,7 @@ class Config(_Strict):
     evaluations: Whole = Field(default=10, ge=1)
     threads: Whole = Field(default=1, ge=1)
     tuning: Tuning = Tuning()
-    optimizer: dict[str, OptimizerTable] = {}
+    optimizer: dict[str, OptimizerTable] = Field(default_factory=dict)
 
     @field_validator("run_budget")
     @classmethod

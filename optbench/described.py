@@ -13,7 +13,7 @@ from optbench.rules import rule
 from optbench.spec import OptimizerSpec
 
 if TYPE_CHECKING:
-    from optbench.config import GroupTable, OptimizerTable, SearchRange
+    from optbench.optimizer_table import GroupTable, OptimizerTable, SearchRange
 
 _SWITCHES = ("needs_closure", "contiguous_parameters", "second_backward", "reset")
 

@@ -35,7 +35,7 @@ def plan_text(plan: Plan, workers: int | None) -> str:
     for cell in plan.cells:
         seconds = plan.seconds(cell)
         total += seconds
-        cost = "by speed" if cell.run_budget.unit == "seconds" else f"{cell.run_cost * cell.trainings(seeds):,.0f}"
+        cost = "by speed" if cell.run_budget.unit == "seconds" else f"{cell.run_cost * plan.trainings(cell):,.0f}"
         rows.append((cell.id, *map(str, cell.key), str(cell.run_budget), cost, duration(seconds), cell.execution.name))
     head = ("cell", "problem", "optimizer", "batch", "device", "schedule", "run budget", "cost", "time", "execution")
     workers = workers or default_workers(max(c.threads for c in plan.cells), {c.device for c in plan.cells})
@@ -62,7 +62,7 @@ def status_text(folder: Path) -> str:
     states: list[str] = []
     for cell in plan["cells"]:
         store = directory.cell(cell["cell_id"])
-        states.append(store.state(plan["seeds"]))
+        states.append(store.state(plan["seeds"], plan.get("studies", 1)))
         result, trials = store.result() or {}, store.trials()
         spent = sum(trial["thirds"] for trial in trials) / THIRDS
         runs = sum(store.run(seed, tuned) is not None for seed in plan["seeds"] for tuned in (True, False))

@@ -157,26 +157,31 @@ class Cell:
             **self.problem.measured,
         }
 
-    def trainings(self, seeds: int) -> float:
+    def trainings(self, seeds: int, studies: int = 1) -> float:
         """Trainings of a full run budget that the cell takes, tuning included."""
-        return (self.worth + 2 * seeds) if self.tuned else seeds
+        return (studies * self.worth + 2 * seeds) if self.tuned else seeds
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The cells of a configuration, in the order of the matrix, and the seeds of their runs."""
+    """The cells of a configuration, in the order of the matrix; the seeds of their runs; how often each is tuned."""
 
     cells: tuple[Cell, ...]
     seeds: tuple[int, ...]
+    studies: int = 1
+
+    def trainings(self, cell: Cell) -> float:
+        """Trainings of a full run budget that a cell of this plan takes."""
+        return cell.trainings(len(self.seeds), self.studies)
 
     def seconds(self, cell: Cell) -> float:
         """A rough estimate from reference figures of the problem (one thread of a server CPU)."""
         problem = cell.problem.make()
         if cell.run_budget.unit == "seconds":
-            return cell.run_budget.amount * cell.trainings(len(self.seeds))
+            return cell.run_budget.amount * self.trainings(cell)
         steps = cell.run_cost / cell.batch_size
         one = cell.run_cost * problem.microseconds_per_example + steps * problem.microseconds_per_step
-        return one * 1e-6 * cell.trainings(len(self.seeds))
+        return one * 1e-6 * self.trainings(cell)
 
 
 def make_plan(config: Config, execution: str = "auto") -> Plan:
@@ -215,7 +220,7 @@ def make_plan(config: Config, execution: str = "auto") -> Plan:
                         _check_fits(cell)
                         _check_same(cells.setdefault(cell.id, cell), cell)
     _check_labels(cells.values())
-    return Plan(tuple(cells.values()), tuple(range(config.seeds)))
+    return Plan(tuple(cells.values()), tuple(range(config.seeds)), config.tuning.studies)
 
 
 def _problems(config: Config) -> Iterator[tuple[ProblemEntry, ProblemChoice, Problem]]:

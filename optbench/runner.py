@@ -80,7 +80,8 @@ def run(config: Config, folder: Path, options: RunOptions, progress: SilentProgr
         directory.create()
     with directory.lock(), ExitStack() as stack:
         wanted = ("missing", "failed") if options.retry_failed else ("missing",)
-        states = {c.id: "missing" if start_over else directory.cell(c.id).state(plan.seeds) for c in plan.cells}
+        asked = plan.seeds, plan.studies
+        states = {c.id: "missing" if start_over else directory.cell(c.id).state(*asked) for c in plan.cells}
         missing = [cell for cell in plan.cells if states[cell.id] in wanted]
         # Whatever can be known to fail does so here, before anything on the disk is touched.
         memory = None if options.engine == "serial" else stack.enter_context(SharedMemory())
@@ -107,7 +108,7 @@ def run(config: Config, folder: Path, options: RunOptions, progress: SilentProgr
                 f"results can't be written: {error.strerror or error} ({error.filename or folder}); what was "
                 "computed is kept, and the same command resumes"
             ) from error
-        states |= {cell.id: directory.cell(cell.id).state(plan.seeds) for cell in missing}
+        states |= {cell.id: directory.cell(cell.id).state(*asked) for cell in missing}
     return RunOutcome(folder, outputs, len(states), list(states.values()).count("failed"))
 
 
@@ -119,7 +120,8 @@ def _prepare(directory: ResultsDirectory, config: Config, plan: Plan, planes: di
     environment = describe(cell.device for cell in plan.cells)
     directory.write_environment(environment)
     directory.write_config(config)
-    directory.write_plan({"seeds": list(plan.seeds), "cells": [cell.record() for cell in plan.cells]})
+    cells = [cell.record() for cell in plan.cells]
+    directory.write_plan({"seeds": list(plan.seeds), "studies": plan.studies, "cells": cells})
     directory.add_planes(planes)
     return str(environment["key"])
 
@@ -189,10 +191,11 @@ class _Execution:
         weights = {cell.id: max(self.plan.seconds(cell), 1e-9) for cell in missing}
         waiting = sorted(missing, key=lambda cell: -weights[cell.id])
         with self.progress.phase("training", sum(weights.values())) as phase:
+            shared = self.plan.seeds, self.directory, self.options.source, self.environment, self.plan.studies
             under_way: dict[Future[str], Job] = {}
             while waiting or under_way:
                 while waiting and len(under_way) < self.workers:
-                    job = Job(waiting.pop(0), self.plan.seeds, self.directory, self.options.source, self.environment)
+                    job = Job(waiting.pop(0), *shared)
                     under_way[engine.submit(execute, job)] = job
                 done, _ = wait(under_way, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
                 for future in done:
@@ -215,7 +218,7 @@ class _Execution:
 
     def _share(self, cell: Cell) -> float:
         """How much of a cell that is under way is on the disk, between 0 and 1."""
-        planned = cell.trainings(len(self.plan.seeds))
+        planned = self.plan.trainings(cell)
         return min(0.99, self.directory.cell(cell.id).finished_trainings() / max(planned, 1))
 
     @contextmanager

@@ -10,6 +10,13 @@ import hashlib
 
 #: Trial t trains with seed TUNING_SEEDS + t; `Config.seeds` stays below.
 TUNING_SEEDS = 1_000_000
+#: So far apart are the seeds of a tuning and of the next one that repeats it.
+STUDY_SEEDS = 1_000_000
+
+
+def trial_seed(trial: int, study: int = 0) -> int:
+    """The seed of a trial: the same for all optimizers, and another one in each repeated study."""
+    return TUNING_SEEDS + STUDY_SEEDS * study + trial
 
 
 def derive(seed: int | str, purpose: str) -> int:

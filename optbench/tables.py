@@ -45,12 +45,14 @@ _COUNTS = ["rank", "n_ok", "n_runs", "diverged", "groups", "best_in", "failed_ce
 
 def all_tables(results: Any, rank_by: str = "test_metric") -> dict[str, pd.DataFrame]:
     """The tables of a results directory (what `optbench.load` gives), by the names of their files: its
-    frames, the audit, the leaderboard that it marks, its summary, and those of `metrics.registry.TABLES`. `rank_by` is
-    what all of them compare optimizers by.
+    frames (`studies` where tunings were repeated), the audit, the leaderboard that it marks, its summary, and those of
+    `metrics.registry.TABLES`. `rank_by` is what all of them compare optimizers by.
     """
     findings = audit(results.trials, results.runs, results.cells)
     board = marked(leaderboard(results.runs, results.cells, rank_by), findings)
     frames = {name: getattr(results, name) for name in ("runs", "trials", "curves", "cells")}
+    if len(results.studies):
+        frames["studies"] = results.studies
     tables = {"summary": summary(board), "leaderboard": board, "audit": findings, **frames}
     for name, table in TABLES.items():
         tables[name] = table.make(results, tables, *([rank_by] if table.by_metric else []))

@@ -12,17 +12,16 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from itertools import product
 from typing import Any
 
 import numpy as np
 import optuna
-from scipy.stats import qmc
 
 from optbench.budget import THIRDS
+from optbench.design import design_point, design_size
 from optbench.matrix import Cell
 from optbench.ranges import Choices, Range, Space, active
-from optbench.seeds import TUNING_SEEDS, derive
+from optbench.seeds import derive, trial_seed
 from optbench.training import DIVERGED_FACTOR, Observer, Training
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -32,9 +31,6 @@ EDGE = 0.05
 #: Ranges are extended once this share of the tuning budget is spent, at most so often an edge.
 EXTEND_AFTER = 0.5
 EXTEND_AT_MOST = 3
-
-#: Points nearer to each other than this share of every range's width count as one.
-SAME_POINT = 0.02
 
 _STATES = {
     "ok": optuna.trial.TrialState.COMPLETE,
@@ -132,23 +128,25 @@ def searched_space(cell: Cell, trials: Sequence[Trial], run_cost: int) -> dict[s
     return space
 
 
-def next_round(cell: Cell, trials: Sequence[Trial], run_cost: int) -> list[Proposal]:
+def next_round(cell: Cell, trials: Sequence[Trial], run_cost: int, study: int = 0) -> list[Proposal]:
     """The trials of the present round that are not done; none where no whole training fits the budget.
 
-    Trial 0 is the optimizer's default. A pure function of the cell and the trials of the rounds before:
+    Trial 0 is the optimizer's default. A pure function of the cell, the trials of the rounds before, and `study`, the
+    number of the tuning if it is repeated (with other seeds of trainings and sampler):
     a round that was interrupted is proposed again as it was.
     """
     start, size = list(rounds(cell, trials, run_cost))[-1]
     earlier, space = trials[:start], searched_space(cell, trials, run_cost)
-    study = _study(cell, earlier, space) if size else None
+    known = _study(cell, earlier, space, study) if size else None
     proposals = []
     edge = _untried_edge(cell, earlier, space, run_cost) if size and start < design_size(cell) else None
     for number in range(start, start + size):
-        values = {"lr": edge} if edge and number == start else _values(cell, number, space, study)
+        values = {"lr": edge} if edge and number == start else _values(cell, number, space, known)
         if values is None:
             break
-        observer = None if cell.pruner == "none" or number == 0 else partial(_pruning, cell, earlier, space, values)
-        proposals.append(Proposal(number, TUNING_SEEDS + number, values, observer))
+        pruned = cell.pruner != "none" and number > 0
+        observer = partial(_pruning, cell, earlier, space, values, study) if pruned else None
+        proposals.append(Proposal(number, trial_seed(number, study), values, observer))
     return proposals[len(trials) - start :]
 
 
@@ -178,7 +176,7 @@ def _values(cell: Cell, number: int, space: Space, study: optuna.Study | None) -
     """
     if number == 0:
         return dict(cell.optimizer.defaults)
-    point = _design_point(cell, number, space)
+    point = design_point(cell, number, space)
     if point is None and cell.sampler == "grid":
         return None
     assert study is not None
@@ -187,70 +185,6 @@ def _values(cell: Cell, number: int, space: Space, study: optuna.Study | None) -
         on = active(space, drawn)
         study.enqueue_trial({name: value for name, value in drawn.items() if name in on})
     return _asked(study, space).params
-
-
-def design_size(cell: Cell) -> int:
-    """Number of trials after trial 0 that follow a fixed design before a sampler takes over.
-
-    The design (a Halton sequence: the middle of the range first, then its quarters, …) covers the
-    range evenly, which independent random points don't when there are few of them. It fills the
-    first round, of which a sampler knows nothing yet, and tunings of up to 11 trials: on fewer than ten
-    observations TPE finds worse rates than the design does (tests/test_tune.py).
-    """
-    match cell.sampler:
-        case "quasi-random":
-            return 2**31
-        case "grid":
-            return max(1, math.floor(cell.worth) - 1)
-        case "random":
-            return 0
-        case _:
-            return max(min(10, max(3, math.floor(cell.worth) - 1)), cell.round - 1)
-
-
-def _design_point(cell: Cell, number: int, space: Space) -> list[float] | None:
-    """Shares of the ranges (sorted by name) for trial `number`, or None after the design's end.
-
-    A point of the Halton sequence at the default, which trial 0 has tried, is passed over.
-    """
-    if number > design_size(cell):
-        return None
-    dimensions = len(cell.optimizer.search)
-    if cell.sampler == "grid":
-        points = _grid(space, design_size(cell))
-        return points[number - 1] if number <= len(points) else None
-    halton = qmc.Halton(dimensions, scramble=False)
-    halton.fast_forward(1)  # its point 0 is the low edge of every range
-    drawn = halton.random(2 * number)  # far more than are passed over
-    if (default := _default_point(cell, space)) is not None:
-        drawn = drawn[np.abs(drawn - default).max(axis=1) > SAME_POINT]
-    return [float(share) for share in drawn[number - 1]]
-
-
-def _grid(space: Space, size: int) -> list[list[float]]:
-    """Shares of the ranges (sorted by name) of a grid of about so many points: all values of lists, and as many of
-    every range. Points that differ only in what has no meaning there are one.
-    """
-    lists = math.prod(len(found.values) for found in space.values() if isinstance(found, Choices))
-    ranges = sum(isinstance(found, Range) for found in space.values())
-    side = max(1, math.floor((size / lists) ** (1 / max(ranges, 1)) + 1e-9))
-    names = sorted(space)
-    sides = [len(found.values) if isinstance(found := space[name], Choices) else side for name in names]
-    points: dict[tuple[Any, ...], list[float]] = {}
-    for places in product(*map(range, sides)):
-        shares = [(place + 0.5) / count for place, count in zip(places, sides, strict=True)]
-        drawn = {name: space[name].at(share) for name, share in zip(names, shares, strict=True)}
-        on = active(space, drawn)
-        points.setdefault(tuple((name, drawn[name]) for name in names if name in on), shares)
-    return list(points.values())
-
-
-def _default_point(cell: Cell, space: Space) -> np.ndarray | None:
-    """The default as shares of the ranges, where it lies in them."""
-    try:
-        return np.array([space[name].position(cell.optimizer.defaults[name]) for name in sorted(space)])
-    except (KeyError, ValueError, TypeError):
-        return None
 
 
 def _asked(study: optuna.Study, space: Space) -> optuna.trial.Trial:
@@ -286,9 +220,10 @@ def _distribution(found: Range | Choices) -> optuna.distributions.BaseDistributi
     return optuna.distributions.FloatDistribution(found.low, found.high, log=found.log)
 
 
-def _study(cell: Cell, trials: Sequence[Trial], space: Space) -> optuna.Study:
-    """A study that knows these trials, with a sampler seeded by the cell and their number."""
-    seed = derive(f"{cell.id}/{len(trials)}", "sampler") % 2**32
+def _study(cell: Cell, trials: Sequence[Trial], space: Space, number: int) -> optuna.Study:
+    """Study `number` as it knows these trials, with a sampler seeded by the cell, the number and theirs."""
+    repeated = f"/study {number}" if number else ""
+    seed = derive(f"{cell.id}/{len(trials)}{repeated}", "sampler") % 2**32
     sampler: optuna.samplers.BaseSampler = optuna.samplers.RandomSampler(seed=seed)
     if cell.sampler == "tpe":
         # Sees the other trials of the round as bad ones, and so keeps away from them.
@@ -343,9 +278,11 @@ def _rungs(pruner: str, evaluations: int, reports: tuple[tuple[int, float], ...]
     return {key: value for key, value in noted.items() if key.startswith("completed_rung_")}
 
 
-def _pruning(cell: Cell, trials: Sequence[Trial], space: Space, hyperparameters: Mapping[str, Any]) -> Observer:
+def _pruning(
+    cell: Cell, trials: Sequence[Trial], space: Space, hyperparameters: Mapping[str, Any], number: int
+) -> Observer:
     """Stops a trial that does worse than those of earlier rounds; of its own round it knows nothing."""
-    study = _study(cell, trials, space)
+    study = _study(cell, trials, space, number)
     study.enqueue_trial(dict(hyperparameters))
     asked = _asked(study, space)
 

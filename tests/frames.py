@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
+
+from optbench.results.frames import STUDIES
 
 TEN = ("sgd", "momentum", "nesterov", "adam", "adagrad", "adadelta", "rmsprop", "adamax", "nadam", "lbfgs")
 VALLEY = "quadratic_valley"
@@ -30,6 +32,7 @@ class Frames:
     curves: pd.DataFrame
     cells: pd.DataFrame
     paths: pd.DataFrame
+    studies: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=STUDIES))
 
 
 def make(

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from optbench.metrics.registry import TABLES
-from optbench.results.frames import CELLS, CURVES, RUNS, TRIALS
+from optbench.results.frames import CELLS, CURVES, RUNS, STUDIES, TRIALS
 from optbench.tables import all_tables
 
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adam", "adagrad", "adadelta", "rmsprop", "adamax", "nadam", "lbfgs")
@@ -68,6 +68,7 @@ def large(problems: int = 20, seeds: int = 25, points: int = 100, trials: int = 
         runs=runs.reindex(columns=RUNS),
         trials=_trials(cells, best, skill, trials, rng),
         curves=_curves(runs, final, points, rng),
+        studies=pd.DataFrame(columns=STUDIES),
         trajectories=pd.DataFrame(),
         planes={},
     )

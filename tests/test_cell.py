@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 import optbench
 from optbench.optimizers import BUILT_IN
+from optbench.tables import all_tables
 from tests.tiny import EXPLODING, OUT_OF_MEMORY, RAISING, TINY, TINY_NET, run_tiny
 
 
@@ -187,3 +189,40 @@ def test_a_trial_is_judged_by_the_last_quarter_of_its_curve(all_optimizers: optb
         late = curve[(curve["cost"] >= begins * (1 - 1e-12)) | (curve["step"] == curve["step"].max())]
         for name in ("valid_loss", "valid_metric"):
             assert trial[name] == pytest.approx(late[name].mean(), rel=1e-12), key
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_repeated_tunings_are_extra_and_decide_nothing(tmp_path: Path, sampler: str) -> None:
+    choices: dict[str, Any] = {
+        "problems": [TINY], "optimizers": ["sgd", "adam"], "batch_sizes": [10], "tuning_sampler": sampler,
+        "tuning_worth": 14,
+    }  # fmt: skip
+    once = run_tiny(tmp_path / "once", **choices)
+    assert len(once.runs) == 8  # read now: the same directory is extended below
+    several = run_tiny(tmp_path / "several", **choices, tuning_studies=3)
+    extended = run_tiny(tmp_path / "once", **choices, tuning_studies=3)
+    for results in (several, extended):
+        pd.testing.assert_series_equal(results.runs["test_loss"], once.runs["test_loss"])
+        pd.testing.assert_series_equal(results.trials["valid_loss"], once.trials["valid_loss"])
+        pd.testing.assert_series_equal(results.cells["tuning_cost"], once.cells["tuning_cost"])
+    assert (once.cells["studies"] == 1).all()
+    assert len(once.studies) == 0
+    assert (several.cells["studies"] == 3).all()
+    studies = several.studies.drop(columns="seconds")
+    pd.testing.assert_frame_equal(studies, extended.studies.drop(columns="seconds"))
+    assert set(studies["study"]) == {1, 2}
+    budgets = several.cells.set_index("cell_id")["tuning_budget"]
+    spent = studies.groupby(["cell_id", "study"])["cost"].sum()
+    assert (spent <= spent.index.get_level_values("cell_id").map(budgets)).all()
+    seeds = {number: set(part["seed"]) for number, part in studies.groupby("study")} | {0: set(several.trials["seed"])}
+    assert not seeds[0] & seeds[1]
+    assert not seeds[1] & seeds[2]
+    # The same trials of all optimizers have the same seed; what a sampler proposes late differs between studies.
+    assert studies.groupby(["study", "trial"])["seed"].nunique().eq(1).all()
+    late = pd.concat([several.trials.assign(study=0), studies])
+    late = late[(late["optimizer"] == "adam") & (late["trial"] == 13)]
+    assert late["lr"].nunique() == 3
+    table = all_tables(several)
+    assert set(table["best_of_k"]["method"]) <= {"repeated", "expected"}
+    assert len(table["studies"]) == len(studies)
+    assert "studies" not in all_tables(once)

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from optbench.config import OptimizerTable, load_config
+from optbench.config import load_config
 from optbench.construct import make_optimizer
 from optbench.described import described_optimizer
 from optbench.errors import Inapplicable, UserError
 from optbench.matrix import Cell, make_plan
+from optbench.optimizer_table import OptimizerTable
 from optbench.preflight import check_optimizers
 from optbench.ranges import Choices, Range
 from tests.own import OWN

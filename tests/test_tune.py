@@ -379,9 +379,10 @@ def test_hyperparameters_that_count_are_searched_in_whole_numbers(sampler: str, 
 
 def regret_of_design(size: int, worth: int, monkeypatch: pytest.MonkeyPatch) -> float:
     """Mean excess of the chosen trial's loss over the lowest, on parabolas with a cliff above the best rate."""
-    import optbench.tune
+    from optbench import design, tune
 
-    monkeypatch.setattr(optbench.tune, "design_size", lambda cell: size)
+    for module in (design, tune):
+        monkeypatch.setattr(module, "design_size", lambda cell: size)
     cells = [cell_for(name, tuning_worth=worth, tuning_round=2) for name in ("adam", "adagrad", "rmsprop", "adamax")]
     random = np.random.default_rng(0)
     found = []

@@ -71,7 +71,7 @@ def gap(twins: pd.DataFrame, optimizer: str) -> float:
     """The largest distance of an optimizer's two paths at the same step, in parts of that of start and minimum."""
     both = twins[twins["optimizer"].str.startswith(optimizer)].groupby("condition")
     one, other = (frame.set_index("step")[["x", "y"]] for _, frame in both)
-    together = one.join(other, rsuffix="_other", how="inner")
+    together = one.join(other.add_suffix("_other"), how="inner")
     away = np.hypot(together["x"] - together["x_other"], together["y"] - together["y_other"])
     return float(away.max() / np.hypot(*one.iloc[0]))
 

@@ -59,7 +59,7 @@ def measure(setting: Setting) -> Tables:
         problems=[_rastrigin(*start) for start in starts(size["starts"])],
     )  # fmt: skip
     ends = over.trajectories.sort_values("step").groupby(["problem", "optimizer"], sort=False)[["x", "y"]]
-    barriers = ends.last().join(ends.first(), rsuffix="_start").reset_index()
+    barriers = ends.last().join(ends.first().add_suffix("_start")).reset_index()
     for axis in "xy":
         barriers[f"crossed_{axis}"] = [
             crossed(*pair) for pair in zip(barriers[f"{axis}_start"], barriers[axis], strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,63 +10,113 @@ import pandas as pd
 
 from optbench.metrics.compared import CELL
 from optbench.statistics.best_of import expected_best, median_best
+from optbench.statistics.intervals import median_interval
 
 #: Trials of this sampler are independent draws from one distribution; those of all others are not.
 INDEPENDENT = "random"
-_COLUMNS = ["cell_id", *CELL, "method", "k", "cost", "run_budgets", "best", "median_best", "trials", "diverged"]
+_COLUMNS = [
+    "cell_id", *CELL, "method", "k", "cost", "run_budgets", "best", "best_low", "best_high", "median_best", "studies",
+    "trials", "diverged",
+]  # fmt: skip
 
 
-def best_of_k(trials: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+def best_of_k(trials: pd.DataFrame, cells: pd.DataFrame, studies: pd.DataFrame | None = None) -> pd.DataFrame:
     """The best validation loss that k trials find, one row a cell and k.
 
-    `method` says what `best` is. `expected`: the mean of the best of k random trials, by the unbiased
+    `trials` are those of the tunings that decided, `studies` those of the tunings that were repeated. `method` says
+    what `best` is. `expected`: the mean of the best of k random trials, by the unbiased
     U-statistic, with `median_best` beside it, which has a value also where trials diverged; trial 0, the
     default rate, is no random draw and left out, and the cost of k is k times a trial's mean. `running`: the
     best of the first k trials of the one study there is, against what they were charged. That is all
-    that can be said of a sequential sampler (its trials depend on each other; only repeating whole studies would
-    tell how much luck was in it), and of random trials whose range was extended or that were pruned on the way.
+    that can be said of one study of a sequential sampler (its trials depend on each other), and of random trials
+    whose range was extended or that were pruned on the way. `repeated`: what several such studies have found by
+    a cost of k run budgets; `median_best` is their median, with its 95 % interval from `best_low` to `best_high` (from
+    six studies on), `best` their mean, each missing where it is infinite.
 
     A diverged trial is infinitely bad. `cost` is in example gradients, `run_budgets` the same in run budgets.
     """
     by_cell = {cell["cell_id"]: cell for cell in cells.to_dict("records")}
-    trials = trials[trials["cell_id"].isin(list(by_cell))].drop_duplicates(["cell_id", "trial"])
-    trials = trials.sort_values(["cell_id", "trial"], kind="stable").reset_index(drop=True)
-    loss = trials["valid_loss"].to_numpy(dtype=float, na_value=np.nan)
-    loss = np.where((trials["status"] == "ok").to_numpy() & np.isfinite(loss), loss, np.inf)
-    cost, number = trials["cost"].to_numpy(dtype=float), trials["trial"].to_numpy(dtype=np.int64)
-    pruned = (trials["status"] == "skipped").to_numpy()
+    every = trials.assign(study=0)
+    if studies is not None and len(studies):
+        every = pd.concat([every, studies])
+    every = every[every["cell_id"].isin(list(by_cell))].drop_duplicates(["cell_id", "study", "trial"])
+    every = every.sort_values(["cell_id", "study", "trial"], kind="stable").reset_index(drop=True)
+    loss = every["valid_loss"].to_numpy(dtype=float, na_value=np.nan)
+    loss = np.where((every["status"] == "ok").to_numpy() & np.isfinite(loss), loss, np.inf)
+    cost, number = every["cost"].to_numpy(dtype=float), every["trial"].to_numpy(dtype=np.int64)
+    pruned, study = (every["status"] == "skipped").to_numpy(), every["study"].to_numpy(dtype=np.int64)
     curves: list[dict[str, Any]] = []
-    places: list[np.ndarray] = []
-    for cell_id, own in trials.groupby("cell_id", observed=True, sort=False).indices.items():
-        independent = _independent(by_cell[cell_id]) and not pruned[own].any()
-        kept = np.asarray(own)
-        kept = kept[number[kept] > 0] if independent else kept
-        curves.append(_curve(loss[kept], cost[kept], independent) | {"budget": by_cell[cell_id]["run_budget"]})
-        places.append(kept)
+    first: list[int] = []
+    for cell_id, indices in every.groupby("cell_id", observed=True, sort=False).indices.items():
+        cell, own = by_cell[cell_id], np.asarray(indices)
+        # A study that was interrupted has not had its budget.
+        own = own[(study[own] == 0) | (study[own] < cell.get("studies", 1))]
+        if len(own) == 0:
+            continue
+        if _independent(cell) and not pruned[own].any():
+            own = own[number[own] > 0]
+            curve = _expected(loss[own], cost[own])
+        elif study[own].max() > 0 and np.isfinite(float(cell["tuning_budget"]) * float(cell["run_budget"])):
+            parts = [own[study[own] == number] for number in np.unique(study[own])]
+            curve = _repeated([loss[part] for part in parts], [cost[part] for part in parts], cell)
+        else:
+            own = own[study[own] == 0]
+            curve = _running(loss[own], cost[own])
+        about = {"trials": len(own), "diverged": int(np.isinf(loss[own]).sum()), "studies": len(np.unique(study[own]))}
+        rows = len(curve["k"])
+        curves.append(curve | {name: np.full(rows, value) for name, value in about.items()})
+        curves[-1]["run_budgets"] = curve["cost"] / float(cell["run_budget"])
+        first.append(int(indices[0]))
     if not curves:
         return pd.DataFrame(columns=_COLUMNS)
-    lengths = [len(kept) for kept in places]
-    columns = {
-        name: np.concatenate([curve[name] for curve in curves]) for name in ("k", "cost", "best", "median_best")
-    } | {name: np.repeat([curve[name] for curve in curves], lengths) for name in ("method", "trials", "diverged")}
-    budget = np.repeat([float(curve["budget"]) for curve in curves], lengths)
-    about = trials[["cell_id", *CELL]].iloc[np.concatenate(places)].reset_index(drop=True)
-    table = about.assign(**columns, run_budgets=columns["cost"] / budget)
-    return table.sort_values([*CELL, "k"], ignore_index=True)[_COLUMNS]
+    columns = {name: np.concatenate([curve[name] for curve in curves]) for name in curves[0]}
+    lengths = [len(curve["k"]) for curve in curves]
+    about_cells = every[["cell_id", *CELL]].iloc[np.repeat(first, lengths)].reset_index(drop=True)
+    return about_cells.assign(**columns).sort_values([*CELL, "k"], ignore_index=True)[_COLUMNS]
 
 
-def _curve(loss: np.ndarray, cost: np.ndarray, independent: bool) -> dict[str, Any]:
-    """The columns of one cell, from its trials in their order."""
-    about: dict[str, Any] = {
-        "k": np.arange(1, len(loss) + 1), "trials": len(loss), "diverged": int(np.isinf(loss).sum()),
-        "method": "expected" if independent else "running",
+def _columns(method: str, k: np.ndarray, cost: np.ndarray, best: np.ndarray, **more: np.ndarray) -> dict[str, Any]:
+    missing = np.full(len(k), np.nan)
+    return {
+        "method": np.full(len(k), method, dtype=object), "k": k, "cost": cost, "best": best,
+        "best_low": more.get("low", missing), "best_high": more.get("high", missing),
+        "median_best": more.get("median", missing),
     }  # fmt: skip
-    if independent:
-        mean = cost.mean() if len(cost) else np.nan
-        return about | {"cost": about["k"] * mean, "best": expected_best(loss), "median_best": median_best(loss)}
-    best = np.minimum.accumulate(loss)
-    best = np.where(np.isfinite(best), best, np.nan)
-    return about | {"cost": np.cumsum(cost), "best": best, "median_best": np.full(len(loss), np.nan)}
+
+
+def _expected(loss: np.ndarray, cost: np.ndarray) -> dict[str, Any]:
+    k = np.arange(1, len(loss) + 1)
+    mean = cost.mean() if len(cost) else np.nan
+    return _columns("expected", k, k * mean, expected_best(loss), median=median_best(loss))
+
+
+def _running(loss: np.ndarray, cost: np.ndarray) -> dict[str, Any]:
+    best = _finite(np.minimum.accumulate(loss))
+    return _columns("running", np.arange(1, len(loss) + 1), np.cumsum(cost), best)
+
+
+def _repeated(losses: Sequence[np.ndarray], costs: Sequence[np.ndarray], cell: dict[Any, Any]) -> dict[str, Any]:
+    """The best of each study by whole run budgets, over the studies."""
+    budget = float(cell["run_budget"])
+    k = np.arange(1, int(np.floor(float(cell["tuning_budget"]) / budget + 1e-9)) + 1)
+    found = np.stack([_found_by(k * budget, loss, cost) for loss, cost in zip(losses, costs, strict=True)])
+    low, high = median_interval(found)
+    median = np.median(found, axis=0)
+    mean = found.mean(axis=0)
+    return _columns(
+        "repeated", k, k * budget, _finite(mean), low=_finite(low), high=_finite(high), median=_finite(median)
+    )
+
+
+def _found_by(cost: np.ndarray, loss: np.ndarray, charged: np.ndarray) -> np.ndarray:
+    """The best loss of the trials that had ended by each cost; infinite before the first."""
+    best = np.concatenate([[np.inf], np.minimum.accumulate(loss)])
+    # A hair of tolerance: costs are sums of thirds.
+    return best[np.searchsorted(np.cumsum(charged), cost * (1 + 1e-9), side="right")]
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    return np.where(np.isfinite(values), values, np.nan)
 
 
 def _independent(cell: dict[Any, Any]) -> bool:

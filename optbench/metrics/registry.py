@@ -60,7 +60,7 @@ TABLES: dict[str, Table] = {
     "performance_profile": Table(lambda results, tables: performance_profile(_compared(results, tables)), paper=True),
     "pairwise_profile": Table(lambda results, tables: pairwise_profile(_compared(results, tables)), paper=True),
     "data_profile": Table(lambda results, tables: data_profile(_compared(results, tables)), paper=True),
-    "best_of_k": Table(lambda results, tables: best_of_k(results.trials, results.cells)),
+    "best_of_k": Table(lambda results, tables: best_of_k(results.trials, results.cells, results.studies)),
     "lr_sensitivity": Table(
         lambda results, tables: lr_sensitivity(results.trials, results.runs, results.cells), paper=True
     ),

@@ -8,28 +8,36 @@ from matplotlib.figure import Figure
 
 from optbench.plots import style
 
+_WORDS = {
+    "expected": "median over subsets of the best of k random trials",
+    "running": "best trial so far, of one tuning",
+    "any": "best trial so far, or its median where there are several",
+    "repeated": "best trial so far, median over repeated tunings and its 95 % interval",
+}
+
 
 @mpl.rc_context(style.RC)
 def best_of_k(table: pd.DataFrame, cells: pd.DataFrame, problem: str) -> tuple[Figure, pd.DataFrame]:
     """One panel per batch size, device and schedule, one line an optimizer, from its first finite trial on.
 
-    `table` is the frame of `metrics.best_of_k`: where it has a median (random search) that is drawn, since
-    the mean has no value once trials diverge; else the running best of the study.
+    `table` is the frame of `metrics.best_of_k`: where it has a median (random search, repeated studies) that is drawn,
+    since the mean has no value once trials diverge, with its interval, if there is one, as a band; else the running
+    best of the study.
     Returns the figure and the rows that it draws. Raises NothingToDraw where no trial ended finite.
     """
     looks = style.looks(cells["optimizer"])
     cells = cells[cells["problem"] == problem]
     own = table[table["problem"] == problem]
-    drawn = own.assign(drawn=own["median_best"].where(own["method"] == "expected", own["best"]).astype(float))
+    drawn = own.assign(drawn=own["best"].where(own["method"] == "running", own["median_best"]).astype(float))
     drawn = drawn.dropna(subset=["drawn"]).reset_index(drop=True)
     if drawn.empty:
         raise style.NothingToDraw("no trial has ended with a finite loss")
     panels = style.parts(cells)
-    random = (drawn["method"] == "expected").all()
+    methods = set(drawn["method"])
+    random = methods == {"expected"}
     figure, axes = style.sheet(
         problem,
-        f"{'median over subsets of the best of k random trials' if random else 'best trial so far, of one study'}: "
-        f"validation loss, {style.scope(cells)}",
+        f"{_WORDS[methods.pop()] if len(methods) == 1 else _WORDS['any']}: validation loss, {style.scope(cells)}",
         len(panels),
         [style.key(looks[name], name) for name in sorted(cells["optimizer"].unique())],
     )
@@ -41,6 +49,9 @@ def best_of_k(table: pd.DataFrame, cells: pd.DataFrame, problem: str) -> tuple[F
             step = "default" if random else "steps-post"
             ax.plot(line["run_budgets"], line["drawn"], color=look.color, linestyle=look.dash, linewidth=1.6,
                     drawstyle=step, marker=look.marker, markersize=4.5)  # fmt: skip
+            known = line.dropna(subset=["best_low", "best_high"])
+            ax.fill_between(known["run_budgets"], known["best_low"].astype(float), known["best_high"].astype(float),
+                            step="post", color=look.color, alpha=0.2, linewidth=0)  # fmt: skip
         ax.set_xlim(left=0)
     limits = [limit for ax in axes for limit in ax.get_ylim()]
     for ax in axes:

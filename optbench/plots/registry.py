@@ -174,7 +174,8 @@ PLOTS: dict[str, Plot] = {
     "best_of_k": Plot(
         lambda results, tables, problem: best_of_k(tables["best_of_k"], results.cells, problem),
         "How much tuning an optimizer takes: a line that is low from the start needs none, one that still falls at the "
-        "end would go on with more. From a sequential sampler this is one study, so part of it is luck.",
+        "end would go on with more. From a sequential sampler this is one tuning, so part of it is luck, "
+        "unless tunings were repeated (--studies).",
     ),
     "batch_scaling": Plot(
         lambda results, tables, problem: batch_scaling(tables["batch_scaling"], results.cells, problem),

@@ -17,6 +17,8 @@ from optbench.results.target import first_crossing
 
 COMMON = ["cell_id", "problem", "optimizer", "batch_size", "device", "schedule", "seed", "lr"]
 TRIALS = [*COMMON, "status", "error", "trial", "valid_loss", "valid_metric", "cost", "seconds"]
+#: Trials of tunings that were repeated.
+STUDIES = [*TRIALS[:-5], "study", *TRIALS[-5:]]
 RUNS = [
     *COMMON, "status", "error", "steps", "examples", "cost", "forwards", "backwards", "train_loss", "valid_loss",
     "valid_metric", "test_loss", "test_metric", "target_reached", "steps_to_target", "cost_to_target",
@@ -33,6 +35,7 @@ CELLS = [
     "lr_tuned", "lr_low", "lr_high", "lr_low_searched", "lr_high_searched", "edge", "sampler", "trials",
     "tuning_budget", "tuning_cost", "run_budget", "metric_name", "metric_higher_is_better", "target", "step_ms",
     "step_ms_low", "step_ms_high", "seconds", "environment", "execution", "problem_version", "threads", "evaluations",
+    "studies",
 ]  # fmt: skip
 
 #: Columns whose values depend on how fast the machine was, and so differ from run to run.
@@ -41,8 +44,8 @@ TIMING_COLUMNS = (
 )  # fmt: skip
 
 _INTEGERS = (
-    "batch_size", "seed", "trial", "step", "steps", "examples", "forwards", "backwards", "trials", "threads",
-    "evaluations",
+    "batch_size", "seed", "study", "trial", "step", "steps", "examples", "forwards", "backwards", "trials", "threads",
+    "evaluations", "studies",
 )  # fmt: skip
 
 
@@ -51,6 +54,7 @@ class Frames:
     """The flat frames of a results directory. A figure that isn't known is missing (NaN), never zero."""
 
     trials: pd.DataFrame
+    studies: pd.DataFrame
     runs: pd.DataFrame
     curves: pd.DataFrame
     cells: pd.DataFrame
@@ -59,18 +63,20 @@ class Frames:
 
 def collect(directory: ResultsDirectory) -> Frames:
     """Reads what is there of the planned cells. A failed cell has a row for each run that it misses."""
-    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in ("trials", "runs", "cells", "paths")}
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in ("trials", "studies", "runs", "cells", "paths")}
     curves: list[_Curve] = []
     plan = directory.plan()
     for cell in plan["cells"]:
         reader = _CellReader(cell, directory.cell(cell["cell_id"]), plan["seeds"])
         rows["trials"].extend(reader.trials())
+        rows["studies"].extend(reader.studies())
         rows["runs"].extend(reader.runs())
         rows["cells"].append(reader.cell_row())
         curves.extend(reader.curves)
         rows["paths"].extend(reader.paths)
     return Frames(
         trials=_frame(rows["trials"], TRIALS),
+        studies=_frame(rows["studies"], STUDIES),
         runs=_frame(rows["runs"], RUNS),
         curves=_curves(curves),
         cells=_frame(rows["cells"], CELLS),
@@ -97,14 +103,15 @@ class _CellReader:
 
     def trials(self) -> Iterator[dict[str, Any]]:
         for record in self.store.trials():
-            row = self._row(record) | {"trial": record["trial"]}
-            self._add_curve(row, "trial", record["trial"], False, self.store.trial_curve(record["trial"]))
-            yield row | {
-                "valid_loss": record["valid_loss"],
-                "valid_metric": record["valid_metric"],
-                "cost": record["thirds"] / THIRDS,
-                "seconds": record["train_seconds"],
-            }
+            row = self._trial_row(record)
+            about = {key: value for key, value in row.items() if key not in TRIALS[-4:]}
+            self._add_curve(about, "trial", record["trial"], False, self.store.trial_curve(record["trial"]))
+            yield row
+
+    def studies(self) -> Iterator[dict[str, Any]]:
+        for study in self.store.studies():
+            for record in self.store.trials(study):
+                yield self._trial_row(record) | {"study": study}
 
     def runs(self) -> Iterator[dict[str, Any]]:
         failed = self.result.get("status", "ok") != "ok"
@@ -137,6 +144,7 @@ class _CellReader:
                 "tuning_budget": self.result.get("tuning_budget"),
                 "tuning_cost": sum(record["thirds"] for record in self.store.trials()) / THIRDS,
                 "run_budget": self.result.get("run_budget"),
+                "studies": self.result.get("studies", 1),
                 **{name: self.cell[name] for name in ("metric_name", "metric_higher_is_better", "target")},
                 "step_ms": _milliseconds(self.timing.get("seconds_per_step")),
                 "step_ms_low": _milliseconds(self.timing.get("seconds_per_step_low")),
@@ -147,6 +155,15 @@ class _CellReader:
                 **{name: self.cell.get(name) for name in ("problem_version", "threads", "evaluations")},
             }
         )
+
+    def _trial_row(self, record: dict[str, Any]) -> dict[str, Any]:
+        return self._row(record) | {
+            "trial": record["trial"],
+            "valid_loss": record["valid_loss"],
+            "valid_metric": record["valid_metric"],
+            "cost": record["thirds"] / THIRDS,
+            "seconds": record["train_seconds"],
+        }
 
     def _run_row(self, record: dict[str, Any]) -> dict[str, Any]:
         row = self._row(record) | {"tuned": record["tuned"]}

@@ -25,7 +25,7 @@ _PROTOCOL = {
     "run_budget": "run budget", "tuning_budget": "tuning budget", "target": "target", "metric_name": "metric",
     "metric_higher_is_better": "direction of the metric",
 }  # fmt: skip
-_FRAMES = ("runs", "trials", "curves", "cells", "trajectories")
+_FRAMES = ("runs", "trials", "studies", "curves", "trajectories")
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Joined:
 
     runs: pd.DataFrame
     trials: pd.DataFrame
+    studies: pd.DataFrame
     curves: pd.DataFrame
     cells: pd.DataFrame
     trajectories: pd.DataFrame
@@ -67,7 +68,7 @@ def join(folders: Sequence[str | Path]) -> Joined:
     cells = _most_complete(cells, opened, notes)
     cells = _one_protocol(cells, notes)
     cells = _own_names(cells, notes)
-    frames = {name: _taken(name, cells, opened) for name in _FRAMES[:3] + _FRAMES[4:]}
+    frames = {name: _taken(name, cells, opened) for name in _FRAMES}
     machines = _machines(cells, opened)
     kept = cells.drop(columns=["_place", "_of"]).reset_index(drop=True)
     if len(machines) > 1:

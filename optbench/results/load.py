@@ -35,6 +35,11 @@ class Results:
         return self._frames.trials
 
     @property
+    def studies(self) -> pd.DataFrame:
+        """One row a training of the tunings that were repeated (study 1, 2, …), which decide nothing."""
+        return self._frames.studies
+
+    @property
     def curves(self) -> pd.DataFrame:
         """One row an evaluation of a trial or run."""
         return self._frames.curves
@@ -56,8 +61,8 @@ class Results:
 
     def states(self) -> dict[str, str]:
         """By cell id: `done`, `failed` or `missing`."""
-        seeds = self.plan["seeds"]
-        return {cell["cell_id"]: self.directory.cell(cell["cell_id"]).state(seeds) for cell in self.plan["cells"]}
+        asked = self.plan["seeds"], self.plan.get("studies", 1)
+        return {cell["cell_id"]: self.directory.cell(cell["cell_id"]).state(*asked) for cell in self.plan["cells"]}
 
     def __repr__(self) -> str:
         states = list(self.states().values())

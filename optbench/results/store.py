@@ -1,6 +1,6 @@
 """One cell's folder: what it was, its trials, its runs, and at last the marker that it is done.
 
-cells/<cell_id>/cell.json  timing.json  fallback.json  trials.jsonl  curves/  runs/  result.json
+cells/<cell_id>/cell.json  timing.json  fallback.json  trials.jsonl  studies/  curves/  runs/  result.json
 """
 
 from __future__ import annotations
@@ -36,13 +36,22 @@ class CellStore:
         if not (self.folder / "cell.json").exists():
             write_json(self.folder / "cell.json", identity)
 
-    def trials(self) -> list[dict[str, Any]]:
-        return read_json_lines(self.folder / "trials.jsonl")
+    def trials(self, study: int = 0) -> list[dict[str, Any]]:
+        return read_json_lines(self._trials(study))
 
-    def append_trial(self, record: dict[str, Any], curve: dict[str, Any]) -> None:
-        # The curve first: a trial that is listed has its curve.
-        write_json(self.folder / "curves" / f"trial-{record['trial']}.json", curve)
-        append_json_line(self.folder / "trials.jsonl", record)
+    def append_trial(self, record: dict[str, Any], curve: dict[str, Any], study: int = 0) -> None:
+        """Adds a trial; of repeated studies no curves are kept."""
+        if study == 0:
+            # The curve first: a trial that is listed has its curve.
+            write_json(self.folder / "curves" / f"trial-{record['trial']}.json", curve)
+        append_json_line(self._trials(study), record)
+
+    def studies(self) -> list[int]:
+        """The repeated studies that have begun, from 1 on."""
+        return sorted(int(path.stem) for path in (self.folder / "studies").glob("*.jsonl"))
+
+    def _trials(self, study: int) -> Path:
+        return self.folder / (f"studies/{study}.jsonl" if study else "trials.jsonl")
 
     def run(self, seed: int, tuned: bool) -> dict[str, Any] | None:
         return _read(self.folder / "runs" / f"{run_name(seed, tuned)}.json")
@@ -77,26 +86,29 @@ class CellStore:
     def write_result(self, result: dict[str, Any]) -> None:
         write_json(self.folder / "result.json", result)
 
-    def state(self, seeds: Iterable[int]) -> str:
-        """`done`, `failed` or `missing`, for the given seeds."""
+    def state(self, seeds: Iterable[int], studies: int = 1) -> str:
+        """`done`, `failed` or `missing`, for the given seeds and number of studies."""
         result = self.result()
         if result is None:
             return "missing"
         if result["status"] in FAILED:
             return "failed"
-        return "done" if set(seeds) <= set(result["seeds"]) else "missing"
+        enough = set(seeds) <= set(result["seeds"]) and studies <= result.get("studies", 1)
+        return "done" if enough else "missing"
 
     def finished_trainings(self) -> int:
         """How many trials and runs are on the disk, for progress."""
         runs = self.folder / "runs"
-        return len(self.trials()) + (sum(1 for _ in runs.glob("*.json")) if runs.is_dir() else 0)
+        trials = sum(len(self.trials(study)) for study in (0, *self.studies()))
+        return trials + (sum(1 for _ in runs.glob("*.json")) if runs.is_dir() else 0)
 
     def forget_failures(self) -> None:
         """Makes a failed cell missing again; what succeeded in it is kept."""
         (self.folder / "result.json").unlink(missing_ok=True)
-        kept = [trial for trial in self.trials() if trial["status"] not in FAILED]
-        lines = "".join(json.dumps(trial, ensure_ascii=False, allow_nan=False) + "\n" for trial in kept)
-        write_bytes(self.folder / "trials.jsonl", lines.encode())
+        for study in (0, *self.studies()):
+            kept = [trial for trial in self.trials(study) if trial["status"] not in FAILED]
+            lines = "".join(json.dumps(trial, ensure_ascii=False, allow_nan=False) + "\n" for trial in kept)
+            write_bytes(self._trials(study), lines.encode())
         for path in (self.folder / "runs").glob("*.json"):
             record = _read(path)
             if record is None or record["status"] in FAILED:

@@ -1,4 +1,4 @@
-"""Confidence intervals of a mean and of a share."""
+"""Confidence intervals of a mean, of a median and of a share."""
 
 from __future__ import annotations
 
@@ -33,6 +33,26 @@ def t_bounds(mean: Any, deviation: Any, n: Any, confidence: float = 0.95) -> tup
     size = np.where(enough, n, 2.0)
     half = stats.t.ppf(0.5 + confidence / 2, size - 1) * deviation / np.sqrt(size)
     return np.where(enough, mean - half, np.nan), np.where(enough, mean + half, np.nan)
+
+
+def median_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    """Interval of the median of independent values, of shape (n, …): bounds of shape (…), for each column.
+
+    The order statistics x₍ⱼ₎ and x₍ₙ₊₁₋ⱼ₎ with the largest j for which P(Bin(n, ½) < j) ≤ (1 − confidence)/2:
+    whatever the distribution, infinite values included, it covers at least as often (Thompson 1936). NaN where
+    n is too small for any: below 6 at 95 %. Raises ValueError for NaN.
+    """
+    values = np.sort(np.asarray(values, dtype=float), axis=0)
+    if np.isnan(values).any():
+        raise ValueError("values must be numbers: infinite where there was a failure")
+    n = len(values)
+    j = int(stats.binom.ppf((1 - confidence) / 2, n, 0.5))
+    # The quantile is the first to reach the tail's share; only below it is no more of it.
+    j += int(stats.binom.cdf(j, n, 0.5) <= (1 - confidence) / 2)
+    if j < 1:
+        missing = np.full(values.shape[1:], np.nan)
+        return missing, missing.copy()
+    return values[j - 1], values[n - j]
 
 
 def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from optbench.results.frames import CELLS, CURVES, RUNS, TRIALS
+from optbench.results.frames import CELLS, CURVES, RUNS, STUDIES, TRIALS
 
 
 def cell_of(optimizer: str = "adam", problem: str = "p", batch_size: int = 10, **more: Any) -> dict[str, Any]:
@@ -18,7 +18,8 @@ def cell_of(optimizer: str = "adam", problem: str = "p", batch_size: int = 10, *
         "cell_id": f"{problem}/{batch_size}/{optimizer}", "problem": problem, "optimizer": optimizer,
         "batch_size": batch_size, "device": "cpu", "schedule": "constant", "status": "ok", "error": "",
         "lr_default": 0.1, "lr_tuned": 0.1, "lr_low": 1e-3, "lr_high": 1e1, "edge": "", "sampler": "tpe", "trials": 4,
-        "run_budget": 100.0, "metric_name": "accuracy", "metric_higher_is_better": True, "target": 0.9,
+        "run_budget": 100.0, "tuning_budget": 400.0, "studies": 1, "metric_name": "accuracy",
+        "metric_higher_is_better": True, "target": 0.9,
     } | more  # fmt: skip
 
 
@@ -57,6 +58,6 @@ def trial_of(cell: dict[str, Any], trial: int, lr: float, loss: float = math.nan
 
 
 def frame(rows: Sequence[dict[str, Any]], kind: str) -> pd.DataFrame:
-    """Rows as a `cells`, `runs`, `trials` or `curves` frame with all of its columns."""
-    columns = {"cells": CELLS, "runs": RUNS, "trials": TRIALS, "curves": CURVES}[kind]
+    """Rows as a `cells`, `runs`, `trials`, `studies` or `curves` frame with all of its columns."""
+    columns = {"cells": CELLS, "runs": RUNS, "trials": TRIALS, "studies": STUDIES, "curves": CURVES}[kind]
     return pd.DataFrame(list(rows)).reindex(columns=columns)

@@ -73,3 +73,58 @@ def test_repeated_rows_and_nothing() -> None:
     unknown = best_of_k(trials, frame([cell_of(run_budget=math.nan)], "cells"))
     assert unknown["run_budgets"].isna().all()
     assert unknown["cost"].tolist() == [100, 200]
+
+
+def repeated(losses: list[list[float]], **about: object) -> pd.DataFrame:
+    cell = cell_of(**{"studies": len(losses), **about})
+    rows = [
+        trial_of(cell, index, 0.1, loss) | {"study": study}
+        for study, trials in enumerate(losses)
+        for index, loss in enumerate(trials)
+    ]
+    first, others = ([row for row in rows if (row["study"] > 0) == later] for later in (False, True))
+    return best_of_k(frame(first, "trials"), frame([cell], "cells"), frame(others, "studies"))
+
+
+def test_repeated_tunings_have_a_median_at_equal_cost_with_its_interval() -> None:
+    rng = np.random.default_rng(5)
+    losses = rng.random((9, 4)).round(3)
+    losses[3, 0] = math.nan  # costs 30 instead of 100
+    table = repeated(losses.tolist())
+    assert set(table["method"]) == {"repeated"}
+    assert set(table["studies"]) == {9}
+    assert table["cost"].tolist() == [100, 200, 300, 400]
+    for row in table.to_dict("records"):
+        found = []
+        for trials in losses:
+            spent, best = 0.0, math.inf
+            for loss in trials:
+                spent += 30 if math.isnan(loss) else 100
+                if spent <= row["cost"]:
+                    best = min(best, math.inf if math.isnan(loss) else loss)
+            found.append(best)
+        found.sort()
+        assert row["median_best"] == found[4]
+        assert row["best_low"] == found[1], "P(Bin(9, 1/2) < 2) = 0.0195"
+        high = found[-2]
+        assert row["best_high"] == high
+        mean = np.mean(found)
+        assert row["best"] == pytest.approx(mean) if math.isfinite(mean) else math.isnan(row["best"])
+
+
+def test_few_or_interrupted_tunings_have_no_interval() -> None:
+    table = repeated([[0.5, 0.4], [0.3, 0.6], [0.9, 0.1]], tuning_budget=200.0)
+    assert table["median_best"].tolist() == [0.5, 0.3]
+    assert table["best_low"].isna().all()
+    interrupted = repeated([[0.5, 0.4], [0.3]], studies=1, tuning_budget=200.0)
+    assert set(interrupted["method"]) == {"running"}
+    assert interrupted["best"].tolist() == [0.5, 0.4]
+    unknown = repeated([[0.5, 0.4], [0.3, 0.6]], tuning_budget=math.nan)
+    assert unknown["best"].tolist() == [0.5, 0.4]
+
+
+def test_random_trials_of_all_tunings_are_one_sample() -> None:
+    table = repeated([[9.0, 0.5, 0.4], [9.0, 0.3, 0.6]], sampler="random")
+    assert set(table["method"]) == {"expected"}
+    assert table["trials"].tolist() == [4] * 4
+    assert table["best"].iloc[0] == pytest.approx(np.mean([0.5, 0.4, 0.3, 0.6]))

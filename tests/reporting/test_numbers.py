@@ -197,7 +197,7 @@ def test_rates_and_budgets(made: Made, opened: Open) -> None:
         assert row["status"] == known["status"]
     best = within(made.tables["best_of_k"], **TASK).set_index(["optimizer", "k"])
     for row in page.shown("budget"):
-        for name in ("best", "run_budgets", "cost"):
+        for name in ("best", "median_best", "run_budgets", "cost"):
             assert same(row[name], best.loc[(row["optimizer"], row["k"]), name]), name
 
 

@@ -64,7 +64,7 @@ class Page(HTMLParser):
 def page_of(
     frames: Frames, pictures: tuple[Picture, ...] = (), sections: Sequence[Section] = (), **meta: object
 ) -> str:
-    results = SimpleNamespace(runs=frames.runs, trials=frames.trials, curves=frames.curves, cells=frames.cells)
+    results = SimpleNamespace(**frames.__dict__)
     return render("quick", all_tables(results), pictures, Meta(**meta), sections)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from optbench.statistics.intervals import t_bounds, t_interval, wilson, wilson_bounds
+from optbench.statistics.intervals import median_interval, t_bounds, t_interval, wilson, wilson_bounds
 
 SIMULATIONS = 10_000
 
@@ -59,3 +59,23 @@ def test_what_cannot_be_estimated_is_missing() -> None:
     assert all(math.isnan(bound) for bound in wilson(0, 0))
     low, high = t_bounds([1.0, 2.0], [math.nan, 1.0], [1, 4])
     assert np.isnan(low).tolist() == np.isnan(high).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("n", [6, 9, 20, 51])
+def test_the_interval_of_a_median_covers_whatever_the_distribution(n: int) -> None:
+    rng = np.random.default_rng(n)
+    for draw, median in ((rng.standard_cauchy, 0.0), (rng.exponential, math.log(2))):
+        samples = draw(size=(n, SIMULATIONS))
+        low, high = median_interval(samples)
+        covered = np.mean((low <= median) & (high >= median))
+        j = next(j for j in range(n, 0, -1) if stats.binom.cdf(j - 1, n, 0.5) <= 0.025)
+        assert abs(covered - (1 - 2 * stats.binom.cdf(j - 1, n, 0.5))) < 0.01
+        assert covered > 0.945
+
+
+def test_the_interval_of_a_median_counts_failures_and_needs_six_values() -> None:
+    low, high = median_interval(np.array([[math.inf], [1.0], [2.0], [3.0], [4.0], [5.0]]))
+    assert (low.tolist(), high.tolist()) == ([1.0], [math.inf])
+    assert np.isnan(median_interval(np.arange(5.0))[0])
+    with pytest.raises(ValueError, match="infinite"):
+        median_interval(np.full(8, math.nan))

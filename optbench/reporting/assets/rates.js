@@ -59,17 +59,19 @@ FIGURES.gain = () => {
 };
 
 FIGURES.budget = () => {
+  const found = (row) => (row.method === "repeated" ? row.median_best : row.best);
+  const present = (value) => value !== null && value < Infinity;
   const own = taskCells(rowsOf("best_of_k"));
   if (!own.length) return { ...NOTHING, empty: "No trials here: nothing was tuned that passes the filters." };
   const traces = [...grouped(own, (row) => row.optimizer)].map(([optimizer, rows]) => {
-    const known = rows.filter((row) => row.best !== null && row.best < Infinity);
-    return lineOf(optimizer, known.map((row) => row.run_budgets), known.map((row) => row.best), { mode: "lines+markers", line: { shape: "hv" }, marker: { size: 5 },
-      text: known.map((row) => `${bold(optimizer)}<br>best of ${row.k} trials: validation loss ${significant(row.best)}<br>charged ${significant(row.run_budgets, 3)} run budgets`) });
+    const known = rows.filter((row) => present(found(row)));
+    return lineOf(optimizer, known.map((row) => row.run_budgets), known.map(found), { mode: "lines+markers", line: { shape: "hv" }, marker: { size: 5 },
+      text: known.map((row) => `${bold(optimizer)}<br>${row.method === "repeated" ? `median of ${row.studies} tunings` : `best of ${row.k} trials`}: validation loss ${significant(found(row))}${row.best_low === null ? "" : ` (${significant(row.best_low)} – ${significant(row.best_high)})`}<br>charged ${significant(row.run_budgets, 3)} run budgets`) });
   });
-  const values = own.map((row) => row.best).filter((value) => value !== null && value < Infinity);
-  const method = own.some((row) => row.method === "running") ? "One study a cell: part of it is luck." : "";
+  const values = own.map(found).filter(present);
+  const method = own.some((row) => row.method === "running") ? "One tuning a cell: part of it is luck." : "";
   return {
-    traces, rows: own, columns: [["optimizer"], ["k", "trials"], ["run_budgets", "run budgets charged"], ["cost"], ["best", "best validation loss"], ["method"]], height: 380,
+    traces, rows: own, columns: [["optimizer"], ["k", "trials"], ["run_budgets", "run budgets charged"], ["cost"], ["best", "best validation loss"], ["median_best", "median"], ["best_low", "low"], ["best_high", "high"], ["studies"], ["method"]], height: 380,
     layout: { xaxis: axis("charged, in run budgets", { rangemode: "tozero" }), yaxis: (values.every((value) => value > 0) ? positive(values) : axis)("best validation loss") },
     summary: `${headingOf(chosenTask())}.`, note: method,
   };
