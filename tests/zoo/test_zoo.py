@@ -6,6 +6,7 @@ import inspect
 import math
 from importlib.metadata import PackageNotFoundError
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -200,3 +201,14 @@ def test_a_scheduled_adamw_is_tuned_as_people_use_it() -> None:
     assert choice.defaults == {"lr": 1e-3, "weight_decay": 0.01, "lr_schedule": "cosine", "lr_warmup": 0.05}
     assert set(choice.search) == set(choice.defaults)
     assert choice.scheduled
+
+
+@pytest.mark.parametrize("spec", ZOO.values(), ids=ZOO)
+def test_the_document_says_of_each_what_is_tuned_and_where_it_is_from(spec: OptimizerSpec) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "zoo.md").read_text("utf-8")
+    [row] = [line for line in text.splitlines() if line.startswith(f"| `{spec.name}` |")]
+    space = {**({"lr": spec.learning_rate} if spec.learning_rate else {}), **spec.search}
+    tuned = ", ".join(f"`{name}` {tried}" for name, tried in space.items()) or "nothing"
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[1:3] == [tuned, f"{spec.default_lr:g}"]
+    assert cells[4] == spec.source
