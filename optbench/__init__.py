@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from optbench.api import compare, experiment, figure, plan, recommend, report, run
+    from optbench.api import check, compare, experiment, figure, plan, recommend, report, run
     from optbench.config import Config, load_config
     from optbench.declare import optimizer
     from optbench.errors import UserError
@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 _HOME = {
     "Choices": "ranges", "Config": "config", "Data": "problem", "DataSource": "problem", "OptimizerSpec": "spec",
     "Plane": "problem", "Problem": "problem", "Range": "ranges", "Results": "results.load", "UserError": "errors",
-    "compare": "api", "experiment": "api", "figure": "api", "load": "results.load", "load_config": "config",
-    "optimizer": "declare", "plan": "api", "recommend": "api", "report": "api", "run": "api",
+    "check": "api", "compare": "api", "experiment": "api", "figure": "api", "load": "results.load",
+    "load_config": "config", "optimizer": "declare", "plan": "api", "recommend": "api", "report": "api", "run": "api",
 }  # fmt: skip
 
 __all__ = [
     "Choices", "Config", "Data", "DataSource", "OptimizerSpec", "Plane", "Problem", "Range", "Results", "UserError",
-    "compare", "experiment", "figure", "load", "load_config", "optimizer", "plan", "recommend", "report", "run",
+    "check", "compare", "experiment", "figure", "load", "load_config", "optimizer", "plan", "recommend", "report",
+    "run",
 ]  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from optbench.problem import DataSource
 from optbench.progress import SilentProgress
 
 if TYPE_CHECKING:
+    from optbench.conformance.finding import Finding
     from optbench.reporting.section import Section
 
 
@@ -165,6 +166,26 @@ def recommend(
     table = recommendation(results.trials, results.runs, results.cells, budgets)
     table.attrs["notes"] = list(getattr(results, "notes", ()))
     return table
+
+
+def check(
+    thing: Any,
+    *,
+    device: str = "cpu",
+    data_dir: str | Path | None = None,
+    download: bool = True,
+    only: Sequence[str] = (),
+) -> list[Finding]:
+    """The findings of the conformance suite on a problem or an optimizer: a name, `FILE.py:NAME`, or a class.
+
+    Each has a `check`, an `outcome` (`ok`, `failed`, `note` or `skipped`), a `reason` and a `fix`. Raises UserError
+    for what can't be found or isn't installed.
+    """
+    from optbench.conformance.suite import check as findings
+
+    source = DataSource(Path(data_dir).expanduser() if data_dir else default_data_dir(), download)
+    text = thing if isinstance(thing, str) else target(thing)
+    return list(findings(text, device=device, source=source, only=only))
 
 
 def experiment(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from optbench.config import load_config
+from optbench.config import load_config, parse_config
 from optbench.construct import make_optimizer
 from optbench.described import described_optimizer
 from optbench.errors import Inapplicable, UserError
@@ -179,3 +179,10 @@ def test_files_that_make_no_sense(text: str, line: str, tmp_path: Path) -> None:
         load_config(file=file)
     assert line in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_configuration_is_read_back_as_it_was(tmp_path: Path) -> None:
+    file = tmp_path / "my.toml"
+    file.write_text(TABLES)
+    config = load_config(file=file)
+    assert parse_config(config.toml(), "again") == config

@@ -118,3 +118,30 @@ def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None
         main(["check", str(empty)])
     assert ended.value.code == 2
     assert "defines neither a problem nor an optimizer" in capsys.readouterr().err
+
+
+def test_the_same_as_a_function() -> None:
+    import optbench
+
+    for thing in (broken.IgnoresRate, f"{_FILE}:IgnoresRate"):
+        [finding] = optbench.check(thing, only=["zero_rate"])
+        assert finding.outcome == "failed"
+
+
+def test_tables_of_a_file_are_checked_by_their_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from optbench.cli import main
+
+    file = tmp_path / "my.toml"
+    file.write_text("""
+        [optimizer.pair]
+        class = "torch.optim:Muon"
+        search.lr_schedule = ["constant", "cosine"]
+        search.lr_warmup = { low = 0.0, high = 0.2, scale = "linear", when = { lr_schedule = "cosine" } }
+        groups.rest = { where = "ndim != 2", base = "sgd" }
+    """)
+    with pytest.raises(SystemExit) as ended:
+        main(["check", "pair", "--config", str(file), "--only", "search_space", "--only", "groups"])
+    assert ended.value.code == 0
+    out = capsys.readouterr().out
+    assert "lr_schedule constant or cosine; lr_warmup 0 to 0.2 linear where lr_schedule is cosine" in out
+    assert "2 groups of its own, of 3, 4 parameters" in out
