@@ -34,8 +34,10 @@ def evaluation_weights(
     If they differ from those that were trained, running statistics are means over `sample`, examples of the
     training set, and what they were is restored in the end. The random numbers of the training stay as they are.
     """
-    norms = [module for module in model.modules() if isinstance(module, _NormBase) and module.track_running_stats]
-    if not norms or not hasattr(optimizer, "eval"):
+    norms: list[_NormBase] = []
+    if hasattr(optimizer, "eval"):
+        norms = [module for module in model.modules() if isinstance(module, _NormBase) and module.track_running_stats]
+    if not norms:
         switch(optimizer, False)
         yield
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -186,3 +187,16 @@ def test_a_configuration_is_read_back_as_it_was(tmp_path: Path) -> None:
     file.write_text(TABLES)
     config = load_config(file=file)
     assert parse_config(config.toml(), "again") == config
+
+
+def test_the_tables_of_the_document_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    docs = Path(__file__).parents[1]
+    blocks = re.findall(r"```(?:python|toml)\n(.*?)```", (docs / "CONTRIBUTING.md").read_text("utf-8"), re.S)
+    (tmp_path / "lion.py").write_text(next(block for block in blocks if block.startswith("# lion.py")))
+    text = (docs / "docs" / "adding-a-problem-or-an-optimizer.md").read_text("utf-8")
+    [tables] = [block for block in re.findall(r"```toml\n(.*?)```", text, re.S) if "[optimizer." in block]
+    (tmp_path / "my.toml").write_text(tables)
+    monkeypatch.chdir(tmp_path)
+    cells = make_plan(load_config(file=Path("my.toml"), choices={"problems": [TINY_NET], "devices": ["cpu"]})).cells
+    check_optimizers(cells)
+    assert {cell.optimizer.label for cell in cells} == set(load_config(file=Path("my.toml")).optimizers)

@@ -145,3 +145,9 @@ def test_tables_of_a_file_are_checked_by_their_names(tmp_path: Path, capsys: pyt
     out = capsys.readouterr().out
     assert "lr_schedule constant or cosine; lr_warmup 0 to 0.2 linear where lr_schedule is cosine" in out
     assert "2 groups of its own, of 3, 4 parameters" in out
+
+
+def test_the_document_names_all_checks() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "adding-a-problem-or-an-optimizer.md").read_text("utf-8")
+    section = text[text.index("## Check") :]
+    assert [name for name in (*OPTIMIZER_CHECKS, *PROBLEM_CHECKS) if f"`{name}`" not in section] == []
