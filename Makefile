@@ -28,7 +28,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import ensurepip' || { echo "this Python cannot make environments; install python3-venv" >&2; exit 1; }
 	@$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@echo "installing into $(VENV), which takes a few minutes and about 6 GB"
-	@$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,zoo]'
 	@touch $@
 
 run: $(INSTALLED)

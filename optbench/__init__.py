@@ -9,23 +9,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from optbench.api import compare, experiment, figure, plan, recommend, report, run
+    from optbench.api import check, compare, experiment, figure, plan, recommend, report, run
     from optbench.config import Config, load_config
+    from optbench.declare import optimizer
     from optbench.errors import UserError
-    from optbench.optimizer import OptimizerSpec, Range
     from optbench.problem import Data, DataSource, Plane, Problem
+    from optbench.ranges import Choices, Range
     from optbench.results.load import Results, load
+    from optbench.spec import OptimizerSpec
 
 _HOME = {
-    "Config": "config", "Data": "problem", "DataSource": "problem", "OptimizerSpec": "optimizer", "Plane": "problem",
-    "Problem": "problem", "Range": "optimizer", "Results": "results.load", "UserError": "errors", "compare": "api",
-    "experiment": "api", "figure": "api",
-    "load": "results.load", "load_config": "config", "plan": "api", "recommend": "api", "report": "api", "run": "api",
+    "Choices": "ranges", "Config": "config", "Data": "problem", "DataSource": "problem", "OptimizerSpec": "spec",
+    "Plane": "problem", "Problem": "problem", "Range": "ranges", "Results": "results.load", "UserError": "errors",
+    "check": "api", "compare": "api", "experiment": "api", "figure": "api", "load": "results.load",
+    "load_config": "config", "optimizer": "declare", "plan": "api", "recommend": "api", "report": "api", "run": "api",
 }  # fmt: skip
 
 __all__ = [
-    "Config", "Data", "DataSource", "OptimizerSpec", "Plane", "Problem", "Range", "Results", "UserError", "compare",
-    "experiment", "figure", "load", "load_config", "plan", "recommend", "report", "run",
+    "Choices", "Config", "Data", "DataSource", "OptimizerSpec", "Plane", "Problem", "Range", "Results", "UserError",
+    "check", "compare", "experiment", "figure", "load", "load_config", "optimizer", "plan", "recommend", "report",
+    "run",
 ]  # fmt: skip
 
 

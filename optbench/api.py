@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optbench.config import Config, load_config
+from optbench.declare import target
 from optbench.errors import UserError, out_of_range, unknown
 from optbench.locations import default_data_dir, default_name
 from optbench.matrix import Plan, make_plan
@@ -16,6 +17,7 @@ from optbench.problem import DataSource
 from optbench.progress import SilentProgress
 
 if TYPE_CHECKING:
+    from optbench.conformance.finding import Finding
     from optbench.reporting.section import Section
 
 
@@ -24,12 +26,16 @@ def configure(
 ) -> Config:
     """A configuration from a preset, a TOML file and choices such as `optimizers=["adam"]`, `seeds=5`.
 
-    Choices have the names of the TOML keys; `tuning_worth` stands for `tuning.worth`.
+    Choices have the names of the TOML keys; `tuning_worth` stands for `tuning.worth`. Optimizers and problems may
+    be classes, if these are in a file.
     """
     if config is not None and not (choices or preset or file):
         return config
     named = {key.replace("tuning_", "tuning.", 1): value for key, value in choices.items()}
     named = {key: list(value) if isinstance(value, (tuple, set)) else value for key, value in named.items()}
+    for key in ("problems", "optimizers"):
+        if key in named and not isinstance(named[key], str):
+            named[key] = [target(item) if callable(item) else item for item in named[key]]
     return load_config(preset, file, named)
 
 
@@ -160,6 +166,26 @@ def recommend(
     table = recommendation(results.trials, results.runs, results.cells, budgets)
     table.attrs["notes"] = list(getattr(results, "notes", ()))
     return table
+
+
+def check(
+    thing: Any,
+    *,
+    device: str = "cpu",
+    data_dir: str | Path | None = None,
+    download: bool = True,
+    only: Sequence[str] = (),
+) -> list[Finding]:
+    """The findings of the conformance suite on a problem or an optimizer: a name, `FILE.py:NAME`, or a class.
+
+    Each has a `check`, an `outcome` (`ok`, `failed`, `note` or `skipped`), a `reason` and a `fix`. Raises UserError
+    for what can't be found or isn't installed.
+    """
+    from optbench.conformance.suite import check as findings
+
+    source = DataSource(Path(data_dir).expanduser() if data_dir else default_data_dir(), download)
+    text = thing if isinstance(thing, str) else target(thing)
+    return list(findings(text, device=device, source=source, only=only))
 
 
 def experiment(

@@ -16,6 +16,8 @@ from functools import lru_cache
 from optbench.errors import UserError
 
 THIRDS = 3
+#: Thirds of differentiating the gradient of one example once more.
+SECOND_BACKWARD = 6
 _FORM = re.compile(r"\s*([0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*(epochs?|examples?|seconds?|s)\s*", re.IGNORECASE)
 _UNITS = {"epoch": "epochs", "epochs": "epochs", "example": "examples", "examples": "examples"}
 
@@ -82,6 +84,16 @@ class Ledger:
             raise BudgetExhausted
         self.thirds += THIRDS * examples
         self.forwards += 1
+        self.backwards += 1
+
+    def charge_second_backward(self, examples: int) -> None:
+        """Charges differentiating a gradient over a batch once more, as a Hessian's product with a vector takes.
+
+        Differentiating costs twice the operations that are differentiated, here those of an example gradient: 2.
+        """
+        if self.thirds + SECOND_BACKWARD * examples > THIRDS * self.budget:
+            raise BudgetExhausted
+        self.thirds += SECOND_BACKWARD * examples
         self.backwards += 1
 
     def charge_forward(self, examples: int) -> None:

@@ -13,8 +13,8 @@ from optbench.errors import one_line
 from optbench.execution.replica import Replica
 from optbench.execution.trainer import Trainer
 from optbench.matrix import Cell
-from optbench.optimizer import Range
 from optbench.problem import DataSource, Problem
+from optbench.ranges import Space
 from optbench.resident import ResidentData, load
 from optbench.results.atomic import ResultsUnwritable, finite
 from optbench.results.directory import ResultsDirectory
@@ -235,5 +235,5 @@ def _from_record(record: dict[str, Any]) -> Trial:
     )
 
 
-def _ranges(space: dict[str, Range]) -> dict[str, list[float]]:
-    return {name: [found.low, found.high] for name, found in space.items()}
+def _ranges(space: Space) -> dict[str, list[Any]]:
+    return {name: found.bounds for name, found in space.items()}

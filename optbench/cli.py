@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from optbench import listing
+from optbench.conformance.command import check
 from optbench.errors import UserError
 
 COMPLETE, SOME_FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
@@ -263,6 +264,9 @@ def bench(data_dir: Path | None, pairs: int) -> None:
     from optbench.bench.report import bench_text
 
     click.echo(bench_text(data_dir, pairs))
+
+
+cli.add_command(check)
 
 
 def main(arguments: list[str] | None = None) -> None:

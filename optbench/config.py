@@ -10,28 +10,27 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+)
 
 from optbench.budget import parse_budget
 from optbench.errors import UserError, one_line, unknown
-from optbench.optimizer import Range
+from optbench.optimizer_table import GroupTable, Number, OptimizerTable, SearchRange, Strict, Whole
 
 PRESETS = ("quick", "standard", "full")
 SAMPLERS = ("tpe", "random", "quasi-random", "gp", "grid")
 PRUNERS = ("none", "median", "successive-halving")
 
-# As TOML has them: `seeds = true` or `seeds = "3"` is a mistake, not a number.
-Whole = Annotated[int, Field(strict=True)]
-Number = Annotated[float, Field(strict=True)]
 
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class ProblemEntry(_Strict):
+class ProblemEntry(Strict):
     """A problem with a run budget or batch sizes of its own."""
 
     select: str
@@ -44,46 +43,7 @@ class ProblemEntry(_Strict):
         return _checked_budget(text)
 
 
-class SearchRange(_Strict):
-    """A range to tune over."""
-
-    low: Number
-    high: Number
-    scale: Literal["log", "linear"] = "log"
-
-    @model_validator(mode="after")
-    def _is_range(self) -> Self:
-        try:
-            Range(self.low, self.high, self.scale == "log")
-        except UserError as error:
-            raise ValueError(str(error)) from None
-        return self
-
-
-class GroupTable(_Strict):
-    """A parameter group: patterns of the parameters' names, and what is fixed or tuned for them alone."""
-
-    parameters: tuple[str, ...] = Field(min_length=1)
-    arguments: dict[str, Any] = {}
-    search: dict[str, SearchRange] = {}
-
-
-class OptimizerTable(_Strict):
-    """An optimizer described in TOML: a base or a class, what is fixed, what is tuned."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
-
-    base: str | None = None
-    constructor: str | None = Field(default=None, alias="class")
-    arguments: dict[str, Any] = {}
-    search: dict[str, SearchRange] = {}
-    groups: dict[str, GroupTable] = {}
-    default_lr: Number | None = Field(default=None, gt=0)
-    needs_closure: bool | None = None
-    contiguous_parameters: bool | None = None
-
-
-class Tuning(_Strict):
+class Tuning(Strict):
     """How the learning rate of a cell is found; `worth` is the tuning budget in run budgets.
 
     `round` trials are proposed together, from the results of the rounds before. `studies` tunings are made, of which
@@ -125,7 +85,7 @@ _TextOrEntry = Annotated[
 ]
 
 
-class Config(_Strict):
+class Config(Strict):
     """One benchmark, completely described (but for where its data lies and who computes it)."""
 
     preset: str | None = None
@@ -139,7 +99,7 @@ class Config(_Strict):
     evaluations: Whole = Field(default=10, ge=1)
     threads: Whole = Field(default=1, ge=1)
     tuning: Tuning = Tuning()
-    optimizer: dict[str, OptimizerTable] = {}
+    optimizer: dict[str, OptimizerTable] = Field(default_factory=dict)
 
     @field_validator("run_budget")
     @classmethod

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+import math
 from collections.abc import Iterator, Mapping
-from fnmatch import fnmatchcase
 from functools import cache
 from importlib.metadata import packages_distributions, version
 from typing import Any
@@ -11,11 +12,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from optbench.errors import UserError, unknown
-from optbench.matrix import Cell, OptimizerChoice
+from optbench.combined import Combined, combined
+from optbench.errors import Inapplicable
+from optbench.groups import members
+from optbench.matrix import Cell
+from optbench.optimizer_choice import OptimizerChoice
 from optbench.problem import Problem
 from optbench.registry import load_attribute
 from optbench.seeds import derive
+from optbench.spec import SCHEDULE_HYPERPARAMETERS
+
+#: What a group of another class takes over from the rest, unless it has its own.
+SHARED_WITH_PARTNERS = ("lr", "weight_decay")
 
 
 def make_model(problem: Problem, cell: Cell, seed: int) -> nn.Module:
@@ -27,50 +35,90 @@ def make_model(problem: Problem, cell: Cell, seed: int) -> nn.Module:
     return model
 
 
+def run_facts(cell: Cell, budget: int | None = None) -> dict[str, int]:
+    """What constructors may ask of a training (`spec.RUN_FACTS`); `budget` is its own in example gradients.
+
+    Steps are those that the budget pays for at one gradient each: the most that there can be.
+    """
+    if cell.run_budget.unit != "seconds":
+        budget = cell.run_cost  # also where something is only tried, on a budget without end
+    spent, examples = budget or cell.batch_size, cell.training_examples
+    return {
+        "steps": max(1, spent // cell.batch_size),
+        "epochs": math.ceil(spent / examples),
+        "steps_per_epoch": math.ceil(examples / cell.batch_size),
+        "batch_size": cell.batch_size,
+        "training_examples": examples,
+    }
+
+
 def make_optimizer(
-    choice: OptimizerChoice, model: nn.Module, hyperparameters: Mapping[str, Any]
+    choice: OptimizerChoice,
+    model: nn.Module,
+    hyperparameters: Mapping[str, Any],
+    facts: Mapping[str, int] | None = None,
 ) -> torch.optim.Optimizer:
     """The optimizer over all parameters of a model that are trained, in its parameter groups where it has some.
 
-    Raises UserError where a group has no parameter of the model, or one that another group has.
+    `facts` are what `run_facts` says of the training. Raises UserError where a group has no parameter of the model,
+    or one that another group has, and Inapplicable where its partners would step everything.
     """
-    constructor, given = load_attribute(choice.constructor), {**choice.arguments, **hyperparameters}
+    if choice.reset:
+        load_attribute(choice.reset)()
+    constructor = load_attribute(choice.constructor)
+    asked = {key: (facts or {}).get(fact, 1) for key, fact in choice.from_run.items()}
+    given = {**asked, **choice.arguments, **hyperparameters}
+    given = {key: value for key, value in given.items() if key not in SCHEDULE_HYPERPARAMETERS}
     if not choice.groups:
         return constructor([p for p in model.parameters() if p.requires_grad], **given)
     common = {key: value for key, value in given.items() if "." not in key}
-    members = _members(choice, model)
-    groups = [{"params": list(members.pop("").values())}]
-    for name, parameters in members.items():
-        own = {key.partition(".")[2]: value for key, value in given.items() if key.partition(".")[0] == name}
-        groups.append({"params": list(parameters.values()), **own})
-    return constructor([group for group in groups if group["params"]], **common)
+    found = members(choice.label, choice.groups, model)
+    parts = {name: list(parameters.values()) for name, parameters in found.items()}
+    own = {
+        name: {key.partition(".")[2]: value for key, value in given.items() if key.partition(".")[0] == name}
+        for name in choice.groups
+    }
+    groups = [{"params": parts.pop("")}, *({"params": parts[name], **own[name]} for name in _plain_groups(choice))]
+    groups = [group for group in groups if group["params"]]
+    if not groups:
+        raise Inapplicable(f"{choice.label} has nothing to step here: all parameters are in {', '.join(parts)}")
+    shared = {key: common[key] for key in SHARED_WITH_PARTNERS if key in common}
+    partners = [
+        load_attribute(target)(parts[name], **{**_accepted(target, shared), **own[name]})
+        for name, target in choice.partners.items()
+        if parts[name]
+    ]
+    optimizer = constructor(groups, **common)
+    return combined([optimizer, *partners]) if partners else optimizer
 
 
-def _members(choice: OptimizerChoice, model: nn.Module) -> dict[str, dict[str, nn.Parameter]]:
-    """The trained parameters by group and name; those of no group first, under an empty name."""
-    rest = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-    names, members = list(rest), {}
-    for group, patterns in choice.groups.items():
-        own = [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
-        shared = [name for name in own if name not in rest]
-        if shared:
-            raise UserError(f"parameter {shared[0]} is in group {group} of {choice.label} and in another one")
-        if not own:
-            raise unknown(f"parameters of group {group} of {choice.label}", ", ".join(patterns), names)
-        members[group] = {name: rest.pop(name) for name in own}
-    return {"": rest, **members}
+def _plain_groups(choice: OptimizerChoice) -> list[str]:
+    """The groups that the optimizer's own class steps."""
+    return [name for name in choice.groups if name not in choice.partners]
+
+
+def _accepted(target: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the arguments that a constructor has."""
+    known = inspect.signature(load_attribute(target)).parameters
+    return {key: value for key, value in arguments.items() if key in known}
 
 
 def constructed_hyperparameters(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     """What the optimizer was constructed with, its class and module, as plain JSON values."""
     plain = _plain(optimizer.defaults)
+    if isinstance(optimizer, Combined):
+        plain["members"] = [_class(member) for member in optimizer.members]
     if len(optimizer.param_groups) > 1:
         plain["groups"] = [
             {"parameters": sum(p.numel() for p in group["params"])} | _plain(group) for group in optimizer.param_groups
         ]
-    cls = type(optimizer)
-    package = cls.__module__.partition(".")[0]
-    return {"class": f"{cls.__module__}:{cls.__qualname__}", "version": _version(package), **plain}
+    first = optimizer.members[0] if isinstance(optimizer, Combined) else optimizer
+    package = type(first).__module__.partition(".")[0]
+    return {"class": _class(first), "version": _version(package), **plain}
+
+
+def _class(optimizer: torch.optim.Optimizer) -> str:
+    return f"{type(optimizer).__module__}:{type(optimizer).__qualname__}"
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

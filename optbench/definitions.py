@@ -13,7 +13,7 @@ SECTIONS = {
     "trials": "2-trials-tune",
     "runs": "5-final-runs-fresh-seeds-paired-seeds-cell",
     "curves": "7-evaluation-evaluate-train",
-    "cells": "3-search-ranges-optimizer-optimizers",
+    "cells": "3-search-ranges-spec-ranges-optimizers-zoo",
     "leaderboard": "9-divergence-and-failure-train-cell-tables",
     "summary": "9-divergence-and-failure-train-cell-tables",
     "verdicts": "15-verdicts-metricsverdicts-statisticspaired",

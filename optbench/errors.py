@@ -10,6 +10,10 @@ class UserError(Exception):
     """A mistake in a request. The command line prints its one line and exits with 2."""
 
 
+class Inapplicable(UserError):
+    """An optimizer that makes no sense for a problem, as one for sparse gradients where all are dense."""
+
+
 def unknown(what: str, given: object, accepted: Iterable[object]) -> UserError:
     """The error for a name that is not among `accepted`, with the nearest match where one is near."""
     names = sorted(str(name) for name in accepted)

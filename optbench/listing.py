@@ -7,11 +7,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optbench.errors import unknown
+from optbench.errors import UserError, unknown
 from optbench.selection import format_value
 
 if TYPE_CHECKING:
     from optbench.matrix import Plan
+    from optbench.spec import OptimizerSpec
 
 WHAT = ("problems", "optimizers", "presets", "metrics")
 
@@ -161,17 +162,31 @@ def _optimizers() -> str:
     from optbench.registry import names, optimizer_spec
 
     blocks = []
-    for name, target in names("optimizers").items():
-        spec = optimizer_spec(name)
+    for title, target in names("optimizers").items():
+        spec = optimizer_spec(title)
         fixed = "".join(f", {key}={value}" for key, value in spec.arguments.items())
         found = spec.learning_rate
-        space = f"learning rate {found.low:g} to {found.high:g} (default {spec.default_lr:g})" if found else "nothing"
+        tuned = [f"learning rate {found} (default {spec.default_lr:g})"] if found else []
+        defaults = {**spec.known, **spec.arguments}
+        tuned += [f"{key} {tried} (default {format_value(defaults[key])})" for key, tried in spec.search.items()]
         others = ", ".join(f"{key}={format_value(value)}" for key, value in spec.hyperparameters.items())
+        by = {group: spec.partners.get(group, "itself") for group in spec.groups}
+        groups = "".join(f"; {group} is {of}, by {by[group]}" for group, of in spec.groups.items())
         blocks.append(
-            f"{name}: {target}(lr{fixed})\n    {spec.rule}\n    {spec.source}\n"
-            f"    tunes {space} on networks; accepts {others}"
+            f"{title}: {target}(lr{fixed}){groups}\n    {spec.rule}\n    {spec.source}\n"
+            f"    tunes {' and '.join(tuned) or 'nothing'} on networks; accepts {others}{_missing(spec)}"
         )
     return "\n".join(blocks)
+
+
+def _missing(spec: OptimizerSpec) -> str:
+    """What has to be installed first, if anything."""
+    from optbench.registry import installed
+
+    try:
+        return f"; of {spec.package} {installed(spec)}" if spec.package else ""
+    except UserError:
+        return f"\n    not installed: pip install '{f'optbench[{spec.extra}]' if spec.extra else spec.package}'"
 
 
 def _presets() -> str:

@@ -8,24 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from pathlib import Path
 from typing import Any
 
 from optbench import selection
 from optbench.budget import Budget, parse_budget
 from optbench.config import Config, ProblemEntry
+from optbench.described import described_optimizer
 from optbench.device import resolve
 from optbench.errors import UserError, out_of_range, unknown
-from optbench.execution.choice import Execution, Step, choose
-from optbench.optimizer import ConfiguredOptimizer, OptimizerSpec, Range
+from optbench.execution.choice import Execution, choose
+from optbench.optimizer_choice import OptimizerChoice, choose_optimizer, plain_json
 from optbench.problem import Problem
 from optbench.registry import (
     BUILT_IN_PROBLEMS,
-    described_optimizer,
+    code_version,
     make_problem,
     names,
     optimizer_spec,
@@ -34,6 +33,7 @@ from optbench.registry import (
 )
 from optbench.schedule import schedule
 from optbench.selection import Selection
+from optbench.spec import ConfiguredOptimizer, OptimizerSpec
 
 #: Beyond this, an amount is a slip of the keyboard: more examples than any machine will see.
 _LARGEST_BUDGET = 1e15
@@ -74,36 +74,6 @@ class ProblemChoice:
 @lru_cache(maxsize=256)
 def _made(chosen: Selection, identity: str) -> Problem:
     return make_problem(chosen.name, dict(chosen.parameters))
-
-
-@dataclass(frozen=True)
-class OptimizerChoice:
-    """An optimizer as a cell refers to it, with everything that a worker needs to construct it."""
-
-    label: str
-    constructor: str
-    arguments: dict[str, Any]
-    #: The learning rate and whatever else is tuned, as the optimizer has them untuned.
-    defaults: dict[str, Any]
-    search: dict[str, Range]
-    needs_closure: bool
-    contiguous_parameters: bool
-    linear_in_rate: bool | None
-    #: Parameter groups by name: patterns of the names of their parameters.
-    groups: dict[str, tuple[str, ...]]
-    source: str
-
-    @cached_property
-    def identity(self) -> dict[str, Any]:
-        """The parts that decide the numbers, as plain JSON values; of a file only its name and content."""
-        location, _, attribute = self.constructor.rpartition(":")
-        constructor = f"{Path(location).name if location.endswith('.py') else location}:{attribute}"
-        named = asdict(self) | {"constructor": constructor}
-        del named["label"], named["linear_in_rate"]
-        if not self.groups:
-            del named["groups"]  # which older results don't know
-        plain: dict[str, Any] = _plain(named)
-        return plain
 
 
 @dataclass(frozen=True)
@@ -179,7 +149,7 @@ class Cell:
             "execution": self.execution.name,
             "arguments": self.optimizer.arguments,
             "defaults": self.optimizer.defaults,
-            "lr_range": [rate.low, rate.high] if rate else None,
+            "lr_range": rate.bounds if rate else None,
             "sampler": self.sampler if self.tuned else "",
             "problem_version": self.problem.version,
             "threads": self.threads,
@@ -226,7 +196,7 @@ def make_plan(config: Config, execution: str = "auto") -> Plan:
     for entry, choice, problem in _problems(config):
         budget = parse_budget(entry.run_budget or config.run_budget or problem.run_budget)
         examples = problem.training_examples()
-        chosen = [_optimizer_choice(label, optimizer, source, problem) for label, optimizer, source in optimizers]
+        chosen = [choose_optimizer(label, optimizer, source, problem) for label, optimizer, source in optimizers]
         for device in devices:
             for batch_size in entry.batch_sizes or config.batch_sizes or problem.batch_sizes:
                 for text in schedules:
@@ -245,7 +215,7 @@ def make_plan(config: Config, execution: str = "auto") -> Plan:
                             pruner=config.tuning.pruner,
                             round=config.tuning.trials_a_round,
                             evaluations=config.evaluations,
-                            execution=choose(problem, _step(optimizer), device, batch_size, execution),
+                            execution=choose(problem, optimizer.step, device, batch_size, execution),
                         )
                         _check_fits(cell)
                         _check_same(cells.setdefault(cell.id, cell), cell)
@@ -262,7 +232,7 @@ def _problems(config: Config) -> Iterator[tuple[ProblemEntry, ProblemChoice, Pro
             identity: dict[str, Any] = {
                 "name": _short_name(chosen.name, problem),
                 "version": problem.version,
-                "parameters": _plain(problem.identity()),
+                "parameters": plain_json(problem.identity()),
             }
             if chosen.name not in BUILT_IN_PROBLEMS:
                 cls = problem_class(chosen.name)
@@ -288,8 +258,7 @@ def _optimizers(config: Config) -> Iterator[tuple[str, ConfiguredOptimizer, str]
             else:
                 spec = optimizer_spec(chosen.name)
             configured = spec.configured(dict(chosen.parameters))
-            source = "" if spec.constructor.startswith("torch.optim:") else source_digest(spec.constructor)
-            yield str(Selection(spec.name, chosen.parameters)), configured, source
+            yield str(Selection(spec.name, chosen.parameters)), configured, code_version(spec)
 
 
 def _registered(name: str, config: Config) -> OptimizerSpec:
@@ -299,30 +268,12 @@ def _registered(name: str, config: Config) -> OptimizerSpec:
     return optimizer_spec(name)
 
 
-def _optimizer_choice(label: str, chosen: ConfiguredOptimizer, source: str, problem: Problem) -> OptimizerChoice:
-    space = chosen.search_space(problem)
-    known = {**chosen.spec.hyperparameters, **chosen.arguments}
-    rate = {} if chosen.default_lr is None else {"lr": chosen.default_lr}
-    return OptimizerChoice(
-        label=label,
-        constructor=chosen.spec.constructor,
-        arguments=dict(chosen.arguments),
-        defaults={**rate, **{name: known[name] for name in space if name != "lr"}},
-        search=space,
-        needs_closure=chosen.spec.needs_closure,
-        contiguous_parameters=chosen.spec.contiguous_parameters,
-        linear_in_rate=chosen.spec.linear_in_rate,
-        groups=dict(chosen.spec.groups),
-        source=source,
-    )
-
-
-def _step(chosen: OptimizerChoice) -> Step:
-    has_rate, grouped = "lr" in chosen.defaults, bool(chosen.groups)
-    return Step(chosen.needs_closure, chosen.linear_in_rate, frozenset(chosen.search), has_rate, grouped)
-
-
 def _check_fits(cell: Cell) -> None:
+    if cell.optimizer.scheduled and cell.schedule != "constant":
+        raise UserError(
+            f"optimizer {cell.optimizer.label} brings its own lr_schedule or lr_warmup, beside schedule "
+            f"{cell.schedule} (accepted with it: constant)"
+        )
     what = f"batch size of {cell.problem.label}"
     if not 1 <= cell.batch_size <= cell.training_examples:
         raise out_of_range(what, cell.batch_size, f"1 to its {cell.training_examples} training examples")
@@ -357,16 +308,3 @@ def _check_same(cell: Cell, other: Cell) -> None:
 def _canonical_schedule(text: str) -> str:
     schedule(text)
     return str(selection.parse(text)[0])
-
-
-def _plain(value: Any) -> Any:
-    """A value as JSON knows it; raises UserError for one that it doesn't know."""
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        raise out_of_range("parameter", value, "finite numbers")
-    if not isinstance(value, (str, int, float, type(None))):
-        raise out_of_range("parameter", value, "numbers, texts, and lists of them")
-    return value

@@ -6,7 +6,8 @@ gradient of the mini-batch, w the parameters, η the learning rate; all operatio
 
 from __future__ import annotations
 
-from optbench.optimizer import OptimizerSpec, Range
+from optbench.ranges import Range
+from optbench.spec import OptimizerSpec
 
 SGD = OptimizerSpec(
     name="sgd",
@@ -134,6 +135,7 @@ LBFGS = OptimizerSpec(
     needs_closure=True,
     contiguous_parameters=True,
     linear_in_rate=False,
+    waived={"zero_rate": "torch's line search divides by its first step, which the rate is; no schedule gets to zero"},
     rule=(
         "d = −H g by the two-loop recursion over the last 10 pairs (Δw, Δg);  w ← w + a d with a step a that "
         "satisfies the strong Wolfe conditions, first tried at η (in the first step at η min(1, 1/‖g‖₁))"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from optbench.errors import UserError, one_line
-from optbench.matrix import Cell, OptimizerChoice, ProblemChoice
+from optbench.errors import Inapplicable, UserError, one_line
+from optbench.matrix import Cell, ProblemChoice
+from optbench.optimizer_choice import OptimizerChoice
 from optbench.problem import Data, DataSource, Problem
 from optbench.shared import SharedMemory
 
@@ -67,6 +68,8 @@ def check_optimizers(cells: Iterable[Cell]) -> None:
             made: object = make_optimizer(choice, tried, choice.defaults)
             if not isinstance(made, torch.optim.Optimizer):
                 raise UserError(f"{label} makes a {type(made).__name__} (accepted: a torch.optim.Optimizer)")
+        except Inapplicable:  # a row of those cells; the rest of the matrix goes on
+            continue
         except UserError:
             raise
         except (ValueError, TypeError) as error:

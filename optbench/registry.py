@@ -8,24 +8,21 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
-import inspect
-import math
 import sys
-from collections.abc import Iterable, Mapping, Set
-from dataclasses import fields, is_dataclass, replace
-from importlib.metadata import entry_points
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass
+from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from optbench.errors import UserError, one_line, out_of_range, unknown
-from optbench.optimizer import OptimizerSpec, Range
-from optbench.optimizers import BUILT_IN as BUILT_IN_OPTIMIZERS
+from optbench.optimizers import BUILT_IN
 from optbench.problem import Problem
 from optbench.selection import format_value
-
-if TYPE_CHECKING:
-    from optbench.config import OptimizerTable, SearchRange
+from optbench.signature import spec_of
+from optbench.spec import OptimizerSpec
+from optbench.zoo import ZOO
 
 BUILT_IN_PROBLEMS = {
     "quadratic_valley": "optbench.problems.quadratic_valley:QuadraticValley",
@@ -37,6 +34,9 @@ BUILT_IN_PROBLEMS = {
     "cifar_resnet": "optbench.problems.cifar_resnet:CifarResnet",
     "frozen_features": "optbench.problems.frozen_features:FrozenFeatures",
 }
+
+
+REGISTERED_OPTIMIZERS = {**BUILT_IN, **ZOO}
 
 
 def problem_class(name: str) -> type[Problem]:
@@ -74,78 +74,18 @@ def optimizer_spec(name: str, lr: float | None = None, given: Iterable[str] = ()
     defaults for. Raises UserError where there is no such optimizer or it can't be used.
     """
     if ":" not in name:
-        if name in BUILT_IN_OPTIMIZERS:
-            return BUILT_IN_OPTIMIZERS[name]
-        name = _named("optimizer", "optbench.optimizers", dict.fromkeys(BUILT_IN_OPTIMIZERS, ""), name)
+        if name in REGISTERED_OPTIMIZERS:
+            return REGISTERED_OPTIMIZERS[name]
+        name = _named("optimizer", "optbench.optimizers", dict.fromkeys(REGISTERED_OPTIMIZERS, ""), name)
     found = load_attribute(name)
     if isinstance(found, OptimizerSpec):
         return found
     if not callable(found):
         raise UserError(f"{name} is no optimizer (accepted: a class or function called as f(params, lr=…))")
-    return _spec_from_signature(name, found, lr, set(given))
+    return spec_of(name, found, lr, set(given))
 
 
-def described_optimizer(name: str, table: OptimizerTable) -> OptimizerSpec:
-    """The spec of an optimizer that a TOML table describes; raises UserError where the table makes no sense."""
-    origin = table.base or table.constructor
-    if origin is None or (table.base and table.constructor):
-        raise UserError(f"optimizer.{name} needs either base = NAME or class = 'module:Class'")
-    arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in table.arguments.items()}
-    base = optimizer_spec(origin, table.default_lr or arguments.get("lr"), arguments)
-    search = _ranges(name, table.search, base)
-    fixed = base.configured(arguments)  # refuses arguments that the class doesn't take
-    switches: dict[str, Any] = {
-        "needs_closure": table.needs_closure,
-        "contiguous_parameters": table.contiguous_parameters,
-    }
-    described = replace(
-        base,
-        name=name,
-        arguments=fixed.arguments,
-        default_lr=fixed.default_lr if fixed.lr_fixed else table.default_lr or base.default_lr,
-        # A learning rate among the arguments is where tuning starts, or fixed where no range is given.
-        learning_rate=search.get("lr", None if fixed.lr_fixed else base.learning_rate),
-        follows_curvature=base.follows_curvature and "lr" not in search,
-        search={**base.search, **{key: found for key, found in search.items() if key != "lr"}},
-        **{key: value for key, value in switches.items() if value is not None},
-    )
-    return _grouped(described, table) if table.groups else described
-
-
-def _ranges(name: str, tables: Mapping[str, SearchRange], base: OptimizerSpec) -> dict[str, Range]:
-    """The ranges of a table; raises UserError for a hyperparameter that the base doesn't have."""
-    known = {*base.hyperparameters, *([] if base.default_lr is None else ["lr"])}
-    for key in tables:
-        if key not in known:
-            raise unknown(f"hyperparameter of {name} to search", key, known)
-    return {
-        key: Range(r.low, r.high, r.scale == "log", whole=_counts(base.hyperparameters.get(key)))
-        for key, r in tables.items()
-    }
-
-
-def _grouped(spec: OptimizerSpec, table: OptimizerTable) -> OptimizerSpec:
-    """A described optimizer with the parameter groups of its table.
-
-    What a group doesn't fix or search is as in the rest. Its searched hyperparameters start where the rest's do.
-    """
-    defaults = {**spec.hyperparameters, **spec.arguments, "lr": spec.default_lr}
-    arguments, hyperparameters, search = dict(spec.arguments), dict(spec.hyperparameters), dict(spec.search)
-    for group, entry in table.groups.items():
-        if not group or "." in group:
-            raise UserError(f"group {group!r} of {spec.name} has no proper name (accepted: a name without dots)")
-        given = {key: tuple(v) if isinstance(v, list) else v for key, v in entry.arguments.items()}
-        fixed = spec.configured(given)
-        own = {key: fixed.default_lr if key == "lr" else fixed.arguments[key] for key in given}
-        ranges = _ranges(f"{spec.name}.{group}", entry.search, spec)
-        arguments |= {f"{group}.{key}": value for key, value in own.items() if key not in ranges}
-        hyperparameters |= {f"{group}.{key}": own.get(key, defaults.get(key)) for key in {**own, **ranges}}
-        search |= {f"{group}.{key}": found for key, found in ranges.items()}
-    groups = {group: entry.parameters for group, entry in table.groups.items()}
-    return replace(spec, arguments=arguments, hyperparameters=hyperparameters, search=search, groups=groups)
-
-
-def _counts(default: Any) -> bool:
+def counts(default: Any) -> bool:
     """Whether a hyperparameter counts something: its default is a whole number, and not 0 or 1, by which
     torch also writes 0.0 and 1.0.
     """
@@ -154,7 +94,8 @@ def _counts(default: Any) -> bool:
 
 def names(group: str) -> dict[str, str]:
     """All names of a group (`problems` or `optimizers`) with where they are implemented."""
-    built_in = BUILT_IN_PROBLEMS if group == "problems" else {n: s.constructor for n, s in BUILT_IN_OPTIMIZERS.items()}
+    specs = REGISTERED_OPTIMIZERS.items()
+    built_in = BUILT_IN_PROBLEMS if group == "problems" else {name: spec.constructor for name, spec in specs}
     return {**built_in, **{e.name: e.value for e in entry_points(group=f"optbench.{group}")}}
 
 
@@ -176,11 +117,38 @@ def source_digest(target: str) -> str:
         raise UserError(f"{target} can't be found: {one_line(error)}") from None
 
 
+def code_version(spec: OptimizerSpec) -> str:
+    """Of what version an optimizer's code is, for the identity of its cells: nothing for torch's own, whose version
+    the environment records; that of its package; of a user's own the digest of the file.
+
+    Raises UserError where its package isn't installed.
+    """
+    parts = []
+    if spec.package:
+        parts.append(f"{spec.package} {installed(spec)}")
+    for target in dict.fromkeys(filter(None, (spec.constructor, *spec.partners.values(), spec.reset))):
+        root = target.partition(":")[0].partition(".")[0]
+        if not target.startswith("torch.optim:") and root != spec.package.replace("-", "_"):
+            parts.append(source_digest(target))
+    return " ".join(parts)
+
+
+def installed(spec: OptimizerSpec) -> str:
+    """The version of the package that an optimizer needs; raises UserError where it isn't there."""
+    try:
+        return version(spec.package)
+    except PackageNotFoundError:
+        wanted = f"optbench[{spec.extra}]" if spec.extra else spec.package
+        raise UserError(
+            f"optimizer {spec.name} needs the package {spec.package}, which is not installed: pip install '{wanted}'"
+        ) from None
+
+
 def load_attribute(target: str) -> Any:
     """Imports `module:Attribute` or `file.py:Attribute`; raises UserError where that fails."""
     location, _, attribute = target.rpartition(":")
     try:
-        module = _load_file(location) if location.endswith(".py") else importlib.import_module(location)
+        module = load_module(location) if location.endswith(".py") else importlib.import_module(location)
     except UserError:
         raise
     except (Exception, SystemExit) as error:
@@ -191,7 +159,8 @@ def load_attribute(target: str) -> Any:
     return getattr(module, attribute)
 
 
-def _load_file(location: str) -> ModuleType:
+def load_module(location: str) -> ModuleType:
+    """The module that a file is, imported once for each content; raises UserError where there is no such file."""
     path = Path(location).expanduser().resolve()
     if not path.is_file():
         raise UserError(f"{location} does not exist (accepted: file.py:Class or package.module:Class)")
@@ -219,42 +188,6 @@ def _named(what: str, group: str, built_in: Mapping[str, str], name: str) -> str
     if name not in plugins:
         raise unknown(what, name, [*built_in, *plugins])
     return plugins[name]
-
-
-def _spec_from_signature(target: str, factory: Any, lr: float | None, given: Set[str]) -> OptimizerSpec:
-    try:
-        parameters = list(inspect.signature(factory).parameters.values())[1:]
-    except (ValueError, TypeError):
-        raise UserError(f"{target} is no optimizer (accepted: a class or function called as f(params, lr=…))") from None
-    named = {p.name: p.default for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-    if "lr" in named:
-        default = named.pop("lr")
-        lr = _rate(lr) or _rate(default)
-        if lr is None:
-            raise UserError(f"{target} has no default learning rate; give it one, or default_lr in a TOML table")
-    else:
-        lr = None
-    empty = inspect.Parameter.empty
-    required = [key for key, default in named.items() if default is empty and key not in given]
-    if required:
-        raise UserError(f"{target} needs a value for {', '.join(required)}; give defaults, or a TOML table")
-    step = inspect.signature(factory.step).parameters if hasattr(factory, "step") else {}
-    closure = next((p for name, p in step.items() if name == "closure"), None)
-    return OptimizerSpec(
-        name=target.rpartition(":")[2],
-        constructor=target,
-        default_lr=lr,
-        learning_rate=None if lr is None else Range(lr / 100, lr * 100),
-        hyperparameters={key: None if default is empty else default for key, default in named.items()},
-        needs_closure=closure is not None and closure.default is inspect.Parameter.empty,
-        # Layouts that a custom optimizer's arithmetic may not expect are not tried on it.
-        contiguous_parameters=True,
-        rule=(inspect.getdoc(factory) or "").partition("\n")[0],
-    )
-
-
-def _rate(value: Any) -> float | None:
-    return float(value) if isinstance(value, (int, float)) and 0 < value < math.inf else None
 
 
 def _like(what: str, value: Any, default: Any) -> Any:

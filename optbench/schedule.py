@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from optbench import selection
@@ -48,6 +49,17 @@ def schedule(text: str) -> Schedule:
         return shape((progress - warmup) / (1.0 - warmup))
 
     return factor
+
+
+def shaped(hyperparameters: Mapping[str, Any]) -> Schedule:
+    """The schedule of an optimizer's own hyperparameters: the shape `lr_schedule`, as `schedule` takes it, after a
+    rise over the fraction `lr_warmup` of the budget. Raises UserError as `schedule` does.
+    """
+    text = str(hyperparameters["lr_schedule"] or "constant")
+    chosen, warmup = selection.parse(text), hyperparameters["lr_warmup"]
+    if len(chosen) != 1 or "warmup" in dict(chosen[0].parameters):
+        raise UserError(f"lr_schedule = {text!r} is no single shape; lr_warmup gives the warm-up")
+    return schedule(str(replace(chosen[0], parameters=(*chosen[0].parameters, ("warmup", warmup)))))
 
 
 def _steps(parameters: dict[str, Any]) -> Schedule:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,13 +12,15 @@ from torch import Tensor, nn
 
 from optbench.batches import BatchStream
 from optbench.budget import BudgetExhausted, Ledger
-from optbench.construct import make_model, make_optimizer
+from optbench.construct import make_model, make_optimizer, run_facts
+from optbench.evaluation_weights import evaluation_weights, switch
 from optbench.freezing import Freezing
 from optbench.matrix import Cell
 from optbench.problem import Batch, Problem
 from optbench.resident import ResidentData
-from optbench.schedule import schedule
+from optbench.schedule import Schedule, schedule, shaped
 from optbench.seeds import derive
+from optbench.spec import SCHEDULE_HYPERPARAMETERS
 
 
 class Stepper:
@@ -37,6 +39,7 @@ class Stepper:
         self.batch_size = cell.batch_size
         self.model = make_model(problem, cell, seed)
         self.optimizer = self._make_optimizer(cell, hyperparameters)
+        self._second_backward = cell.optimizer.second_backward
         self._freezing = Freezing(self.model, problem.freezing)
         order = torch.Generator().manual_seed(derive(seed, "data order"))
         self.batches = BatchStream(len(data.train), cell.batch_size, [order], cell.device, problem.order)
@@ -46,7 +49,7 @@ class Stepper:
         self._training_seed = derive(seed, "training") >> 1
         torch.manual_seed(self._training_seed)
         self.steps = 0
-        self._schedule = None if cell.schedule == "constant" else schedule(cell.schedule)
+        self._schedule = _schedule(cell, hyperparameters)
         self._rates = [group["lr"] for group in self.optimizer.param_groups if "lr" in group]
         self._needs_closure = cell.optimizer.needs_closure
         self._set_training(True)
@@ -56,6 +59,8 @@ class Stepper:
         batch = self._next_batch()
         if self._needs_closure:
             return self._closure_step(batch)
+        if self._second_backward:
+            return self._undone_if_exhausted(lambda: self._differentiated_step(batch))
         self.ledger.charge_gradient(self.batch_size)
         self.optimizer.zero_grad(set_to_none=True)
         self._backward(batch)
@@ -71,34 +76,72 @@ class Stepper:
         return self.problem.augment_batch(self.data.train.batch(self.batches.next()[0]), self.augmentation)
 
     def _make_optimizer(self, cell: Cell, hyperparameters: Mapping[str, Any]) -> torch.optim.Optimizer:
-        return make_optimizer(cell.optimizer, self.model, hyperparameters)
+        return make_optimizer(cell.optimizer, self.model, hyperparameters, run_facts(cell, self.ledger.budget))
 
     def _loss(self, model: nn.Module, batch: Batch) -> Tensor:
         return self.problem.loss(model, batch)
 
     def _backward(self, batch: Batch) -> Tensor:
         """The loss of a batch, with its gradient added to the parameters'."""
+        differentiate = self._add_differentiable_gradient if self._second_backward else Tensor.backward
         if len(self._chunks) == 1:
             loss = self._loss(self.model, batch)
-            loss.backward()
+            differentiate(loss)
             return loss
         parts = []
         for chunk in zip(*(tensor.split(self._chunks) for tensor in batch), strict=True):
             part = self._loss(self.model, chunk) * self.problem.chunk_weight(len(chunk[0]), self.batch_size)
-            part.backward()
+            differentiate(part)
             parts.append(part.detach())
         return torch.stack(parts).sum()
 
+    def _add_differentiable_gradient(self, loss: Tensor) -> None:
+        """Adds the gradient with its graph: what `backward(create_graph=True)` does, but for its reference cycle."""
+        parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        gradients = torch.autograd.grad(loss, parameters, create_graph=True, allow_unused=True)
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            if gradient is not None:
+                parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+
     @contextmanager
     def evaluating(self) -> Iterator[None]:
-        """A context in which model and optimizer are in evaluation mode."""
-        self._set_training(False)
-        yield
+        """A context in which model and optimizer are in evaluation mode.
+
+        Where the optimizer evaluates other weights than it trains, running statistics of the model are those of
+        the weights that are evaluated.
+        """
+        with evaluation_weights(self.model, self.optimizer, self.problem, self.data.train_sample):
+            self.model.eval()
+            yield
         self._set_training(True)
 
+    def _differentiated_step(self, batch: Batch) -> None:
+        """A step whose gradients the optimizer may differentiate; each time that it does is charged."""
+        self.ledger.charge_gradient(self.batch_size)
+        self.optimizer.zero_grad(set_to_none=True)
+        self._backward(batch)
+        self._charge_second_backwards()
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)  # frees the graph
+
+    def _charge_second_backwards(self) -> None:
+        """Lets gradients that are differentiated charge that: one pass differentiates each of them at most once."""
+        charged = 0
+
+        def count(place: int, passes: list[int]) -> None:
+            nonlocal charged
+            passes[place] += 1
+            if passes[place] > charged:
+                charged += 1
+                self.ledger.charge_second_backward(self.batch_size)
+
+        gradients = [p.grad for p in self.model.parameters() if p.grad is not None and p.grad.requires_grad]
+        passes = [0] * len(gradients)
+        for place, gradient in enumerate(gradients):
+            gradient.register_hook(lambda _, place=place: count(place, passes))
+
     def _closure_step(self, batch: Batch) -> bool:
-        before, charged = copy.deepcopy(self.model.state_dict()), self.ledger.thirds
-        random_seed = self._training_seed + self.steps
+        charged, random_seed = self.ledger.thirds, self._training_seed + self.steps
 
         def closure() -> Tensor:
             # Every evaluation within a step sees the same dropout masks, so the line search
@@ -109,16 +152,26 @@ class Stepper:
                 return self._loss(self.model, batch)
             self.ledger.charge_gradient(self.batch_size)
             self.optimizer.zero_grad(set_to_none=True)
-            return self._backward(batch)
+            loss = self._backward(batch)
+            if self._second_backward:
+                self._charge_second_backwards()
+            return loss
 
-        try:
-            self.optimizer.step(closure)  # type: ignore[arg-type]
-        except BudgetExhausted:
-            # The line search was left at a trial point, which is no step of the optimizer's.
-            self.model.load_state_dict(before)
+        if not self._undone_if_exhausted(lambda: self.optimizer.step(closure)):  # type: ignore[arg-type]
             return False
         if self.ledger.thirds == charged:
             raise RuntimeError("the optimizer's step() did not call its closure")
+        return True
+
+    def _undone_if_exhausted(self, step: Callable[[], Any]) -> bool:
+        """A step of several charges; False where the budget ended inside it, which leaves the model as it was."""
+        before = copy.deepcopy(self.model.state_dict())
+        try:
+            step()
+        except BudgetExhausted:
+            # A line search, say, was left at a trial point, which is no step of the optimizer's.
+            self.model.load_state_dict(before)
+            return False
         self.steps += 1
         return True
 
@@ -134,10 +187,15 @@ class Stepper:
 
     def _set_training(self, training: bool) -> None:
         self.model.train(training)
-        # Schedule-free optimizers keep the weights to evaluate apart from those to train.
-        switch = getattr(self.optimizer, "train" if training else "eval", None)
-        if switch is not None:
-            switch()
+        switch(self.optimizer, training)
+
+
+def _schedule(cell: Cell, hyperparameters: Mapping[str, Any]) -> Schedule | None:
+    """The schedule of the cell, or the optimizer's own; None where the rate is constant."""
+    own = {**SCHEDULE_HYPERPARAMETERS, **cell.optimizer.arguments, **hyperparameters}
+    if any(own[key] != default for key, default in SCHEDULE_HYPERPARAMETERS.items()):
+        return shaped(own)
+    return None if cell.schedule == "constant" else schedule(cell.schedule)
 
 
 def chunk_sizes(problem: Problem, cell: Cell) -> list[int]:

@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 import optuna
-from scipy.stats import qmc
 
 from optbench.budget import THIRDS
+from optbench.design import design_point, design_size
 from optbench.matrix import Cell
-from optbench.optimizer import Range
+from optbench.ranges import Choices, Range, Space, active
 from optbench.seeds import derive, trial_seed
 from optbench.training import DIVERGED_FACTOR, Observer, Training
 
@@ -31,9 +31,6 @@ EDGE = 0.05
 #: Ranges are extended once this share of the tuning budget is spent, at most so often an edge.
 EXTEND_AFTER = 0.5
 EXTEND_AT_MOST = 3
-
-#: Points nearer to each other than this share of every range's width count as one.
-SAME_POINT = 0.02
 
 _STATES = {
     "ok": optuna.trial.TrialState.COMPLETE,
@@ -80,11 +77,11 @@ def best_trial(trials: Sequence[Trial]) -> Trial | None:
     return min(finished, key=lambda trial: (trial.loss, trial.number), default=None)
 
 
-def edge_of(space: Mapping[str, Range], trial: Trial | None, name: str = "lr") -> str:
+def edge_of(space: Space, trial: Trial | None, name: str = "lr") -> str:
     """`low` or `high` where the best value lies within 5 % of an edge of its range, or outside."""
     if trial is None or name not in space or name not in trial.hyperparameters:
         return ""
-    position = space[name].position(float(trial.hyperparameters[name]))
+    position = space[name].position(trial.hyperparameters[name])
     return "low" if position < EDGE else "high" if position > 1 - EDGE else ""
 
 
@@ -106,7 +103,7 @@ def rounds(cell: Cell, trials: Sequence[Trial], run_cost: int) -> Iterator[tuple
         start, latest = start + size, start
 
 
-def searched_space(cell: Cell, trials: Sequence[Trial], run_cost: int) -> dict[str, Range]:
+def searched_space(cell: Cell, trials: Sequence[Trial], run_cost: int) -> dict[str, Range | Choices]:
     """The ranges from which the trials of the last round that has begun are proposed.
 
     Starts as declared. Once half of the tuning budget is spent, each further round finds the learning
@@ -116,7 +113,8 @@ def searched_space(cell: Cell, trials: Sequence[Trial], run_cost: int) -> dict[s
     """
     space = dict(cell.optimizer.search)
     extensions: dict[str, int] = {}
-    if cell.sampler == "grid" or "lr" not in space or not space["lr"].log:
+    rate = space.get("lr")
+    if cell.sampler == "grid" or not isinstance(rate, Range) or not rate.log:
         return space  # below a linear range lie rates of zero and less
     half = EXTEND_AFTER * cell.worth * run_cost * THIRDS
     for start, size in rounds(cell, trials, run_cost):
@@ -125,7 +123,7 @@ def searched_space(cell: Cell, trials: Sequence[Trial], run_cost: int) -> dict[s
             continue
         edge = edge_of(space, best_trial(earlier))
         if edge and extensions.get(edge, 0) < EXTEND_AT_MOST:
-            space["lr"] = space["lr"].extended(edge)  # type: ignore[arg-type]
+            space["lr"] = rate = rate.extended(edge)  # type: ignore[arg-type]
             extensions[edge] = extensions.get(edge, 0) + 1
     return space
 
@@ -152,7 +150,7 @@ def next_round(cell: Cell, trials: Sequence[Trial], run_cost: int, study: int = 
     return proposals[len(trials) - start :]
 
 
-def _untried_edge(cell: Cell, trials: Sequence[Trial], space: Mapping[str, Range], run_cost: int) -> float | None:
+def _untried_edge(cell: Cell, trials: Sequence[Trial], space: Space, run_cost: int) -> float | None:
     """The edge of the rate's range towards which the best rate is the outermost that was tried.
 
     The design keeps away from the edges, at which it is found out whether the range has to be extended. So
@@ -164,91 +162,65 @@ def _untried_edge(cell: Cell, trials: Sequence[Trial], space: Mapping[str, Range
     if sum(trial.thirds for trial in trials) < EXTEND_AFTER * cell.worth * run_cost * THIRDS:
         return None
     tried = [float(trial.hyperparameters["lr"]) for trial in trials]
-    for edge, outermost in ((space["lr"].high, max(tried)), (space["lr"].low, min(tried))):
+    low, high = space["lr"].bounds
+    for edge, outermost in ((high, max(tried)), (low, min(tried))):
         if best.hyperparameters["lr"] == outermost and not edge_of(space, best):
-            return edge
+            return float(edge)
     return None
 
 
-def _values(cell: Cell, number: int, space: Mapping[str, Range], study: optuna.Study | None) -> dict[str, Any] | None:
+def _values(cell: Cell, number: int, space: Space, study: optuna.Study | None) -> dict[str, Any] | None:
     """The hyperparameters of a trial: the default, a point of the design, or the sampler's; None at a grid's end.
 
     The study learns of all that are under way, so that it proposes others.
     """
     if number == 0:
         return dict(cell.optimizer.defaults)
-    point = _design_point(cell, number, space)
+    point = design_point(cell, number, space)
     if point is None and cell.sampler == "grid":
         return None
     assert study is not None
     if point is not None:
-        study.enqueue_trial({name: _at(space[name], share) for name, share in zip(sorted(space), point, strict=True)})
-    asked = study.ask({name: _distribution(found) for name, found in space.items()})
-    return {name: asked.params[name] for name in space}
+        drawn = {name: space[name].at(share) for name, share in zip(sorted(space), point, strict=True)}
+        on = active(space, drawn)
+        study.enqueue_trial({name: value for name, value in drawn.items() if name in on})
+    return _asked(study, space).params
 
 
-def design_size(cell: Cell) -> int:
-    """Number of trials after trial 0 that follow a fixed design before a sampler takes over.
+def _asked(study: optuna.Study, space: Space) -> optuna.trial.Trial:
+    """A new trial of the study, with a value of everything in the space that has a meaning beside the others.
 
-    The design (a Halton sequence: the middle of the range first, then its quarters, …) covers the
-    range evenly, which independent random points don't when there are few of them. It fills the
-    first round, of which a sampler knows nothing yet, and tunings of up to 11 trials: on fewer than ten
-    observations TPE finds worse rates than the design does (tests/test_tune.py).
+    What has a condition is asked for after what that speaks of.
     """
-    match cell.sampler:
-        case "quasi-random":
-            return 2**31
-        case "grid":
-            return max(1, math.floor(cell.worth) - 1)
-        case "random":
-            return 0
-        case _:
-            return max(min(10, max(3, math.floor(cell.worth) - 1)), cell.round - 1)
+    asked = study.ask({name: _distribution(found) for name, found in space.items() if not found.when})
+    waiting = [name for name, found in space.items() if found.when]
+    while waiting:
+        ready = [name for name in waiting if not any(key in waiting for key, _ in space[name].when)]
+        for name in ready:
+            waiting.remove(name)
+            if name in active({name: space[name]}, asked.params):
+                _suggested(asked, name, space[name])
+    return asked
 
 
-def _design_point(cell: Cell, number: int, space: Mapping[str, Range]) -> list[float] | None:
-    """Shares of the ranges (sorted by name) for trial `number`, or None after the design's end.
-
-    A point of the Halton sequence at the default, which trial 0 has tried, is passed over.
-    """
-    if number > design_size(cell):
-        return None
-    dimensions = len(cell.optimizer.search)
-    if cell.sampler == "grid":
-        side = max(1, math.floor(design_size(cell) ** (1 / dimensions) + 1e-9))
-        if number > side**dimensions:
-            return None
-        places = np.unravel_index(number - 1, (side,) * dimensions)
-        return [(int(place) + 0.5) / side for place in places]
-    halton = qmc.Halton(dimensions, scramble=False)
-    halton.fast_forward(1)  # its point 0 is the low edge of every range
-    points = halton.random(2 * number)  # far more than are passed over
-    if (default := _default_point(cell, space)) is not None:
-        points = points[np.abs(points - default).max(axis=1) > SAME_POINT]
-    return [float(share) for share in points[number - 1]]
+def _suggested(asked: optuna.trial.Trial, name: str, found: Range | Choices) -> None:
+    if isinstance(found, Choices):
+        asked.suggest_categorical(name, found.values)
+    elif found.whole:
+        asked.suggest_int(name, math.ceil(found.low), math.floor(found.high), log=found.log)
+    else:
+        asked.suggest_float(name, found.low, found.high, log=found.log)
 
 
-def _default_point(cell: Cell, space: Mapping[str, Range]) -> np.ndarray | None:
-    """The default as shares of the ranges, where it lies in them."""
-    try:
-        return np.array([space[name].position(cell.optimizer.defaults[name]) for name in sorted(space)])
-    except (KeyError, ValueError, TypeError):
-        return None
-
-
-def _at(found: Range, share: float) -> float:
-    width = found.high / found.low if found.log else found.high - found.low
-    value = float(found.low * width**share) if found.log else found.low + width * share
-    return min(max(round(value), math.ceil(found.low)), math.floor(found.high)) if found.whole else value
-
-
-def _distribution(found: Range) -> optuna.distributions.BaseDistribution:
+def _distribution(found: Range | Choices) -> optuna.distributions.BaseDistribution:
+    if isinstance(found, Choices):
+        return optuna.distributions.CategoricalDistribution(found.values)
     if found.whole:
         return optuna.distributions.IntDistribution(math.ceil(found.low), math.floor(found.high), log=found.log)
     return optuna.distributions.FloatDistribution(found.low, found.high, log=found.log)
 
 
-def _study(cell: Cell, trials: Sequence[Trial], space: Mapping[str, Range], number: int) -> optuna.Study:
+def _study(cell: Cell, trials: Sequence[Trial], space: Space, number: int) -> optuna.Study:
     """Study `number` as it knows these trials, with a sampler seeded by the cell, the number and theirs."""
     repeated = f"/study {number}" if number else ""
     seed = derive(f"{cell.id}/{len(trials)}{repeated}", "sampler") % 2**32
@@ -264,13 +236,14 @@ def _study(cell: Cell, trials: Sequence[Trial], space: Mapping[str, Range], numb
     }
     for trial in trials:
         # A default outside of the range can't be told to the sampler; it still competes.
-        inside = all(n in trial.hyperparameters and r.contains(trial.hyperparameters[n]) for n, r in space.items())
+        tried, on = trial.hyperparameters, active(space, trial.hyperparameters)
+        inside = all(name in tried and space[name].contains(tried[name]) for name in on)
         if inside and trial.status in _STATES:
-            params = {name: trial.hyperparameters[name] for name in space}
+            params = {name: tried[name] for name in space if name in on}
             study.add_trial(
                 optuna.trial.create_trial(
                     params=params,
-                    distributions=distributions,
+                    distributions={name: distributions[name] for name in params},
                     value=trial.value,
                     intermediate_values=trial.reports,
                     system_attrs=_rungs(cell.pruner, cell.evaluations, tuple(sorted(trial.reports.items()))),
@@ -306,12 +279,12 @@ def _rungs(pruner: str, evaluations: int, reports: tuple[tuple[int, float], ...]
 
 
 def _pruning(
-    cell: Cell, trials: Sequence[Trial], space: Mapping[str, Range], hyperparameters: Mapping[str, Any], number: int
+    cell: Cell, trials: Sequence[Trial], space: Space, hyperparameters: Mapping[str, Any], number: int
 ) -> Observer:
     """Stops a trial that does worse than those of earlier rounds; of its own round it knows nothing."""
     study = _study(cell, trials, space, number)
     study.enqueue_trial(dict(hyperparameters))
-    asked = study.ask({name: _distribution(found) for name, found in space.items()})
+    asked = _asked(study, space)
 
     def observe(training: Training) -> str:
         point = training.points[-1]

@@ -69,7 +69,7 @@ SELECTION_MISTAKES: list[tuple[tuple[str, ...], str]] = [
     (("--problem", "quadratic_valley[dim=2"), "selection 'quadratic_valley[dim=2', column 23: expected ','"),
     (("--problem", "nowhere.py:Thing"), "nowhere.py does not exist (accepted: file.py:Class or package.module:Class)"),
     (("--problem", ""), "selection '' has no proper name (accepted: name[param=value,…])"),
-    (("--optimizer", "adm"), "unknown optimizer 'adm'; did you mean 'adam'? (accepted: adadelta, adagrad, adam, adama"),
+    (("--optimizer", "adm"), "unknown optimizer 'adm'; did you mean 'adam'? (accepted: adabelief, adadelta, adafactor"),
     (("--optimizer", "adam[epz=1]"), "unknown hyperparameter of adam 'epz'; did you mean 'eps'? (accepted: amsgrad, b"),
     (("--optimizer", "adam[eps=-1]"), "adam[eps] = -1 is out of range (accepted: a number of at least 0)"),
     (("--optimizer", "adam[betas=0.9]"), "adam[betas] = 0.9 is out of range (accepted: 2 numbers in parentheses, as i"),

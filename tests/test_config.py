@@ -63,13 +63,14 @@ def test_quick_needs_no_network() -> None:
         ("problems = [{selct = 'b'}]", "unknown key 'selct'; did you mean 'select'? (accepted: batch_sizes, "
          "run_budget, select) at problems.0.selct"),
         ("[optimizer.search]\nbasse = 'adam'", "unknown key 'basse'; did you mean 'base'? (accepted: arguments, base, "
-         "class, contiguous_parameters, default_lr, groups, needs_closure, search) at optimizer.search.basse"),
+         "class, contiguous_parameters, default_lr, from_run, groups, needs_closure, reset, search, second_backward) "
+         "at optimizer.search.basse"),
         ("[optimizer.x.groups.head]\nparameter = ['a']", "unknown key 'parameter'; did you mean 'parameters'? "
-         "(accepted: arguments, parameters, search) at optimizer.x.groups.head.parameter"),
+         "(accepted: arguments, base, class, parameters, search, where) at optimizer.x.groups.head.parameter"),
         ("[optimizer.x.groups.head]\nparameters = ['a']\nsearch.lr = {lo = 1, high = 2}", "unknown key 'lo'; did you "
-         "mean 'low'? (accepted: high, low, scale) at optimizer.x.groups.head.search.lr.lo"),
+         "mean 'low'? (accepted: high, low, scale, values, when) at optimizer.x.groups.head.search.lr.lo"),
         ("[optimizer.x.search]\nlr = {lo = 1, high = 2}", "unknown key 'lo'; did you mean 'low'? (accepted: high, "
-         "low, scale) at optimizer.x.search.lr.lo"),
+         "low, scale, values, when) at optimizer.x.search.lr.lo"),
     ],
 )  # fmt: skip
 def test_unknown_keys_are_located_with_the_nearest_match(tmp_path: Path, text: str, line: str) -> None:
@@ -115,7 +116,8 @@ def test_unknown_keys_are_located_with_the_nearest_match(tmp_path: Path, text: s
         ("optimizer = 3", "optimizer = 3: expected a table"),
         ("[optimizer]\nx = 3", "optimizer.x = 3: expected a table"),
         ("[optimizer.x]\nbase = 'adam'\ndefault_lr = 0", "optimizer.x.default_lr = 0: "),
-        ("[optimizer.x.search]\nlr = {low = 1}", "optimizer.x.search.lr.high is missing"),
+        ("[optimizer.x.search]\nlr = {low = 1}",
+         "optimizer.x.search.lr = {'low': 1}: neither a range nor a list (accepted: low and high, or values)"),
         ("[optimizer.x.search]\nlr = {low = 2, high = 1}", "search range = (2.0, 1.0) is out of range (accepted: 0 <"),
         ("[optimizer.x.search]\nlr = {low = 0, high = 1}", "search range = (0.0, 1.0) is out of range (accepted: 0 <"),
         ("[optimizer.x.search]\nlr = {low = 1, high = 2, scale = 'ln'}", "optimizer.x.search.lr.scale = 'ln': "),

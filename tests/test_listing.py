@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,8 @@ from optbench.config import PRESETS
 from optbench.errors import UserError
 from optbench.matrix import make_plan
 from optbench.metrics import METRICS
-from optbench.optimizers import BUILT_IN
 from optbench.problem import DataSource
-from optbench.registry import BUILT_IN_PROBLEMS
+from optbench.registry import BUILT_IN_PROBLEMS, REGISTERED_OPTIMIZERS
 from optbench.results.load import Results
 from optbench.runner import RunOptions
 from tests.tiny import CHOICES
@@ -93,12 +93,25 @@ def test_problems_with_parameters_and_defaults() -> None:
 def test_optimizers_with_defaults_and_search_spaces() -> None:
     text = listing.list_text("optimizers")
     blocks = re.split(r"\n(?=\S)", text)
-    assert [block.partition(":")[0] for block in blocks] == list(BUILT_IN)
+    assert [block.partition(":")[0] for block in blocks] == list(REGISTERED_OPTIMIZERS)
     assert "adam: torch.optim:Adam(lr)" in text
     assert "nesterov: torch.optim:SGD(lr, momentum=0.9, nesterov=True)" in text
     adadelta = next(block for block in blocks if block.startswith("adadelta"))
     assert "tunes learning rate 0.01 to 100 (default 1) on networks; accepts rho=0.9, eps=1e-6" in adadelta
     assert "Zeiler (2012)" in adadelta
+    muon = next(block for block in blocks if block.startswith("muon"))
+    assert "rest is ndim != 2 or layer == 'Embedding', by torch.optim:AdamW" in muon
+    assert "tunes learning rate 1e-05 to 0.1 (default 0.001) and weight_decay 0.0001 to 1 (default 0.1)" in muon
+    assert "tunes nothing on networks" in next(block for block in blocks if block.startswith("prodigy"))
+
+
+def test_an_optimizer_whose_package_is_missing_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(registry, "version", absent)
+    [lion] = [b for b in re.split(r"\n(?=\S)", listing.list_text("optimizers")) if b.startswith("lion:")]
+    assert lion.endswith("\n    not installed: pip install 'optbench[zoo]'")
 
 
 def test_presets_and_metrics() -> None:

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from optbench.optimizer import OptimizerSpec, Range
 from optbench.optimizers import BUILT_IN
+from optbench.ranges import Range
+from optbench.spec import OptimizerSpec
 from tests.tiny import Tiny, TinyNet
 
 SPECS = pytest.mark.parametrize("spec", BUILT_IN.values(), ids=BUILT_IN)

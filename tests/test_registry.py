@@ -11,13 +11,13 @@ from textwrap import dedent
 import pytest
 
 from optbench import registry
-from optbench.config import OptimizerTable
+from optbench.described import described_optimizer
 from optbench.errors import UserError
-from optbench.optimizer import Range
+from optbench.optimizer_table import OptimizerTable
 from optbench.optimizers import ADAM, BUILT_IN
+from optbench.ranges import Range
 from optbench.registry import (
     BUILT_IN_PROBLEMS,
-    described_optimizer,
     make_problem,
     names,
     optimizer_spec,
@@ -255,7 +255,7 @@ def test_a_class_without_a_learning_rate_has_nothing_to_tune(mine: str) -> None:
         ("MINE:Needs", "Needs needs a value for horizon, width; give defaults, or a TOML table"),
         ("MINE:NUMBER", "NUMBER is no optimizer (accepted: a class or function called as f(params, lr=…))"),
         ("builtins:dict", "builtins:dict is no optimizer (accepted: "),
-        ("adm", "unknown optimizer 'adm'; did you mean 'adam'? (accepted: adadelta, adagrad, adam, adamax, lbfgs, mom"),
+        ("adm", "unknown optimizer 'adm'; did you mean 'adam'? (accepted: adabelief, adadelta, adafactor"),
         ("torch.optim:Addam", "unknown name in torch.optim 'Addam'; did you mean 'Adam'?"),
     ],
 )  # fmt: skip

@@ -13,7 +13,7 @@ from optbench.api import configure
 from optbench.budget import THIRDS
 from optbench.config import SAMPLERS
 from optbench.matrix import Cell, make_plan
-from optbench.optimizer import Range
+from optbench.ranges import Range
 from optbench.seeds import TUNING_SEEDS
 from optbench.training import Point, Training
 from optbench.tune import Proposal, Trial, best_trial, edge_of, next_round, rounds, searched_space
@@ -21,7 +21,7 @@ from optbench.tune import Proposal, Trial, best_trial, edge_of, next_round, roun
 RUN_COST = 1000
 
 
-def cell_for(optimizer: str = "adam", **choices: Any) -> Cell:
+def cell_for(optimizer: str = "adam", /, **choices: Any) -> Cell:
     """A cell whose range of rates is 1e-3 to 1e1."""
     choices = {"tuning_worth": 12, "tuning_round": 1, **choices}
     return make_plan(
@@ -379,9 +379,10 @@ def test_hyperparameters_that_count_are_searched_in_whole_numbers(sampler: str, 
 
 def regret_of_design(size: int, worth: int, monkeypatch: pytest.MonkeyPatch) -> float:
     """Mean excess of the chosen trial's loss over the lowest, on parabolas with a cliff above the best rate."""
-    import optbench.tune
+    from optbench import design, tune
 
-    monkeypatch.setattr(optbench.tune, "design_size", lambda cell: size)
+    for module in (design, tune):
+        monkeypatch.setattr(module, "design_size", lambda cell: size)
     cells = [cell_for(name, tuning_worth=worth, tuning_round=2) for name in ("adam", "adagrad", "rmsprop", "adamax")]
     random = np.random.default_rng(0)
     found = []
@@ -402,3 +403,49 @@ def regret_of_design(size: int, worth: int, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("worth", [6, 10])
 def test_few_trials_are_better_spent_on_the_design_than_on_tpe(worth: int, monkeypatch: pytest.MonkeyPatch) -> None:
     assert regret_of_design(worth - 1, worth, monkeypatch) < 0.8 * regret_of_design(3, worth, monkeypatch)
+
+
+CONDITIONAL = {
+    "base": "adam",
+    "search": {
+        "lr": {"low": 1e-4, "high": 1e-1},
+        "lr_schedule": ["constant", "cosine", "linear"],
+        "lr_warmup": {"low": 0.0, "high": 0.2, "scale": "linear", "when": {"lr_schedule": ["cosine", "linear"]}},
+    },
+}
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_what_has_no_meaning_is_not_tried(sampler: str) -> None:
+    """Warm-up belongs to two of the schedules: with the third there is none, and the sampler learns from all."""
+    cell = cell_for("mine", optimizer={"mine": CONDITIONAL}, tuning_sampler=sampler, tuning_worth=24)
+    assert cell.optimizer.defaults == {"lr": 1e-3, "lr_schedule": "constant"}
+    trials: list[Trial] = []
+    while proposals := next_round(cell, trials, RUN_COST):
+        for proposal in proposals:
+            values = proposal.hyperparameters
+            assert ("lr_warmup" in values) == (values["lr_schedule"] != "constant")
+            loss = loss_at(values["lr"]) + (values["lr_schedule"] != "cosine") + abs(values.get("lr_warmup", 0) - 0.1)
+            trials.append(Trial(proposal.number, values, "ok", 10.0, loss, THIRDS * RUN_COST))
+    assert {t.hyperparameters["lr_schedule"] for t in trials} == {"constant", "cosine", "linear"}
+    tried = [tuple(sorted(t.hyperparameters.items())) for t in trials]
+    assert len(set(tried)) == len(tried)
+    # Of the grid's 2·3·2 points, those without a warm-up are one for each rate; then there is the default.
+    assert len(trials) == (1 + 2 * (1 + 2 * 2) if sampler == "grid" else 24)
+    best = best_trial(trials)
+    assert best is not None
+    assert best.hyperparameters["lr_schedule"] == "cosine"
+
+
+def test_a_tuning_with_conditions_goes_on_as_it_would_have() -> None:
+    cell = cell_for("mine", optimizer={"mine": CONDITIONAL}, tuning_worth=24, tuning_round=6)
+    trials: list[Trial] = []
+    for _ in range(4):
+        trials += [
+            Trial(p.number, p.hyperparameters, "ok", 10.0, loss_at(p.hyperparameters["lr"]), THIRDS * RUN_COST)
+            for p in next_round(cell, trials, RUN_COST)
+        ]
+    start = 18
+    whole = [p.hyperparameters for p in next_round(cell, trials[:start], RUN_COST)]
+    part = [p.hyperparameters for p in next_round(cell, trials[: start + 2], RUN_COST)]
+    assert part == whole[2:]

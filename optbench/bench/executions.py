@@ -89,7 +89,7 @@ def replicas_against_eager(source: DataSource, pairs: int, real: bool) -> Iterat
             continue
         cell = _cell(problem, optimizer, batch_size)
         found, data = load(cell.problem, source, cell.device)
-        replicas = [Replica({"lr": cell.optimizer.search["lr"].low}, seed) for seed in range(count)]
+        replicas = [Replica({"lr": cell.optimizer.search["lr"].bounds[0]}, seed) for seed in range(count)]
         together = Population(cell, found, data, replicas, True, Ledger(_UNLIMITED)).step
         yield compare(
             f"{count} replicas one by one / at once, {_scope(cell)}",
@@ -108,7 +108,7 @@ def _cell(problem: str, optimizer: str, batch_size: int) -> Cell:
 def _stepper(kind: type[Stepper], cell: Cell, source: DataSource) -> Callable[[], object]:
     problem, data = load(cell.problem, source, cell.device)
     # The lowest rate that is searched: nothing diverges, whose arithmetic would be slower or faster.
-    return kind(cell, problem, data, {"lr": cell.optimizer.search["lr"].low}, 0, Ledger(_UNLIMITED)).step
+    return kind(cell, problem, data, {"lr": cell.optimizer.search["lr"].bounds[0]}, 0, Ledger(_UNLIMITED)).step
 
 
 def _microseconds(step: Callable[[], object], times: int = 1) -> Callable[[], float]:

@@ -17,7 +17,6 @@ from optbench.cell import Job, execute
 from optbench.execution.replica import Replica
 from optbench.execution.trainer import Trainer
 from optbench.matrix import Cell, make_plan
-from optbench.optimizer import Range
 from optbench.problem import DataSource
 from optbench.registry import load_attribute
 from optbench.resident import load
@@ -41,8 +40,8 @@ def small_cell(problem: str, optimizer: str, batch_size: int, run_budget: str, t
 
 def rates(cell: Cell, count: int) -> list[float]:
     """Learning rates spread evenly over the lower half of the range, where nothing diverges."""
-    found: Range = cell.optimizer.search["lr"]
-    return [found.low * (found.high / found.low) ** (0.5 * (k + 0.5) / count) for k in range(count)]
+    low, high = cell.optimizer.search["lr"].bounds
+    return [low * (high / low) ** (0.5 * (k + 0.5) / count) for k in range(count)]
 
 
 def loops(cell: Cell, learning_rates: Sequence[float], source: DataSource) -> float:

@@ -28,13 +28,15 @@ class Execution:
 @dataclass(frozen=True)
 class Step:
     """What the rule asks of an optimizer: whether it needs a closure, its step is linear in a constant
-    learning rate (None: a probe will tell), what is searched, and whether it has parameter groups."""
+    learning rate (None: a probe will tell), what is searched, whether it has parameter groups, and what else of it
+    only a plain step can do."""
 
     needs_closure: bool
     linear_in_rate: bool | None
     searched: frozenset[str]
     has_rate: bool
     grouped: bool = False
+    special: str = ""
 
 
 def choose(problem: Problem, step: Step, device: str, batch_size: int, wanted: str = "auto") -> Execution:
@@ -55,6 +57,8 @@ def choose(problem: Problem, step: Step, device: str, batch_size: int, wanted: s
         return Execution("eager", "the optimizer evaluates a closure")
     if step.grouped:
         return Execution("eager", "parameter groups have rates of their own")
+    if step.special:
+        return Execution("eager", step.special)
     if problem.freezing:
         return Execution("eager", "parts of the model are frozen for a while")
     if wanted == "cuda_graph":

@@ -6,7 +6,7 @@ import torch
 
 from optbench.construct import make_optimizer
 from optbench.execution.stacked_step import StackedStep
-from optbench.matrix import OptimizerChoice
+from optbench.optimizer_choice import OptimizerChoice
 
 #: Learning rates of the probe, as factors of the default.
 _FACTORS = (0.01, 1.0, 3.7)

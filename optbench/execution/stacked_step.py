@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optbench.matrix import OptimizerChoice
+from optbench.optimizer_choice import OptimizerChoice
 from optbench.registry import load_attribute
 
 

@@ -10,7 +10,8 @@ import torch
 
 from optbench.api import configure
 from optbench.execution.probe import linearity
-from optbench.matrix import OptimizerChoice, make_plan
+from optbench.matrix import make_plan
+from optbench.optimizer_choice import OptimizerChoice
 from optbench.optimizers import BUILT_IN
 from tests.tiny import TINY
 

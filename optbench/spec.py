@@ -1,52 +1,25 @@
-"""The author API of optimizers: a name, a constructor, and the search space that belongs to it."""
+"""The author API of optimizers: a name, a constructor, what it needs, and the search space that belongs to it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from optbench.errors import out_of_range, unknown
+from optbench.ranges import Choices, Range
+from optbench.schedule import shaped
 
 if TYPE_CHECKING:
     from optbench.problem import Problem
 
-#: How far a range reaches beyond an edge at which the best value lies, in decades (see `tune`).
-EXTENSION_DECADES = 1.0
+#: Hyperparameters of every optimizer that the harness acts on, with their defaults: the shape of the learning
+#: rate over the run, and the fraction of the budget over which it first rises. No constructor sees them.
+SCHEDULE_HYPERPARAMETERS: dict[str, Any] = {"lr_schedule": "constant", "lr_warmup": 0.0}
 
-
-@dataclass(frozen=True)
-class Range:
-    """The values that tuning may try for one hyperparameter, on a logarithmic or linear scale."""
-
-    low: float
-    high: float
-    log: bool = True
-    #: Whole numbers only.
-    whole: bool = False
-
-    def __post_init__(self) -> None:
-        finite = math.isfinite(self.low) and math.isfinite(self.high)
-        if not finite or not self.low < self.high or (self.log and self.low <= 0):
-            accepted = "0 < low < high on a log scale" if self.log else "low < high"
-            raise out_of_range("search range", (self.low, self.high), accepted)
-        if self.whole and math.ceil(self.low) >= math.floor(self.high):
-            raise out_of_range("search range", (self.low, self.high), "at least two whole numbers")
-
-    def position(self, value: float) -> float:
-        """Where a value lies between low (0) and high (1) on the range's scale."""
-        if self.log:
-            return math.log(value / self.low) / math.log(self.high / self.low)
-        return (value - self.low) / (self.high - self.low)
-
-    def contains(self, value: float) -> bool:
-        return self.low <= value <= self.high
-
-    def extended(self, edge: Literal["low", "high"]) -> Range:
-        """A range on a logarithmic scale with a decade more beyond one edge."""
-        factor = 10**EXTENSION_DECADES
-        return Range(self.low / factor, self.high) if edge == "low" else Range(self.low, self.high * factor)
+#: What a constructor may be told about the training (see `construct.run_facts`).
+RUN_FACTS = ("steps", "epochs", "steps_per_epoch", "batch_size", "training_examples")
 
 
 @dataclass(frozen=True)
@@ -56,11 +29,13 @@ class OptimizerSpec:
     `constructor` is `module:Class` (or `file.py:Class`), called as `Class(params, lr=…, **arguments)`.
     `hyperparameters` are those that a selection may fix, with their defaults; `search` holds further
     ranges beside the learning rate's. On quadratic problems and functions the learning rate's range follows the
-    curvature for `family="sgd"`; the scale-free families search 1e-3 to 1e1.
+    curvature for `family="sgd"`; the scale-free families search 1e-3 to 1e1. Without a range for the learning
+    rate, and with an empty `search`, there is nothing to tune, and nothing is charged for it.
 
     `groups` are parameter groups by name, each with the patterns (of `fnmatch`) of the parameters' names that
-    belong to it; all others are one more group. A hyperparameter `NAME.momentum` or `NAME.lr`, in `arguments`,
-    `hyperparameters` and `search` alike, is that of group NAME.
+    belong to it, or with a rule (see `rules`); all others are one more group. A hyperparameter `NAME.momentum` or
+    `NAME.lr`, in `arguments`, `hyperparameters` and `search` alike, is that of group NAME. `partners` names the
+    constructors of groups that another class steps; they share `lr` and `weight_decay` unless they have their own.
     """
 
     name: str
@@ -72,14 +47,27 @@ class OptimizerSpec:
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
     #: On quadratic problems the range of the learning rate is theirs, not `learning_rate`.
     follows_curvature: bool = True
-    search: Mapping[str, Range] = field(default_factory=dict)
-    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    search: Mapping[str, Range | Choices] = field(default_factory=dict)
+    groups: Mapping[str, tuple[str, ...] | str] = field(default_factory=dict)
+    partners: Mapping[str, str] = field(default_factory=dict)
     needs_closure: bool = False
+    #: `step` differentiates the gradients once more: they are made with `create_graph=True`, and what that takes is
+    #: charged as it happens.
+    second_backward: bool = False
+    #: Arguments of the constructor with the fact about the training, one of `RUN_FACTS`, that each is given.
+    from_run: Mapping[str, str] = field(default_factory=dict)
+    #: `module:function`, called before every construction: forgets what the class keeps outside of its instances.
+    reset: str = ""
     #: The optimizer flattens gradients with `view`, so its parameters can't be channels-last.
     contiguous_parameters: bool = False
     #: The step is linear in a constant learning rate, and each coordinate's depends on itself alone; None
     #: where a probe shall tell.
     linear_in_rate: bool | None = None
+    #: The distribution that has to be installed, where that isn't torch, with the extra that brings it.
+    package: str = ""
+    extra: str = ""
+    #: Checks of `optbench check` that this optimizer can't pass by its nature, each with the reason.
+    waived: Mapping[str, str] = field(default_factory=dict)
     rule: str = ""
     source: str = ""
 
@@ -88,15 +76,16 @@ class OptimizerSpec:
 
         Raises UserError for a hyperparameter that the constructor doesn't have.
         """
-        accepted = {"lr", *self.hyperparameters} if self.default_lr is not None else set(self.hyperparameters)
+        known = self.known
         fixed = {}
         for key, value in parameters.items():
-            if key not in accepted:
-                raise unknown(f"hyperparameter of {self.name}", key, accepted)
-            default = self.default_lr if key == "lr" else self.hyperparameters[key]
+            if key not in known:
+                raise unknown(f"hyperparameter of {self.name}", key, known)
             if key == "lr" and _is_number(value) and value <= 0:
                 raise out_of_range(f"{self.name}[lr]", value, "a number above 0")
-            fixed[key] = _like(f"{self.name}[{key}]", value, default)
+            fixed[key] = _like(f"{self.name}[{key}]", value, known[key])
+        if fixed.keys() & SCHEDULE_HYPERPARAMETERS.keys():
+            shaped({**known, **self.arguments, **fixed})
         lr = fixed.pop("lr", self.default_lr)
         return ConfiguredOptimizer(
             spec=self,
@@ -105,6 +94,18 @@ class OptimizerSpec:
             lr_fixed="lr" in parameters,
             search={key: found for key, found in self.search.items() if key not in parameters},
         )
+
+    @property
+    def known(self) -> dict[str, Any]:
+        """All hyperparameters that may be fixed or searched, with their defaults."""
+        rate = {} if self.default_lr is None else {"lr": self.default_lr}
+        schedules = {} if self.default_lr is None else SCHEDULE_HYPERPARAMETERS
+        return {**rate, **schedules, **self.hyperparameters}
+
+    @property
+    def without_tuning(self) -> bool:
+        """Whether nothing of it is searched, as of learning-rate-free methods."""
+        return self.learning_rate is None and not self.search
 
 
 @dataclass(frozen=True)
@@ -115,14 +116,32 @@ class ConfiguredOptimizer:
     arguments: Mapping[str, Any]
     default_lr: float | None
     lr_fixed: bool
-    search: Mapping[str, Range]
+    search: Mapping[str, Range | Choices]
 
-    def search_space(self, problem: Problem) -> dict[str, Range]:
-        """What is tuned on this problem; empty where nothing is."""
-        space = dict(self.search)
+    def search_space(self, problem: Problem) -> dict[str, Range | Choices]:
+        """What is tuned on this problem, but for what depends on a hyperparameter that is fixed at another value."""
+        space: dict[str, Range | Choices] = dict(self.search)
         if not self.lr_fixed and self.spec.learning_rate is not None:
             space["lr"] = self._learning_rate_range(problem)
-        return space
+        known, dropped = self.defaults, set[str]()
+        while idle := {
+            name
+            for name, tried in space.items()
+            if any(key in dropped or (key not in space and known.get(key) not in of) for key, of in tried.when)
+        }:
+            dropped |= idle
+            space = {name: tried for name, tried in space.items() if name not in idle}
+        # What is left of conditions speaks of what is searched.
+        return {
+            name: replace(tried, when=tuple(pair for pair in tried.when if pair[0] in space))
+            for name, tried in space.items()
+        }
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """All hyperparameters as they are where nothing is tuned."""
+        rate = {} if self.default_lr is None else {"lr": self.default_lr}
+        return {**self.spec.known, **self.arguments, **rate}
 
     def _learning_rate_range(self, problem: Problem) -> Range:
         assert self.spec.learning_rate is not None

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from optbench.errors import UserError
-from optbench.optimizer import OptimizerSpec, Range
+from optbench.ranges import Range
+from optbench.spec import OptimizerSpec
 from tests.tiny import Tiny, TinyNet
 
 SPEC = OptimizerSpec(

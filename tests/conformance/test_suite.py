@@ -1,0 +1,153 @@
+"""Each mistake is found by the check that is for it, and what is right passes; the same as pytest functions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from optbench.conformance import check, optimizer_test, problem_test
+from optbench.conformance.suite import OPTIMIZER_CHECKS, PROBLEM_CHECKS, defined_in, prove
+from optbench.errors import UserError
+from tests.conformance import broken
+
+_FILE = broken.__file__
+
+test_plain = optimizer_test(f"{_FILE}:Plain")
+test_right = problem_test(f"{_FILE}:Right")
+
+
+@pytest.mark.parametrize(("thing", "name"), broken.OPTIMIZERS.items(), ids=lambda x: getattr(x, "__name__", x))
+def test_the_mistake_of_an_optimizer_is_found(thing: type, name: str) -> None:
+    [finding] = check(f"{_FILE}:{thing.__name__}", only=[name])
+    assert (finding.check, finding.outcome) == (name, "failed")
+    assert finding.reason
+    assert finding.fix
+
+
+@pytest.mark.parametrize(("thing", "name"), broken.PROBLEMS.items(), ids=lambda x: getattr(x, "__name__", x))
+def test_the_mistake_of_a_problem_is_found(thing: type, name: str) -> None:
+    [finding] = check(f"{_FILE}:{thing.__name__}", only=[name])
+    assert (finding.check, finding.outcome) == (name, "failed")
+    assert finding.fix
+
+
+def test_every_check_has_a_mistake_that_it_finds() -> None:
+    """But for what is only told (the search space), and what the harness guarantees whatever the optimizer does."""
+    assert set(OPTIMIZER_CHECKS) - set(broken.OPTIMIZERS.values()) == {"search_space", "charges", "budget"}
+    assert set(PROBLEM_CHECKS) - set(broken.PROBLEMS.values()) == {"trains"}
+
+
+def test_what_a_mistake_needs_is_said() -> None:
+    fixes = {name: next(check(f"{_FILE}:{name}", only=["steps"])).fix for name in ("SecretClosure", "SecretGraph")}
+    assert "needs_closure = true" in fixes["SecretClosure"]
+    assert "second_backward = true" in fixes["SecretGraph"]
+
+
+def test_state_that_is_reset_leaks_no_more() -> None:
+    assert [f.outcome for f in check(f"{_FILE}:Forgetting", only=["isolated", "deterministic"])] == ["ok", "ok"]
+
+
+def test_without_a_step_nothing_else_is_checked() -> None:
+    assert [finding.check for finding in check(f"{_FILE}:SecretClosure")] == ["constructs", "steps"]
+
+
+def test_a_waived_check_gives_its_reason() -> None:
+    [finding] = check("rprop", only=["zero_rate"])
+    assert finding.outcome == "skipped"
+    assert "first step's size alone" in finding.reason
+
+
+def test_as_a_test_a_failure_fails_with_the_reason() -> None:
+    with pytest.raises(pytest.fail.Exception, match="ignores param_groups"):
+        prove(f"{_FILE}:IgnoresRate", "zero_rate")
+    with pytest.raises(pytest.skip.Exception, match="evaluates the weights that it trains"):
+        prove(f"{_FILE}:Plain", "switches")
+
+
+def test_a_table_is_checked_as_it_is_described() -> None:
+    table = {
+        "base": "momentum",
+        "groups": {"biases": {"where": "ndim == 1", "search": {"lr": {"low": 1e-3, "high": 1}}}},
+    }
+    [finding] = check("mine", tables={"mine": table}, only=["groups"])
+    assert (finding.outcome, finding.reason) == ("ok", "2 groups of its own, of 4, 3 parameters")
+
+
+def test_everything_that_a_file_defines() -> None:
+    found = defined_in(_FILE)
+    assert f"{_FILE}:Plain" in found
+    assert f"{_FILE}:Right" in found
+    assert not any(name.endswith((":forget", ":TinyNet", ":Batch")) for name in found)
+
+
+@pytest.mark.parametrize(
+    ("target", "line"),
+    [
+        ("adm", "unknown problem or optimizer 'adm'; did you mean 'adam'?"),
+        ("nowhere.py:Mine", "nowhere.py does not exist"),
+        (f"{_FILE}:Plainn", "did you mean 'Plain'?"),
+    ],
+)
+def test_what_cannot_be_found(target: str, line: str) -> None:
+    with pytest.raises(UserError) as caught:
+        list(check(target))
+    assert line in str(caught.value)
+
+
+def test_an_unknown_check() -> None:
+    with pytest.raises(UserError, match=r"unknown check 'isolatd'; did you mean 'isolated'\?"):
+        list(check("adam", only=["isolatd"]))
+
+
+def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    from optbench.cli import main
+
+    arguments = ["--only", "zero_rate", "--only", "isolated"]
+    for names, code in ((["Plain"], 0), (["IgnoresRate", "Plain"], 1)):
+        with pytest.raises(SystemExit) as ended:
+            main(["check", *[f"{_FILE}:{name}" for name in names], *arguments])
+        assert ended.value.code == code
+    lines = capsys.readouterr().out.splitlines()
+    assert lines.count("  conforms") == 2
+    assert lines.count("  refused: 1 of 2 checks failed") == 1
+    assert sum(line.lstrip().startswith("fix: read group['lr']") for line in lines) == 1
+    empty = tmp_path / "empty.py"
+    empty.write_text("")
+    with pytest.raises(SystemExit) as ended:
+        main(["check", str(empty)])
+    assert ended.value.code == 2
+    assert "defines neither a problem nor an optimizer" in capsys.readouterr().err
+
+
+def test_the_same_as_a_function() -> None:
+    import optbench
+
+    for thing in (broken.IgnoresRate, f"{_FILE}:IgnoresRate"):
+        [finding] = optbench.check(thing, only=["zero_rate"])
+        assert finding.outcome == "failed"
+
+
+def test_tables_of_a_file_are_checked_by_their_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from optbench.cli import main
+
+    file = tmp_path / "my.toml"
+    file.write_text("""
+        [optimizer.pair]
+        class = "torch.optim:Muon"
+        search.lr_schedule = ["constant", "cosine"]
+        search.lr_warmup = { low = 0.0, high = 0.2, scale = "linear", when = { lr_schedule = "cosine" } }
+        groups.rest = { where = "ndim != 2", base = "sgd" }
+    """)
+    with pytest.raises(SystemExit) as ended:
+        main(["check", "pair", "--config", str(file), "--only", "search_space", "--only", "groups"])
+    assert ended.value.code == 0
+    out = capsys.readouterr().out
+    assert "lr_schedule constant or cosine; lr_warmup 0 to 0.2 linear where lr_schedule is cosine" in out
+    assert "2 groups of its own, of 3, 4 parameters" in out
+
+
+def test_the_document_names_all_checks() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "adding-a-problem-or-an-optimizer.md").read_text("utf-8")
+    section = text[text.index("## Check") :]
+    assert [name for name in (*OPTIMIZER_CHECKS, *PROBLEM_CHECKS) if f"`{name}`" not in section] == []
