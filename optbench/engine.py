@@ -8,12 +8,15 @@ import queue
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from optbench.device import cores, make_deterministic
+
+if TYPE_CHECKING:
+    from optbench.job import Job
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -23,6 +26,8 @@ ENGINES = ("processes", "serial")
 
 class SerialEngine(Executor):
     """Computes in this process, at once, in the order of submission."""
+
+    retries = 0
 
     def __init__(self, threads: int) -> None:
         make_deterministic(threads)
@@ -35,6 +40,15 @@ class SerialEngine(Executor):
         except Exception as error:
             future.set_exception(error)
         return future
+
+    def kill(self) -> None:
+        """Nothing to end: calls are over when `submit` returns."""
+
+    def has_room(self, job: Job, under_way: Collection[Job], alone: bool) -> bool:
+        return not under_way
+
+    def look_after(self) -> Sequence[str]:
+        return ()
 
 
 class ProcessEngine(Executor):
@@ -49,6 +63,8 @@ class ProcessEngine(Executor):
     Workers are not pinned to cores: two single-thread workers on two cores were 3 % slower with it (median
     of 9 pairs, 0.91 to 1.02 times), and a pinned worker can't make way for anything else on its core.
     """
+
+    retries = 0
 
     def __init__(self, workers: int, threads: int, prepare: Callable[[], None] | None = None) -> None:
         self._threads, self._prepare = threads, prepare
@@ -89,6 +105,13 @@ class ProcessEngine(Executor):
             self._free.get()
         for pool in self._pools:
             pool.shutdown(wait=wait, cancel_futures=cancel_futures)
+
+    def has_room(self, job: Job, under_way: Collection[Job], alone: bool) -> bool:
+        # Alone: one after another, all in the first worker, which is warm; no other is even started.
+        return len(under_way) < (1 if alone else len(self._pools))
+
+    def look_after(self) -> Sequence[str]:
+        return ()
 
     def kill(self) -> None:
         """Ends all workers at once, whatever they are doing."""

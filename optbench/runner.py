@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import BrokenExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from optbench.config import Config
-from optbench.engine import ENGINES, ProcessEngine, default_workers, make_engine
+from optbench.engine import ENGINES, default_workers, make_engine
 from optbench.environment import describe
 from optbench.errors import UserError, one_line, out_of_range, unknown
+from optbench.job import Job
 from optbench.matrix import Cell, Plan, make_plan
 from optbench.metrics import METRICS
 from optbench.outputs import Outputs, places, write_outputs
@@ -26,9 +26,7 @@ from optbench.results.atomic import ResultsUnwritable
 from optbench.results.directory import ResultsDirectory
 from optbench.results.store import FAILED
 from optbench.shared import SharedMemory
-
-#: How often a running cell is asked how far it is, in seconds.
-POLL_SECONDS = 0.5
+from optbench.window import Engine, completed
 
 
 @dataclass(frozen=True)
@@ -167,51 +165,50 @@ class _Execution:
             self._time(engine, missing)
             self._compute(engine, missing)
 
-    def _time(self, engine: Executor, missing: Sequence[Cell]) -> None:
-        """The timing pass: one cell after another on the first worker, before any other is started."""
+    def _time(self, engine: Engine, missing: Sequence[Cell]) -> None:
+        """The timing pass: one cell after another on a machine that does nothing else meanwhile."""
         from optbench.timing import measure
 
-        untimed = [cell for cell in missing if self.directory.cell(cell.id).timing() is None]
+        untimed = [self._job(cell) for cell in missing if self.directory.cell(cell.id).timing() is None]
         if not untimed:
             return
         with self.progress.phase("timing steps in isolation", len(untimed)) as phase:
-            for cell in untimed:
-                future = engine.submit(measure, cell, self.options.source, self.directory, self.environment)
+            for _, future in completed(engine, measure, untimed, alone=True, tell=phase.message):
                 # A worker that dies here will die on the cell itself, which records it.
-                with suppress(BrokenProcessPool):
+                if not isinstance(future.exception(), BrokenExecutor):
                     future.result()
                 phase.advance(1)
 
-    def _compute(self, engine: Executor, missing: Sequence[Cell]) -> None:
-        from optbench.cell import Job, execute, record_lost
+    def _compute(self, engine: Engine, missing: Sequence[Cell]) -> None:
+        from optbench.cell import execute, record_lost
 
         # The most expensive first, so that no worker is left alone with a long one at the end.
         weights = {cell.id: max(self.plan.seconds(cell), 1e-9) for cell in missing}
-        waiting = sorted(missing, key=lambda cell: -weights[cell.id])
+        jobs = [self._job(cell) for cell in sorted(missing, key=lambda cell: -weights[cell.id])]
         with self.progress.phase("training", sum(weights.values())) as phase:
-            under_way: dict[Future[str], Job] = {}
-            while waiting or under_way:
-                while waiting and len(under_way) < self.workers:
-                    job = Job(waiting.pop(0), self.plan.seeds, self.directory, self.options.source, self.environment)
-                    under_way[engine.submit(execute, job)] = job
-                done, _ = wait(under_way, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
-                for future in done:
-                    job = under_way.pop(future)
-                    try:
-                        status = future.result()
-                    except BrokenProcessPool:
-                        status = "error"
-                        record_lost(job, "the worker process died (killed, or out of memory)")
-                    except ResultsUnwritable:
-                        raise
-                    except Exception as error:
-                        status = "error"
-                        record_lost(job, one_line(error))
-                    phase.finish(job.cell.id, weights[job.cell.id])
-                    if status in FAILED:
-                        phase.message(f"{' × '.join(map(str, job.cell.key[:3]))}: {status}")
-                for job in under_way.values():
+
+            def look(under_way: Collection[Job]) -> None:
+                for job in under_way:
                     phase.partial(job.cell.id, weights[job.cell.id] * self._share(job.cell))
+
+            for job, future in completed(engine, execute, jobs, tell=phase.message, look=look):
+                try:
+                    status = future.result()
+                except BrokenExecutor:
+                    status = "error"
+                    often = f", {job.attempt + 1} times" if job.attempt else ""
+                    record_lost(job, f"the worker process died (killed, or out of memory{often})")
+                except ResultsUnwritable:
+                    raise
+                except Exception as error:
+                    status = "error"
+                    record_lost(job, one_line(error))
+                phase.finish(job.cell.id, weights[job.cell.id])
+                if status in FAILED:
+                    phase.message(f"{job.name}: {status}")
+
+    def _job(self, cell: Cell) -> Job:
+        return Job(cell, self.plan.seeds, self.directory, self.options.source, self.environment)
 
     def _share(self, cell: Cell) -> float:
         """How much of a cell that is under way is on the disk, between 0 and 1."""
@@ -219,15 +216,14 @@ class _Execution:
         return min(0.99, self.directory.cell(cell.id).finished_trainings() / max(planned, 1))
 
     @contextmanager
-    def _engine(self, workers: int) -> Iterator[Executor]:
+    def _engine(self, workers: int) -> Iterator[Engine]:
         engine = make_engine(
             self.options.engine, workers, self.threads, self.memory.for_workers() if self.memory else None
         )
         try:
             yield engine
         except BaseException:
-            if isinstance(engine, ProcessEngine):
-                engine.kill()
+            engine.kill()
             raise
         engine.shutdown()
 
