@@ -1,4 +1,7 @@
-"""Who computes cells: this process, or local worker processes. Both are `concurrent.futures.Executor`s."""
+"""Who computes cells: this process, or local worker processes. Both are `concurrent.futures.Executor`s.
+
+The third engine, the workers of a dask scheduler, is in `scale`.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-ENGINES = ("processes", "serial")
+ENGINES = ("dask", "processes", "serial")
 
 
 class SerialEngine(Executor):
@@ -76,7 +79,7 @@ class ProcessEngine(Executor):
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         slot = self._free.get()
         try:
-            with _interrupts_ignored():
+            with interrupts_ignored():
                 try:
                     inner = self._pools[slot].submit(fn, *args, **kwargs)
                 except RuntimeError:  # the worker of this slot has died since
@@ -141,7 +144,7 @@ def default_workers(threads: int, devices: Any) -> int:
 
 
 @contextmanager
-def _interrupts_ignored() -> Iterator[None]:
+def interrupts_ignored() -> Iterator[None]:
     """A process started meanwhile ignores Ctrl-C from its first moment, imports included."""
     if threading.current_thread() is not threading.main_thread():
         yield

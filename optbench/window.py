@@ -39,6 +39,14 @@ class Engine(Protocol):
         """Called from time to time: notices workers that came or went; returns what the user should know."""
         ...
 
+    def shutdown(self) -> None:
+        """Ends what was started, when nothing is under way any more."""
+        ...
+
+    def kill(self) -> None:
+        """Ends it at once, whatever is under way."""
+        ...
+
 
 def completed(
     engine: Engine,
@@ -67,9 +75,10 @@ def completed(
             continue
         for future in wait(under_way, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED).done:
             job = under_way.pop(future)
-            if isinstance(future.exception(), BrokenExecutor) and job.attempt < engine.retries:
+            error = future.exception()
+            if isinstance(error, BrokenExecutor) and job.attempt < engine.retries:
                 waiting.insert(0, replace(job, attempt=job.attempt + 1))
-                tell(f"{job.name}: its worker was lost; tried again ({job.attempt + 1} of {engine.retries})")
+                tell(f"{job.name}: {error}; tried again ({job.attempt + 1} of {engine.retries})")
             else:
                 yield job, future
         look(under_way.values())

@@ -83,7 +83,7 @@ def test_a_lost_job_is_tried_again_before_the_others_and_then_given_up(jobs: lis
     assert {cell: future.result() for cell, (_, future) in outcomes.items() if cell != forever} == {
         job.cell.id: 1 for job in jobs if job.cell.id != forever
     }
-    assert f"{jobs[0].name}: its worker was lost; tried again (2 of 2)" in told
+    assert f"{jobs[0].name}: lost; tried again (2 of 2)" in told
     assert "looked" in told
 
 
