@@ -6,6 +6,7 @@ They are chosen by path, as a user's own file would be: `TINY`, `TINY_NET`, `RAI
 from __future__ import annotations
 
 import os
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -33,6 +34,7 @@ EXPLODING = f"{_HERE}:exploding"
 COUNTED = f"{_HERE}:Counted"
 NO_OPTIMIZER = f"{_HERE}:no_optimizer"
 RAISING_DATA = f"{_HERE}:RaisingData"
+DEADLY = f"{_HERE}:deadly"
 
 
 @dataclass(frozen=True)
@@ -181,6 +183,25 @@ def exploding(params: Iterable[Any], lr: float = 0.1) -> Optimizer:
     import torch
 
     return torch.optim.SGD(params, lr=lr * 1e30, maximize=True)
+
+
+_constructed = 0
+
+
+def deadly(params: Iterable[Any], lr: float = 0.1) -> Optimizer:
+    """Kills its process when it is constructed there for the sixth time, once for each line of a file.
+
+    OPTBENCH_TEST_DEATHS names the file. Twice are for the timing pass, so that dies the fourth trial of a cell.
+    """
+    import torch
+
+    global _constructed
+    _constructed += 1
+    deaths = Path(os.environ.get("OPTBENCH_TEST_DEATHS", os.devnull))
+    if _constructed == 6 and (lines := deaths.read_text().splitlines()):
+        deaths.write_text("\n".join(lines[1:]))
+        os.kill(os.getpid(), signal.SIGKILL)
+    return torch.optim.SGD(params, lr=lr)
 
 
 def no_optimizer(params: Iterable[Any], lr: float = 0.1) -> dict[str, float]:

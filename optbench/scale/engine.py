@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import secrets
-from asyncio import CancelledError
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Future, InvalidStateError, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from distributed import CancelledError
 from distributed.scheduler import KilledWorker
 
 from optbench.job import Job
@@ -177,26 +177,29 @@ class DaskEngine:
             return
         # The worker first: whoever waits for the result finds it free.
         call.worker.busy = False
-        lost = WorkerLost(f"worker {call.worker.address} is gone")
+        outcome: Callable[[], None]
+        lost = partial(call.outcome.set_exception, WorkerLost(f"worker {call.worker.address} is gone"))
         try:
             answer: Answer = call.remote.result()
             if answer.secret != self._secret:
                 raise WorkerLost("another run computes this cell on the same scheduler")
             for record in answer.records:
                 write(self._directory.cell(call.job.cell.id), record)
+            outcome = partial(call.outcome.set_result, answer.value)
         except (KilledWorker, CancelledError):
-            call.outcome.set_exception(lost)
+            outcome = lost
         except WorkerUnfit as error:
             self._roster.refuse(call.worker, str(error))
-            call.outcome.set_exception(lost)
+            outcome = lost
         except BaseException as error:
-            call.outcome.set_exception(error)
-        else:
-            call.outcome.set_result(answer.value)
+            outcome = partial(call.outcome.set_exception, error)
+        with suppress(InvalidStateError):  # where the worker was missed meanwhile
+            outcome()
 
     def _lose(self, call: _Call) -> None:
+        # The outcome first: cancelling is noticed by another thread.
+        with suppress(InvalidStateError):  # where the answer came nevertheless
+            call.outcome.set_exception(WorkerLost(f"worker {call.worker.address} is gone"))
         if call.remote is not None:
             with suppress(Exception):
                 call.remote.cancel(force=True)
-        if not call.outcome.done():
-            call.outcome.set_exception(WorkerLost(f"worker {call.worker.address} is gone"))

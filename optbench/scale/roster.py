@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from asyncio import CancelledError
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from distributed import CancelledError
 from distributed.scheduler import KilledWorker
 
 from optbench.errors import UserError, one_line

@@ -12,13 +12,15 @@ from pathlib import Path
 
 
 class Cluster:
-    """Ends all of its processes when left. `dask` has the thresholds for memory that make tests depend on others."""
+    """Ends all of its processes when left."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
+        self.folder, self._environment = folder, {**os.environ, **(environment or {})}
         self.workers: list[subprocess.Popen[bytes]] = []
         self._file = folder / "scheduler.json"
-        self.scheduler = self._start("scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", str(self._file))
+        self.scheduler = self._start(
+            "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(self._file)
+        )
         deadline = time.monotonic() + 30
         while not self._file.exists() or not self._file.read_text():
             assert time.monotonic() < deadline, "the scheduler doesn't start"
@@ -35,10 +37,25 @@ class Cluster:
 
     def add_worker(self, *options: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
         """Starts a worker, without a nanny that would start it again."""
-        shape = ("--nthreads", "1", "--no-nanny", "--no-dashboard", "--memory-limit", "0", "--local-directory", ".")
+        shape = (
+            "--nthreads",
+            "1",
+            "--no-nanny",
+            "--no-dashboard",
+            "--memory-limit",
+            "0",
+            "--local-directory",
+            ".",
+            "--host",
+            "127.0.0.1",
+        )
         worker = self._start("worker", self.address, *shape, *options, environment=environment)
         self.workers.append(worker)
         return worker
+
+    def alive(self) -> list[subprocess.Popen[bytes]]:
+        """The workers whose processes have not ended."""
+        return [worker for worker in self.workers if worker.poll() is None]
 
     def _start(
         self, what: str, *arguments: str, environment: Mapping[str, str] | None = None
@@ -48,12 +65,12 @@ class Cluster:
         return subprocess.Popen(
             [sys.executable, "-m", "dask", what, *arguments],
             cwd=own,
-            env={**os.environ, **(environment or {})},
+            env={**self._environment, **(environment or {})},
             stdout=subprocess.DEVNULL,
             stderr=(own / "log.txt").open("wb"),
             stdin=subprocess.DEVNULL,
         )
 
 
-#: The results folder by a path that is another one in every process: to a worker, a disk that it doesn't see.
+#: The working directory by a path that is another one in every process: to a worker, a disk that it doesn't see.
 UNSEEN = Path("/proc/self/cwd")

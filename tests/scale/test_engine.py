@@ -1,0 +1,152 @@
+"""Engine dask, with a scheduler and workers in processes of their own: the same results, whoever dies or comes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from optbench.api import configure
+from optbench.outputs import Outputs
+from optbench.problem import DataSource
+from optbench.progress import SilentProgress
+from optbench.runner import RunOptions, run
+from tests.scale.cluster import UNSEEN, Cluster
+from tests.test_resume import assert_same_results
+from tests.tiny import DEADLY, TINY, run_tiny
+
+CHOICES: dict[str, Any] = {
+    "problems": [TINY],
+    "optimizers": ["sgd", "adam", "lbfgs"],
+    "batch_sizes": [10],
+    "seeds": 2,
+    "run_budget": "1000examples",
+    "evaluations": 3,
+    "tuning_worth": 4,
+    "devices": ["cpu"],
+}
+
+
+class Told(SilentProgress):
+    """Remembers what a user would read."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def message(self, text: str) -> None:
+        self.lines.append(text)
+
+
+@pytest.fixture(scope="module")
+def deaths(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """How often an optimizer may still kill its worker: one line each."""
+    path = tmp_path_factory.mktemp("deaths") / "deaths.txt"
+    path.touch()
+    return path
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory, deaths: Path) -> Iterator[Cluster]:
+    with Cluster(tmp_path_factory.mktemp("cluster"), {"OPTBENCH_TEST_DEATHS": str(deaths)}) as cluster:
+        cluster.add_worker()
+        cluster.add_worker()
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def serial(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("serial") / "run"
+    run_tiny(folder, **CHOICES)
+    return folder
+
+
+def compute(folder: Path, scheduler: str | None, told: SilentProgress | None = None, **choices: Any) -> int:
+    """Runs `CHOICES` by the engine dask; returns how many cells failed."""
+    nothing = Outputs(folder / "tables", folder / "plots", folder / "report.html")
+    options = RunOptions(DataSource(folder.parent), engine="dask", scheduler=scheduler, workers=2)
+    with patch("optbench.runner.write_outputs", return_value=nothing):
+        return run(configure(**{**CHOICES, **choices}), folder, options, told or Told()).failed
+
+
+def test_workers_that_see_the_disk_write_the_results_of_a_serial_run(
+    cluster: Cluster, serial: Path, tmp_path: Path
+) -> None:
+    assert compute(tmp_path / "run", cluster.address) == 0
+    assert_same_results(tmp_path / "run", serial)
+    assert not list((tmp_path / "run").glob(".seen-*"))
+
+
+def test_records_travel_from_workers_that_do_not(
+    cluster: Cluster, serial: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = UNSEEN / "run"
+    assert compute(folder, cluster.address, seeds=1) == 0  # and more seeds of cells that are begun
+    assert compute(folder, cluster.address) == 0
+    assert_same_results(tmp_path / "run", serial)
+    names = {p.relative_to(tmp_path / "run").parts[-1] for p in (tmp_path / "run").glob("cells/*/*")}
+    assert names >= {"cell.json", "timing.json", "trials.jsonl", "runs", "curves", "result.json"}
+    left = [path for path in cluster.folder.glob("worker-*/**/*") if "optbench-" in path.name]
+    assert [path.name for path in left if path.is_dir()] in ([], ["optbench-sources"], ["optbench-sources"] * 2)
+
+
+class Watching(Told):
+    """Remembers what lay in a cell's trials when its worker was lost."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder, self.then = folder, b""
+
+    def message(self, text: str) -> None:
+        super().message(text)
+        if "tried again" in text:
+            self.then = b"".join(path.read_bytes() for path in self.folder.glob("cells/*/trials.jsonl"))
+
+
+def test_a_cell_whose_worker_dies_goes_on_elsewhere(
+    cluster: Cluster, deaths: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what has travelled until then: of the four trials, the one that killed its worker is computed again."""
+    choices = {"optimizers": [DEADLY], "tuning_round": 2}
+    run_tiny(tmp_path / "serial", **{**CHOICES, **choices})
+    monkeypatch.chdir(tmp_path)
+    deaths.write_text("once")
+    told, before = Watching(tmp_path / "run"), len(cluster.alive())
+    failed = compute(UNSEEN / "run", cluster.address, told, **choices)
+    assert failed == 0, [str(p.read_text()) for p in (tmp_path / "run").glob("cells/*/result.json")]
+    assert len(cluster.alive()) == before - 1
+    assert sum("is gone; tried again (1 of 2)" in line for line in told.lines) == 1
+    assert len(told.then.splitlines()) == 3
+    assert next((tmp_path / "run").glob("cells/*/trials.jsonl")).read_bytes().startswith(told.then)
+    assert_same_results(tmp_path / "run", tmp_path / "serial")
+
+
+def test_one_worker_comes_and_one_is_killed_on_the_way(cluster: Cluster, serial: Path, tmp_path: Path) -> None:
+    while len(cluster.alive()) > 1:
+        cluster.alive()[0].kill()
+        cluster.alive()[0].wait()
+    (first,) = cluster.alive()
+    told, folder = Told(), tmp_path / "run"
+    failed: list[int] = []
+    work = threading.Thread(target=lambda: failed.append(compute(folder, cluster.address, told)))
+    work.start()
+    wait_for(lambda: any(folder.glob("cells/*/timing.json")), work)
+    cluster.add_worker()
+    wait_for(lambda: len(list(folder.glob("cells/*/.lock"))) >= 2, work)  # two cells are under way, or were
+    first.kill()
+    work.join(60)
+    assert failed == [0]
+    assert_same_results(folder, serial)
+
+
+def wait_for(condition: Any, work: threading.Thread) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert work.is_alive()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
