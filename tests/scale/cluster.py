@@ -7,25 +7,35 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+#: The working directory by a path that is another one in every process: to a worker, a disk that it doesn't see.
+UNSEEN = Path("/proc/self/cwd")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where a process runs: the address at which it listens, and what to put before its command."""
+
+    address: str = "127.0.0.1"
+    prefix: Sequence[str] = ()
 
 
 class Cluster:
     """Ends all of its processes when left."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
-        self.folder, self._environment = folder, {**os.environ, **(environment or {})}
+    def __init__(self, folder: Path, machine: Machine = Machine(), **environment: str) -> None:
+        self.folder, self._environment = folder, {**os.environ, **environment}
         self.workers: list[subprocess.Popen[bytes]] = []
-        self._file = folder / "scheduler.json"
-        self.scheduler = self._start(
-            "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(self._file)
-        )
-        deadline = time.monotonic() + 30
-        while not self._file.exists() or not self._file.read_text():
+        file = folder / "scheduler.json"
+        self.scheduler = self._start(machine, "scheduler", "--port", "0", "--scheduler-file", str(file))
+        deadline = time.monotonic() + 60
+        while not file.exists() or not file.read_text():
             assert time.monotonic() < deadline, "the scheduler doesn't start"
             time.sleep(0.05)
-        self.address: str = json.loads(self._file.read_text())["address"]
+        self.address: str = json.loads(file.read_text())["address"]
 
     def __enter__(self) -> Cluster:
         return self
@@ -35,21 +45,10 @@ class Cluster:
             process.kill()
             process.wait()
 
-    def add_worker(self, *options: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+    def add_worker(self, *options: str, machine: Machine = Machine(), **environment: str) -> subprocess.Popen[bytes]:
         """Starts a worker, without a nanny that would start it again."""
-        shape = (
-            "--nthreads",
-            "1",
-            "--no-nanny",
-            "--no-dashboard",
-            "--memory-limit",
-            "0",
-            "--local-directory",
-            ".",
-            "--host",
-            "127.0.0.1",
-        )
-        worker = self._start("worker", self.address, *shape, *options, environment=environment)
+        shape = ("--nthreads", "1", "--no-nanny", "--memory-limit", "0", "--local-directory", ".")
+        worker = self._start(machine, "worker", self.address, *shape, *options, **environment)
         self.workers.append(worker)
         return worker
 
@@ -57,20 +56,16 @@ class Cluster:
         """The workers whose processes have not ended."""
         return [worker for worker in self.workers if worker.poll() is None]
 
-    def _start(
-        self, what: str, *arguments: str, environment: Mapping[str, str] | None = None
-    ) -> subprocess.Popen[bytes]:
+    def _start(self, machine: Machine, what: str, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
         own = self.folder / f"{what}-{len(self.workers)}"
         own.mkdir()
-        return subprocess.Popen(
-            [sys.executable, "-m", "dask", what, *arguments],
-            cwd=own,
-            env={**self._environment, **(environment or {})},
-            stdout=subprocess.DEVNULL,
-            stderr=(own / "log.txt").open("wb"),
-            stdin=subprocess.DEVNULL,
-        )
-
-
-#: The working directory by a path that is another one in every process: to a worker, a disk that it doesn't see.
-UNSEEN = Path("/proc/self/cwd")
+        place = ("--host", machine.address, "--no-dashboard")
+        with (own / "log.txt").open("wb") as log:
+            return subprocess.Popen(
+                [*machine.prefix, sys.executable, "-m", "dask", what, *arguments, *place],
+                cwd=own,
+                env={**self._environment, **environment},
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+            )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -52,7 +52,7 @@ def deaths(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory, deaths: Path) -> Iterator[Cluster]:
-    with Cluster(tmp_path_factory.mktemp("cluster"), {"OPTBENCH_TEST_DEATHS": str(deaths)}) as cluster:
+    with Cluster(tmp_path_factory.mktemp("cluster"), OPTBENCH_TEST_DEATHS=str(deaths)) as cluster:
         cluster.add_worker()
         cluster.add_worker()
         yield cluster
@@ -144,8 +144,9 @@ def test_one_worker_comes_and_one_is_killed_on_the_way(cluster: Cluster, serial:
     assert_same_results(folder, serial)
 
 
-def wait_for(condition: Any, work: threading.Thread) -> None:
-    deadline = time.monotonic() + 60
+def wait_for(condition: Callable[[], bool], work: threading.Thread, seconds: float = 60.0) -> None:
+    """Waits until something is so while `work` goes on."""
+    deadline = time.monotonic() + seconds
     while not condition():
         assert work.is_alive()
         assert time.monotonic() < deadline
