@@ -30,7 +30,9 @@ class Cluster:
         self.folder, self._environment = folder, {**os.environ, **environment}
         self.workers: list[subprocess.Popen[bytes]] = []
         file = folder / "scheduler.json"
-        self.scheduler = self._start(machine, "scheduler", "--port", "0", "--scheduler-file", str(file))
+        self.scheduler = self._start(
+            machine, "scheduler", "--port", "0", "--dashboard-address", ":0", "--scheduler-file", str(file)
+        )
         deadline = time.monotonic() + 60
         while not file.exists() or not file.read_text():
             assert time.monotonic() < deadline, "the scheduler doesn't start"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,11 +14,20 @@ from unittest.mock import patch
 
 import pytest
 
+import optbench
 from optbench.api import configure
+from optbench.environment import describe
+from optbench.errors import UserError
+from optbench.job import Job
+from optbench.matrix import make_plan
 from optbench.outputs import Outputs
 from optbench.problem import DataSource
 from optbench.progress import SilentProgress
+from optbench.results.directory import ResultsDirectory
 from optbench.runner import RunOptions, run
+from optbench.scale.cluster import local
+from optbench.scale.engine import DaskEngine
+from optbench.window import completed
 from tests.scale.cluster import UNSEEN, Cluster
 from tests.test_resume import assert_same_results
 from tests.tiny import DEADLY, TINY, run_tiny
@@ -115,7 +127,7 @@ def test_a_cell_whose_worker_dies_goes_on_elsewhere(
     choices = {"optimizers": [DEADLY], "tuning_round": 2}
     run_tiny(tmp_path / "serial", **{**CHOICES, **choices})
     monkeypatch.chdir(tmp_path)
-    deaths.write_text("once")
+    deaths.write_text("6")
     told, before = Watching(tmp_path / "run"), len(cluster.alive())
     failed = compute(UNSEEN / "run", cluster.address, told, **choices)
     assert failed == 0, [str(p.read_text()) for p in (tmp_path / "run").glob("cells/*/result.json")]
@@ -141,6 +153,116 @@ def test_one_worker_comes_and_one_is_killed_on_the_way(cluster: Cluster, serial:
     first.kill()
     work.join(60)
     assert failed == [0]
+    assert_same_results(folder, serial)
+
+
+def test_workers_of_its_own_are_started_again_and_a_deadly_cell_is_given_up(
+    deaths: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After three deaths; the cell beside it is none the worse."""
+    monkeypatch.setenv("OPTBENCH_TEST_DEATHS", str(deaths))
+    deaths.write_text("3\n1\n1")
+    told, environment = Told(), dict(os.environ)
+    assert compute(tmp_path / "run", None, told, optimizers=["sgd", DEADLY]) == 1
+    assert [line[-8:] for line in told.lines if "tried again" in line] == ["(1 of 2)", "(2 of 2)"]
+    assert deaths.read_text() == ""
+    assert dict(os.environ) == environment
+    results = optbench.load(tmp_path / "run")
+    assert sorted(results.states().values()) == ["done", "failed"]
+    failed = results.cells.query("status == 'error'")
+    assert failed["optimizer"].tolist() == ["deadly"]
+    assert failed["error"].tolist() == ["the worker process died (killed, or out of memory, 3 times)"]
+
+
+def imagine_gpus() -> None:
+    """Lets a worker believe in its GPU."""
+    from optbench import environment
+
+    environment._accelerator = lambda device: f"imagined {os.environ['CUDA_VISIBLE_DEVICES']}"  # type: ignore[assignment]
+
+
+def shape(job: Job) -> tuple[str | None, int, str, bool]:
+    """What a cell finds: its GPU, threads of torch and of others, whether freed memory is trimmed at once."""
+    import torch
+
+    found = os.environ
+    trimmed = "MALLOC_TRIM_THRESHOLD_" in found
+    time.sleep(0.3)  # so that all of them are needed
+    return found.get("CUDA_VISIBLE_DEVICES"), torch.get_num_threads(), found["OMP_NUM_THREADS"], trimmed
+
+
+def test_cells_on_gpus_have_one_each_and_threads_are_as_planned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    choices = {**CHOICES, "devices": ["cuda", "cpu"], "threads": 2}
+    cells = make_plan(configure(**choices), elsewhere=True).cells
+    directory = ResultsDirectory(tmp_path)
+    jobs = [Job(cell, (0,), directory, DataSource(tmp_path), "") for cell in cells]
+    with local(3, 2, gpus=["3", "7"]) as client:
+        engine = DaskEngine(client, directory, describe(), ours=True, prepare=imagine_gpus)
+        found = [(job.cell.device, future.result()) for job, future in completed(engine, shape, jobs)]
+        engine.shutdown()
+    assert {device for device, _ in found} == {"cuda", "cpu"}
+    assert {shape[0] for device, shape in found if device == "cuda"} == {"3", "7"}
+    assert {shape[0] for device, shape in found if device == "cpu"} == {None}
+    assert {shape[1:] for _, shape in found} == {(2, "2", False)}
+    accelerators = [e["accelerators"] for e in directory.environments().values()]
+    assert {"cuda": "imagined 3"} in accelerators
+
+
+def test_the_answer_to_another_run_under_the_same_key_is_not_taken(
+    cluster: Cluster, serial: Path, tmp_path: Path
+) -> None:
+    """A coordinator that was killed leaves a cell under way, whose key the next one uses again."""
+    arguments = {**CHOICES, "optimizers": ["sgd"], "run_budget": "20000examples", "seeds": 1}
+    script = "import optbench, sys\nif __name__ == '__main__':\n"
+    script += f"    optbench.run(engine='dask', scheduler={cluster.address!r}, name='orphan', outputs=False,\n"
+    script += f"        results={str(tmp_path)!r}, execution='eager', **{arguments!r})\n"
+    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
+    trials = tmp_path / "orphan" / "cells"
+    deadline = time.monotonic() + 60
+    while not list(trials.glob("*/trials.jsonl")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    again = {**arguments, "seeds": 2}
+    assert compute(tmp_path / "orphan", cluster.address, **again) == 0
+    run_tiny(tmp_path / "serial", **again)
+    assert_same_results(tmp_path / "orphan", tmp_path / "serial")
+
+
+def test_a_scheduler_that_does_not_answer_is_one_line_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("optbench.scale.cluster.PATIENCE", 0.5)
+    with pytest.raises(UserError, match=r"no dask scheduler answers at 'tcp://127\.0\.0\.1:9': "):
+        compute(tmp_path / "run", "tcp://127.0.0.1:9")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_scheduler_that_goes_is_one_line_and_what_was_computed_is_kept(serial: Path, tmp_path: Path) -> None:
+    (tmp_path / "cluster").mkdir()
+    with Cluster(tmp_path / "cluster") as brief:
+        brief.add_worker()
+        folder, raised = tmp_path / "run", []
+
+        def work() -> None:
+            try:
+                compute(folder, brief.address)
+            except UserError as error:
+                raised.append(str(error))
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        wait_for(lambda: any(folder.glob("cells/*/result.json")), thread)
+        brief.scheduler.kill()
+        thread.join(90)
+    assert len(raised) == 1
+    assert raised[0].startswith("the dask scheduler is gone (")
+    assert compute(folder, None) == 0
     assert_same_results(folder, serial)
 
 
