@@ -187,6 +187,8 @@ class DaskEngine:
                 write(self._directory.cell(call.job.cell.id), record)
             outcome = partial(call.outcome.set_result, answer.value)
         except (KilledWorker, CancelledError):
+            # Known sooner than by a look at all workers; until then nothing else may be given to it.
+            self._roster.drop(call.worker)
             outcome = lost
         except WorkerUnfit as error:
             self._roster.refuse(call.worker, str(error))

@@ -114,6 +114,10 @@ class Roster:
         self._workers.pop(worker.address, None)
         self._news.append(f"worker {worker.address} is not used: {reason}")
 
+    def drop(self, worker: RemoteWorker) -> None:
+        """Forgets a worker that is gone; one that is not is met again at the next look."""
+        self._workers.pop(worker.address, None)
+
     def news(self) -> list[str]:
         """What the user should know and has not been told."""
         news, self._news = self._news, []

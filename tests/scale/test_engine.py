@@ -161,6 +161,7 @@ def test_workers_of_its_own_are_started_again_and_a_deadly_cell_is_given_up(
 ) -> None:
     """After three deaths; the cell beside it is none the worse."""
     monkeypatch.setenv("OPTBENCH_TEST_DEATHS", str(deaths))
+    monkeypatch.setenv("OPTBENCH_TEST_SPARED", str(os.getpid()))
     deaths.write_text("3\n1\n1")
     told, environment = Told(), dict(os.environ)
     assert compute(tmp_path / "run", None, told, optimizers=["sgd", DEADLY]) == 1
@@ -243,7 +244,10 @@ def test_a_scheduler_that_does_not_answer_is_one_line_and_leaves_nothing(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_scheduler_that_goes_is_one_line_and_what_was_computed_is_kept(serial: Path, tmp_path: Path) -> None:
+def test_a_scheduler_that_goes_is_one_line_and_what_was_computed_is_kept(
+    serial: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("optbench.scale.cluster.PATIENCE", 1.0)
     (tmp_path / "cluster").mkdir()
     with Cluster(tmp_path / "cluster") as brief:
         brief.add_worker()

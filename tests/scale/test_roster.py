@@ -136,6 +136,17 @@ def test_a_worker_that_retires_gets_nothing_new() -> None:
     assert names(met(client), "cpu") == ["b"]
 
 
+def test_a_worker_that_was_dropped_gets_nothing_until_it_is_met_again() -> None:
+    client = _Client(a=a_worker("1"), b=a_worker("1"))
+    found = met(client)
+    first = found.free("cpu", alone=False)
+    assert first is not None
+    found.drop(first)
+    assert names(found, "cpu") == ["b"]
+    found.look()
+    assert sorted(names(found, "cpu")) == ["a", "b"]
+
+
 def test_nobody_with_a_gpu_is_said_once() -> None:
     found = met(_Client(a=a_worker("1")))
     assert names(found, "cuda") == []
