@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from distributed import CancelledError
 from distributed.scheduler import KilledWorker
 
 from optbench.job import Job
@@ -20,7 +19,7 @@ from optbench.results.directory import ResultsDirectory
 from optbench.scale.records import state, write
 from optbench.scale.roster import RemoteWorker, Roster
 from optbench.scale.sources import carried
-from optbench.scale.worker import Answer, Greeting, Parcel, WorkerUnfit, compute
+from optbench.scale.worker import Abandoned, Answer, Greeting, Parcel, WorkerUnfit, compute
 
 if TYPE_CHECKING:
     import distributed
@@ -171,37 +170,49 @@ class DaskEngine:
             self._broken = error
 
     def _finish(self, key: str, call: _Call) -> None:
-        assert call.remote is not None
         self._calls.pop(key, None)
         if call.outcome.done():
             return
         # The worker first: whoever waits for the result finds it free.
         call.worker.busy = False
-        outcome: Callable[[], None]
-        lost = partial(call.outcome.set_exception, WorkerLost(f"worker {call.worker.address} is gone"))
         try:
-            answer: Answer = call.remote.result()
-            if answer.secret != self._secret:
-                raise WorkerLost("another run computes this cell on the same scheduler")
-            for record in answer.records:
-                write(self._directory.cell(call.job.cell.id), record)
-            outcome = partial(call.outcome.set_result, answer.value)
-        except (KilledWorker, CancelledError):
-            # Known sooner than by a look at all workers; until then nothing else may be given to it.
-            self._roster.drop(call.worker)
-            outcome = lost
-        except WorkerUnfit as error:
-            self._roster.refuse(call.worker, str(error))
-            outcome = lost
+            value = self._received(call)
         except BaseException as error:
             outcome = partial(call.outcome.set_exception, error)
+        else:
+            outcome = partial(call.outcome.set_result, value)
         with suppress(InvalidStateError):  # where the worker was missed meanwhile
             outcome()
+
+    def _received(self, call: _Call) -> Any:
+        """What the job gave, its records written. Raises what it raised, or WorkerLost, or ResultsUnwritable."""
+        assert call.remote is not None
+        try:
+            answer: Answer = call.remote.result()
+        except WorkerUnfit as error:
+            self._roster.refuse(call.worker, str(error))
+            raise _lost(call) from None
+        except BaseException as error:
+            # Whatever the cell didn't raise itself happened to the worker, or on the way.
+            if call.remote.status == "error" and not isinstance(error, (KilledWorker, Abandoned)):
+                raise
+            # Known sooner than by a look at all workers; until then nothing else may be given to it.
+            self._roster.drop(call.worker)
+            raise _lost(call) from None
+        if answer.secret != self._secret:
+            raise WorkerLost("another run computed this cell on the same scheduler")
+        for record in answer.records:
+            write(self._directory.cell(call.job.cell.id), record)
+        return answer.value
 
     def _lose(self, call: _Call) -> None:
         # The outcome first: cancelling is noticed by another thread.
         with suppress(InvalidStateError):  # where the answer came nevertheless
-            call.outcome.set_exception(WorkerLost(f"worker {call.worker.address} is gone"))
+            call.outcome.set_exception(_lost(call))
         if call.remote is not None:
             with suppress(Exception):
                 call.remote.cancel(force=True)
+
+
+def _lost(call: _Call) -> WorkerLost:
+    return WorkerLost(f"worker {call.worker.address} is gone")
