@@ -52,6 +52,7 @@ def run(
     data_dir: str | Path | None = None,
     download: bool = True,
     engine: str = "processes",
+    scheduler: str | None = None,
     workers: int | None = None,
     retry_failed: bool = False,
     fresh: bool = False,
@@ -73,7 +74,9 @@ def run(
     chosen = configure(config, **choices)
     folder = Path(results) / (name or default_name(chosen))
     source = DataSource(Path(data_dir).expanduser() if data_dir else default_data_dir(), download)
-    options = RunOptions(source, engine, workers, retry_failed, fresh, execution=execution, outputs=outputs)
+    options = RunOptions(
+        source, engine, workers, retry_failed, fresh, execution=execution, outputs=outputs, scheduler=scheduler
+    )
     execute(chosen, folder, options, progress)
     return load(folder)
 

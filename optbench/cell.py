@@ -5,19 +5,17 @@ from __future__ import annotations
 import math
 import time
 import traceback
-from dataclasses import dataclass
 from typing import Any
 
 from optbench.budget import THIRDS
 from optbench.errors import one_line
 from optbench.execution.replica import Replica
 from optbench.execution.trainer import Trainer
-from optbench.matrix import Cell
-from optbench.problem import DataSource, Problem
+from optbench.job import Job
+from optbench.problem import Problem
 from optbench.ranges import Space
 from optbench.resident import ResidentData, load
 from optbench.results.atomic import ResultsUnwritable, finite
-from optbench.results.directory import ResultsDirectory
 from optbench.results.store import FAILED, CellStore
 from optbench.timing import budget_from_seconds
 from optbench.training import Training
@@ -25,19 +23,6 @@ from optbench.tune import Trial, best_trial, edge_of, next_round, searched_space
 
 #: Points of a trajectory that are kept for the plot, evenly spread over the steps.
 TRAJECTORY_POINTS = 400
-
-
-@dataclass(frozen=True)
-class Job:
-    """A cell with everything that decides how, not what, it computes."""
-
-    cell: Cell
-    seeds: tuple[int, ...]
-    directory: ResultsDirectory
-    source: DataSource
-    environment: str
-    #: Tunings of the cell, of which the first decides.
-    studies: int = 1
 
 
 class _CellFailed(Exception):

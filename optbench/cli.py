@@ -88,7 +88,8 @@ def cli(ctx: click.Context) -> int:
 @click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Data sets in torchvision's layout.")
 @click.option("--no-download", is_flag=True, help="Use only data that is there.")
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Worker processes (default: one a core).")
-@click.option("--engine", default="processes", metavar="NAME", help="processes (default) or serial.")
+@click.option("--engine", default="processes", metavar="NAME", help="processes (default), serial or dask.")
+@click.option("--scheduler", metavar="ADDRESS", help="Of engine dask: a scheduler whose workers compute.")
 @_execution
 @click.option("--retry-failed", is_flag=True, help="Compute failed cells again.")
 @click.option("--fresh", is_flag=True, help="Forget what is in the results directory.")
@@ -100,6 +101,7 @@ def run(
     no_download: bool,
     workers: int | None,
     engine: str,
+    scheduler: str | None,
     execution: str,
     retry_failed: bool,
     fresh: bool,
@@ -116,7 +118,9 @@ def run(
     config = _config(selection)
     folder = results / _checked_name(name or default_name(config))
     source = DataSource((data_dir or default_data_dir()).expanduser(), not no_download)
-    options = RunOptions(source, engine, workers, retry_failed, fresh, rank_by=rank_by, execution=execution)
+    options = RunOptions(
+        source, engine, workers, retry_failed, fresh, rank_by=rank_by, execution=execution, scheduler=scheduler
+    )
     outcome = execute(config, folder, options, for_stderr())
     click.echo(listing.leaderboard_text(folder))
     done = outcome.cells - outcome.failed

@@ -13,11 +13,16 @@ from optbench.errors import UserError, unknown
 _ACCELERATOR_NODES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg", "/dev/dri/renderD128")
 
 
-def resolve(name: str) -> str:
+def resolve(name: str, elsewhere: bool = False) -> str:
     """A device that torch knows here: `auto` is the accelerator where there is one, else `cpu`.
 
-    Raises UserError for a device that this machine doesn't have.
+    Raises UserError for a device that this machine doesn't have. Of other machines (`elsewhere`), each of whose
+    workers has one device of its own, it isn't known; there a number has no meaning, and raises UserError.
     """
+    if elsewhere and name not in ("auto", "cpu"):
+        if not re.fullmatch(r"cuda|mps|xpu|hpu|mtia", name):
+            raise unknown("device of a scheduler's workers", name, ["cpu", "cuda", "mps", "xpu"])
+        return name
     if name == "cpu" or (name == "auto" and not _may_have_accelerator()):
         return "cpu"
     if name == "auto":

@@ -1,4 +1,7 @@
-"""Who computes cells: this process, or local worker processes. Both are `concurrent.futures.Executor`s."""
+"""Who computes cells: this process, or local worker processes. Both are `concurrent.futures.Executor`s.
+
+The third engine, the workers of a dask scheduler, is in `scale`.
+"""
 
 from __future__ import annotations
 
@@ -8,21 +11,26 @@ import queue
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from optbench.device import cores, make_deterministic
+
+if TYPE_CHECKING:
+    from optbench.job import Job
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-ENGINES = ("processes", "serial")
+ENGINES = ("dask", "processes", "serial")
 
 
 class SerialEngine(Executor):
     """Computes in this process, at once, in the order of submission."""
+
+    retries = 0
 
     def __init__(self, threads: int) -> None:
         make_deterministic(threads)
@@ -35,6 +43,15 @@ class SerialEngine(Executor):
         except Exception as error:
             future.set_exception(error)
         return future
+
+    def kill(self) -> None:
+        """Nothing to end: calls are over when `submit` returns."""
+
+    def has_room(self, job: Job, under_way: Collection[Job], alone: bool) -> bool:
+        return not under_way
+
+    def look_after(self) -> Sequence[str]:
+        return ()
 
 
 class ProcessEngine(Executor):
@@ -50,6 +67,8 @@ class ProcessEngine(Executor):
     of 9 pairs, 0.91 to 1.02 times), and a pinned worker can't make way for anything else on its core.
     """
 
+    retries = 0
+
     def __init__(self, workers: int, threads: int, prepare: Callable[[], None] | None = None) -> None:
         self._threads, self._prepare = threads, prepare
         self._pools = [self._pool() for _ in range(workers)]
@@ -60,7 +79,7 @@ class ProcessEngine(Executor):
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         slot = self._free.get()
         try:
-            with _interrupts_ignored():
+            with interrupts_ignored():
                 try:
                     inner = self._pools[slot].submit(fn, *args, **kwargs)
                 except RuntimeError:  # the worker of this slot has died since
@@ -90,6 +109,13 @@ class ProcessEngine(Executor):
         for pool in self._pools:
             pool.shutdown(wait=wait, cancel_futures=cancel_futures)
 
+    def has_room(self, job: Job, under_way: Collection[Job], alone: bool) -> bool:
+        # Alone: one after another, all in the first worker, which is warm; no other is even started.
+        return len(under_way) < (1 if alone else len(self._pools))
+
+    def look_after(self) -> Sequence[str]:
+        return ()
+
     def kill(self) -> None:
         """Ends all workers at once, whatever they are doing."""
         for pool in self._pools:
@@ -118,7 +144,7 @@ def default_workers(threads: int, devices: Any) -> int:
 
 
 @contextmanager
-def _interrupts_ignored() -> Iterator[None]:
+def interrupts_ignored() -> Iterator[None]:
     """A process started meanwhile ignores Ctrl-C from its first moment, imports included."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -184,12 +184,13 @@ class Plan:
         return one * 1e-6 * self.trainings(cell)
 
 
-def make_plan(config: Config, execution: str = "auto") -> Plan:
+def make_plan(config: Config, execution: str = "auto", elsewhere: bool = False) -> Plan:
     """The plan of a configuration. Raises UserError for whatever in it doesn't exist or fit.
 
-    `execution` forces one of `execution.choice.EXECUTIONS` on the cells that it can serve.
+    `execution` forces one of `execution.choice.EXECUTIONS` on the cells that it can serve. Devices are those of
+    this machine, or of workers `elsewhere`.
     """
-    devices = list(dict.fromkeys(resolve(name) for name in config.devices))
+    devices = list(dict.fromkeys(resolve(name, elsewhere) for name in config.devices))
     schedules = list(dict.fromkeys(map(_canonical_schedule, config.schedules)))
     optimizers = list(_optimizers(config))
     cells: dict[str, Cell] = {}
@@ -229,17 +230,20 @@ def _problems(config: Config) -> Iterator[tuple[ProblemEntry, ProblemChoice, Pro
         for chosen in selection.parse(entry.select):
             problem = make_problem(chosen.name, dict(chosen.parameters))
             label = str(Selection(_short_name(chosen.name, problem), tuple(problem.display().items())))
-            identity: dict[str, Any] = {
-                "name": _short_name(chosen.name, problem),
-                "version": problem.version,
-                "parameters": plain_json(problem.identity()),
-            }
-            if chosen.name not in BUILT_IN_PROBLEMS:
-                cls = problem_class(chosen.name)
-                identity["source"] = source_digest(
-                    chosen.name if ":" in chosen.name else f"{cls.__module__}:{cls.__name__}"
-                )
-            yield entry, ProblemChoice(label, chosen, identity), problem
+            yield entry, ProblemChoice(label, chosen, problem_identity(chosen.name, problem)), problem
+
+
+def problem_identity(name: str, problem: Problem) -> dict[str, Any]:
+    """What decides the numbers of a problem that was selected by this name, as plain JSON values."""
+    identity: dict[str, Any] = {
+        "name": _short_name(name, problem),
+        "version": problem.version,
+        "parameters": plain_json(problem.identity()),
+    }
+    if name not in BUILT_IN_PROBLEMS:
+        cls = problem_class(name)
+        identity["source"] = source_digest(name if ":" in name else f"{cls.__module__}:{cls.__name__}")
+    return identity
 
 
 def _short_name(name: str, problem: Problem) -> str:

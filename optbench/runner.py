@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import BrokenExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from optbench.config import Config
-from optbench.engine import ENGINES, ProcessEngine, default_workers, make_engine
+from optbench.engine import ENGINES, default_workers, make_engine
 from optbench.environment import describe
 from optbench.errors import UserError, one_line, out_of_range, unknown
+from optbench.job import Job
 from optbench.matrix import Cell, Plan, make_plan
 from optbench.metrics import METRICS
 from optbench.outputs import Outputs, places, write_outputs
@@ -26,9 +27,10 @@ from optbench.results.atomic import ResultsUnwritable
 from optbench.results.directory import ResultsDirectory
 from optbench.results.store import FAILED
 from optbench.shared import SharedMemory
+from optbench.window import Engine, completed
 
-#: How often a running cell is asked how far it is, in seconds.
-POLL_SECONDS = 0.5
+if TYPE_CHECKING:
+    from distributed import Client
 
 
 @dataclass(frozen=True)
@@ -45,12 +47,18 @@ class RunOptions:
     execution: str = "auto"
     #: Whether tables, plots and the page are written.
     outputs: bool = True
+    #: Of engine `dask`: the address of a scheduler whose workers compute; without one, workers of this machine do.
+    scheduler: str | None = None
 
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
             raise unknown("engine", self.engine, ENGINES)
         if self.rank_by not in METRICS:
             raise unknown("metric", self.rank_by, METRICS)
+        if self.engine == "dask" and find_spec("distributed") is None:
+            raise UserError("engine 'dask' needs the extra `scale`: pip install 'optbench[scale]'")
+        if self.scheduler is not None and self.engine != "dask":
+            raise UserError(f"a scheduler is for engine 'dask' only (given: engine {self.engine!r})")
         if self.workers is not None and self.workers < 1:
             raise out_of_range("workers", self.workers, "at least 1")
 
@@ -72,7 +80,8 @@ def run(config: Config, folder: Path, options: RunOptions, progress: SilentProgr
     from which the same call resumes.
     """
     progress = progress or SilentProgress()
-    plan = make_plan(config, options.execution)
+    elsewhere = options.scheduler is not None
+    plan = make_plan(config, options.execution, elsewhere)
     directory = ResultsDirectory(folder)
     found = folder.exists()
     start_over = options.fresh and (folder / "format.json").exists()
@@ -84,8 +93,14 @@ def run(config: Config, folder: Path, options: RunOptions, progress: SilentProgr
         states = {c.id: "missing" if start_over else directory.cell(c.id).state(*asked) for c in plan.cells}
         missing = [cell for cell in plan.cells if states[cell.id] in wanted]
         # Whatever can be known to fail does so here, before anything on the disk is touched.
-        memory = None if options.engine == "serial" else stack.enter_context(SharedMemory())
+        alone = options.engine == "serial" or elsewhere
+        memory = None if alone else stack.enter_context(SharedMemory())
+        client = None
         try:
+            if missing and options.scheduler is not None:
+                from optbench.scale.cluster import connected
+
+                client = stack.enter_context(connected(options.scheduler))
             known = {} if start_over else directory.planes()
             planes = check_data(missing, options.source, memory, known)
             if missing:
@@ -95,12 +110,12 @@ def run(config: Config, folder: Path, options: RunOptions, progress: SilentProgr
                 directory.withdraw()
             raise
         try:
-            environment = _prepare(directory, config, plan, planes, start_over)
+            environment = _prepare(directory, config, plan, planes, start_over, elsewhere)
             if kept := _kept(directory, plan):
                 progress.message(f"{kept} cells of other configurations are kept, and left out of the tables")
             if missing:
                 progress.message(_what_is_missing(plan, missing))
-                _Execution(plan, directory, options, environment, memory, progress).run(missing)
+                _Execution(plan, directory, options, environment, memory, client, progress).run(missing)
             write = write_outputs if options.outputs else places
             outputs = write(directory, options.report, options.rank_by)
         except OSError as error:
@@ -112,12 +127,15 @@ def run(config: Config, folder: Path, options: RunOptions, progress: SilentProgr
     return RunOutcome(folder, outputs, len(states), list(states.values()).count("failed"))
 
 
-def _prepare(directory: ResultsDirectory, config: Config, plan: Plan, planes: dict[str, Any], start_over: bool) -> str:
+def _prepare(
+    directory: ResultsDirectory, config: Config, plan: Plan, planes: dict[str, Any], start_over: bool, elsewhere: bool
+) -> str:
     """Writes down what is going to be computed; returns the key of the environment."""
     if start_over:
         directory.clear()
         directory.create()
-    environment = describe(cell.device for cell in plan.cells)
+    # Devices of a scheduler's workers need not be here: these describe themselves.
+    environment = describe(() if elsewhere else (cell.device for cell in plan.cells))
     directory.write_environment(environment)
     directory.write_config(config)
     cells = [cell.record() for cell in plan.cells]
@@ -150,71 +168,70 @@ class _Execution:
         options: RunOptions,
         environment: str,
         memory: SharedMemory | None,
+        client: Client | None,
         progress: SilentProgress,
     ) -> None:
         self.plan, self.directory, self.options = plan, directory, options
         self.environment = environment
-        self.memory = memory
+        self.memory, self.client = memory, client
         self.progress = progress
         self.threads = max(cell.threads for cell in plan.cells)
-        devices = {cell.device for cell in plan.cells}
-        self.workers = 1 if options.engine == "serial" else options.workers or default_workers(self.threads, devices)
+        self.devices = {cell.device for cell in plan.cells}
 
     def run(self, missing: Sequence[Cell]) -> None:
         for cell in missing:
             if self.directory.cell(cell.id).state(self.plan.seeds) == "failed":
                 self.directory.cell(cell.id).forget_failures()
         # One engine for both passes: each worker imports torch once, and the first one stays warm.
-        with _terminated_as_interrupt(), self._engine(min(self.workers, len(missing))) as engine:
+        with _terminated_as_interrupt(), self._engine(len(missing)) as engine:
             self._time(engine, missing)
             self._compute(engine, missing)
 
-    def _time(self, engine: Executor, missing: Sequence[Cell]) -> None:
-        """The timing pass: one cell after another on the first worker, before any other is started."""
+    def _time(self, engine: Engine, missing: Sequence[Cell]) -> None:
+        """The timing pass: one cell after another on a machine that does nothing else meanwhile."""
         from optbench.timing import measure
 
-        untimed = [cell for cell in missing if self.directory.cell(cell.id).timing() is None]
+        untimed = [self._job(cell) for cell in missing if self.directory.cell(cell.id).timing() is None]
         if not untimed:
             return
         with self.progress.phase("timing steps in isolation", len(untimed)) as phase:
-            for cell in untimed:
-                future = engine.submit(measure, cell, self.options.source, self.directory, self.environment)
-                # A worker that dies here will die on the cell itself, which records it.
-                with suppress(BrokenProcessPool):
-                    future.result()
+            for _, future in completed(engine, measure, untimed, alone=True, tell=phase.message):
+                # Whatever fails here, a dying worker included, will fail in the cell itself, which records it.
+                if isinstance(error := future.exception(), ResultsUnwritable):
+                    raise error
                 phase.advance(1)
 
-    def _compute(self, engine: Executor, missing: Sequence[Cell]) -> None:
-        from optbench.cell import Job, execute, record_lost
+    def _compute(self, engine: Engine, missing: Sequence[Cell]) -> None:
+        from optbench.cell import execute, record_lost
 
         # The most expensive first, so that no worker is left alone with a long one at the end.
         weights = {cell.id: max(self.plan.seconds(cell), 1e-9) for cell in missing}
-        waiting = sorted(missing, key=lambda cell: -weights[cell.id])
+        jobs = [self._job(cell) for cell in sorted(missing, key=lambda cell: -weights[cell.id])]
         with self.progress.phase("training", sum(weights.values())) as phase:
-            shared = self.plan.seeds, self.directory, self.options.source, self.environment, self.plan.studies
-            under_way: dict[Future[str], Job] = {}
-            while waiting or under_way:
-                while waiting and len(under_way) < self.workers:
-                    job = Job(waiting.pop(0), *shared)
-                    under_way[engine.submit(execute, job)] = job
-                done, _ = wait(under_way, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
-                for future in done:
-                    job = under_way.pop(future)
-                    try:
-                        status = future.result()
-                    except BrokenProcessPool:
-                        status = "error"
-                        record_lost(job, "the worker process died (killed, or out of memory)")
-                    except ResultsUnwritable:
-                        raise
-                    except Exception as error:
-                        status = "error"
-                        record_lost(job, one_line(error))
-                    phase.finish(job.cell.id, weights[job.cell.id])
-                    if status in FAILED:
-                        phase.message(f"{' × '.join(map(str, job.cell.key[:3]))}: {status}")
-                for job in under_way.values():
+
+            def look(under_way: Collection[Job]) -> None:
+                for job in under_way:
                     phase.partial(job.cell.id, weights[job.cell.id] * self._share(job.cell))
+
+            for job, future in completed(engine, execute, jobs, tell=phase.message, look=look):
+                try:
+                    status = future.result()
+                except BrokenExecutor:
+                    status = "error"
+                    often = f", {job.attempt + 1} times" if job.attempt else ""
+                    record_lost(job, f"the worker process died (killed, or out of memory{often})")
+                except ResultsUnwritable:
+                    raise
+                except Exception as error:
+                    status = "error"
+                    record_lost(job, one_line(error))
+                phase.finish(job.cell.id, weights[job.cell.id])
+                if status in FAILED:
+                    phase.message(f"{job.name}: {status}")
+
+    def _job(self, cell: Cell) -> Job:
+        shared = self.plan.seeds, self.directory, self.options.source, self.environment
+        return Job(cell, *shared, studies=self.plan.studies)
 
     def _share(self, cell: Cell) -> float:
         """How much of a cell that is under way is on the disk, between 0 and 1."""
@@ -222,17 +239,32 @@ class _Execution:
         return min(0.99, self.directory.cell(cell.id).finished_trainings() / max(planned, 1))
 
     @contextmanager
-    def _engine(self, workers: int) -> Iterator[Executor]:
-        engine = make_engine(
-            self.options.engine, workers, self.threads, self.memory.for_workers() if self.memory else None
-        )
-        try:
-            yield engine
-        except BaseException:
-            if isinstance(engine, ProcessEngine):
+    def _engine(self, cells: int) -> Iterator[Engine]:
+        prepare = self.memory.for_workers() if self.memory else None
+        with ExitStack() as stack:
+            if self.options.engine == "dask":
+                engine: Engine = self._dask(stack, cells, prepare)
+            else:
+                workers = self.options.workers or default_workers(self.threads, self.devices)
+                engine = make_engine(self.options.engine, min(workers, cells), self.threads, prepare)
+            try:
+                yield engine
+            except BaseException:
                 engine.kill()
-            raise
-        engine.shutdown()
+                raise
+            engine.shutdown()
+
+    def _dask(self, stack: ExitStack, cells: int, prepare: Callable[[], None] | None) -> Engine:
+        from optbench.scale.cluster import gpus_here, local
+        from optbench.scale.engine import DaskEngine
+
+        environment = self.directory.environments()[self.environment]
+        if self.client is not None:
+            return DaskEngine(self.client, self.directory, environment, limit=self.options.workers)
+        gpus = gpus_here() if any(device.startswith("cuda") for device in self.devices) else []
+        workers = self.options.workers or len(gpus) or default_workers(self.threads, self.devices)
+        client = stack.enter_context(local(min(workers, cells), self.threads, gpus))
+        return DaskEngine(client, self.directory, environment, ours=True, prepare=prepare)
 
 
 @contextmanager

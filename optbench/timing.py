@@ -18,10 +18,10 @@ import torch
 
 from optbench.budget import Ledger
 from optbench.device import synchronize
+from optbench.job import Job
 from optbench.matrix import Cell
 from optbench.problem import DataSource
 from optbench.resident import load
-from optbench.results.directory import ResultsDirectory
 from optbench.stepper import Stepper
 
 WARMUP_STEPS = 3
@@ -31,17 +31,17 @@ REPETITION_SECONDS = 0.03
 _UNLIMITED = 2**62
 
 
-def measure(cell: Cell, source: DataSource, directory: ResultsDirectory, environment: str) -> None:
+def measure(job: Job) -> None:
     """Times a cell's steps at its default learning rate and writes `timing.json`.
 
     Seconds are given a unit of cost (one example gradient), median over repetitions with their
     lowest and highest; warm-up apart. An optimizer that fails is left to the cell itself to record.
     """
     try:
-        timing = _timed(cell, source)
+        timing = _timed(job.cell, job.source)
     except Exception:
         return
-    directory.cell(cell.id).write_timing({**timing, "environment": environment})
+    job.directory.cell(job.cell.id).write_timing({**timing, "environment": job.environment})
 
 
 def budget_from_seconds(cell: Cell, timing: dict[str, Any] | None) -> int:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from optbench.api import configure
+from optbench.job import Job
 from optbench.matrix import make_plan
 from optbench.problem import DataSource
 from optbench.results.directory import ResultsDirectory
@@ -20,7 +21,7 @@ SOURCE = DataSource(Path("unused"), download=False)
 def test_times_are_positive_ordered_and_consistent(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     cell = make_plan(configure(problems=[TINY_NET], optimizers=["sgd"], batch_sizes=[10])).cells[0]
     directory = ResultsDirectory(tmp_path)
-    measure(cell, SOURCE, directory, "here")
+    measure(Job(cell, (0,), directory, SOURCE, "here"))
     timing = directory.cell(cell.id).timing()
     assert timing is not None
     assert 0 < timing["seconds_per_cost_low"] <= timing["seconds_per_cost"] <= timing["seconds_per_cost_high"]
@@ -35,7 +36,7 @@ def test_peak_memory_is_that_of_the_largest_moment(tmp_path: Path, monkeypatch: 
     """A step that holds a tensor of 3 MB once, and two of 1 MB at other times, peaks 3 MB higher."""
     cell = make_plan(configure(problems=[TINY], optimizers=["sgd"], batch_sizes=[10])).cells[0]
     directory = ResultsDirectory(tmp_path)
-    measure(cell, SOURCE, directory, "")
+    measure(Job(cell, (0,), directory, SOURCE, ""))
     before = (directory.cell(cell.id).timing() or {})["peak_memory_bytes"]
     step = torch.optim.SGD.step
 
@@ -45,7 +46,7 @@ def test_peak_memory_is_that_of_the_largest_moment(tmp_path: Path, monkeypatch: 
         step(self, closure)
 
     monkeypatch.setattr(torch.optim.SGD, "step", hungry)
-    measure(cell, SOURCE, directory, "")
+    measure(Job(cell, (0,), directory, SOURCE, ""))
     peak = (directory.cell(cell.id).timing() or {})["peak_memory_bytes"]
     assert 0 < before < 2**20
     assert 3 * 2**20 <= peak <= 3 * 2**20 + before
@@ -54,7 +55,7 @@ def test_peak_memory_is_that_of_the_largest_moment(tmp_path: Path, monkeypatch: 
 def test_an_optimizer_that_fails_is_left_to_its_cell(tmp_path: Path) -> None:
     cell = make_plan(configure(problems=[TINY], optimizers=[RAISING], batch_sizes=[10])).cells[0]
     directory = ResultsDirectory(tmp_path)
-    measure(cell, SOURCE, directory, "")
+    measure(Job(cell, (0,), directory, SOURCE, ""))
     assert directory.cell(cell.id).timing() is None
     with pytest.raises(RuntimeError, match="could not be measured"):
         budget_from_seconds(cell, None)

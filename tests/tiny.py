@@ -6,6 +6,7 @@ They are chosen by path, as a user's own file would be: `TINY`, `TINY_NET`, `RAI
 from __future__ import annotations
 
 import os
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -33,6 +34,7 @@ EXPLODING = f"{_HERE}:exploding"
 COUNTED = f"{_HERE}:Counted"
 NO_OPTIMIZER = f"{_HERE}:no_optimizer"
 RAISING_DATA = f"{_HERE}:RaisingData"
+DEADLY = f"{_HERE}:deadly"
 
 
 @dataclass(frozen=True)
@@ -181,6 +183,26 @@ def exploding(params: Iterable[Any], lr: float = 0.1) -> Optimizer:
     import torch
 
     return torch.optim.SGD(params, lr=lr * 1e30, maximize=True)
+
+
+_constructed = 0
+
+
+def deadly(params: Iterable[Any], lr: float = 0.1) -> Optimizer:
+    """Kills its process, once for each line of the file that OPTBENCH_TEST_DEATHS names: when it is constructed
+    there as often as the line says. Twice are for the timing pass, then once for each trial. OPTBENCH_TEST_SPARED
+    is the process that is never killed.
+    """
+    import torch
+
+    global _constructed
+    _constructed += 1
+    deaths = Path(os.environ.get("OPTBENCH_TEST_DEATHS", os.devnull))
+    lines = deaths.read_text().splitlines()
+    if lines and _constructed >= int(lines[0]) and os.environ.get("OPTBENCH_TEST_SPARED") != str(os.getpid()):
+        deaths.write_text("\n".join(lines[1:]))
+        os.kill(os.getpid(), signal.SIGKILL)
+    return torch.optim.SGD(params, lr=lr)
 
 
 def no_optimizer(params: Iterable[Any], lr: float = 0.1) -> dict[str, float]:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from optbench.bench.comparison import Comparison, compare
 from optbench.budget import Ledger
-from optbench.cell import Job, execute
+from optbench.cell import execute
+from optbench.job import Job
 from optbench.matrix import Cell
 from optbench.problem import DataSource
 from optbench.resident import load

@@ -13,9 +13,10 @@ import torch
 from optbench.api import configure
 from optbench.batches import BatchStream
 from optbench.bench.comparison import Comparison, compare
-from optbench.cell import Job, execute
+from optbench.cell import execute
 from optbench.execution.replica import Replica
 from optbench.execution.trainer import Trainer
+from optbench.job import Job
 from optbench.matrix import Cell, make_plan
 from optbench.problem import DataSource
 from optbench.registry import load_attribute

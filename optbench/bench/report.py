@@ -7,6 +7,7 @@ from pathlib import Path
 
 from optbench.bench.bookkeeping import bookkeeping
 from optbench.bench.comparison import HEAD, Comparison
+from optbench.bench.engines import dask_against_processes
 from optbench.bench.executions import COMPILED_HEAD, compiled_against_eager, replicas_against_eager
 from optbench.bench.loading import batch_against_loop, loader_against_resident
 from optbench.bench.populations import harness_against_loops, population_against_loops, small_cell
@@ -57,6 +58,8 @@ def _comparisons(source: DataSource, data_dir: Path | None, pairs: int, cores: i
         yield machine_against_lecture(conv_net_cell(data_dir, size), source, examples, pairs, workers)
     if workers > 1:
         yield workers_against_one(cell, source, examples, pairs, workers)
+        if (engines := dask_against_processes(pairs)) is not None:
+            yield engines
     yield bookkeeping(cell, source, pairs)
     quadratic = "quadratic_valley[dim=20]"
     for batch_size, budget in ((10, "5epochs"), (100, "50epochs")):
