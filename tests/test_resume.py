@@ -222,7 +222,8 @@ def _training(program: list[str], folder: Path, workers: int) -> subprocess.Pope
         start_new_session=True,
     )
     deadline = time.monotonic() + 60
-    while not list(folder.glob("cells/*/trials.jsonl")):
+    # The first whole line, for the file is there before it: a signal in between would find no trial.
+    while not any(b"\n" in path.read_bytes() for path in folder.glob("cells/*/trials.jsonl")):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     return process
