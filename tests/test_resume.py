@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -21,6 +22,7 @@ import optbench
 from optbench.outputs import Outputs
 from optbench.problem import DataSource
 from optbench.results import atomic
+from optbench.results.checksum import unseal
 from optbench.results.frames import TIMING_COLUMNS
 from optbench.results.store import CellStore
 from optbench.runner import RunOptions, _Execution
@@ -147,8 +149,24 @@ def test_a_damaged_record_is_found_and_its_cell_redone(
     before = {path: path.stat().st_mtime_ns for other in others for path in other.rglob("*.json*")}
     injure(cell / name)
     assert CellStore(cell).damage() == name
-    _run(folder)
+    with patch("optbench.runner.SilentProgress.message") as message:
+        _run(folder)
+    assert f"cell {cell.name}: {name} is damaged; the cell is computed again" in str(message.call_args_list)
     assert {path: path.stat().st_mtime_ns for other in others for path in other.rglob("*.json*")} == before
+    assert_same_results(folder, undisturbed)
+
+
+def test_results_without_checksums_are_read_and_not_redone(undisturbed: Path, tmp_path: Path) -> None:
+    """As they were written before records carried one."""
+    folder = tmp_path / "run"
+    shutil.copytree(undisturbed, folder)
+    files = list((folder / "cells").rglob("*.json*"))
+    for path in files:
+        lines = path.read_text("utf-8").splitlines() if path.suffix == ".jsonl" else [path.read_text("utf-8")]
+        path.write_text("".join(json.dumps(unseal(json.loads(line))) + "\n" for line in lines), "utf-8")
+    before = {path: path.stat().st_mtime_ns for path in files}
+    _run(folder)
+    assert {path: path.stat().st_mtime_ns for path in files} == before
     assert_same_results(folder, undisturbed)
 
 
