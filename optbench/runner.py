@@ -91,6 +91,8 @@ def run(config: Config, folder: Path, options: RunOptions, progress: SilentProgr
         wanted = ("missing", "failed") if options.retry_failed else ("missing",)
         asked = plan.seeds, plan.studies
         states = {c.id: "missing" if start_over else directory.cell(c.id).state(*asked) for c in plan.cells}
+        damaged = {} if start_over else {c.id: file for c in plan.cells if (file := directory.cell(c.id).damage())}
+        states |= dict.fromkeys(damaged, "missing")
         missing = [cell for cell in plan.cells if states[cell.id] in wanted]
         # Whatever can be known to fail does so here, before anything on the disk is touched.
         alone = options.engine == "serial" or elsewhere
@@ -111,6 +113,9 @@ def run(config: Config, folder: Path, options: RunOptions, progress: SilentProgr
             raise
         try:
             environment = _prepare(directory, config, plan, planes, start_over, elsewhere)
+            for cell_id, file in damaged.items():
+                progress.message(f"cell {cell_id}: {file} is damaged; the cell is computed again")
+                directory.cell(cell_id).discard()
             if kept := _kept(directory, plan):
                 progress.message(f"{kept} cells of other configurations are kept, and left out of the tables")
             if missing:

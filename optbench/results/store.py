@@ -13,6 +13,7 @@ from typing import Any
 from filelock import FileLock
 
 from optbench.results.atomic import append_json_line, read_json_lines, write_bytes, write_json
+from optbench.results.checksum import DamagedRecord, seal, unseal
 
 FAILED = ("error", "oom", "timeout")
 
@@ -34,17 +35,24 @@ class CellStore:
 
     def write_cell(self, identity: dict[str, Any]) -> None:
         if not (self.folder / "cell.json").exists():
-            write_json(self.folder / "cell.json", identity)
+            write_json(self.folder / "cell.json", seal(identity))
 
     def trials(self, study: int = 0) -> list[dict[str, Any]]:
-        return read_json_lines(self._trials(study))
+        """The trials of a tuning up to the first damaged one."""
+        trials: list[dict[str, Any]] = []
+        for line in read_json_lines(self._trials(study)):
+            try:
+                trials.append(unseal(line))
+            except DamagedRecord:
+                break
+        return trials
 
     def append_trial(self, record: dict[str, Any], curve: dict[str, Any], study: int = 0) -> None:
         """Adds a trial; of repeated studies no curves are kept."""
         if study == 0:
             # The curve first: a trial that is listed has its curve.
-            write_json(self.folder / "curves" / f"trial-{record['trial']}.json", curve)
-        append_json_line(self._trials(study), record)
+            write_json(self.folder / "curves" / f"trial-{record['trial']}.json", seal(curve))
+        append_json_line(self._trials(study), seal(record))
 
     def studies(self) -> list[int]:
         """The repeated studies that have begun, from 1 on."""
@@ -58,8 +66,8 @@ class CellStore:
 
     def write_run(self, record: dict[str, Any], curve: dict[str, Any]) -> None:
         name = run_name(record["seed"], record["tuned"])
-        write_json(self.folder / "curves" / f"run-{name}.json", curve)
-        write_json(self.folder / "runs" / f"{name}.json", record)
+        write_json(self.folder / "curves" / f"run-{name}.json", seal(curve))
+        write_json(self.folder / "runs" / f"{name}.json", seal(record))
 
     def trial_curve(self, trial: int) -> dict[str, Any] | None:
         return _read(self.folder / "curves" / f"trial-{trial}.json")
@@ -71,20 +79,20 @@ class CellStore:
         return _read(self.folder / "timing.json")
 
     def write_timing(self, timing: dict[str, Any]) -> None:
-        write_json(self.folder / "timing.json", timing)
+        write_json(self.folder / "timing.json", seal(timing))
 
     def fallback(self) -> str:
         """Why the cell is trained eagerly although it was planned otherwise; empty where it isn't."""
         return str((_read(self.folder / "fallback.json") or {}).get("note", ""))
 
     def write_fallback(self, note: str) -> None:
-        write_json(self.folder / "fallback.json", {"execution": "eager", "note": note})
+        write_json(self.folder / "fallback.json", seal({"execution": "eager", "note": note}))
 
     def result(self) -> dict[str, Any] | None:
         return _read(self.folder / "result.json")
 
     def write_result(self, result: dict[str, Any]) -> None:
-        write_json(self.folder / "result.json", result)
+        write_json(self.folder / "result.json", seal(result))
 
     def state(self, seeds: Iterable[int], studies: int = 1) -> str:
         """`done`, `failed` or `missing`, for the given seeds and number of studies."""
@@ -102,12 +110,44 @@ class CellStore:
         trials = sum(len(self.trials(study)) for study in (0, *self.studies()))
         return trials + (sum(1 for _ in runs.glob("*.json")) if runs.is_dir() else 0)
 
+    def damage(self) -> str:
+        """Which file isn't as it was written (damaged, or shorter than its curves say); empty where none is.
+
+        A torn last line of a cell that isn't finished is no damage: its trial is computed again.
+        """
+        for path in sorted(self.folder.rglob("*.json")):
+            if _read(path) is None:
+                return str(path.relative_to(self.folder))
+        result = self.result()
+        for study in (0, *self.studies()):
+            lines, known = self._trials(study), len(self.trials(study))
+            written = lines.read_bytes() if lines.exists() else b""
+            if written.count(b"\n") > known or (result is not None and len(written.splitlines()) > known):
+                return str(lines.relative_to(self.folder))
+        trials, lines = len(self.trials()), self._trials(0)
+        if result is None or result["status"] in FAILED:
+            return ""
+        for curve in sorted((self.folder / "curves").glob("*.json")):
+            kind, _, name = curve.stem.partition("-")
+            if kind == "trial" and int(name) >= trials:
+                return lines.name
+            if kind == "run" and not (self.folder / "runs" / f"{name}.json").exists():
+                return f"runs/{name}.json"
+        return ""
+
+    def discard(self) -> None:
+        """Removes all that was computed, the marker first, so that a stop in between leaves no finished cell."""
+        with self.lock():
+            records = sorted(self.folder.rglob("*.json*"), key=lambda path: path.name != "result.json")
+            for path in records:
+                path.unlink()
+
     def forget_failures(self) -> None:
         """Makes a failed cell missing again; what succeeded in it is kept."""
         (self.folder / "result.json").unlink(missing_ok=True)
         for study in (0, *self.studies()):
             kept = [trial for trial in self.trials(study) if trial["status"] not in FAILED]
-            lines = "".join(json.dumps(trial, ensure_ascii=False, allow_nan=False) + "\n" for trial in kept)
+            lines = "".join(json.dumps(seal(trial), ensure_ascii=False, allow_nan=False) + "\n" for trial in kept)
             write_bytes(self._trials(study), lines.encode())
         for path in (self.folder / "runs").glob("*.json"):
             record = _read(path)
@@ -118,7 +158,6 @@ class CellStore:
 def _read(path: Path) -> dict[str, Any] | None:
     """A record, or None where there is none or only a damaged one: then it is computed again."""
     try:
-        value = json.loads(path.read_bytes())
+        return unseal(json.loads(path.read_bytes()))
     except (FileNotFoundError, ValueError):
         return None
-    return value if isinstance(value, dict) else None
