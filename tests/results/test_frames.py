@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from optbench.results.checksum import seal, unseal
 from optbench.results.directory import ResultsDirectory
 from optbench.results.frames import TIMING_COLUMNS, Frames, collect
 from optbench.results.load import Results
@@ -173,10 +174,8 @@ def test_figures_agree_across_the_frames(tiny_run: Results) -> None:
 def test_all_times_come_from_the_timing_pass(tiny_copy: Path) -> None:
     directory = ResultsDirectory(tiny_copy)
     for folder in (tiny_copy / "cells").iterdir():
-        timing = json.loads((folder / "timing.json").read_bytes())
-        timing |= {"seconds_per_cost": 0.5, "seconds_per_step": 5.0, "seconds_per_step_low": 2.5,
-                   "seconds_per_step_high": 10.0, "peak_memory_bytes": 1234}  # fmt: skip
-        (folder / "timing.json").write_text(json.dumps(timing))
+        edit(folder / "timing.json", seconds_per_cost=0.5, seconds_per_step=5.0, seconds_per_step_low=2.5,
+             seconds_per_step_high=10.0, peak_memory_bytes=1234)  # fmt: skip
     frames = collect(directory)
     assert (frames.curves["seconds"] == 0.5 * frames.curves["cost"]).all()
     assert (frames.runs["step_ms"] == 5_000).all()
@@ -263,7 +262,7 @@ def test_a_diverged_training_never_shows_a_number_for_what_was_none(diverged_run
 
 
 def edit(path: Path, **changes: Any) -> None:
-    path.write_text(json.dumps({**json.loads(path.read_bytes()), **changes}))
+    path.write_text(json.dumps(seal({**unseal(json.loads(path.read_bytes())), **changes})))
 
 
 def first_cell(folder: Path) -> Path:
@@ -280,8 +279,8 @@ def test_null_comes_back_as_nan_in_every_frame(tiny_copy: Path) -> None:
     nothing = dict.fromkeys(["train_loss", "valid_loss", "valid_metric", "test_loss", "test_metric"])
     edit(cell / "runs" / "0.json", **nothing)
     edit(cell / "curves" / "run-0.json", valid_loss=[None] * 5, valid_metric=[None] * 5)
-    lines = [json.loads(line) for line in (cell / "trials.jsonl").read_text().splitlines()]
-    (cell / "trials.jsonl").write_text("".join(json.dumps({**line, **nothing}) + "\n" for line in lines))
+    lines = [unseal(json.loads(line)) for line in (cell / "trials.jsonl").read_text().splitlines()]
+    (cell / "trials.jsonl").write_text("".join(json.dumps(seal({**line, **nothing})) + "\n" for line in lines))
     frames = collected(tiny_copy)
     row = frames.runs.query("cell_id == @cell.name and seed == 0 and tuned").iloc[0]
     assert row[list(nothing)].isna().all()

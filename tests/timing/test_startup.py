@@ -86,7 +86,7 @@ def test_resuming_two_thousand_finished_cells(tmp_path: Path, monkeypatch: pytes
         directory.cell(cell.id).write_result({"status": "ok", "seeds": [0]})
     for name in ("report.html", "tables/summary.parquet", "plots/none.svg"):
         atomic.write_bytes(folder / name, b"")
-    directory.write_plan({"seeds": [0], "cells": [cell.record() for cell in plan.cells]})
+    directory.write_plan({"seeds": [0], "studies": 1, "cells": [cell.record() for cell in plan.cells]})
     (folder / "tables" / ".made-from").write_text(f"{_state(directory)} test_metric")
     assert _processor_seconds("-c", RESUME, str(file), str(folder)) < ALLOWED * 3.0 * 2000 / 10_000 + 0.3
 
