@@ -142,7 +142,7 @@ def test_a_seed_that_is_there_twice_changes_no_figure() -> None:
     once = all_tables(SimpleNamespace(**frames.__dict__))
     names = ("runs", "trials", "curves", "cells")
     doubled = {name: pd.concat([getattr(frames, name)] * 2, ignore_index=True) for name in names}
-    twice = all_tables(SimpleNamespace(**doubled))
+    twice = all_tables(SimpleNamespace(**doubled, studies=frames.studies))
     for name in ("leaderboard", "final_metric", "final_loss", "targets", "time_to_target", "target_summary",
                  "performance_profile", "pairwise_profile", "data_profile", "best_of_k", "lr_sensitivity",
                  "lr_transfer", "batch_scaling"):  # fmt: skip

@@ -15,6 +15,7 @@ from optbench.execution.replica import Replica
 from optbench.execution.trainer import Trainer
 from optbench.problem import DataSource
 from optbench.resident import load
+from optbench.results.checksum import unseal
 from optbench.results.store import CellStore
 from optbench.training import Observer, Training
 from tests.execution.test_population import cell_for, facts, trained
@@ -126,7 +127,7 @@ def test_an_interrupted_cell_goes_on_as_it_would_have(
     run_tiny(tmp_path / "killed", **choices)
     assert_same_results(tmp_path / "killed", tmp_path / "whole")
     (note,) = (tmp_path / "killed").glob("cells/*/fallback.json")
-    assert json.loads(note.read_text()) == {"execution": "eager", "note": "RuntimeError: once"}
+    assert unseal(json.loads(note.read_text())) == {"execution": "eager", "note": "RuntimeError: once"}
 
 
 def test_a_cell_without_a_fallback_has_no_note(tmp_path: Path) -> None:
