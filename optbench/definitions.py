@@ -33,6 +33,7 @@ SECTIONS = {
     "pairwise_profile": "27-profiles-metricsperformance_profile-metricspairwise_profile-metricsdata_profile",
     "data_profile": "27-profiles-metricsperformance_profile-metricspairwise_profile-metricsdata_profile",
     "best_of_k": "28-the-best-of-k-trials-metricsbest_of_k-statisticsbest_of",
+    "studies": "28-the-best-of-k-trials-metricsbest_of_k-statisticsbest_of",
     "lr_sensitivity": "29-learning-rates-sensitivity-and-transfer-metricslr_sensitivity-metricslr_transfer",
     "lr_transfer": "29-learning-rates-sensitivity-and-transfer-metricslr_sensitivity-metricslr_transfer",
     "batch_scaling": "30-batch-scaling-metricsbatch_scaling",

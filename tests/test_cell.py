@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import optbench
+from optbench.definitions import index
 from optbench.optimizers import BUILT_IN
 from optbench.tables import all_tables
 from tests.tiny import EXPLODING, OUT_OF_MEMORY, RAISING, TINY, TINY_NET, run_tiny
@@ -225,4 +226,5 @@ def test_repeated_tunings_are_extra_and_decide_nothing(tmp_path: Path, sampler: 
     table = all_tables(several)
     assert set(table["best_of_k"]["method"]) <= {"repeated", "expected"}
     assert len(table["studies"]) == len(studies)
+    assert "- `studies`: " in index([*table], tmp_path)
     assert "studies" not in all_tables(once)
