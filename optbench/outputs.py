@@ -48,15 +48,9 @@ def write_outputs(
     """
     folder = directory.folder
     outputs = places(directory, report)
-    mark, stamp = folder / "tables" / ".made-from", f"{_state(directory)} {rank_by}"
-    made = (outputs.report, outputs.tables / "summary.parquet", outputs.plots)
-    if (
-        not (force or sections)
-        and all(path.exists() for path in made)
-        and mark.exists()
-        and mark.read_text("utf-8") == stamp
-    ):
+    if not (force or sections) and up_to_date(directory, report, rank_by):
         return outputs
+    mark, stamp = _mark(directory), f"{_state(directory)} {rank_by}"
     mark.unlink(missing_ok=True)
     from optbench.metrics.registry import TABLES
     from optbench.plots import draw_all
@@ -74,17 +68,23 @@ def write_outputs(
     return outputs
 
 
+def up_to_date(directory: ResultsDirectory, report: Path | None = None, rank_by: str = "test_metric") -> bool:
+    """Whether the outputs are there, and were made from the records as they lie on the disk."""
+    outputs, mark = places(directory, report), _mark(directory)
+    made = (outputs.report, outputs.tables / "summary.parquet", outputs.plots, mark)
+    return all(path.exists() for path in made) and mark.read_text("utf-8") == f"{_state(directory)} {rank_by}"
+
+
+def _mark(directory: ResultsDirectory) -> Path:
+    return directory.folder / "tables" / ".made-from"
+
+
 def _state(directory: ResultsDirectory) -> str:
     """A hash that changes with whatever the outputs are made from."""
     digest = hashlib.sha256(version("optbench").encode())
     plan = directory.plan()
     digest.update((directory.folder / "plan.json").read_bytes())
     for cell in plan["cells"]:
-        folder = directory.cell(cell["cell_id"]).folder
-        for name in ("result.json", "timing.json", "trials.jsonl"):
-            try:
-                found = (folder / name).stat()
-                digest.update(f"{cell['cell_id']}/{name}:{(found.st_size, found.st_mtime_ns)}".encode())
-            except FileNotFoundError:
-                digest.update(f"{cell['cell_id']}/{name}:None".encode())
+        files = directory.cell(cell["cell_id"]).files()
+        digest.update(f"{cell['cell_id']}:{files}".encode())
     return digest.hexdigest()

@@ -19,7 +19,7 @@ from optbench.errors import UserError, one_line, out_of_range, unknown
 from optbench.job import Job
 from optbench.matrix import Cell, Plan, make_plan
 from optbench.metrics import METRICS
-from optbench.outputs import Outputs, places, write_outputs
+from optbench.outputs import Outputs, places, up_to_date, write_outputs
 from optbench.preflight import check_data, check_optimizers
 from optbench.problem import DataSource
 from optbench.progress import SilentProgress
@@ -90,9 +90,13 @@ def run(config: Config, folder: Path, options: RunOptions, progress: SilentProgr
     with directory.lock(), ExitStack() as stack:
         wanted = ("missing", "failed") if options.retry_failed else ("missing",)
         asked = plan.seeds, plan.studies
+        damaged: dict[str, str] = {}
         states = {c.id: "missing" if start_over else directory.cell(c.id).state(*asked) for c in plan.cells}
-        damaged = {} if start_over else {c.id: file for c in plan.cells if (file := directory.cell(c.id).damage())}
-        states |= dict.fromkeys(damaged, "missing")
+        record = _record(plan)
+        to_do = any(state in wanted for state in states.values())
+        if not start_over and (to_do or not _unchanged(directory, record, options)):
+            damaged = {c.id: file for c in plan.cells if (file := directory.cell(c.id).damage())}
+            states |= dict.fromkeys(damaged, "missing")
         missing = [cell for cell in plan.cells if states[cell.id] in wanted]
         # Whatever can be known to fail does so here, before anything on the disk is touched.
         alone = options.engine == "serial" or elsewhere
@@ -112,7 +116,7 @@ def run(config: Config, folder: Path, options: RunOptions, progress: SilentProgr
                 directory.withdraw()
             raise
         try:
-            environment = _prepare(directory, config, plan, planes, start_over, elsewhere)
+            environment = _prepare(directory, config, plan, record, planes, start_over, elsewhere)
             for cell_id, file in damaged.items():
                 progress.message(f"cell {cell_id}: {file} is damaged; the cell is computed again")
                 directory.cell(cell_id).discard()
@@ -133,7 +137,13 @@ def run(config: Config, folder: Path, options: RunOptions, progress: SilentProgr
 
 
 def _prepare(
-    directory: ResultsDirectory, config: Config, plan: Plan, planes: dict[str, Any], start_over: bool, elsewhere: bool
+    directory: ResultsDirectory,
+    config: Config,
+    plan: Plan,
+    record: dict[str, Any],
+    planes: dict[str, Any],
+    start_over: bool,
+    elsewhere: bool,
 ) -> str:
     """Writes down what is going to be computed; returns the key of the environment."""
     if start_over:
@@ -143,10 +153,24 @@ def _prepare(
     environment = describe(() if elsewhere else (cell.device for cell in plan.cells))
     directory.write_environment(environment)
     directory.write_config(config)
-    cells = [cell.record() for cell in plan.cells]
-    directory.write_plan({"seeds": list(plan.seeds), "studies": plan.studies, "cells": cells})
+    directory.write_plan(record)
     directory.add_planes(planes)
     return str(environment["key"])
+
+
+def _record(plan: Plan) -> dict[str, Any]:
+    """A plan as it is written down."""
+    cells = [cell.record() for cell in plan.cells]
+    return {"seeds": list(plan.seeds), "studies": plan.studies, "cells": cells}
+
+
+def _unchanged(directory: ResultsDirectory, record: dict[str, Any], options: RunOptions) -> bool:
+    """Whether nobody is going to read the records: then they need not be read to see whether they are damaged.
+
+    To see that none was touched since the outputs were made from them takes far less.
+    """
+    planned = options.outputs and directory.has_plan(record)
+    return planned and up_to_date(directory, options.report, options.rank_by)
 
 
 def _kept(directory: ResultsDirectory, plan: Plan) -> int:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from unittest.mock import patch
@@ -22,9 +19,7 @@ import optbench
 from optbench.outputs import Outputs
 from optbench.problem import DataSource
 from optbench.results import atomic
-from optbench.results.checksum import unseal
 from optbench.results.frames import TIMING_COLUMNS
-from optbench.results.store import CellStore
 from optbench.runner import RunOptions, _Execution
 from tests.tiny import TINY
 
@@ -114,59 +109,6 @@ def test_a_crash_within_a_trials_line_loses_that_trial_only(
         for run in (trials.parent / "runs").iterdir():
             run.unlink()
     _run(folder)
-    assert_same_results(folder, undisturbed)
-
-
-def _flip(path: Path) -> None:
-    """Changes a digit of a number: the file stays JSON."""
-    data = path.read_bytes()
-    at = next(i for i, byte in enumerate(data) if chr(byte).isdigit() and data[i - 1 : i] == b".")
-    path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
-
-
-def _halve(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-def _cut_the_last_line(path: Path) -> None:
-    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
-
-
-@pytest.mark.parametrize(
-    ("injure", "name"),
-    [
-        (_flip, "trials.jsonl"), (_halve, "trials.jsonl"), (_cut_the_last_line, "trials.jsonl"),
-        (_flip, "runs/0.json"), (_halve, "runs/0.json"), (Path.unlink, "runs/0.json"),
-        (_flip, "curves/run-0.json"), (_halve, "result.json"),
-    ],
-)  # fmt: skip
-def test_a_damaged_record_is_found_and_its_cell_redone(
-    injure: Callable[[Path], None], name: str, undisturbed: Path, tmp_path: Path
-) -> None:
-    folder = tmp_path / "run"
-    shutil.copytree(undisturbed, folder)
-    cell, *others = sorted((folder / "cells").iterdir())
-    before = {path: path.stat().st_mtime_ns for other in others for path in other.rglob("*.json*")}
-    injure(cell / name)
-    assert CellStore(cell).damage() == name
-    with patch("optbench.runner.SilentProgress.message") as message:
-        _run(folder)
-    assert f"cell {cell.name}: {name} is damaged; the cell is computed again" in str(message.call_args_list)
-    assert {path: path.stat().st_mtime_ns for other in others for path in other.rglob("*.json*")} == before
-    assert_same_results(folder, undisturbed)
-
-
-def test_results_without_checksums_are_read_and_not_redone(undisturbed: Path, tmp_path: Path) -> None:
-    """As they were written before records carried one."""
-    folder = tmp_path / "run"
-    shutil.copytree(undisturbed, folder)
-    files = list((folder / "cells").rglob("*.json*"))
-    for path in files:
-        lines = path.read_text("utf-8").splitlines() if path.suffix == ".jsonl" else [path.read_text("utf-8")]
-        path.write_text("".join(json.dumps(unseal(json.loads(line))) + "\n" for line in lines), "utf-8")
-    before = {path: path.stat().st_mtime_ns for path in files}
-    _run(folder)
-    assert {path: path.stat().st_mtime_ns for path in files} == before
     assert_same_results(folder, undisturbed)
 
 

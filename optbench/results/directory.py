@@ -111,8 +111,12 @@ class ResultsDirectory:
 
     def write_plan(self, plan: dict[str, Any]) -> None:
         """The planned cells and seeds, in order: what the tables are made of."""
-        if self._read("plan.json") != json.loads(json.dumps(finite(plan))):
+        if not self.has_plan(plan):
             write_json(self.folder / "plan.json", plan)
+
+    def has_plan(self, plan: dict[str, Any]) -> bool:
+        """Whether this is the plan that lies here."""
+        return bool(self._read("plan.json") == json.loads(json.dumps(finite(plan))))
 
     def plan(self) -> dict[str, Any]:
         plan = self._read("plan.json")

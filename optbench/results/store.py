@@ -6,6 +6,7 @@ cells/<cell_id>/cell.json  timing.json  fallback.json  trials.jsonl  studies/  c
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,20 @@ class CellStore:
         enough = set(seeds) <= set(result["seeds"]) and studies <= result.get("studies", 1)
         return "done" if enough else "missing"
 
+    def files(self) -> list[tuple[str, int, int]]:
+        """All records by path, with size and time of change: what lies here, without reading it."""
+        found = []
+        for part in ("", "runs", "curves", "studies"):
+            try:
+                with os.scandir(self.folder / part) as entries:
+                    for entry in entries:
+                        if entry.name.endswith((".json", ".jsonl")):
+                            about = entry.stat()
+                            found.append((f"{part}/{entry.name}", about.st_size, about.st_mtime_ns))
+            except FileNotFoundError:
+                continue
+        return sorted(found)
+
     def finished_trainings(self) -> int:
         """How many trials and runs are on the disk, for progress."""
         runs = self.folder / "runs"
@@ -120,13 +135,15 @@ class CellStore:
                 return str(path.relative_to(self.folder))
         result = self.result()
         for study in (0, *self.studies()):
-            lines, known = self._trials(study), len(self.trials(study))
+            lines = self._trials(study)
+            # Before the trials are read: one that is appended in between must not look like a damaged line.
             written = lines.read_bytes() if lines.exists() else b""
+            known = len(self.trials(study))
             if written.count(b"\n") > known or (result is not None and len(written.splitlines()) > known):
                 return str(lines.relative_to(self.folder))
-        trials, lines = len(self.trials()), self._trials(0)
         if result is None or result["status"] in FAILED:
             return ""
+        trials, lines = len(self.trials()), self._trials(0)
         for curve in sorted((self.folder / "curves").glob("*.json")):
             kind, _, name = curve.stem.partition("-")
             if kind == "trial" and int(name) >= trials:

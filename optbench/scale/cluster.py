@@ -69,6 +69,8 @@ def local(workers: int, threads: int, gpus: Sequence[str] = ()) -> Iterator[dist
         for n in range(workers)
     ]
     with _quiet(), _environment_kept(), dask.config.set(settings):
+        # What this process has of them goes before dask's settings.
+        os.environ.update(dict.fromkeys(_THREADS, str(threads)))
         with interrupts_ignored():
             cluster = distributed.SpecCluster(
                 scheduler={"cls": distributed.Scheduler, "options": scheduler},

@@ -157,7 +157,7 @@ def _keep_memory() -> None:
     """Lets the C library keep freed memory, as it does by itself.
 
     Dask's nanny sets MALLOC_TRIM_THRESHOLD_, and so switches off that the library adapts: then every large tensor is
-    mapped anew, and a small conv net trains 1.4 to 1.6 times slower. These are the values that it adapts to.
+    mapped anew in each step. These are the values that it adapts to.
     """
     if "MALLOC_TRIM_THRESHOLD_" in os.environ and platform.libc_ver()[0] == "glibc":
         library = ctypes.CDLL(None)

@@ -24,14 +24,23 @@ class Machine:
 
 
 class Cluster:
-    """Ends all of its processes when left."""
+    """Ends all of its processes when left; those of a test process that was killed end by themselves."""
 
     def __init__(self, folder: Path, machine: Machine = Machine(), **environment: str) -> None:
         self.folder, self._environment = folder, {**os.environ, **environment}
         self.workers: list[subprocess.Popen[bytes]] = []
         file = folder / "scheduler.json"
         self.scheduler = self._start(
-            machine, "scheduler", "--port", "0", "--dashboard-address", ":0", "--scheduler-file", str(file)
+            machine,
+            "scheduler",
+            "--port",
+            "0",
+            "--dashboard-address",
+            ":0",
+            "--scheduler-file",
+            str(file),
+            "--idle-timeout",
+            "300 s",
         )
         deadline = time.monotonic() + 60
         while not file.exists() or not file.read_text():
@@ -49,7 +58,17 @@ class Cluster:
 
     def add_worker(self, *options: str, machine: Machine = Machine(), **environment: str) -> subprocess.Popen[bytes]:
         """Starts a worker, without a nanny that would start it again."""
-        shape = ("--nthreads", "1", "--no-nanny", "--memory-limit", "0", "--local-directory", ".")
+        shape = (
+            "--nthreads",
+            "1",
+            "--no-nanny",
+            "--memory-limit",
+            "0",
+            "--local-directory",
+            ".",
+            "--death-timeout",
+            "60",
+        )
         worker = self._start(machine, "worker", self.address, *shape, *options, **environment)
         self.workers.append(worker)
         return worker

@@ -197,6 +197,7 @@ def test_cells_on_gpus_have_one_each_and_threads_are_as_planned(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # of the shell; a cell has what was planned
     choices = {**CHOICES, "devices": ["cuda", "cpu"], "threads": 2}
     cells = make_plan(configure(**choices), elsewhere=True).cells
     directory = ResultsDirectory(tmp_path)
