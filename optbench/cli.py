@@ -13,6 +13,7 @@ import click
 from optbench import listing
 from optbench.conformance.command import check
 from optbench.errors import UserError
+from optbench.regressions.command import timing
 
 COMPLETE, SOME_FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
@@ -271,6 +272,7 @@ def bench(data_dir: Path | None, pairs: int) -> None:
 
 
 cli.add_command(check)
+cli.add_command(timing)
 
 
 def main(arguments: list[str] | None = None) -> None:
