@@ -93,8 +93,9 @@ def test_nothing_is_imported_before_it_is_needed(folder: Path) -> None:
 
 def test_without_pytest_benchmark_one_line_says_so(folder: Path) -> None:
     code = (
-        "import sys; sys.modules['pytest_benchmark'] = None; import pytest; "
-        "sys.exit(pytest.main(['-p', 'no:benchmark', *sys.argv[1:]]))"
+        "import sys, importlib.util as util; real = util.find_spec; "
+        "util.find_spec = lambda name, *more: None if name == 'pytest_benchmark' else real(name, *more); "
+        "import pytest; sys.exit(pytest.main(['-p', 'no:benchmark', *sys.argv[1:]]))"
     )
     done = _pytest(folder, "-k", "step", code=code)
     assert done.returncode == 1
