@@ -77,11 +77,11 @@ def execute(job: Job) -> str:
         return str(result["status"])
 
 
-def record_lost(job: Job, reason: str) -> None:
+def record_lost(job: Job, reason: str, status: str = "error") -> None:
     """Marks a cell as failed whose worker died."""
     store = job.directory.cell(job.cell.id)
     store.write_cell(job.cell.identity)
-    failure = {"status": "error", "error": reason, "traceback": "", "seeds": list(job.seeds), "seconds": None}
+    failure = {"status": status, "error": reason, "traceback": "", "seeds": list(job.seeds), "seconds": None}
     store.write_result({**failure, "environment": job.environment})
 
 

@@ -53,6 +53,10 @@ class SerialEngine(Executor):
     def look_after(self) -> Sequence[str]:
         return ()
 
+    def stop(self, future: Future[Any]) -> None:
+        """A call can't be stopped in the process that makes it."""
+        raise NotImplementedError
+
 
 class ProcessEngine(Executor):
     """Local worker processes, each in a slot of its own, so that a dying one fails only its own cell.
@@ -73,6 +77,8 @@ class ProcessEngine(Executor):
         self._threads, self._prepare = threads, prepare
         self._pools = [self._pool() for _ in range(workers)]
         self._free: queue.PriorityQueue[int] = queue.PriorityQueue()
+        #: Where calls under way are.
+        self._slots: dict[Future[Any], int] = {}
         for slot in range(workers):
             self._free.put(slot)
 
@@ -90,8 +96,10 @@ class ProcessEngine(Executor):
             raise
         outer: Future[T] = Future()
         outer.set_running_or_notify_cancel()
+        self._slots[outer] = slot
 
         def hand_over(_: Future[T]) -> None:
+            self._slots.pop(outer, None)
             # The slot first: whoever waits for the result finds it free.
             self._free.put(slot)
             error = inner.exception()
@@ -116,17 +124,26 @@ class ProcessEngine(Executor):
     def look_after(self) -> Sequence[str]:
         return ()
 
+    def stop(self, future: Future[Any]) -> None:
+        """Kills the worker of one call, whose future then raises BrokenProcessPool; others notice nothing."""
+        if (slot := self._slots.get(future)) is not None:
+            _kill(self._pools[slot])
+
     def kill(self) -> None:
         """Ends all workers at once, whatever they are doing."""
         for pool in self._pools:
-            for process in list((pool._processes or {}).values()):
-                process.kill()
+            _kill(pool)
 
     def _pool(self) -> ProcessPoolExecutor:
         # Fresh interpreters: a forked copy of a process that runs threads may hang.
         context = multiprocessing.get_context("spawn")
         settings = (self._threads, sys.path[:], self._prepare)
         return ProcessPoolExecutor(1, context, initializer=_start_worker, initargs=settings)
+
+
+def _kill(pool: ProcessPoolExecutor) -> None:
+    for process in list((pool._processes or {}).values()):
+        process.kill()
 
 
 def make_engine(

@@ -27,7 +27,7 @@ from optbench.results.atomic import ResultsUnwritable
 from optbench.results.directory import ResultsDirectory
 from optbench.results.store import FAILED
 from optbench.shared import SharedMemory
-from optbench.window import Engine, completed
+from optbench.window import Engine, TimeLimit, completed
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -49,6 +49,8 @@ class RunOptions:
     outputs: bool = True
     #: Of engine `dask`: the address of a scheduler whose workers compute; without one, workers of this machine do.
     scheduler: str | None = None
+    #: Seconds that a cell may take; then its worker is killed.
+    cell_timeout: float | None = None
 
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
@@ -61,6 +63,12 @@ class RunOptions:
             raise UserError(f"a scheduler is for engine 'dask' only (given: engine {self.engine!r})")
         if self.workers is not None and self.workers < 1:
             raise out_of_range("workers", self.workers, "at least 1")
+        if self.cell_timeout is not None and self.cell_timeout <= 0:
+            raise out_of_range("cell timeout", self.cell_timeout, "seconds above 0")
+        if self.cell_timeout is not None and self.engine != "processes":
+            raise UserError(
+                f"a cell timeout is for engine 'processes' only, which can kill a worker (given: {self.engine!r})"
+            )
 
 
 @dataclass(frozen=True)
@@ -224,7 +232,8 @@ class _Execution:
         if not untimed:
             return
         with self.progress.phase("timing steps in isolation", len(untimed)) as phase:
-            for _, future in completed(engine, measure, untimed, alone=True, tell=phase.message):
+            limit = self.options.cell_timeout
+            for _, future in completed(engine, measure, untimed, alone=True, tell=phase.message, limit=limit):
                 # Whatever fails here, a dying worker included, will fail in the cell itself, which records it.
                 if isinstance(error := future.exception(), ResultsUnwritable):
                     raise error
@@ -242,7 +251,8 @@ class _Execution:
                 for job in under_way:
                     phase.partial(job.cell.id, weights[job.cell.id] * self._share(job.cell))
 
-            for job, future in completed(engine, execute, jobs, tell=phase.message, look=look):
+            limit = self.options.cell_timeout
+            for job, future in completed(engine, execute, jobs, tell=phase.message, look=look, limit=limit):
                 try:
                     status = future.result()
                 except BrokenExecutor:
@@ -251,6 +261,9 @@ class _Execution:
                     record_lost(job, f"the worker process died (killed, or out of memory{often})")
                 except ResultsUnwritable:
                     raise
+                except TimeLimit:
+                    status = "timeout"
+                    record_lost(job, f"not done within {limit:g} s", status)
                 except Exception as error:
                     status = "error"
                     record_lost(job, one_line(error))

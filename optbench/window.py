@@ -19,6 +19,10 @@ T = TypeVar("T")
 POLL_SECONDS = 0.5
 
 
+class TimeLimit(Exception):
+    """A job took longer than it may, and was stopped."""
+
+
 class Engine(Protocol):
     """What computes jobs. The future of a call whose worker was lost raises a `BrokenExecutor`."""
 
@@ -47,6 +51,10 @@ class Engine(Protocol):
         """Ends it at once, whatever is under way."""
         ...
 
+    def stop(self, future: Future[T], /) -> None:
+        """Ends one call, whatever it is doing; its future then raises a `BrokenExecutor`."""
+        ...
+
 
 def completed(
     engine: Engine,
@@ -56,32 +64,50 @@ def completed(
     alone: bool = False,
     tell: Callable[[str], None] = lambda text: None,
     look: Callable[[Collection[Job]], None] = lambda under_way: None,
+    limit: float | None = None,
 ) -> Iterator[tuple[Job, Future[T]]]:
     """Computes `fn` of all jobs, in order as far as there is room, and yields each with its completed future.
 
     A job whose worker was lost is tried again, as often as the engine says, before all others. `tell` takes
-    what the user should know, and `look` sees the jobs under way from time to time.
+    what the user should know, and `look` sees the jobs under way from time to time. A job that takes longer than
+    `limit` seconds is stopped, and its future raises `TimeLimit`.
     """
     waiting = list(jobs)
     under_way: dict[Future[T], Job] = {}
+    started: dict[Future[T], float] = {}
+    late: set[Future[T]] = set()
     while waiting or under_way:
         for text in engine.look_after():
             tell(text)
         while (place := _first_with_room(engine, waiting, under_way.values(), alone)) is not None:
             job = waiting.pop(place)
-            under_way[engine.submit(fn, job)] = job
+            future = engine.submit(fn, job)
+            under_way[future], started[future] = job, time.monotonic()
         if not under_way:
             time.sleep(POLL_SECONDS)
             continue
         for future in wait(under_way, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED).done:
             job = under_way.pop(future)
+            del started[future]
             error = future.exception()
-            if isinstance(error, BrokenExecutor) and job.attempt < engine.retries:
+            if future in late and isinstance(error, BrokenExecutor):
+                yield job, _timed_out()
+            elif isinstance(error, BrokenExecutor) and job.attempt < engine.retries:
                 waiting.insert(0, replace(job, attempt=job.attempt + 1))
                 tell(f"{job.name}: {error}; tried again ({job.attempt + 1} of {engine.retries})")
             else:
                 yield job, future
+        for future, since in started.items():
+            if limit is not None and future not in late and time.monotonic() - since > limit:
+                late.add(future)
+                engine.stop(future)
         look(under_way.values())
+
+
+def _timed_out() -> Future[T]:
+    future: Future[T] = Future()
+    future.set_exception(TimeLimit())
+    return future
 
 
 def _first_with_room(engine: Engine, waiting: list[Job], under_way: Collection[Job], alone: bool) -> int | None:

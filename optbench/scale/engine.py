@@ -132,6 +132,10 @@ class DaskEngine:
             self._client.unsubscribe_topic(self._client.id)
         self._probe.unlink(missing_ok=True)
 
+    def stop(self, future: Future[Any]) -> None:
+        """A scheduler's workers are others', and may not be killed."""
+        raise NotImplementedError
+
     def kill(self) -> None:
         """Nobody waits for what is under way any more: workers leave it at their next record."""
         remotes = [call.remote for call in self._calls.values() if call.remote is not None]
