@@ -53,6 +53,9 @@ class SerialEngine(Executor):
     def look_after(self) -> Sequence[str]:
         return ()
 
+    def has_begun(self, future: Future[Any]) -> bool:
+        return True
+
     def stop(self, future: Future[Any]) -> None:
         """A call can't be stopped in the process that makes it."""
         raise NotImplementedError
@@ -75,7 +78,11 @@ class ProcessEngine(Executor):
 
     def __init__(self, workers: int, threads: int, prepare: Callable[[], None] | None = None) -> None:
         self._threads, self._prepare = threads, prepare
-        self._pools = [self._pool() for _ in range(workers)]
+        # Fresh interpreters: a forked copy of a process that runs threads may hang.
+        self._context = multiprocessing.get_context("spawn")
+        #: Whether the worker of each slot has begun its call: it may have to start first.
+        self._begun = [self._context.Value("b", False) for _ in range(workers)]
+        self._pools = [self._pool(slot) for slot in range(workers)]
         self._free: queue.PriorityQueue[int] = queue.PriorityQueue()
         #: Where calls under way are.
         self._slots: dict[Future[Any], int] = {}
@@ -84,13 +91,14 @@ class ProcessEngine(Executor):
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         slot = self._free.get()
+        self._begun[slot].value = False
         try:
             with interrupts_ignored():
                 try:
-                    inner = self._pools[slot].submit(fn, *args, **kwargs)
+                    inner = self._pools[slot].submit(_begin, fn, *args, **kwargs)
                 except RuntimeError:  # the worker of this slot has died since
-                    self._pools[slot] = self._pool()
-                    inner = self._pools[slot].submit(fn, *args, **kwargs)
+                    self._pools[slot] = self._pool(slot)
+                    inner = self._pools[slot].submit(_begin, fn, *args, **kwargs)
         except BaseException:
             self._free.put(slot)
             raise
@@ -124,6 +132,11 @@ class ProcessEngine(Executor):
     def look_after(self) -> Sequence[str]:
         return ()
 
+    def has_begun(self, future: Future[Any]) -> bool:
+        """Whether a call that is under way is being made, and not waiting for its worker to start."""
+        slot = self._slots.get(future)
+        return slot is None or bool(self._begun[slot].value)
+
     def stop(self, future: Future[Any]) -> None:
         """Kills the worker of one call, whose future then raises BrokenProcessPool; others notice nothing."""
         if (slot := self._slots.get(future)) is not None:
@@ -134,11 +147,9 @@ class ProcessEngine(Executor):
         for pool in self._pools:
             _kill(pool)
 
-    def _pool(self) -> ProcessPoolExecutor:
-        # Fresh interpreters: a forked copy of a process that runs threads may hang.
-        context = multiprocessing.get_context("spawn")
-        settings = (self._threads, sys.path[:], self._prepare)
-        return ProcessPoolExecutor(1, context, initializer=_start_worker, initargs=settings)
+    def _pool(self, slot: int) -> ProcessPoolExecutor:
+        settings = (self._threads, sys.path[:], self._prepare, self._begun[slot])
+        return ProcessPoolExecutor(1, self._context, initializer=_start_worker, initargs=settings)
 
 
 def _kill(pool: ProcessPoolExecutor) -> None:
@@ -173,7 +184,18 @@ def interrupts_ignored() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _start_worker(threads: int, path: list[str], prepare: Callable[[], None] | None) -> None:
+#: In a worker: where it notes that it has begun a call.
+_begun: Any = None
+
+
+def _begin(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    _begun.value = True
+    return fn(*args, **kwargs)
+
+
+def _start_worker(threads: int, path: list[str], prepare: Callable[[], None] | None, begun: Any) -> None:
+    global _begun
+    _begun = begun
     # Ctrl-C reaches the whole process group; only the coordinator decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.path[:] = path

@@ -132,6 +132,9 @@ class DaskEngine:
             self._client.unsubscribe_topic(self._client.id)
         self._probe.unlink(missing_ok=True)
 
+    def has_begun(self, future: Future[Any]) -> bool:
+        return True
+
     def stop(self, future: Future[Any]) -> None:
         """A scheduler's workers are others', and may not be killed."""
         raise NotImplementedError
