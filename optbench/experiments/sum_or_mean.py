@@ -172,5 +172,5 @@ EXPERIMENT = Experiment(
         "valley_epochs": 20,
         "valley_rates": 61,
     },
-    quick={"data": "digits", "epochs": 2.0, "rates": 12},
+    quick={"data": "digits", "batches": (8, 16, 32, 64, 128), "epochs": 1.0, "rates": 12},
 )

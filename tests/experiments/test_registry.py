@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from optbench.errors import UserError
 from optbench.experiments.registry import CLAIMS, experiment
+from optbench.selection import format_value
 
 
 @pytest.mark.parametrize("name", CLAIMS)
@@ -64,3 +69,14 @@ def test_limits_are_of_parameters_and_hold_for_both_settings(name: str) -> None:
     for key in found.limits:
         for quick in (False, True):
             assert found.changed({key: found.size(quick)[key]}).size(quick)[key] == found.size(quick)[key]
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_the_document_states_both_settings(name: str) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "experiments.md").read_text("utf-8")
+
+    def written(parameters: Mapping[str, Any]) -> str:
+        return ",".join(f"{key}={format_value(value)}" for key, value in parameters.items())
+
+    found = experiment(name)
+    assert f"| `{name}` | `{written(found.full)}` | `{written(found.quick)}` |" in text.splitlines()
