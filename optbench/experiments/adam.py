@@ -142,6 +142,7 @@ EXPERIMENT = Experiment(
         "momentum, whose step is as long as the gradient, so that it leaves the picture; the second alone goes "
         "straight. Right: without bias correction the first steps are too long."
     ),
+    limits={"condition": (2, math.inf)},
     full={"condition": 100.0, "rate": 0.1, "steps": 350},
     quick={"steps": 200},
 )

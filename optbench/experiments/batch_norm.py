@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import cycle
 from typing import Any
 
 import matplotlib as mpl
@@ -160,7 +161,9 @@ def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
     )  # fmt: skip
     for place, (ax, network) in enumerate(zip(axes, networks, strict=False)):
         part = curves[curves["network"] == network]
-        for color, ((arm, factor), run) in zip(COLORS, part.groupby(["arm", "factor"], sort=False), strict=False):
+        for color, ((arm, factor), run) in zip(
+            cycle(COLORS), part.groupby(["arm", "factor"], sort=False), strict=False
+        ):
             label = "without" if arm == WITHOUT else f"with, rate × {factor:g}"
             lines(ax, run, "step", "valid_metric", color, label)
         target = table.loc[table["network"] == network, "target"].iloc[0]
@@ -201,6 +204,7 @@ EXPERIMENT = Experiment(
         "dropout, and with the "
         "examples in the same order in every epoch."
     ),
+    limits={"dropout": (0.01, 0.99)},
     full={
         "data": "mnist",
         "budget": "3epochs",
@@ -217,11 +221,11 @@ EXPERIMENT = Experiment(
     },
     quick={
         "data": "digits",
-        "budget": "4epochs",
+        "budget": "3epochs",
         "images": "digits",
         "width": 8,
-        "images_budget": "4epochs",
-        "trials": 4,
+        "images_budget": "3epochs",
+        "trials": 3,
         "batch_size": 50,
         "evaluations": 10,
         "seeds": 3,

@@ -14,6 +14,7 @@ from optbench.experiments.arms import by_seed, fit_logarithmic, lines, run_curve
 from optbench.experiments.experiment import Experiment, Setting, Tables
 from optbench.experiments.slide import COLORS, RC, heading, slide
 from optbench.experiments.verdict import Finding, estimate
+from optbench.plots import style
 from optbench.registry import make_problem
 
 
@@ -84,11 +85,12 @@ def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
         f"{losses['problem'].iloc[0]}, SGD at a rate tuned for each batch size, {seeds_text(losses)} (thin lines)",
         findings, 3, size=(3.6, 3.2),
     )  # fmt: skip
-    for color, size in zip(COLORS, sizes, strict=False):
+    for place, size in enumerate(sizes):
+        color, dash = COLORS[place % len(COLORS)], style.SOLID if place < len(COLORS) else style.DASHED
         part = losses[losses["batch_size"] == size]
         rate = rates.loc[size, "lr_tuned"]
         for ax, along in zip(axes, ("cost", "seconds"), strict=False):
-            lines(ax, part[part[along] > 0], along, "train_loss", color, f"{size:,}, rate {rate:.2g}", marker=".")
+            lines(ax, part[part[along] > 0], along, "train_loss", color, f"{size:,}, rate {rate:.2g}", dash, marker=".")
     shown = losses[losses["cost"] > 0]
     for ax, along, label in zip(axes, ("cost", "seconds"), ("examples seen", "seconds"), strict=False):
         fit_logarithmic(ax.xaxis, shown[along])

@@ -114,7 +114,9 @@ def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
         ratio.plot(rows["samples"], rows["ratio"], "o-", color=color, label=f"{device}, here")
         kind = str(device).partition(":")[0]
         if kind in LECTURE:
-            ratio.axhline(LECTURE[kind], color=color, linestyle=style.DOTTED, label=f"{device}, the lecture's")
+            ratio.axhline(
+                LECTURE[kind], color=color, linestyle=style.DOTTED, label=f"{device}, the lecture's {LECTURE[kind]:g}"
+            )
     for ax in (each, ratio):
         values = np.concatenate([np.abs(line.get_ydata()) for line in ax.get_lines()])
         logarithmic(ax.xaxis, middle["samples"].min() / 1.3, middle["samples"].max() * 1.3)

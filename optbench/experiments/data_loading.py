@@ -205,6 +205,7 @@ EXPERIMENT = Experiment(
         "into memory. Augmentation: random shifts, of a whole batch at once where data is resident, "
         "image by image else."
     ),
+    limits={"workers": (0, math.inf)},
     full={"data": "cifar10", "examples": 45000, "batch_size": 100, "workers": 4, "repetitions": 7},
     quick={"data": "digits", "examples": 1200, "workers": 2, "repetitions": 5},
 )

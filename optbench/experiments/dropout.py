@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import cycle
 
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
+from optbench.errors import out_of_range
 from optbench.experiments.arms import by_seed, dots, lines, run_curves, seeds_text, with_parameters
 from optbench.experiments.experiment import Experiment, Setting, Tables
 from optbench.experiments.forward import first_images, fresh_model, seen
@@ -24,9 +26,10 @@ _SAME_MEAN = 0.01
 def measure(setting: Setting) -> Tables:
     """`masks`: one row a mask: its mean and zeros over those without dropout; `curves` and `final`: trainings."""
     size = setting.size
-    problems = [
-        f"mnist_cnn[data={size['data']},dropout={format_value(float(p))}]" for p in (0.0, *size["probabilities"])
-    ]
+    probabilities = sorted({0.0, *map(float, size["probabilities"])})
+    if len(probabilities) == 1:
+        raise out_of_range("dropout[probabilities]", size["probabilities"], "one above 0 at least")
+    problems = [f"mnist_cnn[data={size['data']},dropout={format_value(p)}]" for p in probabilities]
     images = first_images(problems[0], setting.source, setting.device)
     masks = [_masks(problem, images, size["masks"], setting.device) for problem in problems[1:]]
     results = setting.run(
@@ -98,14 +101,14 @@ def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
     )  # fmt: skip
     training = masks[masks["training"]]
     samples = [(f"{p:g}", rows["mean"]) for p, rows in training.groupby("dropout")]
-    dots(left, samples, COLORS[1:])
+    dots(left, samples, [*COLORS[1:], COLORS[0]])
     for place, (p, _) in enumerate(samples):
         left.plot([place - 0.4, place + 0.4], [1 - float(p)] * 2, ":", color=COLORS[6], linewidth=1.4,
                   label="without the factor 1/(1 − p)" if not place else None)  # fmt: skip
     left.set(xlabel="p", ylabel="mean of activations, with / without", ylim=(0, 1.3))
     left.legend(loc="lower left")
     left.set_title(heading(f"Mean of activations at p = {float(samples[-1][0]):g}", findings[2 * len(samples) - 2]))
-    for color, (strength, rows) in zip(COLORS, curves.groupby("dropout"), strict=False):
+    for color, (strength, rows) in zip(cycle(COLORS), curves.groupby("dropout"), strict=False):
         lines(middle, rows[rows["step"] > 0], "cost", "valid_loss", color, f"p = {strength:g}")
         mean = rows[rows["step"] > 0].groupby("step")[["cost", "train_loss"]].mean()
         middle.plot(mean["cost"], mean["train_loss"], color=color, linestyle="--", linewidth=1.2)
@@ -141,5 +144,6 @@ EXPERIMENT = Experiment(
         "evaluations": 15,
         "seeds": 5,
     },
+    limits={"probabilities": (0, 0.99)},
     quick={"data": "digits", "epochs": 12, "evaluations": 6, "seeds": 3},
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -76,6 +77,8 @@ class Experiment:
     caption: str
     full: Mapping[str, Any]
     quick: Mapping[str, Any]
+    #: The least and the greatest value, both accepted, of parameters that may be 0 or must not be large.
+    limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     #: What a selection puts in the place of either.
     chosen: Mapping[str, Any] = field(default_factory=dict)
 
@@ -91,27 +94,33 @@ class Experiment:
 
     def changed(self, parameters: Mapping[str, Any]) -> Experiment:
         """The experiment with other parameters; raises UserError for one that it does not have or can't be."""
+        chosen = {}
         for name, value in parameters.items():
             if name not in self.full:
                 raise unknown(f"parameter of experiment {self.name}", name, self.full)
-            _check(f"{self.name}[{name}]", value, self.full[name])
-        return replace(self, chosen={**self.chosen, **parameters})
+            # The grammar's `none` is no text, but there are parameters that take this word.
+            chosen[name] = "none" if value is None and isinstance(self.full[name], str) else value
+            _check(f"{self.name}[{name}]", chosen[name], self.full[name], self.limits.get(name))
+        return replace(self, chosen={**self.chosen, **chosen})
 
 
-def _check(what: str, value: Any, default: Any) -> None:
-    """Refuses a value of another type than the parameter has."""
+def _check(what: str, value: Any, default: Any, limits: tuple[float, float] | None) -> None:
+    """Refuses a value of another type than the parameter has, and a number outside of its limits."""
     if isinstance(default, tuple):
         fits, accepted = isinstance(value, tuple) and len(value) > 0, f"values in parentheses, as in {default}"
         if fits and default:
             for item in value:
-                _check(what, item, default[0])
+                _check(what, item, default[0], limits)
     elif isinstance(default, str):
         fits, accepted = isinstance(value, str), f"a text such as {default}"
-    elif isinstance(default, int):
-        fits = isinstance(value, int) and not isinstance(value, bool) and value > 0
-        accepted = "a whole number of at least 1"
     else:
-        fits = isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
-        accepted = "a number above 0"
+        kinds, word = (int, "a whole number") if isinstance(default, int) else ((int, float), "a number")
+        number = isinstance(value, kinds) and not isinstance(value, bool)
+        if limits is None:
+            fits, accepted = number and value > 0, f"{word} {'of at least 1' if kinds is int else 'above 0'}"
+        else:
+            low, high = limits
+            fits = number and low <= value <= high
+            accepted = f"{word} of at least {low:g}" if math.isinf(high) else f"{word} from {low:g} to {high:g}"
     if not fits:
         raise out_of_range(what, value, accepted)

@@ -23,7 +23,7 @@ from optbench.experiments.verdict import Finding, estimate, exact
 from optbench.optimizers import BUILT_IN
 from optbench.plots import style
 
-FUNCTIONS = {"valley": "quadratic_valley[examples=1,noise=0,rotated=true]", "Rosenbrock": "rosenbrock"}
+FUNCTIONS = {"Valley": "quadratic_valley[examples=1,noise=0,rotated=true]", "Rosenbrock": "rosenbrock"}
 SECOND_ORDER = "lbfgs"
 #: The part of the value at the start down to which the cost is counted.
 _SOLVED = 1e-6

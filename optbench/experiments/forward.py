@@ -69,7 +69,7 @@ def seen(modules: dict[str, nn.Module]) -> Iterator[dict[str, tuple[Tensor, Tens
 def gains(model: nn.Module, images: Tensor) -> pd.DataFrame:
     """What every layer with weights makes of its input: layer fan_in deviation gain expected.
 
-    `deviation` is the standard deviation of its outputs over examples, channels and places, `gain` that over
+    `deviation` is the root mean square of its outputs over examples, channels and places, `gain` that over
     the root mean square of its inputs. `expected` is the gain of independent weights with the mean square that
     these have, and biases likewise: √(fan-in · E w² + E b² / E x²), as in He et al. (2015), equation 7.
     """

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import cycle
 from typing import Any
 
 import matplotlib as mpl
@@ -97,7 +98,7 @@ def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
         f"½(x² + {condition:g} y²) without noise; the largest eigenvalue is L = {condition:g}", findings, 3,
     )  # fmt: skip
     contours(left, tables["ground"])
-    for color, (share, points) in zip(COLORS, tables["paths"].groupby("share"), strict=False):
+    for color, (share, points) in zip(cycle(COLORS), tables["paths"].groupby("share"), strict=False):
         label = f"{share:.2f} · 2/L"
         path(left, points, color, label)
         loss = 0.5 * (points["x"] ** 2 + condition * points["y"] ** 2)
@@ -107,7 +108,7 @@ def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
     middle.set(xlabel="step", ylabel="loss", xlim=(0, min(tables["paths"]["step"].max(), 100)))
     logarithmic(middle.yaxis, 1e-2, 1e4)
     middle.set_title(heading("At 1/L: error along the valley kept by a step", findings[-1]))
-    for color, (name, rates) in zip(COLORS, tables["edges"].groupby("condition"), strict=False):
+    for color, (name, rates) in zip(cycle(COLORS), tables["edges"].groupby("condition"), strict=False):
         right.plot(rates["share"], rates["growth"].clip(upper=1e6), color=color, marker=".", label=f"L = {name:g}")
     right.axvline(1, color=style.INK, linewidth=1, linestyle=style.DASHED)
     right.axhline(1, color=style.INK, linewidth=0.7)

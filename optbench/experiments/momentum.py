@@ -176,7 +176,7 @@ def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
     logarithmic(valley.yaxis, 1e-5, 1e3)
     valley.set(xlabel="step", ylabel="|y|, across the valley", xlim=(0, 150))
     valley.set_title(heading(f"At {_VALLEY_RATE:g}/L: kept by a step of momentum", findings[4]))
-    valley.legend(loc="lower left")
+    valley.legend(loc="upper right")
     return figure
 
 
@@ -191,6 +191,7 @@ EXPERIMENT = Experiment(
         "grows to 1/(1 − γ) times that of gradient descent. Right: the distance from the bottom of a valley at a "
         "rate beyond 2/L, at which gradient descent's oscillation grows; momentum's shrinks by √γ a step."
     ),
+    limits={"momentum": (0.01, 0.99)},
     full={"momentum": 0.9, "starts": 8, "steps": 2000},
     quick={"starts": 3, "steps": 600},
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import cycle
 from typing import Any
 
 import matplotlib as mpl
@@ -136,7 +137,7 @@ def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
         same.plot(way["x"], way["y"], color=color, linewidth=width, label=label)
     same.set(xlabel="x", ylabel="y", title=heading(f"Same path, cost ratio {findings[1].measured:g}", findings[0]))
     same.legend(loc="upper left")
-    for color, (parts, rows) in zip(COLORS, losses.groupby("parts"), strict=False):
+    for color, (parts, rows) in zip(cycle(COLORS), losses.groupby("parts"), strict=False):
         curve = rows[rows["step"] > 0].groupby("step").agg(cost=("cost", "mean"), loss=("loss", "mean"))
         label = "full batch" if parts == 1 else f"batch of a {parts}th"
         cost.plot(curve["cost"], curve["loss"], color=color, label=label)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import cycle
 from typing import Any
 
 import matplotlib as mpl
@@ -21,6 +22,8 @@ from optbench.experiments.verdict import Finding, estimate, exact
 from optbench.plots import style
 from optbench.selection import format_value
 
+#: So many labels of three lines fit below a panel.
+_PLACES = 6
 #: What is trained at all depths, and what at the greatest only: shortcut and initialisation.
 _EVERYWHERE, _DEEPEST = (("none", "he"), ("pad", "he")), (("conv", "he"), ("pad", "identity"))
 
@@ -74,8 +77,7 @@ def _start(setting: Setting, common: str, depth: int) -> pd.DataFrame:
 
 
 def find(tables: Tables) -> list[Finding]:
-    """What depth does to the training loss of plain and of residual networks, and the change of a block "
-    "at the start."""
+    """What depth does to the loss and error of plain and of residual networks, and to a block at the start."""
     final, start = tables["final"], tables["start"]
     shallow, deep = final["depth"].min(), final["depth"].max()
     plainly = final[final["init"] == "he"]
@@ -99,6 +101,14 @@ def _label(shortcut: Any, init: Any) -> str:
     return "plain" if shortcut == "none" else f"residual ({'identity' if init == 'identity' else shortcut})"
 
 
+def _place(shortcut: str, init: str, depth: str, *, short: bool) -> str:
+    """A tick's label: on three lines, or as one short line to be turned where there are many."""
+    if not short:
+        return f"{_label(shortcut, init).replace(' ', chr(10))}\n{depth}"
+    name = "plain" if shortcut == "none" else "identity" if init == "identity" else shortcut
+    return f"{name} {depth}"
+
+
 @mpl.rc_context(RC)
 def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
     """Training loss and validation error along the training, and the errors at its end."""
@@ -113,8 +123,7 @@ def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
     colors: dict[Any, str] = {("none", "he"): COLORS[1], ("pad", "he"): COLORS[0], ("conv", "he"): COLORS[2],
               ("pad", "identity"): COLORS[4]}  # fmt: skip
     depths = sorted(final["depth"].unique())
-    dashes = (style.DOTTED, style.SOLID, style.DASHED, style.DASHDOT)
-    dash = dict(zip(depths, dashes[:1] + dashes[1 : len(depths)], strict=False))
+    dash = dict(zip(depths, cycle((style.DOTTED, style.SOLID, style.DASHED, style.DASHDOT))))
     for (shortcut, init, depth), run in errors.groupby(["shortcut", "init", "depth"], sort=False):
         if (shortcut, init) in _EVERYWHERE:
             label, color = f"{_label(shortcut, init)}, {depth}", colors[shortcut, init]
@@ -128,11 +137,12 @@ def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
     left.set_title(heading(f"Plain: training loss, {depths[-1]} − {depths[0]} layers", findings[0]))
     middle.set_title(heading(f"Validation error of {depths[-1]}, plain − residual", findings[4]))
     groups = list(final.groupby(["shortcut", "init", "depth"], sort=False))
-    samples = [(f"{_label(s, i).replace(' ', chr(10))}\n{d}", run["valid_error"]) for (s, i, d), run in groups]
-    dots(right, samples, [colors[s, i] for (s, i, _), _ in groups])
+    many = len(groups) > _PLACES
+    samples = [(_place(*map(str, arm), short=many), run["valid_error"]) for arm, run in groups]
+    dots(right, samples, [colors[s, i] for (s, i, _), _ in groups], rotation=60 if many else 0)
     right.tick_params(axis="x", labelsize=8)
     right.set(ylabel="validation error at the end")
-    right.set_title(heading("Block's change at the start, init=identity", findings[-1]))
+    right.set_title(heading(f"Residual: validation error, {depths[-1]} − {depths[0]} layers", findings[3]))
     return figure
 
 

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 from optbench.experiments.experiment import Experiment, Setting, Tables
 from optbench.experiments.slide import RC, heading, logarithmic, slide
-from optbench.experiments.verdict import Finding, estimate
+from optbench.experiments.verdict import FAILS, HOLDS, UNKNOWN, Finding, estimate
 from optbench.plots import style
 from optbench.problem import ORDERS
 from optbench.selection import format_value
@@ -31,6 +31,9 @@ _LOOKS = {
     "sequential": (style.VERMILLION, "sequential"),
     "replacement": (style.GREEN, "drawn with replacement"),
 }
+#: The orders that are compared with the shuffled one, and what of their verdicts decides on the claim.
+_ORDERS = ("sequential", "replacement")
+_WEIGHT = {HOLDS: 0, UNKNOWN: 1, FAILS: 2}
 _COLUMNS = {"valley": "valid_metric", "network": "train_loss"}
 
 
@@ -70,7 +73,7 @@ def find(tables: Tables) -> list[Finding]:
     late = losses[losses["epoch"] > losses["epoch"].max() / 2]
     for problem, rows in late.groupby("problem", sort=False):
         ends = rows.pivot_table(index="seed", columns="order", values="loss", aggfunc="mean", dropna=False)
-        for order in ("sequential", "replacement"):
+        for order in _ORDERS:
             name = f"{problem}: loss {_LOOKS[order][1]} / shuffled"
             ratios = ends[order] / ends["shuffled"]
             findings.append(estimate(name, ratios, (_AT_LEAST, math.inf), logarithmic=True))
@@ -93,7 +96,11 @@ def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
     for place, (ax, problem) in enumerate(zip(axes, problems, strict=True)):
         _curves(ax, losses[losses["problem"] == problem])
         ax.set(xlabel="epoch", ylabel="loss")
-        ax.set_title(heading(f"{titles[problem]}\nwith replacement / shuffled", findings[2 * place + 1]))
+        # The pair of the panel that decides: one that does not hold, or can't be told.
+        order, finding = max(
+            zip(_ORDERS, findings[2 * place :], strict=False), key=lambda pair: _WEIGHT[pair[1].verdict]
+        )
+        ax.set_title(heading(f"{titles[problem]}\n{_LOOKS[order][1]} / shuffled", finding))
     axes[0].legend(loc="upper right")
     return figure
 

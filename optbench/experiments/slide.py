@@ -12,7 +12,7 @@ from matplotlib.axis import XAxis, YAxis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from optbench.experiments.verdict import Finding, together
+from optbench.experiments.verdict import UNKNOWN, Finding, together
 from optbench.plots import style
 from optbench.tabular import significant
 
@@ -42,7 +42,8 @@ def slide(
     """
     across = min(panels, columns)
     down = -(-panels // across)
-    verdict = f"The claim {together(findings)}." if together(findings) != "holds" else "The claim holds."
+    found = together(findings)
+    verdict = "Whether the claim holds can't be told at this size." if found == UNKNOWN else f"The claim {found}."
     width = _LEFT + across * size[0] + (across - 1) * _ACROSS + _RIGHT
     width = max(width, 0.4 + _TITLE * len(title), 0.4 + _TEXT * len(subtitle))
     height = _TOP + down * size[1] + (down - 1) * _DOWN + _BOTTOM

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import cycle
 from typing import Any
 
 import matplotlib as mpl
@@ -25,6 +26,9 @@ from optbench.plots import style
 from optbench.results.load import Results
 from optbench.selection import format_value
 
+#: The network's rates: twelve to the factor of 4096, so that a step of the grid is 2 (or √2), and twice the batch
+#: moves the rates of the sum by whole steps.
+_RATES = (2.0**-12, 1.0)
 #: How far the measured exponent of the ratio of rates may be from −1: about a step of the grid over the batch sizes.
 _SLOPE = 0.2
 #: Slopes of a rate below and above this are taken for shrinking and for not shrinking.
@@ -38,7 +42,7 @@ def measure(setting: Setting) -> Tables:
         "valley": ("quadratic_valley[{}]", size["valley_batches"], f"{size['valley_epochs']}epochs",
                    size["valley_rates"], 1e-5, 1e-1),
         "network": (f"mnist_cnn[data={format_value(size['data'])},{{}}]", size["batches"],
-                    f"{size['epochs']}epochs", size["rates"], 3e-4, 1e0),
+                    f"{size['epochs']}epochs", size["rates"], *_RATES),
     }  # fmt: skip
     found = []
     for name, (problem, batches, budget, rates, low, high) in problems.items():
@@ -85,7 +89,9 @@ def slope(quantity: str, sizes: Any, rates: Any, accepted: tuple[float, float], 
     exponent = float(away @ y / (away @ away))
     error = np.sqrt(np.square(y - y.mean() - exponent * away).sum() / (len(x) - 2) / (away @ away))
     half = float(stats.t.ppf(0.975, len(x) - 2) * error)
-    return Finding(quantity, exponent, exponent - half, exponent + half, accepted, predicted, len(x))
+    # Exponents that are equal but for the rounding of logarithms are the same.
+    middle, low, high = (round(number, 12) for number in (exponent, exponent - half, exponent + half))
+    return Finding(quantity, middle, low, high, accepted, predicted, len(x))
 
 
 def find(tables: Tables) -> list[Finding]:
@@ -137,7 +143,7 @@ def _best(ax: Axes, rows: pd.DataFrame) -> None:
 
 
 def _losses(ax: Axes, trials: pd.DataFrame) -> None:
-    for color, (batch, rows) in zip(COLORS, trials.groupby("batch_size"), strict=False):
+    for color, (batch, rows) in zip(cycle(COLORS), trials.groupby("batch_size"), strict=False):
         for reduction, dash in (("mean", style.SOLID), ("sum", style.DASHED)):
             shown = rows[rows["reduction"] == reduction].sort_values("lr")
             label = f"batch {batch}" if reduction == "mean" else None
@@ -159,12 +165,12 @@ EXPERIMENT = Experiment(
     ),
     full={
         "data": "mnist",
-        "batches": (10, 20, 50, 100, 200),
+        "batches": (16, 32, 64, 128, 256),
         "epochs": 0.2,
-        "rates": 31,
+        "rates": 24,
         "valley_batches": (5, 10, 20, 40, 80, 160, 320),
         "valley_epochs": 20,
         "valley_rates": 61,
     },
-    quick={"data": "digits", "batches": (10, 20, 40, 80, 160), "epochs": 2.0, "rates": 13},
+    quick={"data": "digits", "batches": (8, 16, 32, 64, 128), "epochs": 1.0, "rates": 12},
 )

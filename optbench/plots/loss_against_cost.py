@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
+from optbench.metrics.shared_costs import shared_costs
 from optbench.plots import style
 
 #: A diverging loss may leave the panel: it shows up to this multiple of the initial loss.
@@ -18,7 +19,7 @@ _HEADROOM = {"log": 3.0, "linear": 1.2}
 
 
 def median_curves(curves: pd.DataFrame) -> pd.DataFrame:
-    """The median over seeds of each cell's validation loss, at every cost at which a seed was evaluated.
+    """The median over seeds of each cell's validation loss, at the costs of `shared_costs`.
 
     A seed counts with its latest evaluation, and from where it diverged on as infinitely bad; a
     median that lands on such a seed is NaN. Columns: cell_id optimizer batch_size device schedule
@@ -27,7 +28,7 @@ def median_curves(curves: pd.DataFrame) -> pd.DataFrame:
     frames = []
     columns = ["cell_id", "optimizer", "batch_size", "device", "schedule"]
     for cell, group in curves.groupby(columns, sort=True):
-        costs = np.unique(group["cost"].to_numpy(dtype=float))
+        costs = shared_costs(group)
         seeds = [_at(costs, seed) for _, seed in group.groupby("seed")]
         median = np.median(seeds, axis=0)
         median[~np.isfinite(median)] = math.nan

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from optbench.metrics.compared import ENOUGH_FOR_INTERVALS, compared_runs
+from optbench.metrics.shared_costs import shared_costs
 from optbench.reporting.thinning import thinned
 
 MEASURES = ("valid_loss", "valid_metric")
@@ -49,9 +50,9 @@ def curves_json(curves: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) -
     """A JSON object by cell id: `{"cost": […], "step": […], "valid_loss": {"median": …, "seeds": …}, …}`.
 
     Of the compared runs. `cost` and `step` are a cell's evaluations; each line has its values, `is` (the median also
-    `low` and `high`), and their places in these, `at`, unless it has one for each. Costs are in example gradients;
-    seconds are cost times the cell's own `seconds_per_cost`. A failed seed ends with the last finite value, and has
-    `failed`.
+    `low` and `high`), and their places in these, `at`, unless it has one for each. The median is taken at the costs
+    of `shared_costs`. Costs are in example gradients; seconds are cost times the cell's own `seconds_per_cost`. A
+    failed seed ends with the last finite value, and has `failed`.
     """
     chosen = compared_runs(runs, cells)[["cell_id", "seed", "tuned"]]
     known = curves[(curves["kind"] == "run").to_numpy()]
@@ -75,13 +76,14 @@ def _cell(cell: pd.DataFrame, higher: bool) -> dict[str, Any]:
         "seconds_per_cost": float(f"{rate:.{DIGITS}g}") if np.isfinite(rate) else None,
     }
     seeds = list(cell.groupby("seed", sort=True))
+    shared = np.searchsorted(costs, shared_costs(cell))
     for measure in MEASURES:
         worst = -np.inf if higher and measure == "valid_metric" else np.inf
         values = np.array([seed_values(curve, costs, measure, worst) for _, curve in seeds])
-        middle, low, high = band(values, worst)
+        middle, low, high = band(values[:, shared], worst)
         places = thinned(middle, low, high)
         found[measure] = {
-            "median": {**_at(places, len(costs)), "is": _rounded(middle[places]), "low": _rounded(low[places]),
+            "median": {**_at(shared[places], len(costs)), "is": _rounded(middle[places]), "low": _rounded(low[places]),
                        "high": _rounded(high[places])},
             "seeds": [line for seed, curve in seeds for line in _seed(int(str(seed)), curve, costs, measure)],
         }  # fmt: skip

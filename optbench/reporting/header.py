@@ -100,11 +100,11 @@ def answer(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     ]
     others = cells["optimizer"].nunique() - 1
     if not close:
-        apart = "it is told apart from all others"
+        apart = "this expectation tells it apart from all others"
     elif len(close) == others:
-        apart = f"it is told apart from none of the {count(others, 'other')}"
+        apart = f"this expectation tells it apart from none of the {count(others, 'other')}"
     else:
-        apart = f"it is not told apart from {joined(close)}"
+        apart = f"this expectation does not tell it apart from {joined(close)}"
     seeds = tables["runs"]["seed"].nunique()
     return [
         f"Take {row['optimizer']}, starting at learning rate {significant(row['lr_start'], 3, True)}: {trials} its "

@@ -19,7 +19,7 @@ from tests.experiments.conducted import conducted
         "full-example[epochs=1,trials=1,seeds=2]",
         "batch-size[batch_sizes=(50,200),evaluations=2,trials=1,seeds=2]",
         "initialisation[draws=2,epochs=1,evaluations=1,trials=1,seeds=1]",
-        "dropout[probabilities=(0.5),masks=4,epochs=1,evaluations=1,seeds=2]",
+        "dropout[probabilities=(0.0,0.5),masks=4,epochs=1,evaluations=1,seeds=2]",
         "batch-norm[budget=100examples,images_budget=100examples,width=2,evaluations=2,trials=1,seeds=2]",
         "residual[depths=(8,14),width=2,budget=100examples,evaluations=1,seeds=2]",
         "data-loading[examples=200,workers=1,repetitions=2]",
@@ -35,6 +35,13 @@ def test_each_is_measured_judged_and_drawn(text: str, tmp_path: Path) -> None:
     assert all((root / f"{outcome.experiment.name}.{kind}").stat().st_size > 1000 for kind in ("svg", "png", "pdf"))
 
 
+def test_a_layer_is_freed_at_half_of_an_odd_number_of_epochs(tmp_path: Path) -> None:
+    found = conducted("frozen-features[epochs=3,batch_size=128,seeds=1]", tmp_path).summary.set_index("quantity")
+    share = found.loc["share of the epochs with the first layer frozen"]
+    assert share["verdict"] == HOLDS
+    assert share["measured"] == pytest.approx(1 / 3, abs=0.04)  # what the last evaluation before the half can see
+
+
 @pytest.mark.parametrize(
     ("text", "weights", "complaint"),
     [
@@ -42,6 +49,7 @@ def test_each_is_measured_judged_and_drawn(text: str, tmp_path: Path) -> None:
         ("frozen-features", "wrong.pth", "weights file wrong.pth"),
         ("frozen-features", "imagenet", "give weights=FILE"),
         ("residual[data=./folder]", None, "one class"),
+        ("dropout[probabilities=(0)]", None, "(0,) is out of range (accepted: one above 0 at least)"),
     ],
 )
 def test_bad_input_is_one_line(

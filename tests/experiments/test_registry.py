@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from optbench.errors import UserError
 from optbench.experiments.registry import CLAIMS, experiment
+from optbench.selection import format_value
 
 
 @pytest.mark.parametrize("name", CLAIMS)
@@ -37,9 +42,41 @@ def test_parameters_replace_those_of_both_settings() -> None:
         ("gradient-descent-limits[conditions=3]", "= 3 is out of range (accepted: values in parentheses, as in (10.0,"),
         ("gradient-descent-limits[conditions=(3,x)]", "= 'x' is out of range (accepted: a number above 0)"),
         ("gradient-descent-limits[steps=[7,8]]", "sweeps; give each by itself"),
+        ("data-loading[workers=-1]", "= -1 is out of range (accepted: a whole number of at least 0)"),
+        ("dropout[probabilities=(0.5,1)]", "= 1 is out of range (accepted: a number from 0 to 0.99)"),
+        ("batch-norm[dropout=0]", "= 0 is out of range (accepted: a number from 0.01 to 0.99)"),
+        ("momentum[momentum=1]", "= 1 is out of range (accepted: a number from 0.01 to 0.99)"),
+        ("adam[condition=1]", "= 1 is out of range (accepted: a number of at least 2)"),
+        ("dropout[data=none,seeds=none]", "= None is out of range (accepted: a whole number of at least 1)"),
     ],
 )
 def test_mistakes(text: str, complaint: str) -> None:
     with pytest.raises(UserError) as caught:
         experiment(text)
     assert complaint in str(caught.value)
+
+
+def test_zero_and_none_are_values_where_they_mean_something() -> None:
+    assert experiment("dropout[probabilities=(0.0,0.5)]").size(quick=False)["probabilities"] == (0.0, 0.5)
+    assert experiment("data-loading[workers=0]").size(quick=True)["workers"] == 0
+    assert experiment("frozen-features[weights=none]").size(quick=False)["weights"] == "none"
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_limits_are_of_parameters_and_hold_for_both_settings(name: str) -> None:
+    found = experiment(name)
+    assert found.limits.keys() <= found.full.keys()
+    for key in found.limits:
+        for quick in (False, True):
+            assert found.changed({key: found.size(quick)[key]}).size(quick)[key] == found.size(quick)[key]
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_the_document_states_both_settings(name: str) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "experiments.md").read_text("utf-8")
+
+    def written(parameters: Mapping[str, Any]) -> str:
+        return ",".join(f"{key}={format_value(value)}" for key, value in parameters.items())
+
+    found = experiment(name)
+    assert f"| `{name}` | `{written(found.full)}` | `{written(found.quick)}` |" in text.splitlines()

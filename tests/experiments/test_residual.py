@@ -21,3 +21,21 @@ def depths(plain: float, shortcut: float, change: float) -> dict[str, pd.DataFra
 def test_residual_follows_the_data() -> None:
     assert verdicts(residual.find(depths(0.3, -0.3, 0.0))) == [HOLDS] * 6
     assert verdicts(residual.find(depths(-0.3, 0.3, 0.1))) == [FAILS] * 6
+
+
+def test_all_five_depths_of_the_paper_are_drawn() -> None:
+    """More depths than there are kinds of dashes."""
+    wanted = (8, 20, 32, 44, 56)
+    arms = [(depth, kind, "he") for depth in wanted for kind in ("none", "pad")]
+    arms += [(56, "conv", "he"), (56, "pad", "identity")]
+    final = pd.DataFrame([
+        {"data": "digits", "width": 8, "optimizer": "momentum", "batch_size": 50, "depth": depth, "shortcut": kind,
+         "init": init, "seed": seed, "train_loss": noise(), "valid_error": 0.1 * noise()}
+        for depth, kind, init in arms for seed in SEEDS
+    ])  # fmt: skip
+    errors = pd.concat([final.assign(step=step, cost=50.0 * step) for step in (0, 10, 20)])
+    tables = {"final": final, "errors": errors, "start": depths(0.3, -0.3, 0.0)["start"]}
+    left, _, right = residual.draw(tables, residual.find(tables)).axes
+    labels = [text.get_text() for text in left.get_legend().get_texts()]
+    assert sorted(labels) == sorted(f"{kind}, {depth}" for kind in ("plain", "residual (pad)") for depth in wanted)
+    assert [tick.get_text() for tick in right.get_xticklabels()][-2:] == ["conv 56", "identity 56"]

@@ -38,6 +38,23 @@ def test_median_and_band_by_a_plain_loop() -> None:
         assert {line["seed"] for line in found["seeds"] if line.get("failed")} == set(failed[failed].index)
 
 
+def test_seeds_that_are_evaluated_at_unlike_costs_make_no_staircase() -> None:
+    """Of line searches: each seed's steps cost something else, and all losses fall."""
+    frames = make(optimizers=["sgd"], problems=["quadratic_valley"], batch_sizes=[32], seeds=3)
+    own = frames.curves["tuned"].to_numpy() & (frames.curves["kind"] == "run").to_numpy()
+    index = frames.curves.groupby(["cell_id", "kind", "tuned", "seed"], observed=True)["cost"].rank().to_numpy() - 1
+    curves = frames.curves.assign(
+        cost=np.where(own, 100.0 * index + 3 * frames.curves["seed"] * (index > 0), frames.curves["cost"]),
+        valid_loss=np.where(own, 10.0 ** -np.minimum(index, 200) + frames.curves["seed"] / 1e6, 1.0),
+    )
+    (data,) = json.loads(curves_json(curves, frames.runs, frames.cells)).values()
+    line = data["valid_loss"]["median"]
+    costs = [data["cost"][place] for place in line.get("at", range(len(data["cost"])))]
+    assert costs == [100.0 * k + 6 * (k > 0) for k in range(len(costs))]  # those of the last seed
+    np.testing.assert_allclose(line["is"], [10.0**-k + 1e-6 for k in range(len(costs))], rtol=1e-4)
+    assert len(costs) > 3
+
+
 def test_from_ten_seeds_on_the_band_is_that_of_the_quartiles() -> None:
     values = np.random.default_rng(1).normal(size=(12, 5))
     middle, low, high = band(values, math.inf)

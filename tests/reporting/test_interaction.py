@@ -224,6 +224,22 @@ def test_printing_gives_a_clean_paper(made: Made, opened: Open) -> None:
     assert len(re.findall(rb"/Type\s*/Page\b", paper)) >= 3
 
 
+def test_a_table_that_goes_on_says_so_at_its_edge(made: Made, opened: Open) -> None:
+    """A shade that stays, below one that moves with the rows and covers it at their end; none on paper."""
+    page = opened(made.address)
+    page.page.wait_for_selector(".tall", state="attached")
+    style = "one => { const all = getComputedStyle(one); return [all.backgroundImage, all.backgroundAttachment]; }"
+    box = page.page.locator(".tall").first
+    image, moves = box.evaluate(style)
+    assert image.count("linear-gradient") == 4
+    assert moves == "local, local, scroll, scroll"
+    assert box.evaluate("one => one.scrollHeight > one.clientHeight")
+    page.page.emulate_media(media="print")
+    assert box.evaluate(style)[0] == "none"
+    assert box.evaluate("one => one.scrollHeight <= one.clientHeight + 1")
+    page.page.emulate_media(media="screen")
+
+
 def test_a_phone_needs_no_sideways_scrolling(made: Made, opened: Open) -> None:
     page = opened(made.address, viewport={"width": 390, "height": 800})
     page.drawn("stability")
