@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 from optbench.config import Config, parse_config
 from optbench.errors import UserError, unknown
 from optbench.results.atomic import finite, write_bytes, write_json
+from optbench.results.plan_record import fault
 from optbench.results.store import CellStore
 
 #: 1: first version.
@@ -45,7 +46,7 @@ class ResultsDirectory:
             raise UserError(f"{unknown('results directory', self.folder.name, there)} in {self.folder.parent}")
         try:
             schema = json.loads((self.folder / "format.json").read_bytes())["schema"]
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             raise UserError(f"{self.folder} is no results directory (it has no proper format.json)") from None
         if schema != SCHEMA_VERSION:
             raise UserError(
@@ -120,8 +121,10 @@ class ResultsDirectory:
 
     def plan(self) -> dict[str, Any]:
         plan = self._read("plan.json")
-        if not {"seeds", "cells"} <= plan.keys():
+        if not plan:
             raise UserError(f"{self.folder} holds no plan yet (plan.json is missing or damaged)")
+        if reason := fault(plan):
+            raise UserError(f"{self.folder / 'plan.json'} is no plan: {reason}")
         return plan
 
     def add_planes(self, planes: dict[str, Any]) -> None:
@@ -146,6 +149,6 @@ class ResultsDirectory:
         """What a JSON file holds; nothing where it is missing or damaged."""
         try:
             value = json.loads((self.folder / name).read_bytes())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         return value if isinstance(value, dict) else {}

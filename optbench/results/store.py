@@ -176,5 +176,5 @@ def _read(path: Path) -> dict[str, Any] | None:
     """A record, or None where there is none or only a damaged one: then it is computed again."""
     try:
         return unseal(json.loads(path.read_bytes()))
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return None

@@ -88,7 +88,7 @@ def test_another_schema_is_refused(schema: object, directory: ResultsDirectory) 
         )
 
 
-@pytest.mark.parametrize("damaged", ["", "{", "[]", "{}", "3", '{"version": 1}'])
+@pytest.mark.parametrize("damaged", ["", "{", "[]", "{}", "3", '{"version": 1}', "[" * 100_000])
 def test_a_damaged_format_is_refused(damaged: str, directory: ResultsDirectory) -> None:
     (directory.folder / "format.json").write_text(damaged)
     for action in (directory.create, directory.check):
@@ -213,10 +213,12 @@ def test_a_damaged_configuration_is_located(directory: ResultsDirectory) -> None
     assert str(directory.folder / "config.toml") in complaint(directory.config)
 
 
-PLAN: dict[str, Any] = {
-    "seeds": [0, 1],
-    "cells": [{"cell_id": "a", "target": 0.5, "arguments": {"betas": (0.9, 0.99)}}],
-}
+CELL: dict[str, Any] = {
+    "cell_id": "a", "problem": "p", "optimizer": "o", "batch_size": 1, "device": "cpu", "schedule": "constant",
+    "tuned": True, "arguments": {"betas": (0.9, 0.99)}, "defaults": {}, "lr_range": [0.1, 1], "metric_name": "loss",
+    "metric_higher_is_better": False, "target": 0.5,
+}  # fmt: skip
+PLAN: dict[str, Any] = {"seeds": [0, 1], "cells": [CELL]}
 
 
 def test_a_plan_reads_back_and_is_written_once(directory: ResultsDirectory) -> None:
@@ -229,13 +231,36 @@ def test_a_plan_reads_back_and_is_written_once(directory: ResultsDirectory) -> N
     assert directory.plan()["seeds"] == [0]
 
 
-@pytest.mark.parametrize("content", [None, "", "{", "3", "[1]", '{"seeds": []}'])
+@pytest.mark.parametrize("content", [None, "", "{", "3", "[1]", "{}", "[" * 100_000])
 def test_a_plan_that_is_missing_or_damaged(content: str | None, directory: ResultsDirectory) -> None:
     if content is not None:
         (directory.folder / "plan.json").write_text(content)
     assert complaint(directory.plan) == f"{directory.folder} holds no plan yet (plan.json is missing or damaged)"
     directory.write_plan(PLAN)
     assert directory.plan()["seeds"] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"cells": None}, "its cells are no list"),
+        ({"seeds": ["0"]}, "its seeds are no whole numbers"),
+        ({"seeds": 3}, "its seeds are no whole numbers"),
+        ({"studies": "many"}, "its seeds are no whole numbers"),
+        ({"cells": [CELL, 3]}, "cell 1 is no table"),
+        *(({"cells": [{**CELL, name: 1.5}]}, f"cell 0 has an improper {name}")
+          for name in CELL if name not in ("target",)),
+        ({"cells": [{**CELL, "target": "0.5"}]}, "cell 0 has an improper target"),
+        ({"cells": [{**CELL, "batch_size": True}]}, "cell 0 has an improper batch_size"),
+        ({"cells": [{**CELL, "lr_range": [1, 2, 3]}]}, "cell 0 has an improper lr_range"),
+        *(({"cells": [{**CELL, "cell_id": name}]}, "cell 0 has an improper cell_id")
+          for name in ("", ".", "..", "../../elsewhere", "/etc", "a\\b", "a\0b", "ä")),
+        *(({"cells": [{k: v for k, v in CELL.items() if k != name}]}, f"cell 0 has no {name}") for name in CELL),
+    ],
+)  # fmt: skip
+def test_a_plan_of_another_make_is_refused(changed: dict[str, Any], said: str, directory: ResultsDirectory) -> None:
+    (directory.folder / "plan.json").write_text(json.dumps({**PLAN, **changed}))
+    assert complaint(directory.plan) == f"{directory.folder / 'plan.json'} is no plan: {said}"
 
 
 def test_environments_and_planes_add_up(directory: ResultsDirectory) -> None:
