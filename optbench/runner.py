@@ -149,6 +149,7 @@ def _prepare(
     if start_over:
         directory.clear()
         directory.create()
+    directory.migrate()
     # Devices of a scheduler's workers need not be here: these describe themselves.
     environment = describe(() if elsewhere else (cell.device for cell in plan.cells))
     directory.write_environment(environment)

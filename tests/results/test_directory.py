@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ import pytest
 from optbench.config import load_config
 from optbench.errors import UserError
 from optbench.results import atomic
-from optbench.results.directory import SCHEMA_VERSION, ResultsDirectory
+from optbench.results.directory import ResultsDirectory
+from optbench.results.migration import SCHEMA_VERSION
 
 
 @pytest.fixture
@@ -33,7 +35,10 @@ def complaint(function: Any, *arguments: Any) -> str:
 
 
 def test_a_new_directory_names_its_schema(directory: ResultsDirectory) -> None:
-    assert json.loads((directory.folder / "format.json").read_bytes()) == {"schema": SCHEMA_VERSION}
+    assert json.loads((directory.folder / "format.json").read_bytes()) == {
+        "schema": SCHEMA_VERSION,
+        "optbench": version("optbench"),
+    }
     directory.create()
     directory.check()
 
@@ -78,14 +83,21 @@ def test_killed_while_the_folder_is_made_it_can_be_made_again(
     ResultsDirectory(tmp_path).check()
 
 
-@pytest.mark.parametrize("schema", [0, 2, "1", None])
+@pytest.mark.parametrize("schema", [0, 3, -1, "1", "2", 1.0, True, None, [1], {}])
 def test_another_schema_is_refused(schema: object, directory: ResultsDirectory) -> None:
     (directory.folder / "format.json").write_text(json.dumps({"schema": schema}))
     for action in (directory.create, directory.check):
         assert complaint(action) == (
-            f"{directory.folder} has schema version {schema!r} (accepted: 1); choose another --name, or --fresh to "
+            f"{directory.folder} has schema version {schema!r} (accepted: 1, 2); choose another --name, or --fresh to "
             "start over"
         )
+
+
+def test_another_schema_is_refused_with_the_version_that_wrote_it(directory: ResultsDirectory) -> None:
+    (directory.folder / "format.json").write_text('{"schema": 7, "optbench": "9.1"}')
+    assert f"{directory.folder} has schema version 7, written by optbench 9.1 (accepted: 1, 2)" in complaint(
+        directory.check
+    )
 
 
 @pytest.mark.parametrize("damaged", ["", "{", "[]", "{}", "3", '{"version": 1}', "[" * 100_000])
