@@ -23,6 +23,16 @@ def run_name(seed: int, tuned: bool) -> str:
     return f"{seed}" if tuned else f"{seed}-default"
 
 
+def state_of(result: dict[str, Any] | None, seeds: Iterable[int], studies: int = 1) -> str:
+    """What a cell is by its result: `done`, `failed` or `missing`, for the given seeds and number of studies."""
+    if result is None:
+        return "missing"
+    if result["status"] in FAILED:
+        return "failed"
+    enough = set(seeds) <= set(result["seeds"]) and studies <= result.get("studies", 1)
+    return "done" if enough else "missing"
+
+
 class CellStore:
     """Reads and writes the folder of one cell."""
 
@@ -101,13 +111,7 @@ class CellStore:
 
     def state(self, seeds: Iterable[int], studies: int = 1) -> str:
         """`done`, `failed` or `missing`, for the given seeds and number of studies."""
-        result = self.result()
-        if result is None:
-            return "missing"
-        if result["status"] in FAILED:
-            return "failed"
-        enough = set(seeds) <= set(result["seeds"]) and studies <= result.get("studies", 1)
-        return "done" if enough else "missing"
+        return state_of(self.result(), seeds, studies)
 
     def files(self) -> list[tuple[str, int, int]]:
         """All records by path, with size and time of change: what lies here, without reading it."""
