@@ -115,10 +115,10 @@ class CellStore:
 
     def files(self) -> list[tuple[str, int, int]]:
         """All records by path, with size and time of change: what lies here, without reading it."""
-        found = []
+        found, folder = [], os.fspath(self.folder)
         for part in ("", "runs", "curves", "studies"):
             try:
-                with os.scandir(self.folder / part) as entries:
+                with os.scandir(f"{folder}/{part}") as entries:
                     for entry in entries:
                         if entry.name.endswith((".json", ".jsonl")):
                             about = entry.stat()
