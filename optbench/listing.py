@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
@@ -83,8 +82,7 @@ def status_text(folder: Path) -> str:
         "error",
     )
     planned = {cell["cell_id"] for cell in plan["cells"]}
-    there = os.listdir(folder / "cells") if (folder / "cells").is_dir() else []
-    kept = [name for name in there if name not in planned]
+    kept = [path.name for path in (folder / "cells").glob("*") if path.name not in planned]
     lines = [table((head, *rows), right=(3, 6, 7, 8)), ""]
     lines.append(", ".join(f"{states[state]} {state}" for state in ("done", "failed", "missing")))
     if kept:
