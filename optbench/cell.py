@@ -149,6 +149,7 @@ class _Execution:
             "space_searched": _ranges(searched),
             "run_budget": self.run_cost,
             "tuning_budget": self.cell.worth * self.run_cost if self.cell.tuned else 0,
+            "trials": len(self.trials),
             "tuning_cost": sum(trial.thirds for trial in self.trials) / THIRDS,
             "metric_name": self.problem.metric_name,
             "metric_higher_is_better": self.problem.metric_higher_is_better,

@@ -102,7 +102,8 @@ def run(config: Config, folder: Path, options: RunOptions, progress: SilentProgr
         states = {c.id: "missing" if start_over else directory.cell(c.id).state(*asked) for c in plan.cells}
         record = _record(plan)
         to_do = any(state in wanted for state in states.values())
-        if not start_over and (to_do or not _unchanged(directory, record, options)):
+        unchanged = not (start_over or to_do) and _unchanged(directory, record, options)
+        if not start_over and not unchanged:
             damaged = {c.id: file for c in plan.cells if (file := directory.cell(c.id).damage())}
             states |= dict.fromkeys(damaged, "missing")
         missing = [cell for cell in plan.cells if states[cell.id] in wanted]
@@ -133,7 +134,7 @@ def run(config: Config, folder: Path, options: RunOptions, progress: SilentProgr
             if missing:
                 progress.message(_what_is_missing(plan, missing))
                 _Execution(plan, directory, options, environment, memory, client, progress).run(missing)
-            write = write_outputs if options.outputs else places
+            write = write_outputs if options.outputs and not unchanged else places
             outputs = write(directory, options.report, options.rank_by)
         except OSError as error:
             raise UserError(
@@ -157,6 +158,7 @@ def _prepare(
     if start_over:
         directory.clear()
         directory.create()
+    directory.migrate()
     # Devices of a scheduler's workers need not be here: these describe themselves.
     environment = describe(() if elsewhere else (cell.device for cell in plan.cells))
     directory.write_environment(environment)

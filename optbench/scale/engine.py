@@ -16,6 +16,7 @@ from distributed.scheduler import KilledWorker
 from optbench.job import Job
 from optbench.results.atomic import write_bytes
 from optbench.results.directory import ResultsDirectory
+from optbench.scale.cluster import replenish
 from optbench.scale.records import state, write
 from optbench.scale.roster import RemoteWorker, Roster
 from optbench.scale.sources import carried
@@ -119,6 +120,8 @@ class DaskEngine:
         """Notices workers that came or went. Raises UserError where the scheduler is gone, OSError for a full disk."""
         if self._broken is not None:
             raise self._broken
+        if self._ours:
+            replenish(self._client)
         gone = self._roster.look()
         for call in [*self._calls.values()]:
             if call.worker in gone:
