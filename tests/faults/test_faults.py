@@ -143,7 +143,8 @@ def _mounted(folder: Path, size: str) -> Iterator[None]:
     try:
         yield
     finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
+        while folder.is_mount():  # also what was mounted on top of it
+            subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def _remount(folder: Path, options: str) -> None:
