@@ -34,8 +34,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 run: $(INSTALLED)
 	$(PY) -m optbench run $(ARGS)
 
+# One process a core, the tests of a file together: they share what they make.
 test: $(INSTALLED)
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest -n logical --maxprocesses 8 --dist loadfile $(ARGS)
 
 lint: $(INSTALLED)
 	$(PY) -m ruff check .

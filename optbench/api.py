@@ -57,6 +57,7 @@ def run(
     retry_failed: bool = False,
     fresh: bool = False,
     execution: str = "auto",
+    cell_timeout: float | None = None,
     outputs: bool = True,
     progress: SilentProgress | None = None,
     **choices: Any,
@@ -64,8 +65,8 @@ def run(
     """Runs a configuration and returns its `Results`; run again, it resumes.
 
     Arguments not named here are those of `configure`. Without `outputs` no tables, plots and page are written:
-    `report` does that later. Raises UserError for what can't work. A script
-    that uses worker processes needs the usual `if __name__ == "__main__":`.
+    `report` does that later. A cell that takes longer than `cell_timeout` seconds is killed, and recorded. Raises
+    UserError for what can't work. A script that uses worker processes needs the usual `if __name__ == "__main__":`.
     """
     from optbench.results.load import load
     from optbench.runner import RunOptions
@@ -75,8 +76,9 @@ def run(
     folder = Path(results) / (name or default_name(chosen))
     source = DataSource(Path(data_dir).expanduser() if data_dir else default_data_dir(), download)
     options = RunOptions(
-        source, engine, workers, retry_failed, fresh, execution=execution, outputs=outputs, scheduler=scheduler
-    )
+        source, engine, workers, retry_failed, fresh, execution=execution, outputs=outputs, scheduler=scheduler,
+        cell_timeout=cell_timeout,
+    )  # fmt: skip
     execute(chosen, folder, options, progress)
     return load(folder)
 

@@ -77,11 +77,11 @@ def execute(job: Job) -> str:
         return str(result["status"])
 
 
-def record_lost(job: Job, reason: str) -> None:
+def record_lost(job: Job, reason: str, status: str = "error") -> None:
     """Marks a cell as failed whose worker died."""
     store = job.directory.cell(job.cell.id)
     store.write_cell(job.cell.identity)
-    failure = {"status": "error", "error": reason, "traceback": "", "seeds": list(job.seeds), "seconds": None}
+    failure = {"status": status, "error": reason, "traceback": "", "seeds": list(job.seeds), "seconds": None}
     store.write_result({**failure, "environment": job.environment})
 
 
@@ -149,6 +149,7 @@ class _Execution:
             "space_searched": _ranges(searched),
             "run_budget": self.run_cost,
             "tuning_budget": self.cell.worth * self.run_cost if self.cell.tuned else 0,
+            "trials": len(self.trials),
             "tuning_cost": sum(trial.thirds for trial in self.trials) / THIRDS,
             "metric_name": self.problem.metric_name,
             "metric_higher_is_better": self.problem.metric_higher_is_better,

@@ -13,6 +13,7 @@ import click
 from optbench import listing
 from optbench.conformance.command import check
 from optbench.errors import UserError
+from optbench.regressions.command import timing
 
 COMPLETE, SOME_FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
@@ -91,6 +92,7 @@ def cli(ctx: click.Context) -> int:
 @click.option("--engine", default="processes", metavar="NAME", help="processes (default), serial or dask.")
 @click.option("--scheduler", metavar="ADDRESS", help="Of engine dask: a scheduler whose workers compute.")
 @_execution
+@click.option("--cell-timeout", type=float, metavar="SECONDS", help="Kill a cell that takes longer, and go on.")
 @click.option("--retry-failed", is_flag=True, help="Compute failed cells again.")
 @click.option("--fresh", is_flag=True, help="Forget what is in the results directory.")
 @click.option("--rank-by", default="test_metric", metavar="METRIC", help="What the leaderboard ranks by.")
@@ -103,6 +105,7 @@ def run(
     engine: str,
     scheduler: str | None,
     execution: str,
+    cell_timeout: float | None,
     retry_failed: bool,
     fresh: bool,
     rank_by: str,
@@ -119,8 +122,9 @@ def run(
     folder = results / _checked_name(name or default_name(config))
     source = DataSource((data_dir or default_data_dir()).expanduser(), not no_download)
     options = RunOptions(
-        source, engine, workers, retry_failed, fresh, rank_by=rank_by, execution=execution, scheduler=scheduler
-    )
+        source, engine, workers, retry_failed, fresh, rank_by=rank_by, execution=execution, scheduler=scheduler,
+        cell_timeout=cell_timeout,
+    )  # fmt: skip
     outcome = execute(config, folder, options, for_stderr())
     click.echo(listing.leaderboard_text(folder))
     done = outcome.cells - outcome.failed
@@ -271,6 +275,7 @@ def bench(data_dir: Path | None, pairs: int) -> None:
 
 
 cli.add_command(check)
+cli.add_command(timing)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -23,6 +23,7 @@ from pydantic import (
 
 from optbench.budget import parse_budget
 from optbench.errors import UserError, one_line, unknown
+from optbench.named_code import check_named_code
 from optbench.optimizer_table import GroupTable, Number, OptimizerTable, SearchRange, Strict, Whole
 
 PRESETS = ("quick", "standard", "full")
@@ -129,7 +130,8 @@ def load_config(
     """Merges a preset (quick where none is named), a TOML file and explicit choices, later ones winning.
 
     `choices` has the keys of the file; a dotted key reaches into a table (`tuning.worth`). A choice
-    of `run_budget` or `batch_sizes` also replaces those that the preset gives to single problems.
+    of `run_budget` or `batch_sizes` also replaces those that the preset gives to single problems. Raises UserError
+    for what is no configuration, and for code that only a file in a results directory names.
     """
     from_file = _read_toml(file) if file else {}
     settings = preset(preset_name or from_file.get("preset") or "quick")
@@ -140,16 +142,24 @@ def load_config(
     settings["preset"] = preset_name or settings["preset"]
     _apply(settings, choices or {})
     try:
-        return Config.model_validate(settings)
+        config = Config.model_validate(settings)
     except ValidationError as error:
         raise _located(error, str(file) if file else "configuration") from None
+    if file:
+        check_named_code(config, file, [text for key in ("problems", "optimizers") for text in _texts(choices, key)])
+    return config
+
+
+def _texts(choices: Mapping[str, Any] | None, key: str) -> list[str]:
+    """The selections among explicit choices; one of them may be a table."""
+    return [item["select"] if isinstance(item, dict) else item for item in (choices or {}).get(key) or ()]
 
 
 def parse_config(text: str, origin: str) -> Config:
     """Reads a complete configuration, as a results directory holds it."""
     try:
         return Config.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UserError(f"{origin} is no TOML: {error}") from None
     except ValidationError as error:
         raise _located(error, origin) from None

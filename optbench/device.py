@@ -51,6 +51,19 @@ def make_deterministic(threads: int) -> None:
     torch.backends.cuda.matmul.allow_tf32 = False
 
 
+def seed_torch(number: int, device: str) -> None:
+    """Seeds the global generators from which models on this device draw: the CPU's, and an accelerator's.
+
+    `torch.manual_seed` seeds those of all kinds of devices. Where one is not in use it notes the call with its whole
+    stack instead, which takes 0.3 ms, longer than a small step.
+    """
+    import torch
+
+    torch.default_generator.manual_seed(number)
+    if device != "cpu":
+        torch.manual_seed(number)
+
+
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

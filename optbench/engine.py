@@ -53,6 +53,13 @@ class SerialEngine(Executor):
     def look_after(self) -> Sequence[str]:
         return ()
 
+    def has_begun(self, future: Future[Any]) -> bool:
+        return True
+
+    def stop(self, future: Future[Any]) -> None:
+        """A call can't be stopped in the process that makes it."""
+        raise NotImplementedError
+
 
 class ProcessEngine(Executor):
     """Local worker processes, each in a slot of its own, so that a dying one fails only its own cell.
@@ -71,27 +78,36 @@ class ProcessEngine(Executor):
 
     def __init__(self, workers: int, threads: int, prepare: Callable[[], None] | None = None) -> None:
         self._threads, self._prepare = threads, prepare
-        self._pools = [self._pool() for _ in range(workers)]
+        # Fresh interpreters: a forked copy of a process that runs threads may hang.
+        self._context = multiprocessing.get_context("spawn")
+        #: Whether the worker of each slot has begun its call: it may have to start first.
+        self._begun = [self._context.Value("b", False) for _ in range(workers)]
+        self._pools = [self._pool(slot) for slot in range(workers)]
         self._free: queue.PriorityQueue[int] = queue.PriorityQueue()
+        #: Where calls under way are.
+        self._slots: dict[Future[Any], int] = {}
         for slot in range(workers):
             self._free.put(slot)
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         slot = self._free.get()
+        self._begun[slot].value = False
         try:
             with interrupts_ignored():
                 try:
-                    inner = self._pools[slot].submit(fn, *args, **kwargs)
+                    inner = self._pools[slot].submit(_begin, fn, *args, **kwargs)
                 except RuntimeError:  # the worker of this slot has died since
-                    self._pools[slot] = self._pool()
-                    inner = self._pools[slot].submit(fn, *args, **kwargs)
+                    self._pools[slot] = self._pool(slot)
+                    inner = self._pools[slot].submit(_begin, fn, *args, **kwargs)
         except BaseException:
             self._free.put(slot)
             raise
         outer: Future[T] = Future()
         outer.set_running_or_notify_cancel()
+        self._slots[outer] = slot
 
         def hand_over(_: Future[T]) -> None:
+            self._slots.pop(outer, None)
             # The slot first: whoever waits for the result finds it free.
             self._free.put(slot)
             error = inner.exception()
@@ -116,17 +132,29 @@ class ProcessEngine(Executor):
     def look_after(self) -> Sequence[str]:
         return ()
 
+    def has_begun(self, future: Future[Any]) -> bool:
+        """Whether a call that is under way is being made, and not waiting for its worker to start."""
+        slot = self._slots.get(future)
+        return slot is None or bool(self._begun[slot].value)
+
+    def stop(self, future: Future[Any]) -> None:
+        """Kills the worker of one call, whose future then raises BrokenProcessPool; others notice nothing."""
+        if (slot := self._slots.get(future)) is not None:
+            _kill(self._pools[slot])
+
     def kill(self) -> None:
         """Ends all workers at once, whatever they are doing."""
         for pool in self._pools:
-            for process in list((pool._processes or {}).values()):
-                process.kill()
+            _kill(pool)
 
-    def _pool(self) -> ProcessPoolExecutor:
-        # Fresh interpreters: a forked copy of a process that runs threads may hang.
-        context = multiprocessing.get_context("spawn")
-        settings = (self._threads, sys.path[:], self._prepare)
-        return ProcessPoolExecutor(1, context, initializer=_start_worker, initargs=settings)
+    def _pool(self, slot: int) -> ProcessPoolExecutor:
+        settings = (self._threads, sys.path[:], self._prepare, self._begun[slot])
+        return ProcessPoolExecutor(1, self._context, initializer=_start_worker, initargs=settings)
+
+
+def _kill(pool: ProcessPoolExecutor) -> None:
+    for process in list((pool._processes or {}).values()):
+        process.kill()
 
 
 def make_engine(
@@ -156,7 +184,18 @@ def interrupts_ignored() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _start_worker(threads: int, path: list[str], prepare: Callable[[], None] | None) -> None:
+#: In a worker: where it notes that it has begun a call.
+_begun: Any = None
+
+
+def _begin(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    _begun.value = True
+    return fn(*args, **kwargs)
+
+
+def _start_worker(threads: int, path: list[str], prepare: Callable[[], None] | None, begun: Any) -> None:
+    global _begun
+    _begun = begun
     # Ctrl-C reaches the whole process group; only the coordinator decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.path[:] = path

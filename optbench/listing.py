@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -52,26 +53,21 @@ def plan_text(plan: Plan, workers: int | None) -> str:
 
 def status_text(folder: Path) -> str:
     """Done, failed and missing cells of a results directory with the budget spent."""
-    from optbench.budget import THIRDS
     from optbench.results.directory import ResultsDirectory
+    from optbench.results.standing import standing
 
     directory = ResultsDirectory(folder)
     directory.check()
     plan = directory.plan()
     rows = []
-    states: list[str] = []
+    states: Counter[str] = Counter()
     for cell in plan["cells"]:
-        store = directory.cell(cell["cell_id"])
-        states.append(store.state(plan["seeds"], plan.get("studies", 1)))
-        result, trials = store.result() or {}, store.trials()
-        spent = sum(trial["thirds"] for trial in trials) / THIRDS
-        runs = sum(store.run(seed, tuned) is not None for seed in plan["seeds"] for tuned in (True, False))
-        budget = result.get("tuning_budget")
-        error = result.get("error") or ""
+        found = standing(directory.cell(cell["cell_id"]), cell, plan["seeds"], plan.get("studies", 1))
+        states[found.state] += 1
+        cost = f"{found.spent:,.0f}" + (f" of {found.budget:,.0f}" if found.budget else "")
         rows.append(
             (cell["cell_id"], cell["problem"], cell["optimizer"], str(cell["batch_size"]), cell["device"],
-             states[-1], str(len(trials)), f"{spent:,.0f}" + (f" of {budget:,.0f}" if budget else ""),
-             str(runs), error)
+             found.state, str(found.trials), cost, str(found.runs), found.error)
         )  # fmt: skip
     head = (
         "cell",
@@ -86,9 +82,9 @@ def status_text(folder: Path) -> str:
         "error",
     )
     planned = {cell["cell_id"] for cell in plan["cells"]}
-    kept = [p.name for p in (folder / "cells").glob("*") if p.name not in planned]
+    kept = [path.name for path in (folder / "cells").glob("*") if path.name not in planned]
     lines = [table((head, *rows), right=(3, 6, 7, 8)), ""]
-    lines.append(", ".join(f"{states.count(state)} {state}" for state in ("done", "failed", "missing")))
+    lines.append(", ".join(f"{states[state]} {state}" for state in ("done", "failed", "missing")))
     if kept:
         lines.append(f"{len(kept)} cells of other configurations are kept, and left out of the tables")
     return "\n".join(lines)

@@ -8,7 +8,7 @@ from typing import Any
 from optbench.errors import Inapplicable, UserError, one_line
 from optbench.matrix import Cell, ProblemChoice
 from optbench.optimizer_choice import OptimizerChoice
-from optbench.problem import Data, DataSource, Problem
+from optbench.problem import Batch, Data, DataSource, Problem
 from optbench.shared import SharedMemory
 
 
@@ -52,7 +52,47 @@ def _checked(label: str, problem: Problem, source: DataSource) -> Data:
             f"{label} loads {len(data.train[0])} training examples, but training_examples() says "
             f"{problem.training_examples()}"
         )
+    for split in ("train", "valid", "test"):
+        batch: Batch = getattr(data, split)
+        if any(map(_holds_nan, batch)):
+            raise UserError(f"{label} loads {split} examples that hold NaN (accepted: numbers)")
+        _check_classes(label, problem, split, batch)
     return data
+
+
+def _holds_nan(tensor: Any) -> bool:
+    import torch
+
+    if not (isinstance(tensor, torch.Tensor) and tensor.layout == torch.strided and tensor.is_floating_point()):
+        return False
+    # The extremes are NaN where any is: one pass, without a mask as large as the data.
+    return tensor.numel() > 0 and bool(torch.aminmax(tensor).min.isnan())
+
+
+def _check_classes(label: str, problem: Problem, split: str, batch: Batch) -> None:
+    """Raises UserError for classes that the model has no output for: found by the loss of the lowest and the highest.
+
+    In a training they would be an error of every cell, and on a GPU the end of its process.
+    """
+    import torch
+
+    classes = batch[-1]
+    if len(batch) < 2 or classes.dim() != 1 or classes.dtype not in (torch.int64, torch.int32) or not len(classes):
+        return
+    extremes = torch.stack([classes.argmin(), classes.argmax()])
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            problem.loss(problem.model().eval(), tuple(tensor[extremes] for tensor in batch))
+    except IndexError as error:
+        if "out of bounds" not in str(error):  # torch's words for a class
+            return
+        low, high = classes[extremes].tolist()
+        raise UserError(
+            f"{label} loads {split} examples of the classes {low} to {high}, for which its loss has no place: "
+            f"{one_line(error)}"
+        ) from None
+    except Exception:  # a problem that raises is an error row of its own cells
+        return
 
 
 def check_optimizers(cells: Iterable[Cell]) -> None:

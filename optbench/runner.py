@@ -27,7 +27,7 @@ from optbench.results.atomic import ResultsUnwritable
 from optbench.results.directory import ResultsDirectory
 from optbench.results.store import FAILED
 from optbench.shared import SharedMemory
-from optbench.window import Engine, completed
+from optbench.window import Engine, TimeLimit, completed
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -49,6 +49,8 @@ class RunOptions:
     outputs: bool = True
     #: Of engine `dask`: the address of a scheduler whose workers compute; without one, workers of this machine do.
     scheduler: str | None = None
+    #: Seconds that a cell may take; then its worker is killed.
+    cell_timeout: float | None = None
 
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
@@ -61,6 +63,12 @@ class RunOptions:
             raise UserError(f"a scheduler is for engine 'dask' only (given: engine {self.engine!r})")
         if self.workers is not None and self.workers < 1:
             raise out_of_range("workers", self.workers, "at least 1")
+        if self.cell_timeout is not None and self.cell_timeout <= 0:
+            raise out_of_range("cell timeout", self.cell_timeout, "seconds above 0")
+        if self.cell_timeout is not None and self.engine != "processes":
+            raise UserError(
+                f"a cell timeout is for engine 'processes' only, which can kill a worker (given: {self.engine!r})"
+            )
 
 
 @dataclass(frozen=True)
@@ -94,7 +102,8 @@ def run(config: Config, folder: Path, options: RunOptions, progress: SilentProgr
         states = {c.id: "missing" if start_over else directory.cell(c.id).state(*asked) for c in plan.cells}
         record = _record(plan)
         to_do = any(state in wanted for state in states.values())
-        if not start_over and (to_do or not _unchanged(directory, record, options)):
+        unchanged = not (start_over or to_do) and _unchanged(directory, record, options)
+        if not start_over and not unchanged:
             damaged = {c.id: file for c in plan.cells if (file := directory.cell(c.id).damage())}
             states |= dict.fromkeys(damaged, "missing")
         missing = [cell for cell in plan.cells if states[cell.id] in wanted]
@@ -125,7 +134,7 @@ def run(config: Config, folder: Path, options: RunOptions, progress: SilentProgr
             if missing:
                 progress.message(_what_is_missing(plan, missing))
                 _Execution(plan, directory, options, environment, memory, client, progress).run(missing)
-            write = write_outputs if options.outputs else places
+            write = write_outputs if options.outputs and not unchanged else places
             outputs = write(directory, options.report, options.rank_by)
         except OSError as error:
             raise UserError(
@@ -149,6 +158,7 @@ def _prepare(
     if start_over:
         directory.clear()
         directory.create()
+    directory.migrate()
     # Devices of a scheduler's workers need not be here: these describe themselves.
     environment = describe(() if elsewhere else (cell.device for cell in plan.cells))
     directory.write_environment(environment)
@@ -224,7 +234,8 @@ class _Execution:
         if not untimed:
             return
         with self.progress.phase("timing steps in isolation", len(untimed)) as phase:
-            for _, future in completed(engine, measure, untimed, alone=True, tell=phase.message):
+            limit = self.options.cell_timeout
+            for _, future in completed(engine, measure, untimed, alone=True, tell=phase.message, limit=limit):
                 # Whatever fails here, a dying worker included, will fail in the cell itself, which records it.
                 if isinstance(error := future.exception(), ResultsUnwritable):
                     raise error
@@ -242,7 +253,8 @@ class _Execution:
                 for job in under_way:
                     phase.partial(job.cell.id, weights[job.cell.id] * self._share(job.cell))
 
-            for job, future in completed(engine, execute, jobs, tell=phase.message, look=look):
+            limit = self.options.cell_timeout
+            for job, future in completed(engine, execute, jobs, tell=phase.message, look=look, limit=limit):
                 try:
                     status = future.result()
                 except BrokenExecutor:
@@ -251,6 +263,9 @@ class _Execution:
                     record_lost(job, f"the worker process died (killed, or out of memory{often})")
                 except ResultsUnwritable:
                     raise
+                except TimeLimit:
+                    status = "timeout"
+                    record_lost(job, f"not done within {limit:g} s", status)
                 except Exception as error:
                     status = "error"
                     record_lost(job, one_line(error))

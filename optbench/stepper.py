@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from optbench.batches import BatchStream
 from optbench.budget import BudgetExhausted, Ledger
 from optbench.construct import make_model, make_optimizer, run_facts
+from optbench.device import seed_torch
 from optbench.evaluation_weights import evaluation_weights, switch
 from optbench.freezing import Freezing
 from optbench.matrix import Cell
@@ -47,7 +49,8 @@ class Stepper:
         self.augmentation = torch.Generator(cell.device).manual_seed(derive(seed, "augmentation"))
         # Whatever the model draws while it trains (dropout) comes from torch's global generator.
         self._training_seed = derive(seed, "training") >> 1
-        torch.manual_seed(self._training_seed)
+        self._seed = partial(seed_torch, device=cell.device)
+        self._seed(self._training_seed)
         self.steps = 0
         self._schedule = _schedule(cell, hyperparameters)
         self._rates = [group["lr"] for group in self.optimizer.param_groups if "lr" in group]
@@ -146,7 +149,7 @@ class Stepper:
         def closure() -> Tensor:
             # Every evaluation within a step sees the same dropout masks, so the line search
             # works on one function.
-            torch.manual_seed(random_seed)
+            self._seed(random_seed)
             if not torch.is_grad_enabled():
                 self.ledger.charge_forward(self.batch_size)
                 return self._loss(self.model, batch)

@@ -6,16 +6,13 @@ nothing about speed.
 
 from __future__ import annotations
 
-import os
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 
+from optbench.allocations import memory_changes
 from optbench.budget import Ledger
 from optbench.device import synchronize
 from optbench.job import Job
@@ -101,26 +98,4 @@ def _peak_memory(cell: Cell, stepper: Stepper) -> int | None:
         return torch.cuda.max_memory_allocated(cell.device) - before
     if cell.device != "cpu":
         return None
-    activities = [torch.profiler.ProfilerActivity.CPU]
-    with _stderr_closed(), torch.profiler.profile(activities=activities, profile_memory=True) as profile:
-        stepper.step()
-    assert profile.profiler is not None
-    assert profile.profiler.kineto_results is not None
-    events = [e for e in profile.profiler.kineto_results.events() if e.name() == "[memory]"]
-    changes = [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
-    return int(max(np.cumsum(changes), default=0))
-
-
-@contextmanager
-def _stderr_closed() -> Iterator[None]:
-    """Keeps the profiler's own log lines, which are written past Python, from the user's terminal."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+    return int(max(np.cumsum(memory_changes(stepper.step)), default=0))

@@ -87,7 +87,7 @@ def _from_torchvision(download: bool) -> Any:
     import torch
     from torchvision.models import get_weight
 
-    from optbench.datasets.named import impatient
+    from optbench.datasets.download import guarded
 
     weights = get_weight(_TORCHVISION)
     kept = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rpartition("/")[2]
@@ -98,7 +98,7 @@ def _from_torchvision(download: bool) -> Any:
         )
     try:
         # torch announces its download on stdout, where only data belongs.
-        with impatient(), redirect_stdout(sys.stderr):
+        with guarded(), redirect_stdout(sys.stderr):
             return weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
     except (OSError, RuntimeError, EOFError, http.client.HTTPException, pickle.UnpicklingError) as error:
         raise UserError(

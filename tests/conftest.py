@@ -16,6 +16,13 @@ settings.register_profile("reproducible", derandomize=True, deadline=None, datab
 settings.load_profile("reproducible")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Benchmarks are disabled by the normal options; who asks for them alone wants them measured."""
+    if config.getoption("benchmark_only", False):
+        config.option.benchmark_disable = False
+
+
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> optbench.Results:
     """Results of a whole benchmark of two cells, without tables and plots. Only to be read."""

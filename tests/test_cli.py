@@ -219,7 +219,7 @@ def test_another_schema_version(tiny_copy: Path, capsys: pytest.CaptureFixture[s
     place = ("--results", tiny_copy.parent)
     for arguments in ((*TINY_RUN, "--name", "run"), ("status", "run"), ("report", "run")):
         line = refused(capsys, *arguments, *place)
-        assert "has schema version 99 (accepted: 1)" in line
+        assert "has schema version 99 (accepted: 1, 2)" in line
     assert {path: path.read_bytes() for path in tiny_copy.rglob("*") if path.is_file()} == before
 
 

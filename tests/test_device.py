@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from optbench import device
-from optbench.device import make_deterministic, resolve, synchronize
+from optbench.device import make_deterministic, resolve, seed_torch, synchronize
 from optbench.errors import UserError
 
 
@@ -100,3 +100,12 @@ def test_a_real_gpu_is_found_and_waited_for() -> None:
     ended.record()
     synchronize("cuda")
     assert ended.query()
+
+
+def test_the_seed_of_the_cpu_is_torchs() -> None:
+    for number in (0, 2**62 + 3):
+        torch.manual_seed(number)
+        expected = torch.rand(5), torch.randperm(9)
+        seed_torch(number, "cpu")
+        assert torch.equal(torch.rand(5), expected[0])
+        assert torch.equal(torch.randperm(9), expected[1])

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import tomllib
+from random import Random
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from optbench.config import parse_config
+from optbench.config import SAMPLERS, Config, parse_config
 from optbench.errors import UserError
+from optbench.matrix import Plan, make_plan
+from optbench.results.plan_record import fault
+from optbench.runner import _record
 from optbench.selection import Selection, parse
 from tests.tiny import TINY
 
@@ -68,6 +74,91 @@ def test_any_toml_is_a_configuration_or_an_error_of_one_line(text: str) -> None:
     assert one_line
 
 
+POSITIVE = st.floats(1e-6, 1e6, allow_subnormal=False)
+TABLES = st.fixed_dictionaries(
+    {"base": st.sampled_from(["momentum", "adam"])},
+    optional={
+        "default_lr": POSITIVE,
+        "arguments": st.fixed_dictionaries({"weight_decay": st.floats(0, 1)}),
+        "search": st.tuples(POSITIVE, st.floats(1.1, 100), st.sampled_from(["log", "linear"])).map(
+            lambda drawn: {"lr": {"low": drawn[0], "high": drawn[0] * drawn[1], "scale": drawn[2]}}
+        ),
+        "groups": st.floats(0, 1).map(lambda decay: {"flat": {"where": "ndim < 2", "arguments": {"lr": decay + 1e-3}}}),
+    },
+)
+PROBLEMS = st.one_of(
+    st.builds("quadratic_valley[condition={1!r},dim={0}]".format, st.integers(2, 40), st.floats(1, 1e9)),
+    st.builds("mnist_cnn[data=digits,dropout={!r}]".format, st.floats(0, 0.9)),
+    st.sampled_from(["rosenbrock", "beale", "mlp", 'mlp[order="sequential"]', "quadratic_valley[dim=[2,3]]"]),
+)
+BUDGETS = st.integers(1, 10**6).map("{}epochs".format)
+CONFIGS = st.fixed_dictionaries(
+    {
+        "problems": st.lists(
+            PROBLEMS | st.fixed_dictionaries({"select": PROBLEMS, "run_budget": BUDGETS}),
+            min_size=1, max_size=3,
+        ),
+        "optimizers": st.lists(
+            st.sampled_from(["sgd", "adam[betas=(0.5,0.75)]", "nesterov", "rmsprop[eps=[1e-8,1e-3]]", "mine"]),
+            min_size=1, max_size=3, unique=True,
+        ),
+        "optimizer": TABLES.map(lambda table: {"mine": table}),
+        "batch_sizes": st.lists(st.integers(1, 300), max_size=2),
+        "devices": st.just(["cpu"]),
+        "schedules": st.lists(st.sampled_from(["constant", "cosine[warmup=0.1]", "linear"]), min_size=1, max_size=2),
+    },
+    optional={
+        "seeds": st.integers(1, 50),
+        "run_budget": st.builds("{!r}{}".format, st.floats(0.5, 500), st.sampled_from(["epochs", "seconds"])),
+        "evaluations": st.integers(1, 100),
+        "threads": st.integers(1, 64),
+        "tuning": st.fixed_dictionaries(
+            {"worth": st.just(0) | st.floats(1, 1e4)},
+            optional={"round": st.integers(1, 9), "sampler": st.sampled_from(SAMPLERS), "studies": st.integers(1, 5)},
+        ),
+    },
+)  # fmt: skip
+
+
+def planned(config: Config) -> Plan | str:
+    """The plan of a configuration, or why there is none."""
+    try:
+        return make_plan(config)
+    except UserError as error:
+        return str(error)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(CONFIGS)
+def test_a_plan_that_is_written_is_read_as_it_was(choices: dict[str, Any]) -> None:
+    """Plan to text to plan, by the configuration that a results directory holds; the record of cells likewise."""
+    config = Config.model_validate(choices)
+    again = parse_config(config.toml(), "again")
+    assert again == config
+    assert again.toml() == config.toml()
+    plan, same = planned(config), planned(again)
+    assert same == plan
+    if isinstance(plan, str) or isinstance(same, str):
+        assert len(plan.splitlines()) == 1
+        return
+    record = _record(plan)
+    assert [cell.id for cell in same.cells] == [cell.id for cell in plan.cells]
+    assert json.loads(json.dumps(_record(same), allow_nan=False)) == json.loads(json.dumps(record, allow_nan=False))
+    assert fault(json.loads(json.dumps(record))) == ""
+
+
+def test_most_of_these_configurations_have_a_plan() -> None:
+    found: list[bool] = []
+
+    @settings(max_examples=50, deadline=None, derandomize=True)
+    @given(CONFIGS)
+    def look(choices: dict[str, Any]) -> None:
+        found.append(isinstance(planned(Config.model_validate(choices)), Plan))
+
+    look()
+    assert sum(found) > len(found) / 2
+
+
 IDS = """
 import sys
 from optbench.config import load_config
@@ -93,3 +184,46 @@ def test_cell_ids_do_not_depend_on_the_process_hash_seed_or_order_of_keys() -> N
         )
     assert len(found) == 1
     assert len(found.pop().split()) > 1
+
+
+GOLDEN = """
+problems = [
+    "quadratic_valley[dim=3,condition=50]",
+    { run_budget = "3epochs", select = "mnist_cnn[data=digits,dropout=0.5]" },
+]
+optimizers = ["sgd", "adam[betas=(0.8,0.99),eps=1e-7]", "tuned"]
+batch_sizes = [32]
+devices = ["cpu"]
+schedules = ["cosine[warmup=0.1]"]
+run_budget = "20000examples"
+[tuning]
+worth = 6
+[optimizer.tuned]
+base = "momentum"
+search.momentum = { low = 0.5, high = 0.99, scale = "linear" }
+"""
+
+
+def test_cell_ids_are_those_of_every_python_and_machine() -> None:
+    """Pinned: the same under Python 3.11, 3.12 and 3.13. They change with the version of a problem, or with what
+    a cell says of itself, and then every results directory is computed anew: `CHANGELOG.md` has to say so.
+    """
+    assert [cell.id for cell in make_plan(parse_config(GOLDEN, "golden")).cells] == [
+        "532fbe8f64c73ca8", "0b3241a6da2d16ac", "6805c3996ffb731a",
+        "50f291e30bc72597", "c791ad464409b0a2", "1cb0d6e58ef730e0",
+    ]  # fmt: skip
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(st.randoms(use_true_random=False))
+def test_cell_ids_do_not_depend_on_the_order_of_keys(random: Random) -> None:
+    def shuffled(value: Any) -> Any:
+        if isinstance(value, dict):
+            items = list(value.items())
+            random.shuffle(items)
+            return {key: shuffled(item) for key, item in items}
+        return [shuffled(item) for item in value] if isinstance(value, list) else value
+
+    settings = tomllib.loads(GOLDEN)
+    plan = make_plan(Config.model_validate(shuffled(settings)))
+    assert plan == make_plan(Config.model_validate(settings))

@@ -142,8 +142,11 @@ def _open(path: str, size: int, channels: int) -> np.ndarray:
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
-            pixels = np.asarray(_scaled(image, size, channels))
+        with warnings.catch_warnings():
+            # A file of some kilobytes may say that it is an image of gigabytes.
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                pixels = np.asarray(_scaled(image, size, channels))
     except Exception as error:  # Pillow's decoders raise what they like for broken files
         raise UserError(f"image {path!r} can't be read: {_reason(error)}") from error
     return pixels.reshape(size, size, channels)
@@ -160,6 +163,8 @@ def _reason(error: Exception) -> str:
 def _scaled(image: Image, size: int, channels: int) -> Image:
     from PIL import Image
 
+    if image.mode == "F":
+        raise ValueError("its pixels are floating-point numbers, of which nobody says what white is")
     if image.mode.startswith("I"):
         # Pillow would cut 16-bit grey off at 255 instead of scaling it.
         image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))

@@ -5,16 +5,14 @@ from __future__ import annotations
 import hashlib
 import http.client
 import math
-import socket
 import struct
 import tarfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from optbench.datasets.download import guarded
 from optbench.datasets.known import KNOWN
 from optbench.datasets.pixels import Pixels, drawn
 from optbench.errors import UserError, one_line
@@ -33,8 +31,6 @@ _MNIST_MD5 = {
     "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
     "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
 }
-#: Seconds without an answer after which a download is given up.
-_PATIENCE = 30.0
 
 
 def read(name: str, source: DataSource, size: int) -> Pixels:
@@ -102,23 +98,12 @@ def _download(name: str, cls: Any, root: Path) -> None:
     try:
         root.mkdir(parents=True, exist_ok=True)
         # Workers that start together must not write into each other's files.
-        with FileLock(root / f".{name}.lock"), impatient():
+        with FileLock(root / f".{name}.lock"), guarded():
             cls(root, train=True, download=True)
     except (OSError, RuntimeError, EOFError, http.client.HTTPException, tarfile.TarError) as error:
         # torchvision's last line is the answer of the last mirror.
         reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
         raise UserError(f"data set {name} can't be downloaded to {root}: {reason}{advice}") from error
-
-
-@contextmanager
-def impatient() -> Iterator[None]:
-    """A context in which a server that doesn't answer is given up."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_PATIENCE)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
 
 
 def _check_idx_files(name: str, folder: Path) -> None:
@@ -127,15 +112,18 @@ def _check_idx_files(name: str, folder: Path) -> None:
     for prefix, count in (("train", known.train), ("t10k", known.test)):
         for kind, shape in (("images-idx3", (count, 28, 28)), ("labels-idx1", (count,))):
             path = folder / f"{prefix}-{kind}-ubyte"
+            header = struct.pack(f">HBB{len(shape)}I", 0, 8, len(shape), *shape)
+            size = len(header) + math.prod(shape)
             try:
-                content = path.read_bytes()
+                with path.open("rb") as file:
+                    content = file.read(size + 1)  # however large it is
+                found = path.stat().st_size
             except OSError as error:
                 raise _corrupt(name, path, one_line(error)) from error
-            header = struct.pack(f">HBB{len(shape)}I", 0, 8, len(shape), *shape)
             if not content.startswith(header):
                 raise _corrupt(name, path, "its header is not that of the data set")
-            if len(content) != len(header) + math.prod(shape):
-                raise _corrupt(name, path, f"it has {len(content)} bytes, not {len(header) + math.prod(shape)}")
+            if len(content) != size:
+                raise _corrupt(name, path, f"it has {found} bytes, not {size}")
             if len(shape) == 1 and max(content[len(header) :]) >= known.classes:
                 raise _corrupt(name, path, f"it has labels beyond {known.classes - 1}")
             digest = hashlib.md5(content, usedforsecurity=False).hexdigest()

@@ -24,7 +24,7 @@ class CompiledStepper(Stepper):
         for size in set(self._chunks):
             batch = self.data.train.batch(torch.arange(size, device=self.data.device))
             self._loss(model, batch).backward()
-        torch.manual_seed(self._training_seed)
+        self._seed(self._training_seed)
 
     def _loss(self, model: nn.Module, batch: Batch) -> Tensor:
         loss: Tensor = self._compiled(model, batch)

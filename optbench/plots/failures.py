@@ -15,6 +15,8 @@ _TRAINING = ["kind", "trial", "seed", "tuned"]
 _CELL = ["optimizer", "batch_size", "device", "schedule"]
 #: Losses beyond this multiple of the initial one are out of sight.
 _HIGHEST = 1e6
+#: Width and height of a label, in points: crosses closer than this share one.
+_LABEL = np.array([48.0, 9.0])
 
 
 @mpl.rc_context(style.RC)
@@ -55,6 +57,8 @@ def failures(
         for ax in axes:
             ax.set(yscale="log", ylim=(min(known.min() / 1.2, 0.5), max(known.max() * 1.8, 2.0)))
             style.plain_ticks(ax.yaxis, *ax.get_ylim())
+    for ax, (_, values) in zip(axes, panels, strict=True):
+        _rates(ax, style.within(points, values))
     axes[0].set_ylabel("loss / initial loss")
     return figure, points[[*_CELL, *_TRAINING, "lr", "status", "step", "cost", "valid_loss", "relative_loss"]]
 
@@ -69,11 +73,36 @@ def _relative(points: pd.DataFrame) -> pd.DataFrame:
 def _curve(ax: Axes, curve: pd.DataFrame, look: style.Look) -> None:
     """One training up to its cross; dotted where the loss was no number any more."""
     known = curve[np.isfinite(curve["relative_loss"])]
-    height = float(known["relative_loss"].iloc[-1]) if len(known) else 1.0
-    end, thick = float(curve["cost"].iloc[-1]), curve["kind"].iloc[0] == "run"
+    end, height = _end(curve)
+    thick = curve["kind"].iloc[0] == "run"
     ax.plot(known["cost"], known["relative_loss"], color=look.color, linestyle=look.dash, linewidth=2 if thick else 1)
     if len(known):
         ax.plot([known["cost"].iloc[-1], end], [height, height], color=look.color, linestyle=style.DOTTED, linewidth=1)
     ax.plot(end, height, "X", color=look.color, markersize=8, markeredgecolor=style.PAPER, clip_on=False, zorder=4)
-    rate = f"lr {significant(float(curve['lr'].iloc[0]), 2, trim=True)}"
-    ax.annotate(rate, (end, height), (0, 6), textcoords="offset points", ha="right", size=7.5)
+
+
+def _end(curve: pd.DataFrame) -> tuple[float, float]:
+    """Where its cross is: the cost at which it failed, and the last loss that was a number (relative)."""
+    known = curve["relative_loss"][np.isfinite(curve["relative_loss"])]
+    return float(curve["cost"].iloc[-1]), float(known.iloc[-1]) if len(known) else 1.0
+
+
+def _rates(ax: Axes, points: pd.DataFrame) -> None:
+    """The learning rate beside each cross; one label for all whose crosses are too close for one each."""
+    ends = [
+        (_end(curve), float(curve["lr"].iloc[0])) for _, curve in points.groupby(["cell_id", *_TRAINING], sort=True)
+    ]
+    places = ax.transData.transform([end for end, _ in ends]) * 72 / ax.figure.dpi
+    labels: list[tuple[int, set[float]]] = []
+    for index, (_, rate) in enumerate(ends):
+        for first, rates in labels:
+            if (np.abs(places[index] - places[first]) < _LABEL).all():
+                rates.add(rate)
+                break
+        else:
+            labels.append((index, {rate}))
+    for first, rates in labels:
+        known = sorted(rates)
+        shown = [significant(rate, 2, trim=True) for rate in known]
+        text = ", ".join(shown) if len(shown) <= 3 else f"{shown[0]} to {shown[-1]} ({len(shown)})"
+        ax.annotate(f"lr {text}", ends[first][0], (0, 6), textcoords="offset points", ha="right", size=7.5)

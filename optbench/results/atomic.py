@@ -95,7 +95,7 @@ def _whole_lines(data: bytes) -> tuple[list[Any], int]:
             if not line.endswith(b"\n"):
                 break
             values.append(json.loads(line))
-        except ValueError:
+        except (ValueError, RecursionError):
             break
         length += len(line)
     return values, length

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from contextlib import AbstractContextManager, suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,9 @@ from filelock import FileLock, Timeout
 from optbench.config import Config, parse_config
 from optbench.errors import UserError, unknown
 from optbench.results.atomic import finite, write_bytes, write_json
+from optbench.results.migration import SCHEMA_VERSION, check_schema, migrated_plan
+from optbench.results.plan_record import fault
 from optbench.results.store import CellStore
-
-#: 1: first version.
-SCHEMA_VERSION = 1
 
 
 class ResultsDirectory:
@@ -28,30 +28,46 @@ class ResultsDirectory:
         self._cells = folder / "cells"
 
     def create(self) -> None:
-        """Makes the folder, or checks that the present one is a results directory of this schema."""
+        """Makes the folder, or checks that the present one is a results directory of a known schema."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             if not (self.folder / "format.json").exists():
                 self._refuse_foreign()
-                write_json(self.folder / "format.json", {"schema": SCHEMA_VERSION})
+                self._write_format()
         except OSError as error:
             raise UserError(f"results directory {self.folder} can't be written: {error.strerror}") from None
         self.check()
 
     def check(self) -> None:
-        """Raises UserError unless this is a results directory of the present schema."""
+        """Raises UserError unless this is a results directory of a known schema."""
         if not self.folder.is_dir():
             there = [path.parent.name for path in self.folder.parent.glob("*/format.json")]
             raise UserError(f"{unknown('results directory', self.folder.name, there)} in {self.folder.parent}")
+        self.schema()
+
+    def schema(self) -> int:
+        """The version of the layout; raises UserError for an unknown one."""
         try:
-            schema = json.loads((self.folder / "format.json").read_bytes())["schema"]
-        except (OSError, ValueError, KeyError, TypeError):
+            found = json.loads((self.folder / "format.json").read_bytes())
+            found["schema"]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             raise UserError(f"{self.folder} is no results directory (it has no proper format.json)") from None
-        if schema != SCHEMA_VERSION:
-            raise UserError(
-                f"{self.folder} has schema version {schema!r} (accepted: {SCHEMA_VERSION}); "
-                "choose another --name, or --fresh to start over"
-            )
+        return check_schema(self.folder, found)
+
+    def migrate(self) -> bool:
+        """Brings a directory of an earlier schema to the present one, and says whether it was one; the lock is held.
+
+        The plan comes first: whenever this stops, the folder is one of the earlier schema, or of the present.
+        """
+        if self.schema() == SCHEMA_VERSION:
+            return False
+        if self._read("plan.json"):
+            write_json(self.folder / "plan.json", self.plan())
+        self._write_format()
+        return True
+
+    def _write_format(self) -> None:
+        write_json(self.folder / "format.json", {"schema": SCHEMA_VERSION, "optbench": version("optbench")})
 
     def lock(self) -> AbstractContextManager[Any]:
         """Held by a run for as long as it lasts; raises UserError where another one holds it."""
@@ -76,7 +92,7 @@ class ResultsDirectory:
             for name in ("config.toml", "environment.json", "plan.json", "planes.json"):
                 (self.folder / name).unlink(missing_ok=True)
             # Replaced at last: whenever this stops, the folder is still known as a results directory.
-            write_json(self.folder / "format.json", {"schema": SCHEMA_VERSION})
+            self._write_format()
         except OSError as error:
             raise UserError(f"results directory {self.folder} can't be cleared: {error.strerror}") from None
 
@@ -120,9 +136,11 @@ class ResultsDirectory:
 
     def plan(self) -> dict[str, Any]:
         plan = self._read("plan.json")
-        if not {"seeds", "cells"} <= plan.keys():
+        if not plan:
             raise UserError(f"{self.folder} holds no plan yet (plan.json is missing or damaged)")
-        return plan
+        if reason := fault(plan):
+            raise UserError(f"{self.folder / 'plan.json'} is no plan: {reason}")
+        return migrated_plan(plan, self.schema(), lambda cell_id: self.cell(cell_id).identity())
 
     def add_planes(self, planes: dict[str, Any]) -> None:
         """Adds, by problem label, what the trajectory plots of two-dimensional problems are drawn on."""
@@ -146,6 +164,6 @@ class ResultsDirectory:
         """What a JSON file holds; nothing where it is missing or damaged."""
         try:
             value = json.loads((self.folder / name).read_bytes())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         return value if isinstance(value, dict) else {}

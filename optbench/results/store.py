@@ -23,6 +23,16 @@ def run_name(seed: int, tuned: bool) -> str:
     return f"{seed}" if tuned else f"{seed}-default"
 
 
+def state_of(result: dict[str, Any] | None, seeds: Iterable[int], studies: int = 1) -> str:
+    """What a cell is by its result: `done`, `failed` or `missing`, for the given seeds and number of studies."""
+    if result is None:
+        return "missing"
+    if result["status"] in FAILED:
+        return "failed"
+    enough = set(seeds) <= set(result["seeds"]) and studies <= result.get("studies", 1)
+    return "done" if enough else "missing"
+
+
 class CellStore:
     """Reads and writes the folder of one cell."""
 
@@ -37,6 +47,10 @@ class CellStore:
     def write_cell(self, identity: dict[str, Any]) -> None:
         if not (self.folder / "cell.json").exists():
             write_json(self.folder / "cell.json", seal(identity))
+
+    def identity(self) -> dict[str, Any] | None:
+        """What the cell computes, as `write_cell` wrote it."""
+        return _read(self.folder / "cell.json")
 
     def trials(self, study: int = 0) -> list[dict[str, Any]]:
         """The trials of a tuning up to the first damaged one."""
@@ -97,20 +111,14 @@ class CellStore:
 
     def state(self, seeds: Iterable[int], studies: int = 1) -> str:
         """`done`, `failed` or `missing`, for the given seeds and number of studies."""
-        result = self.result()
-        if result is None:
-            return "missing"
-        if result["status"] in FAILED:
-            return "failed"
-        enough = set(seeds) <= set(result["seeds"]) and studies <= result.get("studies", 1)
-        return "done" if enough else "missing"
+        return state_of(self.result(), seeds, studies)
 
     def files(self) -> list[tuple[str, int, int]]:
         """All records by path, with size and time of change: what lies here, without reading it."""
-        found = []
+        found, folder = [], os.fspath(self.folder)
         for part in ("", "runs", "curves", "studies"):
             try:
-                with os.scandir(self.folder / part) as entries:
+                with os.scandir(f"{folder}/{part}") as entries:
                     for entry in entries:
                         if entry.name.endswith((".json", ".jsonl")):
                             about = entry.stat()
@@ -176,5 +184,5 @@ def _read(path: Path) -> dict[str, Any] | None:
     """A record, or None where there is none or only a damaged one: then it is computed again."""
     try:
         return unseal(json.loads(path.read_bytes()))
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return None

@@ -47,7 +47,7 @@ def connected(scheduler: str) -> Iterator[distributed.Client]:
 def local(workers: int, threads: int, gpus: Sequence[str] = ()) -> Iterator[distributed.Client]:
     """A scheduler on the loopback with worker processes of one slot each; the first of them have a GPU each.
 
-    `gpus` are the GPUs' numbers, as CUDA_VISIBLE_DEVICES has them.
+    `gpus` are the GPUs' numbers, as CUDA_VISIBLE_DEVICES has them. Raises UserError where the workers don't start.
     """
     settings = {
         "distributed.scheduler.work-stealing": False,
@@ -71,12 +71,18 @@ def local(workers: int, threads: int, gpus: Sequence[str] = ()) -> Iterator[dist
     with _quiet(), _environment_kept(), dask.config.set(settings):
         # What this process has of them goes before dask's settings.
         os.environ.update(dict.fromkeys(_THREADS, str(threads)))
-        with interrupts_ignored():
-            cluster = distributed.SpecCluster(
-                scheduler={"cls": distributed.Scheduler, "options": scheduler},
-                workers={n: {"cls": distributed.Nanny, "options": {**options, **own[n]}} for n in range(workers)},
-                silence_logs=logging.CRITICAL,
-            )
+        try:
+            with interrupts_ignored():
+                cluster = distributed.SpecCluster(
+                    scheduler={"cls": distributed.Scheduler, "options": scheduler},
+                    workers={n: {"cls": distributed.Nanny, "options": {**options, **own[n]}} for n in range(workers)},
+                    silence_logs=logging.CRITICAL,
+                )
+        except Exception as error:
+            raise UserError(
+                f"the workers of engine dask don't start ({one_line(error.__cause__ or error)}): killed, or out of "
+                "memory? The same command resumes"
+            ) from None
         try:
             with distributed.Client(cluster, set_as_default=False, name="optbench") as client:
                 yield client
@@ -86,6 +92,20 @@ def local(workers: int, threads: int, gpus: Sequence[str] = ()) -> Iterator[dist
         finally:
             with suppress(Exception):
                 cluster.close(timeout=PATIENCE)
+
+
+def replenish(client: distributed.Client) -> None:
+    """Starts workers of this run's own in the place of those that could not be started again.
+
+    A nanny starts its worker again, once: one that dies while it imports would be missed for good.
+    """
+    cluster = client.cluster
+    if isinstance(cluster, distributed.SpecCluster) and cluster.status is distributed.Status.running:
+        for name, nanny in [*cluster.workers.items()]:
+            if nanny.status in (distributed.Status.failed, distributed.Status.closed):
+                cluster.workers.pop(name, None)
+        if len(cluster.workers) < len(cluster.worker_spec):
+            cluster.scale(len(cluster.worker_spec))
 
 
 def gpus_here() -> list[str]:
@@ -108,13 +128,16 @@ def _kill(cluster: distributed.SpecCluster) -> None:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keeps dask's own log lines from the user's terminal: what matters of them is said in our words."""
-    logger = logging.getLogger("distributed")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
+    loggers = {
+        logging.getLogger(name): logging.getLogger(name).level for name in ("distributed", "tornado.application")
+    }
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
     try:
         yield
     finally:
-        logger.setLevel(before)
+        for logger, before in loggers.items():
+            logger.setLevel(before)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from distributed.scheduler import KilledWorker
 from optbench.job import Job
 from optbench.results.atomic import write_bytes
 from optbench.results.directory import ResultsDirectory
+from optbench.scale.cluster import replenish
 from optbench.scale.records import state, write
 from optbench.scale.roster import RemoteWorker, Roster
 from optbench.scale.sources import carried
@@ -119,6 +120,8 @@ class DaskEngine:
         """Notices workers that came or went. Raises UserError where the scheduler is gone, OSError for a full disk."""
         if self._broken is not None:
             raise self._broken
+        if self._ours:
+            replenish(self._client)
         gone = self._roster.look()
         for call in [*self._calls.values()]:
             if call.worker in gone:
@@ -131,6 +134,13 @@ class DaskEngine:
         with suppress(Exception):
             self._client.unsubscribe_topic(self._client.id)
         self._probe.unlink(missing_ok=True)
+
+    def has_begun(self, future: Future[Any]) -> bool:
+        return True
+
+    def stop(self, future: Future[Any]) -> None:
+        """A scheduler's workers are others', and may not be killed."""
+        raise NotImplementedError
 
     def kill(self) -> None:
         """Nobody waits for what is under way any more: workers leave it at their next record."""

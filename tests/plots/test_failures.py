@@ -36,3 +36,17 @@ def test_nothing_failed_or_nothing_is_known_of_it() -> None:
     figure, drawn = failures(table, found.curves, found.cells, "bowl")
     assert drawn["relative_loss"].isna().sum() == 1, "the last loss is no number"
     assert len([line for line in figure.axes[0].lines if line.get_marker() == "X"]) == 1
+
+
+def test_crosses_in_one_place_share_a_label() -> None:
+    better = {"sgd": (0.5, 1.0, 0.7)}
+    found = study({"adam": [1.0, None], "sgd": [1.0, None], "momentum": [1.0, 1.0]}, trials=better)
+    table = table_of(found.trials, found.runs, found.curves, found.cells)
+    assert table["lr"].nunique() == len(table) == 2
+    figure, drawn = failures(table, found.curves, found.cells, "bowl")
+    figure.canvas.draw()
+    texts = [text for text in figure.axes[0].texts if text.get_text().startswith("lr ")]
+    boxes = [text.get_window_extent() for text in texts]
+    assert not any(a.overlaps(b) for k, a in enumerate(boxes) for b in boxes[:k])
+    shown = ", ".join(text.get_text().removeprefix("lr ") for text in texts).split(", ")
+    assert {float(rate) for rate in shown} == set(drawn["lr"])

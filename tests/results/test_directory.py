@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ import pytest
 from optbench.config import load_config
 from optbench.errors import UserError
 from optbench.results import atomic
-from optbench.results.directory import SCHEMA_VERSION, ResultsDirectory
+from optbench.results.directory import ResultsDirectory
+from optbench.results.migration import SCHEMA_VERSION
 
 
 @pytest.fixture
@@ -33,7 +35,10 @@ def complaint(function: Any, *arguments: Any) -> str:
 
 
 def test_a_new_directory_names_its_schema(directory: ResultsDirectory) -> None:
-    assert json.loads((directory.folder / "format.json").read_bytes()) == {"schema": SCHEMA_VERSION}
+    assert json.loads((directory.folder / "format.json").read_bytes()) == {
+        "schema": SCHEMA_VERSION,
+        "optbench": version("optbench"),
+    }
     directory.create()
     directory.check()
 
@@ -78,17 +83,24 @@ def test_killed_while_the_folder_is_made_it_can_be_made_again(
     ResultsDirectory(tmp_path).check()
 
 
-@pytest.mark.parametrize("schema", [0, 2, "1", None])
+@pytest.mark.parametrize("schema", [0, 3, -1, "1", "2", 1.0, True, None, [1], {}])
 def test_another_schema_is_refused(schema: object, directory: ResultsDirectory) -> None:
     (directory.folder / "format.json").write_text(json.dumps({"schema": schema}))
     for action in (directory.create, directory.check):
         assert complaint(action) == (
-            f"{directory.folder} has schema version {schema!r} (accepted: 1); choose another --name, or --fresh to "
+            f"{directory.folder} has schema version {schema!r} (accepted: 1, 2); choose another --name, or --fresh to "
             "start over"
         )
 
 
-@pytest.mark.parametrize("damaged", ["", "{", "[]", "{}", "3", '{"version": 1}'])
+def test_another_schema_is_refused_with_the_version_that_wrote_it(directory: ResultsDirectory) -> None:
+    (directory.folder / "format.json").write_text('{"schema": 7, "optbench": "9.1"}')
+    assert f"{directory.folder} has schema version 7, written by optbench 9.1 (accepted: 1, 2)" in complaint(
+        directory.check
+    )
+
+
+@pytest.mark.parametrize("damaged", ["", "{", "[]", "{}", "3", '{"version": 1}', "[" * 100_000])
 def test_a_damaged_format_is_refused(damaged: str, directory: ResultsDirectory) -> None:
     (directory.folder / "format.json").write_text(damaged)
     for action in (directory.create, directory.check):
@@ -213,10 +225,12 @@ def test_a_damaged_configuration_is_located(directory: ResultsDirectory) -> None
     assert str(directory.folder / "config.toml") in complaint(directory.config)
 
 
-PLAN: dict[str, Any] = {
-    "seeds": [0, 1],
-    "cells": [{"cell_id": "a", "target": 0.5, "arguments": {"betas": (0.9, 0.99)}}],
-}
+CELL: dict[str, Any] = {
+    "cell_id": "a", "problem": "p", "optimizer": "o", "batch_size": 1, "device": "cpu", "schedule": "constant",
+    "tuned": True, "arguments": {"betas": (0.9, 0.99)}, "defaults": {}, "lr_range": [0.1, 1], "metric_name": "loss",
+    "metric_higher_is_better": False, "target": 0.5,
+}  # fmt: skip
+PLAN: dict[str, Any] = {"seeds": [0, 1], "cells": [CELL]}
 
 
 def test_a_plan_reads_back_and_is_written_once(directory: ResultsDirectory) -> None:
@@ -229,13 +243,36 @@ def test_a_plan_reads_back_and_is_written_once(directory: ResultsDirectory) -> N
     assert directory.plan()["seeds"] == [0]
 
 
-@pytest.mark.parametrize("content", [None, "", "{", "3", "[1]", '{"seeds": []}'])
+@pytest.mark.parametrize("content", [None, "", "{", "3", "[1]", "{}", "[" * 100_000])
 def test_a_plan_that_is_missing_or_damaged(content: str | None, directory: ResultsDirectory) -> None:
     if content is not None:
         (directory.folder / "plan.json").write_text(content)
     assert complaint(directory.plan) == f"{directory.folder} holds no plan yet (plan.json is missing or damaged)"
     directory.write_plan(PLAN)
     assert directory.plan()["seeds"] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"cells": None}, "its cells are no list"),
+        ({"seeds": ["0"]}, "its seeds are no whole numbers"),
+        ({"seeds": 3}, "its seeds are no whole numbers"),
+        ({"studies": "many"}, "its seeds are no whole numbers"),
+        ({"cells": [CELL, 3]}, "cell 1 is no table"),
+        *(({"cells": [{**CELL, name: 1.5}]}, f"cell 0 has an improper {name}")
+          for name in CELL if name not in ("target",)),
+        ({"cells": [{**CELL, "target": "0.5"}]}, "cell 0 has an improper target"),
+        ({"cells": [{**CELL, "batch_size": True}]}, "cell 0 has an improper batch_size"),
+        ({"cells": [{**CELL, "lr_range": [1, 2, 3]}]}, "cell 0 has an improper lr_range"),
+        *(({"cells": [{**CELL, "cell_id": name}]}, "cell 0 has an improper cell_id")
+          for name in ("", ".", "..", "../../elsewhere", "/etc", "a\\b", "a\0b", "ä")),
+        *(({"cells": [{k: v for k, v in CELL.items() if k != name}]}, f"cell 0 has no {name}") for name in CELL),
+    ],
+)  # fmt: skip
+def test_a_plan_of_another_make_is_refused(changed: dict[str, Any], said: str, directory: ResultsDirectory) -> None:
+    (directory.folder / "plan.json").write_text(json.dumps({**PLAN, **changed}))
+    assert complaint(directory.plan) == f"{directory.folder / 'plan.json'} is no plan: {said}"
 
 
 def test_environments_and_planes_add_up(directory: ResultsDirectory) -> None:

@@ -7,29 +7,21 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from optbench.bench import executions
 from optbench.bench.comparison import Comparison
 from optbench.bench.loading import batch_against_loop
 from optbench.bench.throughput import (
-    bare_throughput,
     conv_net_cell,
     machine_against_lecture,
     run_against_bare,
-    run_throughput,
 )
-from optbench.budget import Ledger
 from optbench.device import make_deterministic
 from optbench.locations import default_data_dir
-from optbench.optimizers import BUILT_IN
 from optbench.problem import DataSource
-from optbench.resident import load
-from optbench.stepper import Stepper
 
 REAL = os.environ.get("OPTBENCH_TEST_DATA")
 SOURCE = DataSource(Path(REAL) if REAL else default_data_dir(), download=False)
@@ -38,25 +30,6 @@ SOURCE = DataSource(Path(REAL) if REAL else default_data_dir(), download=False)
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     make_deterministic(1)
-
-
-@pytest.mark.parametrize("name", list(BUILT_IN))
-def test_optimizer_step(name: str, benchmark: Any) -> None:
-    """Forward, backward and update on a batch of 100 of the lecture's network."""
-    cell = conv_net_cell(None, 100, name)
-    problem, data = load(cell.problem, SOURCE, "cpu")
-    stepper = Stepper(cell, problem, data, cell.optimizer.defaults, 0, Ledger(2**62))
-    before = torch.cat([p.detach().flatten().clone() for p in stepper.model.parameters()])
-    benchmark.pedantic(stepper.step, rounds=10, warmup_rounds=2)
-    after = torch.cat([p.detach().flatten() for p in stepper.model.parameters()])
-    assert stepper.steps >= 1
-    assert not torch.equal(before, after)
-
-
-@pytest.mark.parametrize("side", [run_throughput, bare_throughput])
-def test_a_run_and_a_bare_loop(side: Any, benchmark: Any) -> None:
-    cell = conv_net_cell(None, 100)
-    assert benchmark.pedantic(side, args=(cell, SOURCE, 1000), rounds=3, warmup_rounds=1) > 0
 
 
 def test_a_batch_product_beats_a_loop() -> None:

@@ -1,0 +1,143 @@
+"""Recordings: what pytest-benchmark wrote in several visits of one suite, in pytest-benchmark's own format.
+
+Repetitions within one process are alike for reasons that have nothing to do with the code (where its memory
+lies, what else the machine does), so they are no sample of what a measurement may give. The unit of all
+comparisons is therefore a block: the median of a test's repetitions in one process.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from optbench.errors import UserError, unknown
+from optbench.results import atomic
+
+#: The results directory of recordings.
+FOLDER = "timing"
+
+
+@dataclass(frozen=True)
+class Test:
+    """A benchmark with its median of each visit, in seconds, in the order of the visits."""
+
+    __test__ = False  # for pytest, which would take it for a test
+
+    name: str
+    blocks: tuple[float, ...]
+    counters: Mapping[str, int]
+    #: The test of the same visits against which its ratio holds across machines; empty for none.
+    reference: str
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Visits of one suite on one machine; `visits` are pytest-benchmark's documents."""
+
+    label: str
+    visits: tuple[Mapping[str, Any], ...]
+
+    @cached_property
+    def machine(self) -> dict[str, Any]:
+        """What the times depend on (see `machine`); of a document without the plugin what pytest-benchmark says."""
+        info = self.visits[0].get("machine_info") or {}
+        cpu = info.get("cpu") or {}
+        known = {"cpu": cpu.get("brand_raw"), "cores": cpu.get("count"), "python": info.get("python_version")}
+        return info.get("optbench") or {name: value for name, value in known.items() if value is not None}
+
+    @cached_property
+    def tests(self) -> dict[str, Test]:
+        """By full name. Raises UserError where not all visits ran the same tests."""
+        found = [{entry["fullname"]: entry for entry in visit["benchmarks"]} for visit in self.visits]
+        first = found[0]
+        for other in found[1:]:
+            if missing := first.keys() ^ other.keys():
+                raise UserError(f"{self.label}: not every visit has {min(missing)}; record it again")
+        return {name: self._test(name, [visit[name] for visit in found]) for name in first}
+
+    def _test(self, name: str, entries: Sequence[Mapping[str, Any]]) -> Test:
+        blocks = tuple(median for entry in entries for median in _medians(entry))
+        about = [entry.get("extra_info") or {} for entry in entries]
+        counted = [one.get("counters") or {} for one in about]
+        # One that differs from visit to visit is not exact, and gates nothing.
+        exact = {key: n for key, n in counted[0].items() if all(one.get(key) == n for one in counted)}
+        return Test(name, blocks, exact, about[0].get("reference", ""))
+
+
+def _medians(entry: Mapping[str, Any]) -> Sequence[float]:
+    """Of a merged recording the median of each visit, of another document the one median."""
+    if "visits" in (entry.get("extra_info") or {}):
+        return [float(value) for value in entry["stats"]["data"]]
+    return [float(entry["stats"]["median"])]
+
+
+def read(name: str, results: Path) -> Recording:
+    """The recording of this name, or that of a file or folder of pytest-benchmark's. Raises UserError for one that is
+    not there, or can't be read.
+    """
+    path = _path(name, results)
+    files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
+    if not files:
+        raise UserError(f"{path} holds no .json file of pytest-benchmark")
+    recording = Recording(name, tuple(map(_document, files)))
+    first = recording.machine
+    if any(Recording(name, (visit,)).machine != first for visit in recording.visits):
+        raise UserError(f"the files in {path} come from unlike machines or versions; they are no one recording")
+    return recording
+
+
+def write(path: Path, recording: Recording) -> None:
+    """Writes the visits as one document, of which pytest-benchmark's tools take the blocks for repetitions."""
+    last = recording.visits[-1]
+    entries = {entry["fullname"]: entry for entry in last["benchmarks"]}
+    merged = []
+    for name, test in recording.tests.items():
+        info = {**(entries[name].get("extra_info") or {}), "visits": len(test.blocks), "counters": test.counters}
+        merged.append({**entries[name], "extra_info": info, "stats": _stats(test.blocks)})
+    machine = {**last["machine_info"], "optbench": recording.machine}
+    atomic.write_json(path, {**last, "machine_info": machine, "benchmarks": merged})
+
+
+def place(name: str, results: Path) -> Path:
+    """Where the recording of this name lies."""
+    return results / FOLDER / f"{name}.json"
+
+
+def _path(name: str, results: Path) -> Path:
+    recorded = place(name, results)
+    if recorded.exists():
+        return recorded
+    if Path(name).exists():
+        return Path(name)
+    names = [path.stem for path in (results / FOLDER).glob("*.json")]
+    raise unknown("recording", name, [*names, "a file or folder of pytest-benchmark's"])
+
+
+def _document(path: Path) -> Mapping[str, Any]:
+    try:
+        found = json.loads(path.read_text("utf-8"))
+        for entry in found["benchmarks"]:
+            if not (entry["fullname"] and float(entry["stats"]["median"]) > 0):
+                raise ValueError("a median that is no time")
+        if not found["benchmarks"]:
+            raise UserError(f"{path} has no benchmark in it")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is no document of pytest-benchmark, or is damaged ({error!r})") from None
+    return dict(found)
+
+
+def _stats(blocks: Sequence[float]) -> dict[str, Any]:
+    """pytest-benchmark's statistics of the blocks."""
+    low, _, high = statistics.quantiles(blocks, n=4) if len(blocks) > 1 else [blocks[0]] * 3
+    mean = statistics.fmean(blocks)
+    return {
+        "min": min(blocks), "max": max(blocks), "mean": mean, "median": statistics.median(blocks),
+        "stddev": statistics.stdev(blocks) if len(blocks) > 1 else 0.0, "rounds": len(blocks), "iterations": 1,
+        "q1": low, "q3": high, "iqr": high - low, "ops": 1 / mean, "total": sum(blocks), "data": list(blocks),
+        "iqr_outliers": 0, "stddev_outliers": 0, "outliers": "0;0", "ld15iqr": min(blocks), "hd15iqr": max(blocks),
+    }  # fmt: skip

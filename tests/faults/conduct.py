@@ -1,0 +1,43 @@
+"""Runs of the command line as processes of their own, to which something happens."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.tiny import TINY
+
+FAULTY = f"{Path(__file__).with_name('faulty.py')}:Faulty"
+#: Four cells, of two optimizers; trained in a second.
+CELLS = (
+    "--problem", TINY, "--optimizer", FAULTY, "--optimizer", "sgd", "--batch-size", "10", "--batch-size", "50",
+    "--seeds", "2", "--run-budget", "1000examples", "--tuning-worth", "3", "--device", "cpu",
+)  # fmt: skip
+#: The command line without tables, plots and page, which take longer than these trainings. Of its first lines some
+#: are replaced by faults.
+PROGRAM = """
+{before}
+from unittest.mock import patch
+from pathlib import Path
+from optbench import cli
+from optbench.outputs import Outputs
+if __name__ == "__main__":
+    nothing = Outputs(Path("tables"), Path("plots"), Path("report.html"))
+    with patch("optbench.runner.write_outputs", return_value=nothing), patch("optbench.listing.leaderboard_text"):
+        cli.main()
+"""
+
+
+def command(folder: Path, *more: str, before: str = "", scripts: Path | None = None) -> list[str]:
+    """The command that runs `CELLS` in a results directory; `before` is Python that its process executes first."""
+    script = (scripts or folder.parent) / f"run{abs(hash(before)) % 10**8}.py"
+    script.write_text(PROGRAM.format(before=before))
+    return [sys.executable, str(script), "run", *CELLS, "--results", str(folder.parent), "--name", folder.name, *more]
+
+
+def ended(arguments: list[str], fault: str = "") -> subprocess.CompletedProcess[str]:
+    """What became of a command, with a fault in its workers."""
+    environment = {**os.environ, **({"OPTBENCH_TEST_FAULT": fault} if fault else {})}
+    return subprocess.run(arguments, capture_output=True, text=True, check=False, env=environment, timeout=120)
