@@ -124,7 +124,8 @@ def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
               ("pad", "identity"): COLORS[4]}  # fmt: skip
     depths = sorted(final["depth"].unique())
     dash = dict(zip(depths, cycle((style.DOTTED, style.SOLID, style.DASHED, style.DASHDOT))))
-    for (shortcut, init, depth), run in errors.groupby(["shortcut", "init", "depth"], sort=False):
+    ordered = errors.sort_values("depth", kind="stable")
+    for (shortcut, init, depth), run in ordered.groupby(["shortcut", "init", "depth"], sort=False):
         if (shortcut, init) in _EVERYWHERE:
             label, color = f"{_label(shortcut, init)}, {depth}", colors[shortcut, init]
             lines(left, run, "cost", "train_loss", color, label, dash[depth])

@@ -19,6 +19,7 @@ from optbench.tabular import significant
 #: For `matplotlib.rc_context` around whatever draws an experiment.
 RC: dict[Any, Any] = {
     **style.RC, "font.size": 11, "axes.titlesize": 11.5, "axes.labelsize": 11, "legend.fontsize": 10,
+    "legend.facecolor": style.PAPER,  # of those with a frame: axes have no colour of their own to inherit
     "lines.linewidth": 1.8, "xtick.labelsize": 10, "ytick.labelsize": 10,
 }  # fmt: skip
 #: Kept free around and between panels, in inches.
