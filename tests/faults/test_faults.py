@@ -35,7 +35,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("fault", "more", "status", "reason"),
     [
-        ("hang", ("--cell-timeout", "4"), "timeout", "not done within 4 s"),
+        ("hang", ("--cell-timeout", "6"), "timeout", "not done within 6 s"),
         ("import", (), "error", "the worker process died"),
         ("memory", (), "oom", "allocate memory"),
     ],
