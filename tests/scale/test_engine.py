@@ -163,6 +163,7 @@ def test_workers_of_its_own_are_started_again_and_a_deadly_cell_is_given_up(
     """After three deaths; the cell beside it is none the worse."""
     monkeypatch.setenv("OPTBENCH_TEST_DEATHS", str(deaths))
     monkeypatch.setenv("OPTBENCH_TEST_SPARED", str(os.getpid()))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))  # which torch sets when it likes
     deaths.write_text("3\n1\n1")
     told, environment = Told(), dict(os.environ)
     assert compute(tmp_path / "run", None, told, optimizers=["sgd", DEADLY]) == 1
