@@ -58,15 +58,18 @@ def run(
     fresh: bool = False,
     execution: str = "auto",
     outputs: bool = True,
+    against: str | Path | None = None,
     progress: SilentProgress | None = None,
     **choices: Any,
 ) -> Any:
     """Runs a configuration and returns its `Results`; run again, it resumes.
 
     Arguments not named here are those of `configure`. Without `outputs` no tables, plots and page are written:
-    `report` does that later. Raises UserError for what can't work. A script
+    `report` does that later. With `against`, "reference" or a results directory, only cells that aren't there are
+    computed, and tables, plots and page compare with those that are. Raises UserError for what can't work. A script
     that uses worker processes needs the usual `if __name__ == "__main__":`.
     """
+    from optbench.baselines.located import located
     from optbench.results.load import load
     from optbench.runner import RunOptions
     from optbench.runner import run as execute
@@ -75,8 +78,9 @@ def run(
     folder = Path(results) / (name or default_name(chosen))
     source = DataSource(Path(data_dir).expanduser() if data_dir else default_data_dir(), download)
     options = RunOptions(
-        source, engine, workers, retry_failed, fresh, execution=execution, outputs=outputs, scheduler=scheduler
-    )
+        source, engine, workers, retry_failed, fresh, execution=execution, outputs=outputs, scheduler=scheduler,
+        against=None if against is None else located(str(against), Path(results)),
+    )  # fmt: skip
     execute(chosen, folder, options, progress)
     return load(folder)
 

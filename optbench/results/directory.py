@@ -18,6 +18,8 @@ from optbench.results.store import CellStore
 
 #: 1: first version.
 SCHEMA_VERSION = 1
+#: What describes frozen results (see `results.frozen`), and so tells their folder from a results directory.
+ABOUT = "about.json"
 
 
 class ResultsDirectory:
@@ -73,7 +75,7 @@ class ResultsDirectory:
             for name in ("cells", "tables", "plots"):
                 if (self.folder / name).exists():
                     shutil.rmtree(self.folder / name)
-            for name in ("config.toml", "environment.json", "plan.json", "planes.json"):
+            for name in ("config.toml", "environment.json", "plan.json", "planes.json", "against.json"):
                 (self.folder / name).unlink(missing_ok=True)
             # Replaced at last: whenever this stops, the folder is still known as a results directory.
             write_json(self.folder / "format.json", {"schema": SCHEMA_VERSION})
@@ -123,6 +125,19 @@ class ResultsDirectory:
         if not {"seeds", "cells"} <= plan.keys():
             raise UserError(f"{self.folder} holds no plan yet (plan.json is missing or damaged)")
         return plan
+
+    def write_against(self, folder: str | None) -> None:
+        """Notes the stored results beside which these are reported; none with None."""
+        path = self.folder / "against.json"
+        if folder is None:
+            path.unlink(missing_ok=True)
+        elif self.against() != folder:
+            write_json(path, {"folder": folder})
+
+    def against(self) -> str | None:
+        """The stored results beside which these are reported, if any."""
+        found = self._read("against.json").get("folder")
+        return None if found is None else str(found)
 
     def add_planes(self, planes: dict[str, Any]) -> None:
         """Adds, by problem label, what the trajectory plots of two-dimensional problems are drawn on."""

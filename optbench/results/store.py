@@ -38,6 +38,10 @@ class CellStore:
         if not (self.folder / "cell.json").exists():
             write_json(self.folder / "cell.json", seal(identity))
 
+    def identity(self) -> dict[str, Any] | None:
+        """What the cell computes, or None where it has not begun."""
+        return _read(self.folder / "cell.json")
+
     def trials(self, study: int = 0) -> list[dict[str, Any]]:
         """The trials of a tuning up to the first damaged one."""
         trials: list[dict[str, Any]] = []
