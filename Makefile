@@ -4,6 +4,7 @@
 #   make test      the tests
 #   make lint      ruff and mypy
 #   make bench     micro-timings: the pytest-benchmark suite, then throughput against plain torch loops
+#   make reference computes the reference results again (results/reference), for `run --against reference`
 #   make install   only the environment (about 6 GB with torch's CUDA libraries)
 #
 # PYTHON chooses the interpreter of a new environment, VENV where it is, ARGS what is handed on:
@@ -16,7 +17,7 @@ ARGS ?=
 PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install run test lint bench
+.PHONY: help install run test lint bench reference
 
 help:
 	@sed -n '/^#   /s/^#   //p' Makefile
@@ -42,6 +43,9 @@ lint: $(INSTALLED)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
+
+reference: $(INSTALLED)
+	$(PY) -m optbench reference make $(ARGS)
 
 bench: $(INSTALLED)
 	$(PY) -m pytest tests/timing --benchmark-enable

@@ -59,15 +59,19 @@ def run(
     execution: str = "auto",
     cell_timeout: float | None = None,
     outputs: bool = True,
+    against: str | Path | None = None,
     progress: SilentProgress | None = None,
     **choices: Any,
 ) -> Any:
     """Runs a configuration and returns its `Results`; run again, it resumes.
 
     Arguments not named here are those of `configure`. Without `outputs` no tables, plots and page are written:
-    `report` does that later. A cell that takes longer than `cell_timeout` seconds is killed, and recorded. Raises
-    UserError for what can't work. A script that uses worker processes needs the usual `if __name__ == "__main__":`.
+    `report` does that later. A cell that takes longer than `cell_timeout` seconds is killed, and recorded. With
+    `against`, "reference" or a results directory, only cells that aren't there are computed, and tables, plots and page compare
+    with those that are. Raises UserError for what can't work. A script that uses worker processes needs the usual
+    `if __name__ == "__main__":`.
     """
+    from optbench.baselines.located import located
     from optbench.results.load import load
     from optbench.runner import RunOptions
     from optbench.runner import run as execute
@@ -78,6 +82,7 @@ def run(
     options = RunOptions(
         source, engine, workers, retry_failed, fresh, execution=execution, outputs=outputs, scheduler=scheduler,
         cell_timeout=cell_timeout,
+        against=None if against is None else located(str(against), Path(results)),
     )  # fmt: skip
     execute(chosen, folder, options, progress)
     return load(folder)

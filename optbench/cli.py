@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from optbench import listing
+from optbench.baselines.command import reference as reference_command
 from optbench.conformance.command import check
 from optbench.errors import UserError
 from optbench.regressions.command import timing
@@ -96,6 +97,7 @@ def cli(ctx: click.Context) -> int:
 @click.option("--retry-failed", is_flag=True, help="Compute failed cells again.")
 @click.option("--fresh", is_flag=True, help="Forget what is in the results directory.")
 @click.option("--rank-by", default="test_metric", metavar="METRIC", help="What the leaderboard ranks by.")
+@click.option("--against", metavar="NAME", help="Stored results to compare with: reference, or a results directory.")
 def run(
     name: str | None,
     results: Path,
@@ -109,9 +111,11 @@ def run(
     retry_failed: bool,
     fresh: bool,
     rank_by: str,
+    against: str | None,
     **selection: Any,
 ) -> int:
     """Run a benchmark, or resume it: computes what is missing, writes tables, plots and a report."""
+    from optbench.baselines.located import located
     from optbench.locations import default_data_dir, default_name
     from optbench.problem import DataSource
     from optbench.progress import for_stderr
@@ -124,6 +128,7 @@ def run(
     options = RunOptions(
         source, engine, workers, retry_failed, fresh, rank_by=rank_by, execution=execution, scheduler=scheduler,
         cell_timeout=cell_timeout,
+        against=None if against is None else located(against, results),
     )  # fmt: skip
     outcome = execute(config, folder, options, for_stderr())
     click.echo(listing.leaderboard_text(folder))
@@ -276,6 +281,7 @@ def bench(data_dir: Path | None, pairs: int) -> None:
 
 cli.add_command(check)
 cli.add_command(timing)
+cli.add_command(reference_command)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -328,4 +334,8 @@ def _checked_name(name: str) -> str:
 
 def _folder(name: str, results: Path) -> Path:
     """The results directory NAME, or NAME itself where that is a path to one."""
+    from optbench.baselines.located import REFERENCE, located
+
+    if name == REFERENCE or Path(name).joinpath("about.json").exists():
+        return located(name, results)
     return Path(name) if Path(name).joinpath("format.json").exists() else results / name

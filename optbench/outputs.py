@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from optbench.baselines.located import state_of
 from optbench.definitions import index
 from optbench.locations import report_path
 from optbench.results.atomic import write_bytes
@@ -46,21 +47,20 @@ def write_outputs(
     """Tables, plots and HTML page of a results directory, also of a partial one; with `sections` of its own, it
     is always written anew.
     """
-    folder = directory.folder
     outputs = places(directory, report)
     if not (force or sections) and up_to_date(directory, report, rank_by):
         return outputs
     mark, stamp = _mark(directory), f"{_state(directory)} {rank_by}"
     mark.unlink(missing_ok=True)
+    from optbench.baselines.against import results_of
     from optbench.metrics.registry import TABLES
     from optbench.plots import draw_all
     from optbench.reporting.page import report_page
-    from optbench.results.load import load
     from optbench.tables import all_tables, write_tables
 
-    results = load(folder)
+    results = results_of(directory, rank_by)
     tables = all_tables(results, rank_by)
-    write_bytes(outputs.tables / "README.md", index(tables, outputs.tables).encode())
+    write_bytes(outputs.tables / "README.md", index(tables, outputs.tables, getattr(results, "warnings", ())).encode())
     write_tables(tables, outputs.tables, PAPER_TABLES | {name for name, table in TABLES.items() if table.paper})
     figures = draw_all(results, tables, outputs.plots)
     write_bytes(outputs.report, report_page(results, tables, figures, rank_by, sections).encode())
@@ -84,6 +84,8 @@ def _state(directory: ResultsDirectory) -> str:
     digest = hashlib.sha256(version("optbench").encode())
     plan = directory.plan()
     digest.update((directory.folder / "plan.json").read_bytes())
+    if (folder := directory.against()) is not None:
+        digest.update(state_of(folder).encode())
     for cell in plan["cells"]:
         files = directory.cell(cell["cell_id"]).files()
         digest.update(f"{cell['cell_id']}:{files}".encode())

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from optbench.baselines.located import refuse_times, stored_as
 from optbench.config import Config
 from optbench.engine import ENGINES, default_workers, make_engine
 from optbench.environment import describe
@@ -51,12 +52,16 @@ class RunOptions:
     scheduler: str | None = None
     #: Seconds that a cell may take; then its worker is killed.
     cell_timeout: float | None = None
+    #: Stored results: their cells are not computed, and the outputs compare with them.
+    against: Path | None = None
 
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
             raise unknown("engine", self.engine, ENGINES)
         if self.rank_by not in METRICS:
             raise unknown("metric", self.rank_by, METRICS)
+        if self.against is not None:
+            refuse_times(self.rank_by)
         if self.engine == "dask" and find_spec("distributed") is None:
             raise UserError("engine 'dask' needs the extra `scale`: pip install 'optbench[scale]'")
         if self.scheduler is not None and self.engine != "dask":
@@ -90,6 +95,12 @@ def run(config: Config, folder: Path, options: RunOptions, progress: SilentProgr
     progress = progress or SilentProgress()
     elsewhere = options.scheduler is not None
     plan = make_plan(config, options.execution, elsewhere)
+    if options.against is not None:
+        from optbench.baselines.against import compared_with
+
+        plan, notes = compared_with(options.against, plan, folder)
+        for note in notes:
+            progress.message(note)
     directory = ResultsDirectory(folder)
     found = folder.exists()
     start_over = options.fresh and (folder / "format.json").exists()
@@ -126,6 +137,7 @@ def run(config: Config, folder: Path, options: RunOptions, progress: SilentProgr
             raise
         try:
             environment = _prepare(directory, config, plan, record, planes, start_over, elsewhere)
+            directory.write_against(None if options.against is None else stored_as(options.against))
             for cell_id, file in damaged.items():
                 progress.message(f"cell {cell_id}: {file} is damaged; the cell is computed again")
                 directory.cell(cell_id).discard()

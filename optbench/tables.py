@@ -15,14 +15,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
-from pandas.api.types import is_object_dtype
 
 from optbench.metrics import METRICS, higher_is_better
 from optbench.metrics.audit import audit, marked
 from optbench.metrics.compared import CELL, GROUP, compared_runs, directions, distinct, signs
 from optbench.metrics.registry import TABLES
 from optbench.results.atomic import replacing, write_bytes
-from optbench.tabular import is_missing, latex, markdown, terminal
+from optbench.tabular import latex, markdown, terminal, uniform
 
 __all__ = ["FAILURES", "GROUP", "all_tables", "leaderboard", "summary", "terminal", "write_tables"]
 
@@ -167,26 +166,14 @@ def write_tables(tables: Mapping[str, pd.DataFrame], directory: Path, papers: se
     significant digits. Raises OSError where the disk does not take them.
     """
     for name, table in tables.items():
-        uniform = _uniform(table)
+        written = uniform(table)
         with replacing(directory / f"{name}.parquet") as file:
-            uniform.to_parquet(file, index=False)
+            written.to_parquet(file, index=False)
         with replacing(directory / f"{name}.csv") as file:
-            _write_csv(uniform, file)
+            _write_csv(written, file)
         if name in papers:
             write_bytes(directory / f"{name}.md", markdown(table).encode())
             write_bytes(directory / f"{name}.tex", latex(table).encode())
-
-
-def _uniform(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with one type a column, as files have it: one that mixes types (a hyperparameter such as
-    `auto` or 0.1) becomes text.
-    """
-    table = table.copy(deep=False)
-    for name in (name for name, dtype in table.dtypes.items() if is_object_dtype(dtype)):
-        kinds = {type(value) for value in table[name] if not is_missing(value)}
-        if len(kinds) > 1 and not kinds <= {int, float}:
-            table[name] = table[name].map(lambda value: None if is_missing(value) else str(value))
-    return table
 
 
 def _write_csv(table: pd.DataFrame, file: BinaryIO) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_object_dtype
 
 
 def is_missing(value: Any) -> bool:
@@ -118,3 +119,15 @@ def terminal(table: pd.DataFrame) -> str:
     """The table in aligned columns, two spaces apart."""
     columns = _padded(table, str)
     return "\n".join("  ".join(cells).rstrip() for cells in zip(*columns, strict=True))
+
+
+def uniform(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with one type a column, as files have it: one that mixes types (a hyperparameter such as
+    `auto` or 0.1) becomes text.
+    """
+    table = table.copy(deep=False)
+    for name in (name for name, dtype in table.dtypes.items() if is_object_dtype(dtype)):
+        kinds = {type(value) for value in table[name] if not is_missing(value)}
+        if len(kinds) > 1 and not kinds <= {int, float}:
+            table[name] = table[name].map(lambda value: None if is_missing(value) else str(value))
+    return table

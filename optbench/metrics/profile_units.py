@@ -98,9 +98,12 @@ class ProfileUnits:
 def profile_units(times: pd.DataFrame, measure: str = "cost") -> ProfileUnits:
     """The units of a frame of `time_to_target`, of runs that are compared; `measure` is one of `MEASURES`.
 
-    Columns `timing_low` and `timing_high`, if there are any, say how far the seconds of a cell may lie off.
+    Columns `timing_low` and `timing_high`, if there are any, say how far the seconds of a cell may lie off, `timed`
+    whether it has any: seconds of one that has none are unknown, also where it missed, or it would only lose.
     """
     at = _times(times, MEASURES[measure])
+    if measure == "seconds" and "timed" in times:
+        at = np.where(times["timed"].to_numpy(dtype=bool), at, np.nan)
     off = _errors(times, measure)[~np.isnan(at)]
     known, at = times[~np.isnan(at)], at[~np.isnan(at)]
     optimizer, optimizers = pd.factorize(known["optimizer"].astype(object), sort=True)

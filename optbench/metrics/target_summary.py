@@ -19,12 +19,15 @@ _FIGURES = ["median_cost", "restricted_mean_cost", "restricted_mean_low", "restr
 def compared_times(times: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     """The rows of `time_to_target` of runs that are compared, each an observation of its own (see `compared`).
 
-    Beside them how well the seconds of their cell are known: `timing_low` and `timing_high` (see `timing_error`).
+    Beside them how well the seconds of their cell are known: `timing_low` and `timing_high` (see `timing_error`), and
+    whether it was `timed` at all: a cell of another machine was not, though it was done.
     """
     own = times.merge(independent(compared_runs(runs, cells))[RUN], on=RUN)
     if not {"step_ms", "step_ms_low", "step_ms_high"} <= set(cells):
-        return own.assign(timing_low=np.nan, timing_high=np.nan)
+        return own.assign(timing_low=np.nan, timing_high=np.nan, timed=True)
     errors = timing_errors(cells, "seconds_to_target").add_prefix("timing_").reset_index()
+    untimed = cells.loc[cells["step_ms"].isna() & (cells["status"] == "ok"), "cell_id"]
+    own = own.assign(timed=~own["cell_id"].isin(untimed))
     return own.merge(errors, on=CELL, how="left")
 
 

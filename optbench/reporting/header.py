@@ -70,6 +70,7 @@ def facts(cells: pd.DataFrame, runs: pd.DataFrame, meta: Mapping[str, Any]) -> l
         ("Schedules", joined(sorted(cells["schedule"].unique()))),
         ("Seeds", str(runs["seed"].nunique())),
         ("Budgets", "; ".join(spent) + " (example gradients)" if spent else ""),
+        ("Baselines", meta.get("baseline", "")),
         ("Hardware", "; ".join(dict.fromkeys(machines))),
         ("Versions", "; ".join(dict.fromkeys(versions))),
         ("Made", meta.get("created", "")),

@@ -47,6 +47,9 @@ class Meta(TypedDict, total=False):
     environments: dict[str, dict[str, Any]]
     #: The command that repeats the results.
     command: str
+    #: Which cells are those of stored results, and what to know of that.
+    baseline: str
+    warnings: list[str]
     #: The column that the leaderboard ranks by.
     rank_by: str
 
@@ -69,6 +72,9 @@ def report_page(
         command=f"python -m optbench run --config config.toml --name {shlex.quote(name)}",
         rank_by=rank_by,
     )
+    if (against := results.directory.against()) is not None:
+        meta |= {"baseline": results.baseline, "warnings": results.warnings}
+        meta["command"] += f" --against {shlex.quote(against)}"
     return render(name, tables, pictures, meta, sections, results.trajectories, results.planes)
 
 
@@ -109,7 +115,7 @@ def render(
         name=results_name,
         css=Markup(_asset("style.css")),
         completeness=header.completeness(cells),
-        banners=header.banners(cells, tables["runs"]),
+        banners=[*header.banners(cells, tables["runs"]), *meta.get("warnings", [])],
         facts_of=header.facts(cells, tables["runs"], meta),
         answer=header.answer(tables),
         other_budgets=header.other_budgets(tables["recommendation"]),

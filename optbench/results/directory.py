@@ -19,6 +19,9 @@ from optbench.results.migration import SCHEMA_VERSION, check_schema, migrated_pl
 from optbench.results.plan_record import fault
 from optbench.results.store import CellStore
 
+#: What describes frozen results (see `results.frozen`), and so tells their folder from a results directory.
+ABOUT = "about.json"
+
 
 class ResultsDirectory:
     """The folder that a `run` fills. Opening one that isn't a results directory raises UserError."""
@@ -89,7 +92,7 @@ class ResultsDirectory:
             for name in ("cells", "tables", "plots"):
                 if (self.folder / name).exists():
                     shutil.rmtree(self.folder / name)
-            for name in ("config.toml", "environment.json", "plan.json", "planes.json"):
+            for name in ("config.toml", "environment.json", "plan.json", "planes.json", "against.json"):
                 (self.folder / name).unlink(missing_ok=True)
             # Replaced at last: whenever this stops, the folder is still known as a results directory.
             self._write_format()
@@ -141,6 +144,19 @@ class ResultsDirectory:
         if reason := fault(plan):
             raise UserError(f"{self.folder / 'plan.json'} is no plan: {reason}")
         return migrated_plan(plan, self.schema(), lambda cell_id: self.cell(cell_id).identity())
+
+    def write_against(self, folder: str | None) -> None:
+        """Notes the stored results beside which these are reported; none with None."""
+        path = self.folder / "against.json"
+        if folder is None:
+            path.unlink(missing_ok=True)
+        elif self.against() != folder:
+            write_json(path, {"folder": folder})
+
+    def against(self) -> str | None:
+        """The stored results beside which these are reported, if any."""
+        found = self._read("against.json").get("folder")
+        return None if found is None else str(found)
 
     def add_planes(self, planes: dict[str, Any]) -> None:
         """Adds, by problem label, what the trajectory plots of two-dimensional problems are drawn on."""

@@ -16,7 +16,8 @@ import pandas as pd
 
 from optbench.errors import UserError
 from optbench.results.frames import TIMING_COLUMNS
-from optbench.results.load import Results, load
+from optbench.results.frozen import Frozen, opened
+from optbench.results.load import Results
 
 _GROUP = ["problem", "batch_size", "device", "schedule"]
 #: What has to be equal for optimizers to be compared, in words.
@@ -25,6 +26,8 @@ _PROTOCOL = {
     "run_budget": "run budget", "tuning_budget": "tuning budget", "target": "target", "metric_name": "metric",
     "metric_higher_is_better": "direction of the metric",
 }  # fmt: skip
+#: What can be joined: a results directory, or frozen ones.
+Stored = Results | Frozen
 _FRAMES = ("runs", "trials", "studies", "curves", "trajectories")
 
 
@@ -56,12 +59,18 @@ def join(folders: Sequence[str | Path]) -> Joined:
     """
     if len(folders) < 2:
         raise UserError(f"{len(folders)} results directory given (accepted: two or more to compare)")
-    opened = [load(folder) for folder in folders]
-    paths = [results.directory.folder.resolve() for results in opened]
+    return join_opened([opened(folder) for folder in folders])
+
+
+def join_opened(opened: Sequence[Stored], own_timings: bool = False) -> Joined:
+    """Joins opened results (see `join`). With `own_timings`, timings are those of the first one's machine alone, and
+    missing for the cells of others.
+    """
+    paths = [results.folder.resolve() for results in opened]
     for index, path in enumerate(paths):
         if path in paths[:index]:
-            raise UserError(f"results directory {folders[index]} is given twice")
-    names = _names([results.directory.folder for results in opened])
+            raise UserError(f"results directory {opened[index].folder} is given twice")
+    names = _names([results.folder for results in opened])
     notes: list[str] = []
     placed = [results.cells.assign(_place=place, _of=names[place]) for place, results in enumerate(opened)]
     cells = pd.concat(placed, ignore_index=True)
@@ -70,12 +79,19 @@ def join(folders: Sequence[str | Path]) -> Joined:
     cells = _own_names(cells, notes)
     frames = {name: _taken(name, cells, opened) for name in _FRAMES}
     machines = _machines(cells, opened)
+    if own_timings:
+        own = set(_machines(cells[cells["_place"] == 0], opened))
+        others = {place: _machines(cells[cells["_place"] == place], opened) for place in range(1, len(opened))}
+        elsewhere = [place for place, computed_on in others.items() if not set(computed_on) <= own]
+        untimed = cells.loc[cells["_place"].isin(elsewhere), "cell_id"]
+        frames = {name: _without_timings(frame, untimed) for name, frame in frames.items()}
+        cells = _without_timings(cells, untimed)
     kept = cells.drop(columns=["_place", "_of"]).reset_index(drop=True)
-    if len(machines) > 1:
+    if len(machines) > 1 and not own_timings:
         frames |= {name: _without_timings(frame) for name, frame in frames.items()}
         kept = _without_timings(kept)
         notes.append(f"timings are left out, for they are of unlike machines: {'; '.join(machines)}")
-    planes = {label: plane for results in reversed(opened) for label, plane in results.planes.items()}
+    planes = {label: plane for results in reversed(list(opened)) for label, plane in results.planes.items()}
     return Joined(**frames, cells=kept, planes=planes, names=names, machines=machines, notes=notes)
 
 
@@ -88,7 +104,7 @@ def _names(folders: list[Path]) -> list[str]:
     ]
 
 
-def _most_complete(cells: pd.DataFrame, opened: list[Results], notes: list[str]) -> pd.DataFrame:
+def _most_complete(cells: pd.DataFrame, opened: Sequence[Stored], notes: list[str]) -> pd.DataFrame:
     """Each cell from the directory with the most runs that ended, the earlier of equals."""
     done = [results.runs.loc[results.runs["status"] == "ok"].groupby("cell_id").size() for results in opened]
     counts = [done[place].get(cell, 0) for place, cell in zip(cells["_place"], cells["cell_id"], strict=True)]
@@ -136,7 +152,7 @@ def _own_names(cells: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     return cells.assign(optimizer=renamed)
 
 
-def _taken(name: str, cells: pd.DataFrame, opened: list[Results]) -> pd.DataFrame:
+def _taken(name: str, cells: pd.DataFrame, opened: Sequence[Stored]) -> pd.DataFrame:
     """The rows of a frame that belong to the cells taken from each directory, under the cells' names."""
     parts = []
     for place, results in enumerate(opened):
@@ -149,18 +165,19 @@ def _taken(name: str, cells: pd.DataFrame, opened: list[Results]) -> pd.DataFram
     return pd.concat(filled, ignore_index=True) if filled else parts[0]
 
 
-def _machines(cells: pd.DataFrame, opened: list[Results]) -> list[str]:
+def _machines(cells: pd.DataFrame, opened: Sequence[Stored]) -> list[str]:
     """The machines, with their versions of torch, on which the cells were computed."""
     found = []
     for place, results in enumerate(opened):
-        known = results.directory.environments()
+        known = results.environments
         for key in cells.loc[cells["_place"] == place, "environment"].unique():
             if key:
-                found.append(_machine(known.get(key, {}), key))
+                found.append(machine(known.get(key, {}), key))
     return list(dict.fromkeys(found))
 
 
-def _machine(environment: dict[str, Any], key: str) -> str:
+def machine(environment: dict[str, Any], key: str) -> str:
+    """An environment in a line: processor, cores, accelerators and version of torch."""
     if not environment:
         return f"unknown environment {key}"
     parts = [environment.get("processor"), f"{environment.get('cores')} cores"]
@@ -169,5 +186,9 @@ def _machine(environment: dict[str, Any], key: str) -> str:
     return ", ".join(str(part) for part in parts)
 
 
-def _without_timings(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.assign(**{name: np.nan for name in TIMING_COLUMNS if name in frame})
+def _without_timings(frame: pd.DataFrame, cells: pd.Series | None = None) -> pd.DataFrame:
+    """The frame with no timings, or with none of these cells."""
+    timings = [name for name in TIMING_COLUMNS if name in frame]
+    if cells is None:
+        return frame.assign(**dict.fromkeys(timings, np.nan))
+    return frame.assign(**{name: frame[name].mask(frame["cell_id"].isin(cells)) for name in timings})

@@ -19,6 +19,8 @@ class Results:
         self.directory = ResultsDirectory(Path(folder))
         self.directory.check()
         self.plan = self.directory.plan()
+        self.folder = self.directory.folder
+        self.name = self.folder.name
 
     @cached_property
     def _frames(self) -> Frames:
@@ -58,6 +60,17 @@ class Results:
     def planes(self) -> dict[str, Any]:
         """By problem label: start, minimum, domain and values on a grid of two-dimensional problems."""
         return self.directory.planes()
+
+    @property
+    def environments(self) -> dict[str, Any]:
+        """By key the hardware and versions that cells were computed with."""
+        return self.directory.environments()
+
+    @cached_property
+    def identities(self) -> dict[str, Any]:
+        """By cell id what the cell computes, of which the id is the hash; without cells that have not begun."""
+        read = {cell["cell_id"]: self.directory.cell(cell["cell_id"]).identity() for cell in self.plan["cells"]}
+        return {cell_id: identity for cell_id, identity in read.items() if identity is not None}
 
     def states(self) -> dict[str, str]:
         """By cell id: `done`, `failed` or `missing`."""

@@ -49,7 +49,7 @@ class CellStore:
             write_json(self.folder / "cell.json", seal(identity))
 
     def identity(self) -> dict[str, Any] | None:
-        """What the cell computes, as `write_cell` wrote it."""
+        """What the cell computes, as `write_cell` wrote it; None where it has not begun."""
         return _read(self.folder / "cell.json")
 
     def trials(self, study: int = 0) -> list[dict[str, Any]]:

@@ -1,0 +1,105 @@
+"""Frozen results: what a comparison needs of a results directory, in a few small files without timings.
+
+about.json  runs.parquet  trials.parquet  studies.parquet  curves.parquet  cells.parquet  trajectories.parquet
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection
+from copy import copy
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from optbench.errors import UserError
+from optbench.results.directory import ABOUT
+from optbench.results.load import Results, load
+
+#: 1: first version.
+FORMAT = 1
+FRAMES = ("runs", "trials", "studies", "curves", "cells", "trajectories")
+
+
+class Frozen:
+    """Frozen results, with the frames of `Results`; timings in them are missing.
+
+    Raises UserError where the folder holds none of the present format, and on reading a file that isn't the one that
+    was written.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.name = self.folder.name
+        try:
+            about = json.loads((self.folder / ABOUT).read_bytes())
+            found = about["format"]
+        except (OSError, ValueError, KeyError, TypeError):
+            raise UserError(f"{self.folder} holds no frozen results (it has no proper {ABOUT})") from None
+        if found != FORMAT:
+            raise UserError(f"frozen results {self.folder} have format {found!r} (accepted: {FORMAT})")
+        #: `made`, `optbench`, `version`, `config` (TOML) and what the properties give.
+        self.about: dict[str, Any] = about
+        self.plan: dict[str, Any] = about["plan"]
+        self.environments: dict[str, Any] = about["environments"]
+        self.identities: dict[str, Any] = about["identities"]
+        self.planes: dict[str, Any] = about["planes"]
+
+    @cached_property
+    def _frames(self) -> dict[str, pd.DataFrame]:
+        return {name: self._read(name) for name in FRAMES}
+
+    def _read(self, name: str) -> pd.DataFrame:
+        path = self.folder / f"{name}.parquet"
+        try:
+            intact = hashlib.sha256(path.read_bytes()).hexdigest() == self.about["files"][name]
+        except (OSError, KeyError):
+            intact = False
+        if not intact:
+            raise UserError(f"{path} isn't the file that was frozen (missing or damaged); make or install it again")
+        return pd.read_parquet(path)
+
+    def without(self, cells: Collection[str]) -> Frozen:
+        """The same without the cells of these ids."""
+        fewer = copy(self)
+        fewer.plan = {**self.plan, "cells": [cell for cell in self.plan["cells"] if cell["cell_id"] not in cells]}
+        fewer.__dict__["_frames"] = {name: frame[~frame["cell_id"].isin(cells)] for name, frame in self._frames.items()}
+        return fewer
+
+    @property
+    def runs(self) -> pd.DataFrame:
+        """See `Results.runs`."""
+        return self._frames["runs"]
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """See `Results.trials`."""
+        return self._frames["trials"]
+
+    @property
+    def studies(self) -> pd.DataFrame:
+        """See `Results.studies`."""
+        return self._frames["studies"]
+
+    @property
+    def curves(self) -> pd.DataFrame:
+        """See `Results.curves`."""
+        return self._frames["curves"]
+
+    @property
+    def cells(self) -> pd.DataFrame:
+        """See `Results.cells`."""
+        return self._frames["cells"]
+
+    @property
+    def trajectories(self) -> pd.DataFrame:
+        """See `Results.trajectories`."""
+        return self._frames["trajectories"]
+
+
+def opened(folder: str | Path) -> Results | Frozen:
+    """A results directory, or frozen results; raises UserError where it is neither."""
+    return Frozen(folder) if (Path(folder) / ABOUT).exists() else load(folder)

@@ -1,0 +1,110 @@
+"""Frozen results, and the reference that comes with optbench: whole, intact, of today's problems."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from unittest.mock import patch
+
+import pandas as pd
+import pytest
+
+import optbench
+from optbench.baselines.against import stored_results
+from optbench.baselines.freeze import freeze
+from optbench.baselines.located import located, reference_folder
+from optbench.baselines.stale import stale_cells
+from optbench.cli import COMPLETE, WRONG_USE, _main
+from optbench.errors import UserError
+from optbench.results.frames import TIMING_COLUMNS
+from optbench.results.frozen import Frozen
+from tests.tiny import Tiny
+
+
+def test_frozen_frames_are_the_frames_without_times(tiny_run: optbench.Results, tmp_path: Path) -> None:
+    frozen = freeze(tiny_run, tmp_path / "frozen")
+    for name in ("runs", "trials", "curves", "cells"):
+        found, expected = getattr(frozen, name), getattr(tiny_run, name)
+        kept = [column for column in expected if column not in TIMING_COLUMNS]
+        pd.testing.assert_frame_equal(found[kept], expected[kept], check_dtype=False)
+    assert frozen.planes == tiny_run.planes
+    assert frozen.identities == tiny_run.identities
+    assert freeze(tiny_run, tmp_path / "again").about["version"] == frozen.about["version"]
+
+
+def test_what_is_not_complete_is_not_frozen(partly_failed_run: optbench.Results, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"1 of 2 cells are not done"):
+        freeze(partly_failed_run, tmp_path / "frozen")
+    assert not (tmp_path / "frozen").exists()
+
+
+def test_damage_is_found(tiny_run: optbench.Results, tmp_path: Path) -> None:
+    frozen = freeze(tiny_run, tmp_path / "frozen")
+    path = frozen.folder / "runs.parquet"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=r"runs\.parquet isn't the file that was frozen"):
+        _ = Frozen(frozen.folder).runs
+
+
+def test_cells_of_an_older_version_of_a_problem_are_named_and_left_out(
+    tiny_run: optbench.Results, tmp_path: Path
+) -> None:
+    frozen = freeze(tiny_run, tmp_path / "frozen")
+    assert stale_cells(frozen) == {}
+    with patch.object(Tiny, "version", Tiny.version + 1):
+        stale = stale_cells(frozen)
+        assert set(stale) == set(frozen.identities)
+        assert all(f"problem version is {Tiny.version}, and was {Tiny.version - 1}" in why for why in stale.values())
+        with pytest.raises(UserError, match=r"all cells of frozen are out of date: .* tiny"):
+            stored_results(frozen.folder)
+
+
+def test_a_stale_optimizer_goes_alone(tiny_run: optbench.Results, tmp_path: Path) -> None:
+    folder = freeze(tiny_run, tmp_path / "frozen").folder
+    about = json.loads((folder / "about.json").read_text())
+    cell = about["plan"]["cells"][0]
+    old = cell["cell_id"]
+    about["identities"]["old"] = {**about["identities"].pop(old), "evaluations": 99}
+    cell["cell_id"] = "old"
+    (folder / "about.json").write_text(json.dumps(about))
+    stored, notes = stored_results(folder)
+    assert [entry["optimizer"] for entry in stored.plan["cells"]] == [about["plan"]["cells"][1]["optimizer"]]
+    assert len(notes) == 1
+    assert cell["optimizer"] in notes[0]
+    assert "and was 99" in notes[0]
+
+
+def test_names_lead_to_folders(tiny_copy: Path, tmp_path: Path) -> None:
+    assert located("run", tiny_copy.parent) == tiny_copy
+    assert located(str(tiny_copy), tmp_path / "elsewhere") == tiny_copy
+    assert located("reference", tmp_path) == reference_folder()
+    with pytest.raises(UserError, match=r"did you mean reference"):
+        located("referense", tmp_path)
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Frozen:
+    return Frozen(reference_folder())
+
+
+def test_the_shipped_reference_is_of_today(shipped: Frozen) -> None:
+    """Where this fails, a problem or a built-in optimizer has changed: `make reference` computes it again."""
+    assert stale_cells(shipped) == {}
+    assert set(shipped.cells["status"]) == {"ok"}
+    today = {cell.id for cell in optbench.plan(preset="quick", devices=["cpu"]).cells}
+    assert {cell["cell_id"] for cell in shipped.plan["cells"]} <= today
+    assert sum(path.stat().st_size for path in shipped.folder.iterdir()) < 1_000_000
+
+
+def test_show(shipped: Frozen, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _main(["reference", "show"]) == COMPLETE
+    out = capsys.readouterr().out
+    assert shipped.about["version"] in out
+    assert "up to date" in out
+    assert "out of date" not in out
+    shutil.copytree(shipped.folder, tmp_path / "copy")
+    (tmp_path / "copy" / "about.json").write_text("{}")
+    assert _main(["reference", "show", str(tmp_path / "copy")]) == WRONG_USE
