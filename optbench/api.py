@@ -67,9 +67,9 @@ def run(
 
     Arguments not named here are those of `configure`. Without `outputs` no tables, plots and page are written:
     `report` does that later. A cell that takes longer than `cell_timeout` seconds is killed, and recorded. With
-    `against`, "reference" or a results directory, only cells that aren't there are computed, and tables, plots and page compare
-    with those that are. Raises UserError for what can't work. A script that uses worker processes needs the usual
-    `if __name__ == "__main__":`.
+    `against`, "reference" or a results directory, only cells that aren't there are computed, and tables, plots and
+    page compare with those that are. Raises UserError for what can't work. A script that uses worker processes needs
+    the usual `if __name__ == "__main__":`.
     """
     from optbench.baselines.located import located
     from optbench.results.load import load
