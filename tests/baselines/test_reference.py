@@ -28,7 +28,8 @@ def test_frozen_frames_are_the_frames_without_times(tiny_run: optbench.Results, 
         found, expected = getattr(frozen, name), getattr(tiny_run, name)
         kept = [column for column in expected if column not in TIMING_COLUMNS]
         pd.testing.assert_frame_equal(found[kept], expected[kept], check_dtype=False)
-    assert frozen.planes == tiny_run.planes and frozen.identities == tiny_run.identities
+    assert frozen.planes == tiny_run.planes
+    assert frozen.identities == tiny_run.identities
     assert freeze(tiny_run, tmp_path / "again").about["version"] == frozen.about["version"]
 
 
@@ -71,7 +72,9 @@ def test_a_stale_optimizer_goes_alone(tiny_run: optbench.Results, tmp_path: Path
     (folder / "about.json").write_text(json.dumps(about))
     stored, notes = stored_results(folder)
     assert [entry["optimizer"] for entry in stored.plan["cells"]] == [about["plan"]["cells"][1]["optimizer"]]
-    assert len(notes) == 1 and cell["optimizer"] in notes[0] and "and was 99" in notes[0]
+    assert len(notes) == 1
+    assert cell["optimizer"] in notes[0]
+    assert "and was 99" in notes[0]
 
 
 def test_names_lead_to_folders(tiny_copy: Path, tmp_path: Path) -> None:
@@ -99,7 +102,9 @@ def test_the_shipped_reference_is_of_today(shipped: Frozen) -> None:
 def test_show(shipped: Frozen, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _main(["reference", "show"]) == COMPLETE
     out = capsys.readouterr().out
-    assert shipped.about["version"] in out and "up to date" in out and "out of date" not in out
+    assert shipped.about["version"] in out
+    assert "up to date" in out
+    assert "out of date" not in out
     shutil.copytree(shipped.folder, tmp_path / "copy")
     (tmp_path / "copy" / "about.json").write_text("{}")
     assert _main(["reference", "show", str(tmp_path / "copy")]) == WRONG_USE
