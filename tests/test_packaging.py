@@ -10,9 +10,13 @@ from typing import Any
 
 import pytest
 
+from optbench.baselines.located import reference_folder
+
 ROOT = Path(__file__).parents[1]
 #: Where the package's parts lie in the source tree.
 PARTS = {"optbench": ROOT / "optbench", "optbench.problems": ROOT / "problems"}
+#: Parts without modules.
+DATA = {"optbench.reference": ROOT / "results" / "reference"}
 
 
 @pytest.fixture(scope="module")
@@ -31,13 +35,13 @@ def _packages() -> Iterator[tuple[str, Path]]:
 
 
 def test_every_folder_with_modules_is_listed(setuptools: dict[str, Any]) -> None:
-    assert set(setuptools["packages"]) == {name for name, _ in _packages()}
+    assert set(setuptools["packages"]) == {name for name, _ in _packages()} | set(DATA)
 
 
 def test_every_other_file_is_among_the_package_data(setuptools: dict[str, Any]) -> None:
     """Templates, scripts, styles, presets and frozen targets: a wheel without one of them is found here."""
     listed = set()
-    folders = dict(_packages())
+    folders = {**dict(_packages()), **DATA}
     for name, patterns in setuptools["package-data"].items():
         for pattern in patterns:
             found = set(folders[name].glob(pattern))
@@ -45,7 +49,7 @@ def test_every_other_file_is_among_the_package_data(setuptools: dict[str, Any]) 
             listed |= found
     other = {
         path
-        for root in PARTS.values()
+        for root in (*PARTS.values(), *DATA.values())
         for path in root.rglob("*")
         if path.is_file() and path.suffix not in (".py", ".pyc") and not path.name.startswith(".")
     }
@@ -54,7 +58,7 @@ def test_every_other_file_is_among_the_package_data(setuptools: dict[str, Any]) 
 
 def test_what_the_package_reads_is_found_through_it(setuptools: dict[str, Any]) -> None:
     for name, patterns in setuptools["package-data"].items():
-        folder = resources.files(name)
+        folder = reference_folder() if name in DATA else resources.files(name)
         for pattern in patterns:
             inner = folder.joinpath(str(Path(pattern).parent))
             assert any(Path(entry.name).match(Path(pattern).name) for entry in inner.iterdir()), (name, pattern)

@@ -41,9 +41,8 @@ class Signs(torch.optim.Optimizer):
 def _pytest(folder: Path, *arguments: str, code: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
     start = ["-c", code] if code else ["-m", "pytest"]
     command = [sys.executable, *start, "-q", "-p", "no:cacheprovider", *arguments]
-    return subprocess.run(
-        command, cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True, check=False
-    )
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
+    return subprocess.run(command, cwd=folder, env={**ours, **environment}, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture

@@ -38,8 +38,10 @@ def visit(
             "--benchmark-enable", "--benchmark-only", "--benchmark-quiet", f"--benchmark-json={file}",
             "--benchmark-columns=median", *(["-k", expression] if expression else []),
         ]  # fmt: skip
+        # Within a worker of pytest-xdist benchmarks would be disabled.
+        ours = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
         done = subprocess.run(
-            command, cwd=folder, env={**os.environ, **(environment or {})}, capture_output=True, text=True, check=False
+            command, cwd=folder, env={**ours, **(environment or {})}, capture_output=True, text=True, check=False
         )
         if done.returncode == _NOTHING or (done.returncode == 0 and not file.exists()):
             raise UserError(
