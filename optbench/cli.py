@@ -10,18 +10,20 @@ from typing import Any
 
 import click
 
-from optbench import listing
+from optbench import completion, listing
 from optbench.baselines.command import reference as reference_command
 from optbench.conformance.command import check
 from optbench.errors import UserError
 from optbench.regressions.command import timing
+from optbench.starting import init
 
 COMPLETE, SOME_FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
 
 class _Group(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+        wrong = args and not ctx.resilient_parsing and self.get_command(ctx, args[0]) is None
+        if wrong and not args[0].startswith("-"):
             from optbench.errors import unknown
 
             raise unknown("verb", args[0], self.list_commands(ctx))
@@ -31,11 +33,25 @@ class _Group(click.Group):
 def _selection(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that choose what is run; shared by `run` and `plan`."""
     options = [
-        click.option("--preset", metavar="NAME", help="quick (default), standard or full."),
-        click.option("--config", "file", type=click.Path(path_type=Path), help="TOML file; overrides the preset."),
-        click.option("--problem", "problems", multiple=True, metavar="SEL", help="name[param=value,…]; repeatable."),
         click.option(
-            "--optimizer", "optimizers", multiple=True, metavar="SEL", help="name[param=value,…]; repeatable."
+            "--preset", metavar="NAME", help="quick (default), standard or full.", shell_complete=completion.presets
+        ),
+        click.option("--config", "file", type=click.Path(path_type=Path), help="TOML file; overrides the preset."),
+        click.option(
+            "--problem",
+            "problems",
+            multiple=True,
+            metavar="SEL",
+            help="name[param=value,…]; repeatable.",
+            shell_complete=completion.problems,
+        ),
+        click.option(
+            "--optimizer",
+            "optimizers",
+            multiple=True,
+            metavar="SEL",
+            help="name[param=value,…]; repeatable.",
+            shell_complete=completion.optimizers,
         ),
         click.option("--batch-size", "batch_sizes", multiple=True, type=int, metavar="N", help="Repeatable."),
         click.option("--device", "devices", multiple=True, metavar="DEVICE", help="auto, cpu, cuda, …; repeatable."),
@@ -151,7 +167,7 @@ def plan(workers: int | None, execution: str, **selection: Any) -> None:
 
 
 @cli.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completion.folders)
 @_results
 def status(name: str, results: Path) -> None:
     """Show the done, failed and missing cells of a results directory."""
@@ -159,7 +175,7 @@ def status(name: str, results: Path) -> None:
 
 
 @cli.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completion.folders)
 @_results
 @click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="Where the HTML page goes.")
 @click.option("--open", "show", is_flag=True, help="Open the page in a browser.")
@@ -175,7 +191,7 @@ def report(name: str, results: Path, output: Path | None, show: bool, rank_by: s
 
 
 @cli.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME NAME…")
+@click.argument("names", nargs=-1, required=True, metavar="NAME NAME…", shell_complete=completion.folders)
 @_results
 @click.option("--reference", metavar="OPTIMIZER", help="Whom all others are judged against (default: adam).")
 @click.option("--rank-by", default="test_metric", metavar="METRIC", help="What is compared.")
@@ -192,7 +208,7 @@ def compare(names: tuple[str, ...], results: Path, reference: str | None, rank_b
 
 
 @cli.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME…")
+@click.argument("names", nargs=-1, required=True, metavar="NAME…", shell_complete=completion.folders)
 @_results
 @click.option("--trials", type=int, metavar="N", help="Trials that tuning may take; 1 is the default rate alone.")
 @click.option("--seconds", type=float, metavar="S", help="Seconds of all trials together.")
@@ -219,7 +235,7 @@ def list_(what: str) -> None:
 
 
 @cli.command()
-@click.argument("names", nargs=-1, metavar="NAME[parameter=value,…]…")
+@click.argument("names", nargs=-1, metavar="NAME[parameter=value,…]…", shell_complete=completion.experiments)
 @click.option("--list", "listed", is_flag=True, help="Name the experiments, with the claim that each tests.")
 @click.option("--quick", is_flag=True, help="On embedded data, in less than a minute each.")
 @_results
@@ -280,6 +296,8 @@ def bench(data_dir: Path | None, pairs: int) -> None:
 
 
 cli.add_command(check)
+cli.add_command(completion.completion)
+cli.add_command(init)
 cli.add_command(timing)
 cli.add_command(reference_command)
 

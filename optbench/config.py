@@ -51,11 +51,18 @@ class Tuning(Strict):
     the first decides; the others show how much luck is in one.
     """
 
-    worth: Number = Field(default=4.0, ge=0, le=1e6)
-    round: Whole | None = Field(default=None, ge=1)
-    sampler: str = "tpe"
-    pruner: str = "none"
-    studies: Whole = Field(default=1, ge=1, le=1000)
+    worth: Number = Field(
+        default=4.0, ge=0, le=1e6, description="What tuning may spend, in run budgets. 0 tunes nothing."
+    )
+    round: Whole | None = Field(
+        default=None, ge=1, examples=[2],
+        description="Trials that are proposed and trained together; unset, a quarter of the trials, two at least.",
+    )  # fmt: skip
+    sampler: str = Field(default="tpe", description=f"What proposes trials: {', '.join(SAMPLERS)}.")
+    pruner: str = Field(default="none", description=f"What ends trials early: {', '.join(PRUNERS)}.")
+    studies: Whole = Field(
+        default=1, ge=1, le=1000, description="Tunings of a cell; the first decides, others show how much was luck."
+    )
 
     @field_validator("worth")
     @classmethod
@@ -89,16 +96,36 @@ _TextOrEntry = Annotated[
 class Config(Strict):
     """One benchmark, completely described (but for where its data lies and who computes it)."""
 
-    preset: str | None = None
-    problems: tuple[_TextOrEntry, ...] = Field(min_length=1)
-    optimizers: tuple[str, ...] = Field(min_length=1)
-    batch_sizes: tuple[Whole, ...] = ()
-    devices: tuple[str, ...] = Field(default=("auto",), min_length=1)
-    schedules: tuple[str, ...] = Field(default=("constant",), min_length=1)
-    seeds: Whole = Field(default=3, ge=1, lt=1_000_000)
-    run_budget: str | None = None
-    evaluations: Whole = Field(default=10, ge=1)
-    threads: Whole = Field(default=1, ge=1)
+    preset: str | None = Field(
+        default=None, description="The preset whose settings hold where this file says nothing: quick, standard, full."
+    )
+    problems: tuple[_TextOrEntry, ...] = Field(
+        min_length=1,
+        description="Problems, parameters in brackets, a list of values sweeps; as a table where one has a run_budget "
+        "or batch_sizes of its own. `optbench list problems` shows them.",
+    )
+    optimizers: tuple[str, ...] = Field(
+        min_length=1,
+        description='Optimizers, parameters in brackets: "momentum[momentum=[0.5,0.9]]", "my_opt.py:MyOpt". '
+        "`optbench list optimizers` shows them.",
+    )
+    batch_sizes: tuple[Whole, ...] = Field(default=(), description="Examples a batch. Empty: as each problem says.")
+    devices: tuple[str, ...] = Field(
+        default=("auto",), min_length=1, description="auto is the fastest there is; cpu, cuda, cuda:1, …"
+    )
+    schedules: tuple[str, ...] = Field(
+        default=("constant",), min_length=1,
+        description="Of the learning rate: constant, linear, cosine[warmup=…], step[at=…,factor=…].",
+    )  # fmt: skip
+    seeds: Whole = Field(
+        default=3, ge=1, lt=1_000_000, description="Final runs of a cell, on fresh seeds. Few seeds decide nothing."
+    )
+    run_budget: str | None = Field(
+        default=None, examples=["2epochs"],
+        description='Of each run: "2epochs", "20000examples" or "30seconds". Unset: as each problem says.',
+    )  # fmt: skip
+    evaluations: Whole = Field(default=10, ge=1, description="Evaluations during a run.")
+    threads: Whole = Field(default=1, ge=1, description="CPU threads of a training.")
     tuning: Tuning = Tuning()
     optimizer: dict[str, OptimizerTable] = Field(default_factory=dict)
 

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import click
 
+from optbench import completion
+
 
 @click.command()
-@click.argument("targets", nargs=-1, required=True, metavar="TARGET…")
+@click.argument("targets", nargs=-1, required=True, metavar="TARGET…", shell_complete=completion.targets)
 @click.option("--config", "file", type=click.Path(path_type=Path), help="TOML file that describes optimizers.")
 @click.option("--only", multiple=True, metavar="CHECK", help="Some of the checks; repeatable.")
 @click.option("--device", default="cpu", show_default=True, metavar="DEVICE", help="auto, cpu, cuda, …")
