@@ -96,7 +96,9 @@ def test_a_miss_is_no_time() -> None:
     assert (missed["censored_at"] == BUDGET).all(), "the diverged one too, which died at 20"
     summary = of(tables["target_summary"], "sgd")
     assert summary[["median_cost", "expected_cost", "restricted_mean_low"]].isna().all()
-    assert (tables["performance_profile"]["area"] == 0).all()
+    areas = tables["performance_profile"].set_index("measure")["area"]
+    assert (areas["cost"] == 0).all()
+    assert areas["seconds"].isna().all(), "steps of these were not timed"
 
 
 def test_no_figure_is_one_of_successes_only() -> None:

@@ -16,6 +16,10 @@ def verdicts(findings: Sequence[Finding]) -> list[str]:
     return [finding.verdict for finding in findings]
 
 
+#: The same factors in each run of the tests: of equal optimizers 1 of 20 samples says otherwise.
+_RANDOM = np.random.default_rng(0)
+
+
 def noise() -> float:
     """A factor near 1, as seeds differ."""
-    return 1 + 0.01 * float(np.random.default_rng().normal())
+    return 1 + 0.01 * float(_RANDOM.normal())
