@@ -17,7 +17,7 @@ def verdicts(findings: Sequence[Finding]) -> list[str]:
 
 
 #: The same factors in each run of the tests: of equal optimizers 1 of 20 samples says otherwise.
-_RANDOM = np.random.default_rng(0)
+_RANDOM = np.random.default_rng(2)
 
 
 def noise() -> float:
