@@ -100,7 +100,12 @@ def answer(tables: Mapping[str, pd.DataFrame]) -> list[str]:
         str(name) for name in rivals.loc[rivals["not_told_apart"].eq(True), "optimizer"] if name != row["optimizer"]
     ]
     others = cells["optimizer"].nunique() - 1
-    if not close:
+    judged = int(rivals["not_told_apart"].notna().sum()) - 1  # of one problem nobody is: it gives no interval
+    if others and not judged:
+        apart = "of one problem there is no interval, so nothing tells it apart from others"
+    elif not close and judged < others:
+        apart = f"this expectation tells it apart from the {count(judged, 'other')} that could be judged"
+    elif not close:
         apart = "this expectation tells it apart from all others"
     elif len(close) == others:
         apart = f"this expectation tells it apart from none of the {count(others, 'other')}"

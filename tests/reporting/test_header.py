@@ -1,0 +1,46 @@
+"""The answer says what the recommendation's rows say, and what they don't."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from optbench.metrics.recommendation import ALL
+from optbench.reporting.header import answer
+
+
+def _tables(apart: list[Any], problems: int) -> dict[str, pd.DataFrame]:
+    """Optimizers a (recommended), b, c, … of which `apart` says whether they are not told apart from it."""
+    names = [chr(ord("a") + k) for k in range(len(apart) + 1)]
+    interval = problems > 1
+    rows = pd.DataFrame({
+        "scope": ALL, "optimizer": names, "trials": 4, "recommended": [True] + [False] * len(apart),
+        "not_told_apart": pd.array([False, *apart], dtype="boolean"), "expected_regret": 0.02, "lr_start": 0.1,
+        "regret_low": 0.01 if interval else math.nan, "regret_high": 0.03 if interval else math.nan,
+        "problems": problems, "tasks": problems, "sentence": "",
+    })  # fmt: skip
+    return {
+        "cells": pd.DataFrame({"optimizer": names}),
+        "recommendation": rows,
+        "runs": pd.DataFrame({"seed": [0, 1, 2]}),
+    }
+
+
+@pytest.mark.parametrize(
+    ("apart", "problems", "text"),
+    [
+        ([False, False], 3, "this expectation tells it apart from all others"),
+        ([True, False], 3, "does not tell it apart from b"),
+        ([True, True], 3, "tells it apart from none of the 2 others"),
+        ([pd.NA, pd.NA], 1, "of one problem there is no interval, so nothing tells it apart from others"),
+        ([False, pd.NA], 3, "tells it apart from the 1 other that could be judged"),
+    ],
+)
+def test_whom_it_is_told_apart_from(apart: list[Any], problems: int, text: str) -> None:
+    first, second = answer(_tables(apart, problems))
+    assert first.startswith("Take a, starting at learning rate 0.1")
+    assert text in second
+    assert ("95 % interval" in first) == (problems > 1)
