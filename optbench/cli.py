@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from optbench import completion, listing
+from optbench import completion, listing, options
 from optbench.baselines.command import reference as reference_command
 from optbench.conformance.command import check
 from optbench.errors import UserError
@@ -30,65 +29,6 @@ class _Group(click.Group):
         return super().resolve_command(ctx, args)
 
 
-def _selection(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that choose what is run; shared by `run` and `plan`."""
-    options = [
-        click.option(
-            "--preset", metavar="NAME", help="quick (default), standard or full.", shell_complete=completion.presets
-        ),
-        click.option("--config", "file", type=click.Path(path_type=Path), help="TOML file; overrides the preset."),
-        click.option(
-            "--problem",
-            "problems",
-            multiple=True,
-            metavar="SEL",
-            help="name[param=value,…]; repeatable.",
-            shell_complete=completion.problems,
-        ),
-        click.option(
-            "--optimizer",
-            "optimizers",
-            multiple=True,
-            metavar="SEL",
-            help="name[param=value,…]; repeatable.",
-            shell_complete=completion.optimizers,
-        ),
-        click.option("--batch-size", "batch_sizes", multiple=True, type=int, metavar="N", help="Repeatable."),
-        click.option("--device", "devices", multiple=True, metavar="DEVICE", help="auto, cpu, cuda, …; repeatable."),
-        click.option(
-            "--schedule",
-            "schedules",
-            multiple=True,
-            metavar="SEL",
-            help="constant, linear, cosine[warmup=…], step[at=…,factor=…]; repeatable.",
-        ),
-        click.option("--seeds", type=int, metavar="N", help="Final runs a cell."),
-        click.option("--run-budget", metavar="AMOUNT", help="2epochs, 20000examples or 30seconds."),
-        click.option("--tuning-worth", type=float, metavar="K", help="Tuning budget in run budgets."),
-        click.option("--studies", type=int, metavar="N", help="Tunings a cell; the first decides."),
-        click.option("--trials-a-round", type=int, metavar="N", help="Trials that are proposed and trained together."),
-        click.option("--sampler", metavar="NAME", help="tpe (default), random, quasi-random, gp or grid."),
-        click.option("--pruner", metavar="NAME", help="none (default), median or successive-halving."),
-        click.option("--threads", type=int, metavar="N", help="CPU threads of a training (default 1)."),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
-_results = click.option(
-    "--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True, metavar="DIR",
-    help="Where results directories lie.",
-)  # fmt: skip
-
-
-_execution = click.option(
-    "--execution", default="auto", metavar="NAME",
-    help="How trainings are executed: auto (default), eager, population where the optimizer allows it, compile, or "
-    "cuda_graph on a CUDA device.",
-)  # fmt: skip
-
-
 @click.group(cls=_Group, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="optbench")
 @click.pass_context
@@ -100,15 +40,15 @@ def cli(ctx: click.Context) -> int:
 
 
 @cli.command()
-@_selection
+@options.selection
 @click.option("--name", metavar="NAME", help="Name of the results directory (default: from the configuration).")
-@_results
+@options.results
 @click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Data sets in torchvision's layout.")
 @click.option("--no-download", is_flag=True, help="Use only data that is there.")
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Worker processes (default: one a core).")
 @click.option("--engine", default="processes", metavar="NAME", help="processes (default), serial or dask.")
 @click.option("--scheduler", metavar="ADDRESS", help="Of engine dask: a scheduler whose workers compute.")
-@_execution
+@options.execution
 @click.option("--cell-timeout", type=float, metavar="SECONDS", help="Kill a cell that takes longer, and go on.")
 @click.option("--retry-failed", is_flag=True, help="Compute failed cells again.")
 @click.option("--fresh", is_flag=True, help="Forget what is in the results directory.")
@@ -138,15 +78,15 @@ def run(
     from optbench.runner import RunOptions
     from optbench.runner import run as execute
 
-    config = _config(selection)
+    config = options.configuration(selection)
     folder = results / _checked_name(name or default_name(config))
     source = DataSource((data_dir or default_data_dir()).expanduser(), not no_download)
-    options = RunOptions(
+    how = RunOptions(
         source, engine, workers, retry_failed, fresh, rank_by=rank_by, execution=execution, scheduler=scheduler,
         cell_timeout=cell_timeout,
         against=None if against is None else located(against, results),
     )  # fmt: skip
-    outcome = execute(config, folder, options, for_stderr())
+    outcome = execute(config, folder, how, for_stderr())
     click.echo(listing.leaderboard_text(folder))
     done = outcome.cells - outcome.failed
     click.echo(f"\n{done} of {outcome.cells} cells complete" + (f", {outcome.failed} failed" if outcome.failed else ""))
@@ -156,19 +96,19 @@ def run(
 
 
 @cli.command()
-@_selection
-@_execution
+@options.selection
+@options.execution
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="For the estimate of the time.")
 def plan(workers: int | None, execution: str, **selection: Any) -> None:
     """Print the cells of a benchmark, their cost and an estimated time; runs nothing."""
     from optbench.matrix import make_plan
 
-    click.echo(listing.plan_text(make_plan(_config(selection), execution), workers))
+    click.echo(listing.plan_text(make_plan(options.configuration(selection), execution), workers))
 
 
 @cli.command()
 @click.argument("name", shell_complete=completion.folders)
-@_results
+@options.results
 def status(name: str, results: Path) -> None:
     """Show the done, failed and missing cells of a results directory."""
     click.echo(listing.status_text(_folder(name, results)))
@@ -176,7 +116,7 @@ def status(name: str, results: Path) -> None:
 
 @cli.command()
 @click.argument("name", shell_complete=completion.folders)
-@_results
+@options.results
 @click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="Where the HTML page goes.")
 @click.option("--open", "show", is_flag=True, help="Open the page in a browser.")
 @click.option("--rank-by", default="test_metric", metavar="METRIC", help="What the leaderboard ranks by.")
@@ -192,7 +132,7 @@ def report(name: str, results: Path, output: Path | None, show: bool, rank_by: s
 
 @cli.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME NAME…", shell_complete=completion.folders)
-@_results
+@options.results
 @click.option("--reference", metavar="OPTIMIZER", help="Whom all others are judged against (default: adam).")
 @click.option("--rank-by", default="test_metric", metavar="METRIC", help="What is compared.")
 @click.option(
@@ -209,7 +149,7 @@ def compare(names: tuple[str, ...], results: Path, reference: str | None, rank_b
 
 @cli.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME…", shell_complete=completion.folders)
-@_results
+@options.results
 @click.option("--trials", type=int, metavar="N", help="Trials that tuning may take; 1 is the default rate alone.")
 @click.option("--seconds", type=float, metavar="S", help="Seconds of all trials together.")
 @click.option("--memory", type=float, metavar="MIB", help="MiB that a step may allocate, optimizer's state included.")
@@ -238,7 +178,7 @@ def list_(what: str) -> None:
 @click.argument("names", nargs=-1, metavar="NAME[parameter=value,…]…", shell_complete=completion.experiments)
 @click.option("--list", "listed", is_flag=True, help="Name the experiments, with the claim that each tests.")
 @click.option("--quick", is_flag=True, help="On embedded data, in less than a minute each.")
-@_results
+@options.results
 @click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Data sets in torchvision's layout.")
 @click.option("--no-download", is_flag=True, help="Use only data that is there.")
 @click.option("--device", default="cpu", show_default=True, metavar="DEVICE", help="auto, cpu, cuda, …")
@@ -330,18 +270,6 @@ def _main(arguments: list[str] | None) -> int:
 def _complain(message: str) -> int:
     click.echo(f"optbench: {' '.join(message.split())}", err=True)
     return WRONG_USE
-
-
-def _config(selection: dict[str, Any]) -> Any:
-    from optbench.config import load_config
-
-    tuning = {f"tuning.{key}": selection.pop(key) for key in ("sampler", "pruner")}
-    tuning["tuning.worth"] = selection.pop("tuning_worth")
-    tuning["tuning.round"] = selection.pop("trials_a_round")
-    tuning["tuning.studies"] = selection.pop("studies")
-    preset, file = selection.pop("preset"), selection.pop("file")
-    listed = {key: list(value) if isinstance(value, tuple) else value for key, value in selection.items()}
-    return load_config(preset, file, {key: value for key, value in {**listed, **tuning}.items() if value != []})
 
 
 def _checked_name(name: str) -> str:

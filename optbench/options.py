@@ -1,0 +1,83 @@
+"""Options that several verbs of the command line share, and the configuration that those of a selection make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from optbench import completion
+
+
+def selection(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that choose what is run; shared by `run` and `plan`."""
+    options = [
+        click.option(
+            "--preset", metavar="NAME", help="quick (default), standard or full.", shell_complete=completion.presets
+        ),
+        click.option("--config", "file", type=click.Path(path_type=Path), help="TOML file; overrides the preset."),
+        click.option(
+            "--problem",
+            "problems",
+            multiple=True,
+            metavar="SEL",
+            help="name[param=value,…]; repeatable.",
+            shell_complete=completion.problems,
+        ),
+        click.option(
+            "--optimizer",
+            "optimizers",
+            multiple=True,
+            metavar="SEL",
+            help="name[param=value,…]; repeatable.",
+            shell_complete=completion.optimizers,
+        ),
+        click.option("--batch-size", "batch_sizes", multiple=True, type=int, metavar="N", help="Repeatable."),
+        click.option("--device", "devices", multiple=True, metavar="DEVICE", help="auto, cpu, cuda, …; repeatable."),
+        click.option(
+            "--schedule",
+            "schedules",
+            multiple=True,
+            metavar="SEL",
+            help="constant, linear, cosine[warmup=…], step[at=…,factor=…]; repeatable.",
+        ),
+        click.option("--seeds", type=int, metavar="N", help="Final runs a cell."),
+        click.option("--run-budget", metavar="AMOUNT", help="2epochs, 20000examples or 30seconds."),
+        click.option("--tuning-worth", type=float, metavar="K", help="Tuning budget in run budgets."),
+        click.option("--studies", type=int, metavar="N", help="Tunings a cell; the first decides."),
+        click.option("--trials-a-round", type=int, metavar="N", help="Trials that are proposed and trained together."),
+        click.option("--sampler", metavar="NAME", help="tpe (default), random, quasi-random, gp or grid."),
+        click.option("--pruner", metavar="NAME", help="none (default), median or successive-halving."),
+        click.option("--threads", type=int, metavar="N", help="CPU threads of a training (default 1)."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+results = click.option(
+    "--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True, metavar="DIR",
+    help="Where results directories lie.",
+)  # fmt: skip
+
+
+execution = click.option(
+    "--execution", default="auto", metavar="NAME",
+    help="How trainings are executed: auto (default), eager, population where the optimizer allows it, compile, or "
+    "cuda_graph on a CUDA device.",
+)  # fmt: skip
+
+
+def configuration(selection: dict[str, Any]) -> Any:
+    """The configuration that these options, as click gives them, and a preset or file make."""
+    from optbench.config import load_config
+
+    tuning = {f"tuning.{key}": selection.pop(key) for key in ("sampler", "pruner")}
+    tuning["tuning.worth"] = selection.pop("tuning_worth")
+    tuning["tuning.round"] = selection.pop("trials_a_round")
+    tuning["tuning.studies"] = selection.pop("studies")
+    preset, file = selection.pop("preset"), selection.pop("file")
+    listed = {key: list(value) if isinstance(value, tuple) else value for key, value in selection.items()}
+    return load_config(preset, file, {key: value for key, value in {**listed, **tuning}.items() if value != []})
