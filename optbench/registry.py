@@ -29,6 +29,8 @@ BUILT_IN_PROBLEMS = {
     "rosenbrock": "optbench.problems.plane_functions:Rosenbrock",
     "rastrigin": "optbench.problems.plane_functions:Rastrigin",
     "beale": "optbench.problems.plane_functions:Beale",
+    "branin": "optbench.problems.plane_functions:Branin",
+    "styblinski_tang": "optbench.problems.plane_functions:StyblinskiTang",
     "mlp": "optbench.problems.mlp:Mlp",
     "mnist_cnn": "optbench.problems.mnist_cnn:MnistCnn",
     "cifar_resnet": "optbench.problems.cifar_resnet:CifarResnet",

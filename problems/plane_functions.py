@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 _SOLVED = 1e-3
 #: Rastrigin's function is shown up to so far from its minimum.
 _REACH = 3.5
+#: The factor of Branin's cosine.
+_BRANIN = 10 * (1 - 1 / (8 * math.pi))
+#: The lowest root of 4v³ − 32v + 5, by Viète's formula.
+_LOWEST = 2 * math.sqrt(8 / 3) * math.cos(math.acos(-15 / 64 * math.sqrt(3 / 8)) / 3 + 2 * math.pi / 3)
 
 
 @dataclass(frozen=True)
@@ -172,6 +176,65 @@ class Beale(PlaneFunction):
         pairs = [zip(first, second, strict=True) for first, second in
                  ((across, across), (across, along), (along, along))]  # fmt: skip
         return _larger_eigenvalue(*(2 * sum(a * b for a, b in pair) for pair in pairs))
+
+
+@dataclass(frozen=True)
+class Branin(PlaneFunction):
+    """Branin's function less its minimum, (y − 5.1 x²/4π² + 5x/π − 6)² + 10 (1 − 1/8π) (1 + cos x), from (0, 10).
+
+    Three valleys with a minimum each, all equally low, of which (π, 2.275) is one. Branin (1972), Widely Convergent
+    Method for Finding Multiple Solutions of Simultaneous Nonlinear Equations; Dixon and Szegő (1978).
+    """
+
+    name: ClassVar[str] = "branin"
+
+    def value(self, x: Any, y: Any) -> Any:
+        # Its minimum is 10/8π: without that the last term is 10 (1 − 1/8π) cos x + 10.
+        bent = y - 5.1 / (4 * math.pi**2) * x**2 + 5 / math.pi * x - 6
+        return bent**2 + _BRANIN * (1 + _cos(x))
+
+    @property
+    def plane(self) -> Plane:
+        return Plane(start=(0.0, 10.0), minimum=(math.pi, 2.275), domain=((-5.0, 10.0), (0.0, 15.0)))
+
+    @property
+    def curvature(self) -> float | None:
+        slope = 2.45 / math.pi
+        return _larger_eigenvalue(2 * slope**2 + _BRANIN, 2 * slope, 2.0)
+
+
+@dataclass(frozen=True)
+class StyblinskiTang(PlaneFunction):
+    """Styblinski and Tang's function less its minimum, ½ Σ (v⁴ − 16 v² + 5 v) + 78.33… of v = x, y, from (`x`, `y`).
+
+    Four minima, of which the one at (−2.9035, −2.9035) is the lowest. Styblinski and Tang (1990), Experiments in
+    Nonconvex Optimization.
+    """
+
+    name: ClassVar[str] = "styblinski_tang"
+
+    x: float = 0.1
+    y: float = -1.0
+
+    def check(self) -> None:
+        for axis in ("x", "y"):
+            if not -5 < getattr(self, axis) < 5:
+                raise out_of_range(f"styblinski_tang[{axis}]", getattr(self, axis), "between -5 and 5")
+
+    def value(self, x: Any, y: Any) -> Any:
+        # With the double root taken out, so that the minimum is 0 and no difference of large numbers.
+        def part(v: Any) -> Any:
+            return 0.5 * (v - _LOWEST) ** 2 * (v**2 + 2 * _LOWEST * v + 3 * _LOWEST**2 - 16)
+
+        return part(x) + part(y)
+
+    @property
+    def plane(self) -> Plane:
+        return Plane(start=(self.x, self.y), minimum=(_LOWEST, _LOWEST), domain=((-5.0, 5.0),) * 2)
+
+    @property
+    def curvature(self) -> float | None:
+        return 6 * _LOWEST**2 - 16
 
 
 def _cos(angle: Any) -> Any:

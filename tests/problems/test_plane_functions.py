@@ -12,11 +12,27 @@ from scipy.optimize import approx_fprime
 
 from optbench.errors import UserError
 from optbench.problem import DataSource
-from optbench.problems.plane_functions import Beale, PlaneFunction, Rastrigin, Rosenbrock
+from optbench.problems.plane_functions import (
+    Beale,
+    Branin,
+    PlaneFunction,
+    Rastrigin,
+    Rosenbrock,
+    StyblinskiTang,
+)
 from optbench.registry import make_problem
 
 NOWHERE = DataSource(Path("/nonexistent"), download=False)
-PROBLEMS = [Rosenbrock(), Rosenbrock(steepness=7.0), Rastrigin(), Rastrigin(ripple=3.0, x=-1.0, y=0.5), Beale()]
+PROBLEMS = [
+    Rosenbrock(),
+    Rosenbrock(steepness=7.0),
+    Rastrigin(),
+    Rastrigin(ripple=3.0, x=-1.0, y=0.5),
+    Beale(),
+    Branin(),
+    StyblinskiTang(),
+    StyblinskiTang(x=2.0, y=-3.0),
+]
 
 
 def plain(problem: PlaneFunction, w: np.ndarray) -> float:
@@ -26,6 +42,11 @@ def plain(problem: PlaneFunction, w: np.ndarray) -> float:
         return (1 - x) ** 2 + problem.steepness * (y - x * x) ** 2
     if isinstance(problem, Rastrigin):
         return sum(v * v + problem.ripple * (1 - math.cos(2 * math.pi * v)) for v in (x, y))
+    if isinstance(problem, Branin):
+        b, c, t = 5.1 / (4 * math.pi**2), 5 / math.pi, 1 / (8 * math.pi)
+        return (y - b * x**2 + c * x - 6) ** 2 + 10 * (1 - t) * math.cos(x) + 10 - 0.39788735772973816
+    if isinstance(problem, StyblinskiTang):
+        return 0.5 * sum(v**4 - 16 * v**2 + 5 * v for v in (x, y)) + 2 * 39.166165703771412
     return sum((c - x + x * y**i) ** 2 for i, c in enumerate((1.5, 2.25, 2.625), start=1))
 
 
@@ -55,7 +76,7 @@ def test_loss_and_gradient(problem: PlaneFunction) -> None:
         with torch.no_grad():
             model.position.copy_(torch.from_numpy(w))
         loss = problem.loss(model, batch)
-        assert loss.item() == pytest.approx(plain(problem, w), rel=1e-12)
+        assert loss.item() == pytest.approx(plain(problem, w), rel=1e-12, abs=1e-12)
         (gradient,) = torch.autograd.grad(loss, [model.position])
         np.testing.assert_allclose(gradient, approx_fprime(w, lambda v: plain(problem, v)), rtol=1e-4, atol=1e-4)
 
@@ -63,7 +84,8 @@ def test_loss_and_gradient(problem: PlaneFunction) -> None:
 @pytest.mark.parametrize("problem", PROBLEMS, ids=str)
 def test_the_minimum_is_one_and_the_curvature_is_that_at_it(problem: PlaneFunction) -> None:
     minimum = np.array(problem.plane.minimum)
-    assert plain(problem, minimum) == pytest.approx(0, abs=1e-20)
+    assert plain(problem, minimum) == pytest.approx(0, abs=1e-12)
+    assert problem.value(*problem.plane.minimum) == pytest.approx(0, abs=1e-20)
     eigenvalues = np.linalg.eigvalsh(hessian(problem, minimum))
     assert eigenvalues.min() > 0
     assert problem.curvature == pytest.approx(eigenvalues.max(), rel=1e-9)
