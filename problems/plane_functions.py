@@ -182,7 +182,7 @@ class Beale(PlaneFunction):
 class Branin(PlaneFunction):
     """Branin's function less its minimum, (y − 5.1 x²/4π² + 5x/π − 6)² + 10 (1 − 1/8π) (1 + cos x), from (0, 10).
 
-    Three valleys with a minimum each, all equally low, of which (π, 2.275) is one. Branin (1972), Widely Convergent
+    Three valleys with a minimum each, all equally low, of which (−π, 12.275) is the nearest. Branin (1972), Widely Convergent
     Method for Finding Multiple Solutions of Simultaneous Nonlinear Equations; Dixon and Szegő (1978).
     """
 
@@ -195,11 +195,11 @@ class Branin(PlaneFunction):
 
     @property
     def plane(self) -> Plane:
-        return Plane(start=(0.0, 10.0), minimum=(math.pi, 2.275), domain=((-5.0, 10.0), (0.0, 15.0)))
+        return Plane(start=(0.0, 10.0), minimum=(-math.pi, 12.275), domain=((-5.0, 10.0), (0.0, 15.0)))
 
     @property
     def curvature(self) -> float | None:
-        slope = 2.45 / math.pi
+        slope = 7.55 / math.pi
         return _larger_eigenvalue(2 * slope**2 + _BRANIN, 2 * slope, 2.0)
 
 
