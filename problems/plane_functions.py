@@ -182,8 +182,8 @@ class Beale(PlaneFunction):
 class Branin(PlaneFunction):
     """Branin's function less its minimum, (y − 5.1 x²/4π² + 5x/π − 6)² + 10 (1 − 1/8π) (1 + cos x), from (0, 10).
 
-    Three valleys with a minimum each, all equally low, of which (−π, 12.275) is the nearest. Branin (1972), Widely Convergent
-    Method for Finding Multiple Solutions of Simultaneous Nonlinear Equations; Dixon and Szegő (1978).
+    Three valleys with a minimum each, all equally low, of which (−π, 12.275) is the nearest. Branin (1972), Widely
+    Convergent Method for Finding Multiple Solutions of Simultaneous Nonlinear Equations; Dixon and Szegő (1978).
     """
 
     name: ClassVar[str] = "branin"
