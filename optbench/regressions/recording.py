@@ -124,6 +124,8 @@ def _document(path: Path) -> Mapping[str, Any]:
         for entry in found["benchmarks"]:
             if not (entry["fullname"] and float(entry["stats"]["median"]) > 0):
                 raise ValueError("a median that is no time")
+        if not isinstance(found.get("machine_info") or {}, dict):
+            raise ValueError("machine_info is no table")
         if not found["benchmarks"]:
             raise UserError(f"{path} has no benchmark in it")
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -43,12 +43,13 @@ class Side:
 def sides(refs: list[str], suite: Path) -> Iterator[list[Side]]:
     """The commits as sides, both with the present files of the suite; they are gone when the context ends, however.
 
-    Raises UserError for a ref that is none, outside of a repository, and for a commit that can't be installed.
+    Raises UserError for a ref that is none, outside of a repository, for a suite within
+    a package that is compared, and for a commit that can't be installed.
     """
     root = Path(_git("rev-parse", "--show-toplevel"))
     inside = suite.resolve().relative_to(root) if suite.resolve().is_relative_to(root) else None
-    if inside is None or not suite.exists():
-        raise UserError(f"the suite {suite} is not in the repository {root}")
+    if inside is None or not inside.parts or not suite.exists():
+        raise UserError(f"the suite {suite} is no file or folder within the repository {root}")
     for ref in refs:
         _git("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}", error=f"{ref!r} is no commit of {root}")
     with TemporaryDirectory(prefix="optbench-timing-") as scratch, ExitStack() as stack:
@@ -57,10 +58,14 @@ def sides(refs: list[str], suite: Path) -> Iterator[list[Side]]:
             tree = Path(scratch) / name / "tree"
             _git("worktree", "add", "--detach", "--quiet", str(tree), ref)
             stack.callback(_git, "worktree", "remove", "--force", str(tree))
-            _put(root / inside.parts[0], tree / inside.parts[0])
             site = tree.parent / "site"
             _install(ref, tree, site)
-            found.append(Side(ref, tree, site, _packages(site)))
+            packages = _packages(site)
+            if inside.parts[0] in packages:
+                # What surrounds the suite comes from the present checkout, on both sides.
+                raise UserError(f"the suite {suite} lies in the package {inside.parts[0]}, which is what is compared")
+            _put(root / inside.parts[0], tree / inside.parts[0])
+            found.append(Side(ref, tree, site, packages))
         yield found
 
 

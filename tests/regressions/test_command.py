@@ -83,6 +83,7 @@ def test_markdown_plot_and_a_section_of_the_report(
         (["record", "a/b"], "can't be the name of a recording"),
         (["record", "new", "--suite", "nowhere"], "there is no suite nowhere"),
         (["ab", "HEAD", "no-such-ref"], "is no commit of"),
+        (["ab", "HEAD", "HEAD", "--suite", "."], "is no file or folder within the repository"),
         (["compare", "before", "same", "--fail-above", "1"], "--fail-above"),
     ],
 )
@@ -152,6 +153,27 @@ def test_two_commits_of_another_repository(tmp_path: Path, monkeypatch: pytest.M
     left = subprocess.run(["git", "worktree", "list"], capture_output=True, text=True, check=True).stdout
     assert len(left.splitlines()) == 1
     assert not subprocess.run(["git", "status", "--short"], capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.mark.slow
+def test_a_suite_within_the_package_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its folder comes from the present checkout, so both sides would be the same."""
+    monkeypatch.chdir(tmp_path)
+    for name, text in PACKAGE.items():
+        path = Path(name.replace("tests/timing", "mylib/timing"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    git = ["git", "-c", "user.name=n", "-c", "user.email=e@e"]
+    for arguments in (["init", "--quiet"], ["add", "-A"], ["commit", "--quiet", "-m", "x"]):
+        subprocess.run([*git, *arguments], check=True)
+    code, _, err = _run(capsys, "ab", "HEAD", "HEAD", "--suite", "mylib/timing")
+    assert code == 2
+    assert "lies in the package mylib" in err
+    assert len(err.strip().splitlines()) == 1
+    left = subprocess.run(["git", "worktree", "list"], capture_output=True, text=True, check=True).stdout
+    assert len(left.splitlines()) == 1
 
 
 def test_the_verbs_are_there() -> None:

@@ -53,6 +53,7 @@ def test_a_counter_that_differs_from_visit_to_visit_gates_nothing() -> None:
         ("[]", "is damaged"),
         ('{"machine_info": {}}', "is damaged"),
         ('{"benchmarks": []}', "has no benchmark in it"),
+        ('{"machine_info": [1], "benchmarks": [{"fullname": "a", "stats": {"median": 1}}]}', "is damaged"),
         ('{"benchmarks": [{"fullname": "a", "stats": {"median": 0}}]}', "is damaged"),
         ('{"benchmarks": [{"fullname": "a", "stats": {"median": NaN}}]}', "is damaged"),
     ],
