@@ -6,6 +6,8 @@ of the cell: more seeds don't average it out, and no test over seeds sees it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
@@ -34,11 +36,16 @@ def timing_errors(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
     return own[CELL].assign(low=np.where(known, low, np.nan), high=np.where(known, high, np.nan)).set_index(CELL)
 
 
-def error_of_ratio(errors: pd.DataFrame, group: dict[str, object], name: str, reference: str) -> tuple[float, float]:
+def by_cell(errors: pd.DataFrame) -> dict[tuple[object, ...], tuple[float, float]]:
+    """The errors to look up: a frame's index takes milliseconds for each."""
+    values = errors[["low", "high"]].to_numpy(dtype=float).tolist()
+    return {cell: (low, high) for cell, (low, high) in zip(errors.index.tolist(), values, strict=True)}
+
+
+def error_of_ratio(
+    errors: Mapping[tuple[object, ...], tuple[float, float]], group: dict[str, object], name: str, reference: str
+) -> tuple[float, float]:
     """By how much the log of (reference's time / optimizer's time) may lie lower and higher than estimated."""
-    bounds = errors[["low", "high"]]
-    (low, high), (other_low, other_high) = (
-        bounds.loc[[(*(group[key] for key in GROUP), optimizer)]].to_numpy(dtype=float)[0]
-        for optimizer in (name, reference)
-    )
-    return float(other_low - high), float(other_high - low)
+    task = tuple(group[key] for key in GROUP)
+    (low, high), (other_low, other_high) = errors[*task, name], errors[*task, reference]
+    return other_low - high, other_high - low

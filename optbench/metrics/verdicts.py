@@ -11,7 +11,7 @@ import pandas as pd
 from optbench.errors import unknown
 from optbench.metrics import losses as loss_frames
 from optbench.metrics.compared import GROUP
-from optbench.metrics.timing_error import error_of_ratio, timing_errors
+from optbench.metrics.timing_error import by_cell, error_of_ratio, timing_errors
 from optbench.statistics import paired, planning
 from optbench.statistics.intervals import t_interval
 from optbench.tabular import significant
@@ -57,7 +57,7 @@ def verdicts(
     """
     frame = loss_frames.seed_losses(runs, cells, metric)
     reference = chosen_reference(cells, reference)
-    errors = timing_errors(cells, metric)
+    errors = by_cell(timing_errors(cells, metric))
     rows: list[dict[str, Any]] = []
     for group, losses, copies in loss_frames.tasks(frame):
         others = [name for name in losses.columns if name != reference]
