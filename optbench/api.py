@@ -73,7 +73,7 @@ def run(
     """
     from optbench.baselines.located import located
     from optbench.results.load import load
-    from optbench.runner import RunOptions
+    from optbench.run_options import RunOptions
     from optbench.runner import run as execute
 
     chosen = configure(config, **choices)

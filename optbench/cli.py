@@ -75,7 +75,7 @@ def run(
     from optbench.locations import default_data_dir, default_name
     from optbench.problem import DataSource
     from optbench.progress import for_stderr
-    from optbench.runner import RunOptions
+    from optbench.run_options import RunOptions
     from optbench.runner import run as execute
 
     config = options.configuration(selection)

@@ -8,72 +8,28 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optbench.baselines.located import refuse_times, stored_as
+from optbench.baselines.located import stored_as
 from optbench.config import Config
-from optbench.engine import ENGINES, default_workers, make_engine
+from optbench.engine import default_workers, make_engine
 from optbench.environment import describe
-from optbench.errors import UserError, one_line, out_of_range, unknown
+from optbench.errors import UserError, one_line
 from optbench.job import Job
 from optbench.matrix import Cell, Plan, make_plan
-from optbench.metrics import METRICS
 from optbench.outputs import Outputs, places, up_to_date, write_outputs
 from optbench.preflight import check_data, check_optimizers
-from optbench.problem import DataSource
 from optbench.progress import SilentProgress
 from optbench.results.atomic import ResultsUnwritable
 from optbench.results.directory import ResultsDirectory
 from optbench.results.store import FAILED
+from optbench.run_options import RunOptions
 from optbench.shared import SharedMemory
 from optbench.window import Engine, TimeLimit, completed
 
 if TYPE_CHECKING:
     from distributed import Client
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """How a plan is computed; nothing here changes a figure."""
-
-    source: DataSource
-    engine: str = "processes"
-    workers: int | None = None
-    retry_failed: bool = False
-    fresh: bool = False
-    report: Path | None = None
-    rank_by: str = "test_metric"
-    execution: str = "auto"
-    #: Whether tables, plots and the page are written.
-    outputs: bool = True
-    #: Of engine `dask`: the address of a scheduler whose workers compute; without one, workers of this machine do.
-    scheduler: str | None = None
-    #: Seconds that a cell may take; then its worker is killed.
-    cell_timeout: float | None = None
-    #: Stored results: their cells are not computed, and the outputs compare with them.
-    against: Path | None = None
-
-    def __post_init__(self) -> None:
-        if self.engine not in ENGINES:
-            raise unknown("engine", self.engine, ENGINES)
-        if self.rank_by not in METRICS:
-            raise unknown("metric", self.rank_by, METRICS)
-        if self.against is not None:
-            refuse_times(self.rank_by)
-        if self.engine == "dask" and find_spec("distributed") is None:
-            raise UserError("engine 'dask' needs the extra `scale`: pip install 'optbench[scale]'")
-        if self.scheduler is not None and self.engine != "dask":
-            raise UserError(f"a scheduler is for engine 'dask' only (given: engine {self.engine!r})")
-        if self.workers is not None and self.workers < 1:
-            raise out_of_range("workers", self.workers, "at least 1")
-        if self.cell_timeout is not None and self.cell_timeout <= 0:
-            raise out_of_range("cell timeout", self.cell_timeout, "seconds above 0")
-        if self.cell_timeout is not None and self.engine != "processes":
-            raise UserError(
-                f"a cell timeout is for engine 'processes' only, which can kill a worker (given: {self.engine!r})"
-            )
 
 
 @dataclass(frozen=True)

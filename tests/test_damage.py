@@ -16,7 +16,8 @@ from optbench.results.atomic import write_bytes
 from optbench.results.checksum import unseal
 from optbench.results.directory import ResultsDirectory
 from optbench.results.store import CellStore
-from optbench.runner import RunOptions, run
+from optbench.run_options import RunOptions
+from optbench.runner import run
 from tests.test_resume import _run, assert_same_results
 
 

@@ -18,7 +18,7 @@ from optbench.metrics import METRICS
 from optbench.problem import DataSource
 from optbench.registry import BUILT_IN_PROBLEMS, REGISTERED_OPTIMIZERS
 from optbench.results.load import Results
-from optbench.runner import RunOptions
+from optbench.run_options import RunOptions
 from tests.tiny import CHOICES
 
 SOURCE = DataSource(Path("unused"), download=False)

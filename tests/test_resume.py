@@ -20,7 +20,8 @@ from optbench.outputs import Outputs
 from optbench.problem import DataSource
 from optbench.results import atomic
 from optbench.results.frames import TIMING_COLUMNS
-from optbench.runner import RunOptions, _Execution
+from optbench.run_options import RunOptions
+from optbench.runner import _Execution
 from tests.tiny import TINY
 
 CHOICES = {

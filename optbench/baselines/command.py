@@ -30,7 +30,8 @@ def make(preset: str, results: Path, name: str | None, workers: int | None, outp
     from optbench.problem import DataSource
     from optbench.progress import for_stderr
     from optbench.results.load import load
-    from optbench.runner import RunOptions, run
+    from optbench.run_options import RunOptions
+    from optbench.runner import run
 
     folder = results / (name or preset)
     options = RunOptions(DataSource(default_data_dir(), True), workers=workers, outputs=False)

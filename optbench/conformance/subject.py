@@ -98,12 +98,15 @@ def trainable(
     tables: Mapping[str, Any] | None = None,
     source: DataSource = NOWHERE,
     examples: int | None = None,
+    batch_size: int | None = None,
 ) -> Trainable:
-    """The cell of one problem and optimizer, at the problem's smallest batch, with at most so many examples."""
-    config = Config.model_validate(
-        {"problems": [problem], "optimizers": [optimizer], "devices": [device], "optimizer": dict(tables or {})}
-    )
-    cells = make_plan(config).cells
+    """The cell of one problem and optimizer, at the problem's smallest batch or this one, with at most so many
+    examples. Raises UserError for names and values that make no sense.
+    """
+    given: dict[str, Any] = {"problems": [problem], "optimizers": [optimizer], "devices": [device]}
+    if batch_size is not None:
+        given["batch_sizes"] = [batch_size]
+    cells = make_plan(Config.model_validate({**given, "optimizer": dict(tables or {})})).cells
     cell = min(cells, key=lambda found: found.batch_size)
     made, data = load(cell.problem, source, device)
     if examples is not None:

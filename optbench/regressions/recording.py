@@ -8,7 +8,6 @@ comparisons is therefore a block: the median of a test's repetitions in one proc
 from __future__ import annotations
 
 import json
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -135,11 +134,9 @@ def _document(path: Path) -> Mapping[str, Any]:
 
 def _stats(blocks: Sequence[float]) -> dict[str, Any]:
     """pytest-benchmark's statistics of the blocks."""
-    low, _, high = statistics.quantiles(blocks, n=4) if len(blocks) > 1 else [blocks[0]] * 3
-    mean = statistics.fmean(blocks)
-    return {
-        "min": min(blocks), "max": max(blocks), "mean": mean, "median": statistics.median(blocks),
-        "stddev": statistics.stdev(blocks) if len(blocks) > 1 else 0.0, "rounds": len(blocks), "iterations": 1,
-        "q1": low, "q3": high, "iqr": high - low, "ops": 1 / mean, "total": sum(blocks), "data": list(blocks),
-        "iqr_outliers": 0, "stddev_outliers": 0, "outliers": "0;0", "ld15iqr": min(blocks), "hd15iqr": max(blocks),
-    }  # fmt: skip
+    from pytest_benchmark.stats import Stats
+
+    found = Stats()
+    for block in blocks:
+        found.update(block)
+    return {**found.as_dict(), "data": list(blocks), "iterations": 1}

@@ -8,14 +8,11 @@ from typing import Any
 
 import torch
 
-from optbench.budget import Ledger
-from optbench.config import Config
+from optbench.conformance.subject import Trainable, equal, positions, trainable
 from optbench.device import make_deterministic, synchronize
-from optbench.errors import UserError
-from optbench.matrix import Cell, make_plan
-from optbench.problem import DataSource, Problem
+from optbench.locations import default_data_dir
+from optbench.problem import DataSource
 from optbench.regressions.counters import counters, operations
-from optbench.resident import ResidentData, load
 from optbench.stepper import Stepper
 from optbench.train import train
 
@@ -41,15 +38,6 @@ class Measurable:
     verify: Callable[[], None]
 
 
-@dataclass(frozen=True)
-class Setting:
-    """A cell with its problem and data."""
-
-    cell: Cell
-    problem: Problem
-    data: ResidentData
-
-
 def setting(
     problem: str,
     optimizer: str = "sgd",
@@ -57,26 +45,17 @@ def setting(
     device: str = "cpu",
     source: DataSource | None = None,
     tables: Mapping[str, Any] | None = None,
-) -> Setting:
+) -> Trainable:
     """The cell of an optimizer on a problem; the batch is the problem's smallest default unless said otherwise.
 
     Raises UserError for names and values that make no sense.
     """
-    from optbench.locations import default_data_dir
-
     make_deterministic(1)
-    config: dict[str, Any] = {"problems": [problem], "optimizers": [optimizer], "devices": [device]}
-    if batch_size is not None:
-        config["batch_sizes"] = [batch_size]
-    cells = make_plan(Config.model_validate({**config, "optimizer": dict(tables or {})})).cells
-    if not cells:
-        raise UserError(f"{optimizer} can't be used on {problem}")
-    cell = min(cells, key=lambda found: found.batch_size)
-    made, data = load(cell.problem, source or DataSource(default_data_dir()), cell.device)
-    return Setting(cell, made, data)
+    source = source or DataSource(default_data_dir())
+    return trainable(problem, optimizer, device, tables, source, batch_size=batch_size)
 
 
-def optimizer_step(found: Setting) -> Measurable:
+def optimizer_step(found: Trainable) -> Measurable:
     """One step at the untuned hyperparameters: forward, backward and update (as often as a closure is called).
 
     The counters are those of a training of its own, which the timed one doesn't notice.
@@ -84,17 +63,17 @@ def optimizer_step(found: Setting) -> Measurable:
     counted = _stepper(found)
     exact = counters(_synchronised(counted.step, found.cell.device), found.cell.device, counted.ledger)
     timed = _stepper(found)
-    before = _flat(timed.model)
+    before = positions(timed)
 
     def verify() -> None:
         assert timed.steps > WARMUP_STEPS, "no step was taken"
-        assert not torch.equal(before, _flat(timed.model)), f"{found.cell.optimizer.label} moved no parameter"
+        assert not equal(before, positions(timed)), f"{found.cell.optimizer.label} moved no parameter"
 
     calls = _calls(exact["operations"])
     return Measurable(_synchronised(timed.step, found.cell.device), calls, {"steps": 1, **exact}, verify)
 
 
-def forward_backward(found: Setting) -> Measurable:
+def forward_backward(found: Trainable) -> Measurable:
     """The loss of one batch and its gradient, without an update."""
     stepper = _stepper(found)
     batch = found.data.train.batch(torch.arange(found.cell.batch_size, device=found.cell.device))
@@ -114,7 +93,7 @@ def forward_backward(found: Setting) -> Measurable:
     return Measurable(work, _calls(exact["operations"]), exact, verify)
 
 
-def training(found: Setting, examples: int) -> Measurable:
+def training(found: Trainable, examples: int) -> Measurable:
     """A whole training of so many example gradients, evaluations included."""
     cell = replace(found.cell, evaluations=2)
     records = []
@@ -131,9 +110,8 @@ def training(found: Setting, examples: int) -> Measurable:
     return Measurable(work, 1, exact | {"forwards": records[-1].forwards, "backwards": records[-1].backwards}, verify)
 
 
-def _stepper(found: Setting) -> Stepper:
-    ledger = Ledger(_BUDGET * found.cell.batch_size)
-    stepper = Stepper(found.cell, found.problem, found.data, found.cell.optimizer.defaults, 0, ledger)
+def _stepper(found: Trainable) -> Stepper:
+    stepper = found.stepper(budget=_BUDGET * found.cell.batch_size)
     for _ in range(WARMUP_STEPS):
         stepper.step()
     return stepper
@@ -149,7 +127,3 @@ def _synchronised(work: Callable[[], Any], device: str) -> Callable[[], None]:
         synchronize(device)
 
     return whole
-
-
-def _flat(model: torch.nn.Module) -> torch.Tensor:
-    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()]).clone()

@@ -18,7 +18,8 @@ from optbench.problem import DataSource
 from optbench.results.directory import ResultsDirectory
 from optbench.results.load import Results
 from optbench.results.migration import READABLE, SCHEMA_VERSION, migrated_plan
-from optbench.runner import RunOptions, run
+from optbench.run_options import RunOptions
+from optbench.runner import run
 
 STORED = Path(__file__).parent / "stored"
 ALL = sorted(path.name for path in STORED.iterdir() if path.is_dir())

@@ -24,7 +24,8 @@ from optbench.outputs import Outputs
 from optbench.problem import DataSource
 from optbench.progress import SilentProgress
 from optbench.results.directory import ResultsDirectory
-from optbench.runner import RunOptions, run
+from optbench.run_options import RunOptions
+from optbench.runner import run
 from optbench.scale.cluster import connected, local
 from optbench.scale.engine import DaskEngine
 from optbench.scale.worker import Answer

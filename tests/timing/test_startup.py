@@ -68,7 +68,8 @@ import sys
 from pathlib import Path
 from optbench.config import load_config
 from optbench.problem import DataSource
-from optbench.runner import RunOptions, run
+from optbench.run_options import RunOptions
+from optbench.runner import run
 file, folder = map(Path, sys.argv[1:])
 outcome = run(load_config(file=file), folder, RunOptions(DataSource(folder), report=folder / "report.html"))
 assert (outcome.cells, outcome.failed) == (2000, 0)

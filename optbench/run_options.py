@@ -1,0 +1,55 @@
+"""How a plan is computed, and what of it makes no sense."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from optbench.baselines.located import refuse_times
+from optbench.engine import ENGINES
+from optbench.errors import UserError, out_of_range, unknown
+from optbench.metrics import METRICS
+from optbench.problem import DataSource
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a plan is computed; nothing here changes a figure."""
+
+    source: DataSource
+    engine: str = "processes"
+    workers: int | None = None
+    retry_failed: bool = False
+    fresh: bool = False
+    report: Path | None = None
+    rank_by: str = "test_metric"
+    execution: str = "auto"
+    #: Whether tables, plots and the page are written.
+    outputs: bool = True
+    #: Of engine `dask`: the address of a scheduler whose workers compute; without one, workers of this machine do.
+    scheduler: str | None = None
+    #: Seconds that a cell may take; then its worker is killed.
+    cell_timeout: float | None = None
+    #: Stored results: their cells are not computed, and the outputs compare with them.
+    against: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.engine not in ENGINES:
+            raise unknown("engine", self.engine, ENGINES)
+        if self.rank_by not in METRICS:
+            raise unknown("metric", self.rank_by, METRICS)
+        if self.against is not None:
+            refuse_times(self.rank_by)
+        if self.engine == "dask" and find_spec("distributed") is None:
+            raise UserError("engine 'dask' needs the extra `scale`: pip install 'optbench[scale]'")
+        if self.scheduler is not None and self.engine != "dask":
+            raise UserError(f"a scheduler is for engine 'dask' only (given: engine {self.engine!r})")
+        if self.workers is not None and self.workers < 1:
+            raise out_of_range("workers", self.workers, "at least 1")
+        if self.cell_timeout is not None and self.cell_timeout <= 0:
+            raise out_of_range("cell timeout", self.cell_timeout, "seconds above 0")
+        if self.cell_timeout is not None and self.engine != "processes":
+            raise UserError(
+                f"a cell timeout is for engine 'processes' only, which can kill a worker (given: {self.engine!r})"
+            )
