@@ -16,7 +16,7 @@ _CELL = ["optimizer", "batch_size", "device", "schedule"]
 #: Losses beyond this multiple of the initial one are out of sight.
 _HIGHEST = 1e6
 #: Width and height of a label, in points: crosses closer than this share one.
-_LABEL = np.array([48.0, 9.0])
+_LABEL = np.array([36.0, 9.0])
 
 
 @mpl.rc_context(style.RC)
