@@ -224,6 +224,21 @@ def test_printing_gives_a_clean_paper(made: Made, opened: Open) -> None:
     assert len(re.findall(rb"/Type\s*/Page\b", paper)) >= 3
 
 
+def test_printing_while_figures_are_being_drawn(made: Made, opened: Open) -> None:
+    """On a slow machine a page is printed before all is drawn; afterwards each figure fills its place again."""
+    page = opened(made.address, color_scheme="light")
+    page.page.context.new_cdp_session(page.page).send("Emulation.setCPUThrottlingRate", {"rate": 3})
+    page.page.reload()
+    page.ready()
+    page.page.pdf(format="A4")
+    page.page.wait_for_function(
+        """() => [...document.querySelectorAll("figure[data-figure] .plot")].every(one => {
+          const svg = one.querySelector(".main-svg");
+          return svg && !one.matches(".waiting") && svg.getBoundingClientRect().width === one.clientWidth; })""",
+        timeout=20_000,
+    )
+
+
 def test_a_table_that_goes_on_says_so_at_its_edge(made: Made, opened: Open) -> None:
     """A shade that stays, below one that moves with the rows and covers it at their end; none on paper."""
     page = opened(made.address)

@@ -74,9 +74,10 @@ function lineOf(name, x, y, more = {}) {
 
 const bold = (name) => `<b>${escaped(name)}</b>`;
 
-/** Draws a figure as the choices have it. */
+/** Draws a figure as the choices have it, unless one that waited for the same turn has. */
 async function draw(figure) {
   const known = drawn.get(figure);
+  if (!known.dirty) return;
   known.dirty = false;
   if (known.fixed) {
     figure.querySelector(".plot").hidden = isFiltered();
@@ -101,10 +102,9 @@ async function draw(figure) {
   }
   const library = await loadPlotly().catch(() => null);
   if (!library) return void fallBack(figure);
-  if (known.spec !== spec) return;
   if (!known.plotted) plot.textContent = "";
   plot.style.height = spec.height ? `${spec.height}px` : "";
-  await library.react(plot, spec.traces, { ...layoutOf(spec.layout), ...(printing ? sizeOf(plot) : {}) }, CONFIG);
+  await library.react(plot, spec.traces, { ...layoutOf(spec.layout), ...sizeOf(plot) }, CONFIG);
   known.plotted = true;
   plot.classList.remove("waiting");
   plot.setAttribute("role", "img");
@@ -159,10 +159,23 @@ const near = new IntersectionObserver((entries) => {
 }, { rootMargin: "400px" });
 
 function drawSafely(figure) {
-  return draw(figure).catch((error) => {
+  drawn.get(figure).dirty = true;
+  return inTurn(figure, () => draw(figure)).catch((error) => {
     console.error(error);
     fallBack(figure);
   });
+}
+
+/** One thing after the other: plotly fails on a figure that it is still at. At once where it is idle: a browser prints
+ * without waiting. */
+function inTurn(figure, act) {
+  const known = drawn.get(figure);
+  const result = known.turn ? known.turn.then(act) : act();
+  const turn = result.catch(() => {}).then(() => {
+    if (known.turn === turn) known.turn = null;
+  });
+  known.turn = turn;
+  return result;
 }
 
 /** Prepares the figures of the page. */
@@ -186,20 +199,15 @@ function redraw() {
   drawIdly();
 }
 
-/** Paper is narrower than most windows: figures are made to fit it, and fit the window again afterwards. */
+/** Paper is narrower than most windows: figures are drawn to fit it, and to fit the window again afterwards. */
 function setUpPrinting() {
-  const fit = () => [...drawn].filter(([, known]) => known.plotted && !known.dirty).forEach(([figure]) => {
-    const plot = figure.querySelector(".plot");
-    window.Plotly.relayout(plot, sizeOf(plot));
-  });
   window.addEventListener("beforeprint", () => {
     printing = true;
-    [...drawn].filter(([, known]) => known.dirty).forEach(([figure]) => drawSafely(figure));
-    fit();
+    for (const figure of drawn.keys()) drawSafely(figure);
   });
   window.addEventListener("afterprint", () => {
     printing = false;
-    fit();
+    redraw();
   });
 }
 
@@ -207,7 +215,7 @@ let printing = false;
 
 /** The size of a figure: that of its place, or of what fits on paper. */
 function sizeOf(plot) {
-  return printing ? { width: Math.min(plot.clientWidth, 660), height: plot.clientHeight, autosize: false } : { width: null, height: null, autosize: true };
+  return printing ? { width: Math.min(plot.clientWidth, 660), height: plot.clientHeight, autosize: false } : { autosize: true };
 }
 
 const idle = (act) => (window.requestIdleCallback ? requestIdleCallback(act, { timeout: 500 }) : setTimeout(act, 50));
