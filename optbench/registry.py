@@ -26,6 +26,7 @@ from optbench.zoo import ZOO
 
 BUILT_IN_PROBLEMS = {
     "quadratic_valley": "optbench.problems.quadratic_valley:QuadraticValley",
+    "quadratic_deep": "optbench.problems.quadratic_deep:QuadraticDeep",
     "rosenbrock": "optbench.problems.plane_functions:Rosenbrock",
     "rastrigin": "optbench.problems.plane_functions:Rastrigin",
     "beale": "optbench.problems.plane_functions:Beale",
