@@ -106,10 +106,10 @@ class MatrixFactorisation(Problem):
         from torch import nn
 
         model = nn.Module()
-        model.of_rows = nn.Embedding(self.rows, self.rank, sparse=self.sparse)
-        model.of_columns = nn.Embedding(self.columns, self.rank, sparse=self.sparse)
-        for table in model.children():
+        for name, size in (("of_rows", self.rows), ("of_columns", self.columns)):
+            table = nn.Embedding(size, self.rank, sparse=self.sparse)
             nn.init.normal_(table.weight, std=_SMALL)
+            model.add_module(name, table)
         return model
 
     def load_data(self, source: DataSource) -> Data:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ def test_widths_fall_by_equal_factors_and_rise_again(parameters: dict[str, objec
     assert isinstance(problem, Autoencoder)
     assert problem.widths == widths
     layers = [layer for layer in problem.model() if isinstance(layer, torch.nn.Linear)]
-    assert [(layer.in_features, layer.out_features) for layer in layers] == list(zip(widths, widths[1:], strict=False))
+    assert [(layer.in_features, layer.out_features) for layer in layers] == list(itertools.pairwise(widths))
 
 
 def test_images_are_the_brightness_of_those_that_others_classify() -> None:
