@@ -39,7 +39,7 @@ class LogisticRegression(SmallGreyImages, ImageClassification):
     """
 
     name: ClassVar[str] = "logistic_regression"
-    batch_sizes: ClassVar[tuple[int, ...]] = (10, 100)
+    batch_sizes: ClassVar[tuple[int, ...]] = (20, 100)
     run_budget: ClassVar[str] = "10epochs"
 
     data: str = "digits"

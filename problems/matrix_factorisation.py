@@ -52,7 +52,7 @@ class MatrixFactorisation(Problem):
     name: ClassVar[str] = "matrix_factorisation"
     metric_name: ClassVar[str] = "squared error"
     metric_higher_is_better: ClassVar[bool] = False
-    batch_sizes: ClassVar[tuple[int, ...]] = (10, 100)
+    batch_sizes: ClassVar[tuple[int, ...]] = (20, 100)
     run_budget: ClassVar[str] = "20epochs"
     evaluation_batch: ClassVar[int] = 10_000
 

@@ -20,8 +20,6 @@ _POINTS_SEED = 1
 _ROTATION_SEED = 2
 #: Coordinates of a batch up to which replicas at once gain on a CPU.
 _STACKED_AT_MOST = 500_000
-#: The part of the initial excess over the minimum at which the problem counts as solved.
-_SOLVED = 1e-3
 
 
 @dataclass(frozen=True)
@@ -41,6 +39,8 @@ class Quadratic(Problem):
     kind: ClassVar[Literal["network", "quadratic", "function"]] = "quadratic"
     metric_name: ClassVar[str] = "suboptimality"
     metric_higher_is_better: ClassVar[bool] = False
+    #: The part of the initial excess over the minimum at which the problem counts as solved.
+    solved: ClassVar[float] = 1e-3
 
     @property
     @abstractmethod
@@ -146,7 +146,7 @@ class Quadratic(Problem):
     @property
     def target(self) -> float | None:
         start = self._start()
-        return _SOLVED * float(0.5 * start @ self._hessian() @ start)
+        return self.solved * float(0.5 * start @ self._hessian() @ start)
 
     def _rotation(self) -> np.ndarray:
         """A fixed random rotation, (dim, dim): its columns are orthonormal, uniformly distributed directions."""

@@ -94,7 +94,7 @@ def test_the_noise_of_the_gradient_follows_the_curvature() -> None:
 def test_start_target_and_rates_come_from_the_hessian() -> None:
     problem, ones = QuadraticDeep(), np.ones(100)
     assert problem.model().position.tolist() == ones.tolist()
-    assert problem.target == pytest.approx(1e-3 * ones @ hessian_of(problem) @ ones / 2, rel=1e-9)
+    assert problem.target == pytest.approx(1e-2 * ones @ hessian_of(problem) @ ones / 2, rel=1e-9)
     [cell] = make_plan(Config(problems=["quadratic_deep"], optimizers=["sgd"], batch_sizes=[10])).cells
     bounds = np.array(cell.optimizer.search["lr"].bounds)
     assert bounds == pytest.approx(np.array([1e-4, 4]) / np.linalg.eigvalsh(hessian_of(problem))[-1], rel=1e-9)
