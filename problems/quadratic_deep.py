@@ -26,7 +26,7 @@ class QuadraticDeep(Quadratic):
     those of every `Quadratic`.
 
     Tells apart: momentum from plain gradient descent, whose rate a few steep directions limit while many flat ones
-    need a long way; and, in small batches, steps that shrink from those that the noise of the steep directions keeps up.
+    need a long way; and, in small batches, steps that shrink from those that the steep directions' noise keeps large.
 
     Schneider, Balles and Hennig (2019), DeepOBS: A Deep Learning Optimizer Benchmark Suite, `quadratic_deep`;
     spectrum after Chaudhari et al. (2017), Entropy-SGD: Biasing Gradient Descent into Wide Valleys.
