@@ -36,8 +36,8 @@ class Autoencoder(SmallGreyImages):
     `data`: `digits` (scikit-learn's images of 8 × 8 pixels as they are), `mnist`, `fashion_mnist` (28 × 28), or
     the path of a folder of images, which are turned grey and scaled to 28 × 28.
 
-    Tells apart: whether a method gets through layers of small gradients and off the plateau on which every image is
-    rendered as their mean, where plain gradient descent stays long.
+    Tells apart: methods that get through layers of small gradients, and off the plateau on which every image is
+    rendered as their mean, from those that stay there, as plain gradient descent and mini-batch L-BFGS do.
 
     Hinton and Salakhutdinov (2006), Reducing the Dimensionality of Data with Neural Networks; as a benchmark of
     optimizers Martens (2010), Deep Learning via Hessian-Free Optimization, and Sutskever et al. (2013), On the

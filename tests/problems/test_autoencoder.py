@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from optbench.errors import UserError
 from optbench.problem import DataSource
 from optbench.problems.autoencoder import Autoencoder
 from optbench.problems.logistic_regression import LogisticRegression
 from optbench.registry import make_problem
+from tests.test_datasets import make_folder
 
 NOWHERE = DataSource(Path("/nonexistent"), download=False)
 ACTIVATIONS = {"sigmoid": lambda v: 1 / (1 + np.exp(-v)), "tanh": np.tanh, "relu": lambda v: np.maximum(v, 0)}
@@ -48,6 +50,18 @@ def test_images_are_the_brightness_of_those_that_others_classify() -> None:
     # 17 shades of grey, to the nearest of a byte's 256.
     shades = data.train[0].unique().numpy()
     assert shades == pytest.approx(np.arange(17) / 16, abs=0.51 / 255)
+
+
+def test_images_of_a_folder_are_grey_and_28_pixels_wide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPTBENCH_CACHE", str(tmp_path / "cache"))
+    problem = Autoencoder(str(make_folder(tmp_path / "animals", size=28)))
+    assert problem.widths[0] == 784
+    data = problem.load_data(NOWHERE)
+    assert [len(split[0]) for split in (data.train, data.valid, data.test)] == [problem.training_examples(), 2, 6]
+    files = sorted((tmp_path / "animals" / "test").rglob("*.png"))
+    expected = [np.asarray(Image.open(file).convert("L")).ravel() / 255 for file in files]
+    assert data.test[0].numpy() == pytest.approx(np.array(expected), abs=1e-6)
+    assert problem.display() == {"data": "animals"}
 
 
 @pytest.mark.parametrize("error", ["cross_entropy", "squared"])
