@@ -59,7 +59,7 @@ class LogisticRegression(SmallGreyImages, ImageClassification):
 
     @property
     def microseconds_per_step(self) -> float:
-        return 100.0
+        return 150.0
 
     def stacks(self, device_type: str, batch_size: int) -> bool:
         weights = self.image_size**2 * self.classes
