@@ -44,11 +44,16 @@ def plan_text(plan: Plan, workers: int | None) -> str:
         (
             table((head, *rows), right=(3, 7, 8)),
             "",
-            f"{len(plan.cells)} cells, {seeds} seeds; cost in example gradients, tuning included",
-            f"about {duration(total / workers)} on {workers} worker{'s' if workers > 1 else ''} "
+            f"{_counted(len(plan.cells), 'cell')}, {_counted(seeds, 'seed')}; "
+            "cost in example gradients, tuning included",
+            f"about {duration(total / workers)} on {_counted(workers, 'worker')} "
             "(from reference figures of a server CPU, one thread)",
         )
     )
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 def status_text(folder: Path) -> str:

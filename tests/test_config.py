@@ -200,6 +200,13 @@ def test_a_file_that_keeps_the_problems_of_a_preset_decides_for_all_of_them(tmp_
     assert config.run_budget == "1epoch"
 
 
+def test_a_file_that_describes_optimizers_and_names_none_names_these(tmp_path: Path) -> None:
+    tables = '[optimizer.second]\nbase = "sgd"\n[optimizer.first]\nbase = "adam"'
+    assert load(tmp_path, tables).optimizers == ("second", "first")
+    assert load(tmp_path, f'optimizers = ["adam"]\n{tables}').optimizers == ("adam",)
+    assert load(tmp_path, tables, optimizers=["first", "adam"]).optimizers == ("first", "adam")
+
+
 def test_a_configuration_is_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         load_config().seeds = 9  # type: ignore[misc]
