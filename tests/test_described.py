@@ -127,8 +127,8 @@ def test_partners_that_would_step_everything_are_no_optimizer(cells: dict[str, C
                                                "batch_sizes": [10]})).cells  # fmt: skip
     [note] = check_optimizers([cell, network])
     assert note == (
-        "tiny: muon has nothing to step here: all parameters are in rest (ndim != 2 or layer == 'Embedding'); cells that "
-        "will be recorded as failed: 1"
+        "tiny: muon has nothing to step here: all parameters are in rest (ndim != 2 or layer == 'Embedding'); "
+        "cells that will be recorded as failed: 1"
     )
     assert check_optimizers([network]) == []
     with pytest.raises(UserError, match=r"^tiny: muon has nothing to step here"):
