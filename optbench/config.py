@@ -135,6 +135,16 @@ class Config(Strict):
     def _is_amount(cls, text: str | None) -> str | None:
         return _checked_budget(text)
 
+    def sizes(self, entry: ProblemEntry, own: Sequence[int], examples: int) -> Sequence[int]:
+        """The batch sizes of a problem with so many training examples, `own` where none are asked for.
+
+        Those of a preset were asked for by nobody: where they are too large, they give way.
+        """
+        chosen = entry.batch_sizes or self.batch_sizes or own
+        if entry.batch_sizes or self.preset is None or list(chosen) != preset(self.preset).get("batch_sizes"):
+            return chosen
+        return [size for size in chosen if size <= examples] or own
+
     def toml(self) -> str:
         """The configuration as TOML; `load_config` reads the same object back."""
         import tomli_w
