@@ -21,15 +21,16 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Choices": "ranges", "Config": "config", "Data": "problem", "DataSource": "problem", "OptimizerSpec": "spec",
-    "Plane": "problem", "PlaneFunction": "problems.plane_functions", "Problem": "problem", "Range": "ranges", "Results": "results.load", "UserError": "errors",
-    "check": "api", "compare": "api", "experiment": "api", "figure": "api", "load": "results.load",
-    "load_config": "config", "optimizer": "declare", "plan": "api", "recommend": "api", "report": "api", "run": "api",
+    "Plane": "problem", "PlaneFunction": "problems.plane_functions", "Problem": "problem", "Range": "ranges",
+    "Results": "results.load", "UserError": "errors", "check": "api", "compare": "api", "experiment": "api",
+    "figure": "api", "load": "results.load", "load_config": "config", "optimizer": "declare", "plan": "api",
+    "recommend": "api", "report": "api", "run": "api",
 }  # fmt: skip
 
 __all__ = [
-    "Choices", "Config", "Data", "DataSource", "OptimizerSpec", "Plane", "PlaneFunction", "Problem", "Range", "Results", "UserError",
-    "check", "compare", "experiment", "figure", "load", "load_config", "optimizer", "plan", "recommend", "report",
-    "run",
+    "Choices", "Config", "Data", "DataSource", "OptimizerSpec", "Plane", "PlaneFunction", "Problem", "Range",
+    "Results", "UserError", "check", "compare", "experiment", "figure", "load", "load_config", "optimizer", "plan",
+    "recommend", "report", "run",
 ]  # fmt: skip
 
 

@@ -88,8 +88,10 @@ def run(
     )  # fmt: skip
     outcome = execute(config, folder, how, for_stderr())
     click.echo(listing.leaderboard_text(folder))
-    done = outcome.cells - outcome.failed
-    click.echo(f"\n{done} of {outcome.cells} cells complete" + (f", {outcome.failed} failed" if outcome.failed else ""))
+    if stored is not None:
+        click.echo(f"\n{listing.verdicts_text(folder)}")
+    failed = f", {outcome.failed} failed" if outcome.failed else ""
+    click.echo(f"\n{outcome.cells - outcome.failed} of {outcome.cells} cells complete{failed}")
     click.echo(f"results  {folder}\ntables   {outcome.outputs.tables}\nplots    {outcome.outputs.plots}")
     click.echo(f"report   {outcome.outputs.report}")
     return SOME_FAILED if outcome.failed else COMPLETE

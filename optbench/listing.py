@@ -104,6 +104,18 @@ def leaderboard_text(folder: Path) -> str:
     return terminal(pd.read_parquet(folder / "tables" / "summary.parquet"))
 
 
+def verdicts_text(folder: Path) -> str:
+    """The verdicts on the optimizers that were computed in a results directory, among stored ones or alone."""
+    import pandas as pd
+
+    from optbench.comparison import verdict_blocks
+    from optbench.results.directory import ResultsDirectory
+
+    table = pd.read_parquet(folder / "tables" / "verdicts.parquet")
+    own = {cell["optimizer"] for cell in ResultsDirectory(folder).plan()["cells"]}
+    return "\n\n".join(verdict_blocks(table[table["optimizer"].isin(own)]))
+
+
 def experiments_text() -> str:
     """The experiments with the claims that they test."""
     from optbench.experiments.registry import CLAIMS

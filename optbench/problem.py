@@ -60,8 +60,8 @@ class Data:
         counts = [total - sum(held), *held]
         if min(counts) < 1:
             raise UserError(
-                f"Data.split makes {counts[0]} training, {counts[1]} validation and {counts[2]} test examples of {total} "
-                "(accepted: at least one of each)"
+                f"Data.split makes {counts[0]} training, {counts[1]} validation and {counts[2]} test examples of "
+                f"{total} (accepted: at least one of each)"
             )
         order = torch.from_numpy(np.random.RandomState(seed).permutation(total))
         return cls(*(tuple(tensor[part] for tensor in tensors) for part in order.split(counts)))
