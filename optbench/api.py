@@ -59,7 +59,8 @@ def plan(
     **choices: Any,
 ) -> Plan:
     """The cells of a configuration with their cost; computes nothing. With `against`, "reference" or a results
-    directory, only the cells that aren't there. Other arguments as for `configure`.
+    directory (by its path, or its name in `results`), only the cells that aren't there. `execution` forces a way of
+    executing steps. Other arguments as for `configure`.
     """
     if against is None:
         return make_plan(configure(config, **choices), execution)

@@ -105,19 +105,16 @@ def run(
 @options.results
 def plan(workers: int | None, execution: str, against: str | None, results: Path, **selection: Any) -> None:
     """Print the cells of a benchmark, their cost and an estimated time; runs nothing."""
+    from optbench.baselines.located import located
     from optbench.matrix import make_plan
 
-    if against is None:
-        click.echo(listing.plan_text(make_plan(options.configuration(selection), execution), workers))
-        return
-    from optbench.baselines.against import compared_with
-    from optbench.baselines.located import located
+    stored = None if against is None else located(against, results)
+    planned, notes = make_plan(options.configuration(selection, stored), execution), []
+    if stored is not None:
+        from optbench.baselines.against import compared_with
 
-    stored = located(against, results)
-    planned, notes = compared_with(stored, make_plan(options.configuration(selection, stored), execution))
-    click.echo(listing.plan_text(planned, workers))
-    for note in notes:
-        click.echo(f"note: {note}")
+        planned, notes = compared_with(stored, planned)
+    click.echo("\n".join([listing.plan_text(planned, workers), *(f"note: {note}" for note in notes)]))
 
 
 @cli.command()

@@ -45,7 +45,8 @@ class Data:
 
     @classmethod
     def split(cls, *tensors: Tensor, valid: float = 0.1, test: float = 0.1, seed: int = 0) -> Data:
-        """Splits tensors of equal first dimension at random, the same way every time; `valid` and `test` are shares.
+        """Splits `tensors` of equal first dimension, at random and the same way every time for a `seed`; `valid` and
+        `test` are the shares of the examples that are set apart.
 
         Raises UserError for lengths that differ, and for a split without examples.
         """

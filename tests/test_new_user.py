@@ -14,7 +14,7 @@ import pytest
 
 import optbench
 from optbench.baselines.located import reference_folder
-from optbench.cli import COMPLETE, SOME_FAILED, _main
+from optbench.cli import COMPLETE, SOME_FAILED, WRONG_USE, _main
 from optbench.results.frozen import Frozen
 
 ROOT = Path(__file__).parents[1]
@@ -96,20 +96,20 @@ def test_against_the_reference_with_nothing_but_a_problem_named(
 
 
 @pytest.mark.slow
-def test_all_three_against_all_of_the_reference(folder: Path) -> None:
-    """Minutes. In the valley the pair has nothing for Muon to step, which is told before anything is computed."""
-    chosen = (*OWN, "--optimizer", "muon_adamw", "--config", "pair.toml", "--against", "reference")
-    networks = [
-        word
-        for problem in dict.fromkeys(Frozen(reference_folder()).cells["problem"])
-        if problem != "quadratic_valley"
-        for word in ("--problem", problem)
-    ]
-    done = optbench_in(folder, "run", *chosen, *networks, "--name", "all")
+def test_all_three_against_the_networks_of_the_reference(folder: Path) -> None:
+    """Minutes: real processes, with plots, and the page made again."""
+    cells = Frozen(reference_folder()).cells
+    problems = [name for name in cells["problem"].unique() if name != "quadratic_valley"]
+    groups = len(cells.loc[cells["problem"].isin(problems), ["problem", "batch_size"]].drop_duplicates())
+    chosen = [*OWN, "--optimizer", "muon_adamw", "--config", "pair.toml", "--against", "reference"]
+    for problem in problems:
+        chosen += ["--problem", problem]
+    done = optbench_in(folder, "run", *chosen, "--name", "all")
     assert done.returncode == COMPLETE, done.stdout + done.stderr
-    compared(folder, done.stdout, "all", {"Lion", "ScheduleFree", "muon_adamw"}, len(networks))
+    compared(folder, done.stdout, "all", {"Lion", "ScheduleFree", "muon_adamw"}, groups)
     (folder / "reports" / "all.html").unlink()
     again = optbench_in(folder, "report", "all")
-    assert (again.returncode, again.stdout.strip()) == (COMPLETE, "reports/all.html")
+    assert (again.returncode, again.stdout.strip()) == (COMPLETE, str(Path("reports") / "all.html"))
     fewer = optbench_in(folder, "run", *chosen, "--name", "fewer", "--seeds", "1")
+    assert fewer.returncode == WRONG_USE
     assert "seeds 1 can't be compared with reference" in fewer.stderr
