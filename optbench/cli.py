@@ -109,7 +109,8 @@ def plan(workers: int | None, execution: str, against: str | None, results: Path
     from optbench.matrix import make_plan
 
     stored = None if against is None else located(against, results)
-    planned, notes = make_plan(options.configuration(selection, stored), execution), []
+    planned = make_plan(options.configuration(selection, stored), execution)
+    notes: list[str] = []
     if stored is not None:
         from optbench.baselines.against import compared_with
 
