@@ -105,16 +105,17 @@ def run(
 @options.results
 def plan(workers: int | None, execution: str, against: str | None, results: Path, **selection: Any) -> None:
     """Print the cells of a benchmark, their cost and an estimated time; runs nothing."""
-    from optbench.baselines.located import located
     from optbench.matrix import make_plan
 
-    stored = None if against is None else located(against, results)
-    planned = make_plan(options.configuration(selection, stored), execution)
     notes: list[str] = []
-    if stored is not None:
+    if against is None:
+        planned = make_plan(options.configuration(selection), execution)
+    else:
         from optbench.baselines.against import compared_with
+        from optbench.baselines.located import located
 
-        planned, notes = compared_with(stored, planned)
+        stored = located(against, results)
+        planned, notes = compared_with(stored, make_plan(options.configuration(selection, stored), execution))
     click.echo("\n".join([listing.plan_text(planned, workers), *(f"note: {note}" for note in notes)]))
 
 
