@@ -1,4 +1,4 @@
-"""Every registered optimizer and every problem of the quick tier conforms, alone and together.
+"""Every registered optimizer and every registered problem conforms, alone, and those of the quick tier together.
 
 Adding an entry to a registry adds its tests.
 """
@@ -19,9 +19,12 @@ from optbench.construct import make_optimizer, run_facts
 from optbench.errors import Inapplicable
 from optbench.evaluate import evaluate, parameters_finite
 from optbench.problem import DataSource
-from optbench.registry import REGISTERED_OPTIMIZERS
+from optbench.registry import BUILT_IN_PROBLEMS, REGISTERED_OPTIMIZERS
 
 QUICK = [entry["select"] if isinstance(entry, dict) else entry for entry in preset("quick")["problems"]]
+#: All but those whose default data or weights have to be downloaded: these are in the quick tier on digits, or are
+#: tested by themselves.
+PROBLEMS = [*QUICK, *sorted({*BUILT_IN_PROBLEMS} - {*QUICK, "mnist_cnn", "cifar_resnet", "frozen_features"})]
 SOURCE = DataSource(Path("unused"), download=False)
 #: What is there; the extra `zoo` need not be.
 OPTIMIZERS = [
@@ -43,7 +46,7 @@ def test_optimizer(optimizer: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PROBLEM_CHECKS)
-@pytest.mark.parametrize("problem", QUICK)
+@pytest.mark.parametrize("problem", PROBLEMS)
 def test_problem(problem: str, name: str) -> None:
     prove(problem, name, {"source": SOURCE})
 
