@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _CELLS = ("lstm", "gru", "rnn")
 #: Microseconds for the gradient of a character, by cell, at 64 units.
-_MICROSECONDS = {"lstm": 4.0, "gru": 8.0, "rnn": 3.0}
+_MICROSECONDS = {"lstm": 2.3, "gru": 3.5, "rnn": 1.5}
 #: Bits per character.
 _TARGETS = {UNICODE_NAMES: 2.5}
 

@@ -60,7 +60,7 @@ class Transformer(NextCharacter):
 
     @property
     def microseconds_per_example(self) -> float:
-        return self.length * self.layers * 5.0 * (self.width / 32) ** 1.5
+        return self.length * self.layers * 2.0 * (self.width / 32) ** 1.5
 
     @property
     def microseconds_per_step(self) -> float:
