@@ -16,7 +16,7 @@ _CELLS = ("lstm", "gru", "rnn")
 #: Microseconds for the gradient of a character, by cell, at 64 units.
 _MICROSECONDS = {"lstm": 2.3, "gru": 3.5, "rnn": 1.5}
 #: Bits per character.
-_TARGETS = {UNICODE_NAMES: 2.5}
+_TARGETS = {UNICODE_NAMES: 2.0}
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class CharRnn(NextCharacter):
 
     `data`: `unicode_names`, the names of characters that come with Python, or the path of a text file in UTF-8.
 
-    Tells apart: what a method does with gradients that come back through many steps, and so differ much in size from
-    weight to weight and from batch to batch; rare characters have a gradient in few batches only.
+    Tells apart: plain gradient descent from all that have momentum or scale coordinates; where steps are few, methods
+    that move at full size at once (RMSprop, Adagrad) from those that average gradients first (momentum, Adam).
 
     Karpathy (2015), The Unreasonable Effectiveness of Recurrent Neural Networks; Graves (2013), Generating Sequences
     With Recurrent Neural Networks; larger in DeepOBS (Schneider, Balles and Hennig 2019), `tolstoi_char_rnn`.
