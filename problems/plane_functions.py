@@ -129,7 +129,7 @@ class Rastrigin(PlaneFunction):
 
     Minimum at (0, 0); the local ones are near the whole numbers. Rastrigin (1974), in two dimensions.
 
-    Tells apart: steps that carry a method over ripples from those that end in the nearest hollow.
+    Tells apart: methods whose steps carry them over ripples from those that end in the nearest hollow, as most do.
     """
 
     name: ClassVar[str] = "rastrigin"
@@ -192,7 +192,7 @@ class Branin(PlaneFunction):
 
     Three valleys with a minimum each, all equally low, of which (−π, 12.275) is the nearest.
 
-    Tells apart: methods that settle in the nearest valley from those that overshoot it, which costs them time alone.
+    Tells apart: how fast methods settle in the nearest valley; to overshoot it costs time alone.
 
     Branin (1972), Widely
     Convergent Method for Finding Multiple Solutions of Simultaneous Nonlinear Equations; Dixon and Szegő (1978).
@@ -221,7 +221,8 @@ class StyblinskiTang(PlaneFunction):
 
     Four minima, of which the one at (−2.9035, −2.9035) is the lowest.
 
-    Tells apart: methods that momentum or large steps carry past a nearer, higher minimum from those that end there.
+    Tells apart: how fast methods get off a crest, where gradients are small, and stop in the minimum below; from an `x`
+    above 0.16 that is a higher one, past which momentum may carry them.
 
     Styblinski and Tang (1990), Experiments in
     Nonconvex Optimization.
