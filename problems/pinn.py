@@ -33,9 +33,8 @@ class Pinn(Problem):
     error, ∫ (u − û)² / ∫ u², over points of its own; its root is what papers report. The network has `layers` hidden
     layers of `hidden` tanh units, whose weights start as torch's layers draw them.
 
-    Tells apart: methods by orders of magnitude, as the loss is ill-conditioned (derivatives make directions of a network
-    unlike that were alike) and there is little noise: gradient descent hardly moves, Adam needs many steps, and
-    L-BFGS, which sees curvature, few.
+    Tells apart: methods by orders of magnitude, as derivatives make the loss ill-conditioned and there is little noise:
+    gradient descent hardly moves, Adam needs many steps, and L-BFGS, which sees curvature, few.
 
     Raissi, Perdikaris and Karniadakis (2019), Physics-informed neural networks; Rathore et al. (2024), Challenges in
     Training PINNs: A Loss Landscape Perspective.
