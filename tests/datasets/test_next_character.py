@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -90,3 +92,15 @@ def test_texts_that_make_no_sense_are_refused(
     with pytest.raises(UserError, match=line) as caught:
         make_problem("char_rnn", {"data": str(tmp_path / "a.txt"), **parameters})
     assert "\n" not in str(caught.value)
+
+
+def test_planning_needs_no_torch() -> None:
+    code = (
+        "import sys; from optbench.registry import make_problem\n"
+        "for name in ('char_rnn', 'transformer', 'pinn'):\n"
+        "    p = make_problem(name, {}); p.training_examples(), p.identity(), p.display(), p.target\n"
+        "    p.microseconds_per_example, p.microseconds_per_step, p.stacks('cpu', 1)\n"
+        "print({'torch', 'sklearn', 'pandas', 'optuna'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == "set()\n"
