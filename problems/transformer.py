@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 #: Bits per character.
-_TARGETS = {UNICODE_NAMES: 2.5}
+_TARGETS = {UNICODE_NAMES: 3.0}
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,13 @@ class Transformer(NextCharacter):
 
     `data`: `unicode_names`, the names of characters that come with Python, or the path of a text file in UTF-8.
 
-    Tells apart: methods that scale each coordinate (Adam and its kind) from gradient descent, as large language models
-    do: their gap is there without noise, too (Kunstner et al. 2023, Noise Is Not the Main Factor Behind the Gap
-    Between SGD and Adam on Transformers, but Sign Descent Might Be).
+    Tells apart: Adam from all others, and methods that scale each coordinate or have momentum from plain gradient
+    descent, as large language models do.
 
     Vaswani et al. (2017), Attention Is All You Need; Radford et al. (2019), Language Models are Unsupervised
-    Multitask Learners; norms first: Xiong et al. (2020), On Layer Normalization in the Transformer Architecture.
+    Multitask Learners; norms first: Xiong et al. (2020), On Layer Normalization in the Transformer Architecture. On
+    the gap between Adam and gradient descent: Kunstner et al. (2023), Noise Is Not the Main Factor Behind the Gap
+    Between SGD and Adam on Transformers, but Sign Descent Might Be.
     """
 
     name: ClassVar[str] = "transformer"
