@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import ExitStack, contextmanager
@@ -13,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from optbench.baselines.located import stored_as
 from optbench.config import Config
+from optbench.conformance.doubts import doubts
 from optbench.engine import default_workers, make_engine
 from optbench.environment import describe
 from optbench.errors import UserError, one_line
+from optbench.interruption import terminated_as_interrupt
 from optbench.job import Job
 from optbench.matrix import Cell, Plan, make_plan
 from optbench.outputs import Outputs, places, up_to_date, write_outputs
@@ -85,8 +85,7 @@ def run(config: Config, folder: Path, options: RunOptions, progress: SilentProgr
                 client = stack.enter_context(connected(options.scheduler))
             known = {} if start_over else directory.planes()
             planes = check_data(missing, options.source, memory, known)
-            if missing:
-                check_optimizers(missing)
+            notes = check_optimizers(missing) if missing else []
         except BaseException:
             if not found:
                 directory.withdraw()
@@ -100,6 +99,8 @@ def run(config: Config, folder: Path, options: RunOptions, progress: SilentProgr
             if kept := _kept(directory, plan):
                 progress.message(f"{kept} cells of other configurations are kept, and left out of the tables")
             if missing:
+                for note in (*notes, *(doubts(config) if progress.read else ())):
+                    progress.message(note)
                 progress.message(_what_is_missing(plan, missing))
                 _Execution(plan, directory, options, environment, memory, client, progress).run(missing)
             write = write_outputs if options.outputs and not unchanged else places
@@ -190,7 +191,7 @@ class _Execution:
             if self.directory.cell(cell.id).state(self.plan.seeds) == "failed":
                 self.directory.cell(cell.id).forget_failures()
         # One engine for both passes: each worker imports torch once, and the first one stays warm.
-        with _terminated_as_interrupt(), self._engine(len(missing)) as engine:
+        with terminated_as_interrupt(), self._engine(len(missing)) as engine:
             self._time(engine, missing)
             self._compute(engine, missing)
 
@@ -239,7 +240,8 @@ class _Execution:
                     record_lost(job, one_line(error))
                 phase.finish(job.cell.id, weights[job.cell.id])
                 if status in FAILED:
-                    phase.message(f"{job.name}: {status}")
+                    found = self.directory.cell(job.cell.id).result() or {}
+                    phase.message(f"{job.name}: {found.get('error') or status}")
 
     def _job(self, cell: Cell) -> Job:
         shared = self.plan.seeds, self.directory, self.options.source, self.environment
@@ -277,20 +279,3 @@ class _Execution:
         workers = self.options.workers or len(gpus) or default_workers(self.threads, self.devices)
         client = stack.enter_context(local(min(workers, cells), self.threads, gpus))
         return DaskEngine(client, self.directory, environment, ours=True, prepare=prepare)
-
-
-@contextmanager
-def _terminated_as_interrupt() -> Iterator[None]:
-    """Treats SIGTERM like Ctrl-C: stop at once, leave a state that can be resumed."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    previous: Callable[..., Any] | int | None = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
