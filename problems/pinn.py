@@ -34,7 +34,7 @@ class Pinn(Problem):
     layers of `hidden` tanh units, whose weights start as torch's layers draw them.
 
     Tells apart: methods by orders of magnitude, as derivatives make the loss ill-conditioned and there is little noise:
-    gradient descent hardly moves, Adam needs many steps, and L-BFGS, which sees curvature, few.
+    gradient descent stays far off, Adam needs many steps, and L-BFGS, which sees curvature, few.
 
     Raissi, Perdikaris and Karniadakis (2019), Physics-informed neural networks; Rathore et al. (2024), Challenges in
     Training PINNs: A Loss Landscape Perspective.
