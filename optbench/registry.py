@@ -39,6 +39,9 @@ BUILT_IN_PROBLEMS = {
     "mnist_cnn": "optbench.problems.mnist_cnn:MnistCnn",
     "cifar_resnet": "optbench.problems.cifar_resnet:CifarResnet",
     "frozen_features": "optbench.problems.frozen_features:FrozenFeatures",
+    "char_rnn": "optbench.problems.char_rnn:CharRnn",
+    "transformer": "optbench.problems.transformer:Transformer",
+    "pinn": "optbench.problems.pinn:Pinn",
 }
 
 

@@ -31,6 +31,9 @@ class QuadraticValley(Quadratic):
 
     With `rotated`, the eigenvectors of A are a fixed random rotation of the axes, else the axes.
 
+    Tells apart: methods whose steps suit flat and steep directions at once from plain gradient descent, which crawls
+    along the valley; with `rotated`, whether that hangs on the directions being the axes.
+
     With `reduction="sum"` a batch's loss, and so its gradient, is the sum over its points instead of the mean;
     reported losses stay means. Each point is there `copies` times.
 
