@@ -141,11 +141,11 @@ def compare(
     metric: str = "test_metric",
     output: str | Path | None = None,
 ) -> Any:
-    """Results directories side by side: a `Comparison` with `.verdicts`, `.leaderboard`, `.tables` and `.notes`.
+    """Who is better than whom, in one results directory or in several side by side.
 
-    Every optimizer is judged against `reference` (default: adam, if it is there) by `metric`, on seeds that
-    both have run; `print` shows the verdicts. With `output`, tables and plots are written below it. Raises
-    UserError for what can't be compared.
+    Returns a `Comparison` with `.verdicts`, `.leaderboard`, `.tables` and `.notes`; `print` shows the verdicts. Every
+    optimizer is judged against `reference` (default: adam, if it is there) by `metric`, on seeds that both have run.
+    With `output`, tables and plots are written below it. Raises UserError for what can't be compared.
     """
     from optbench.comparison import compare_folders
 
