@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -147,7 +148,10 @@ def test_tables_of_a_file_are_checked_by_their_names(tmp_path: Path, capsys: pyt
     assert "2 groups of its own, of 3, 4 parameters" in out
 
 
-def test_the_document_names_all_checks() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "adding-a-problem-or-an-optimizer.md").read_text("utf-8")
+@pytest.mark.parametrize(
+    ("page", "checks"), [("your-optimizer.md", OPTIMIZER_CHECKS), ("your-problem.md", PROBLEM_CHECKS)]
+)
+def test_the_documents_name_all_checks(page: str, checks: Mapping[str, object]) -> None:
+    text = (Path(__file__).parents[2] / "docs" / page).read_text("utf-8")
     section = text[text.index("## Check") :]
-    assert [name for name in (*OPTIMIZER_CHECKS, *PROBLEM_CHECKS) if f"`{name}`" not in section] == []
+    assert [name for name in checks if f"`{name}`" not in section] == []
