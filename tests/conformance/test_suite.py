@@ -10,6 +10,7 @@ import pytest
 from optbench.conformance import check, optimizer_test, problem_test
 from optbench.conformance.suite import OPTIMIZER_CHECKS, PROBLEM_CHECKS, defined_in, prove
 from optbench.errors import UserError
+from tests import tiny
 from tests.conformance import broken
 
 _FILE = broken.__file__
@@ -146,6 +147,17 @@ def test_tables_of_a_file_are_checked_by_their_names(tmp_path: Path, capsys: pyt
     out = capsys.readouterr().out
     assert "lr_schedule constant or cosine; lr_warmup 0 to 0.2 linear where lr_schedule is cosine" in out
     assert "2 groups of its own, of 3, 4 parameters" in out
+
+
+def test_a_file_is_found_from_whatever_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker process of an earlier check was started in another one."""
+    text = Path(tiny.__file__).read_text("utf-8")
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        Path(f"{name}.py").write_text(text, "utf-8")
+        [finding] = check(f"{name}.py:TinyNet", only=["workers"])
+        assert finding.outcome == "ok", finding.reason
 
 
 @pytest.mark.parametrize(
