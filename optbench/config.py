@@ -156,6 +156,8 @@ def load_config(
 ) -> Config:
     """Merges a preset (quick where none is named), a TOML file and explicit choices, later ones winning.
 
+    `preset_name` is "quick", "standard" or "full", `file` a path.
+
     `choices` has the keys of the file; a dotted key reaches into a table (`tuning.worth`). A choice
     of `run_budget` or `batch_sizes` also replaces those that the preset gives to single problems. Raises UserError
     for what is no configuration, and for code that only a file in a results directory names.
