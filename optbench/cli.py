@@ -131,7 +131,7 @@ def report(name: str, results: Path, output: Path | None, show: bool, rank_by: s
 
 
 @cli.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME…", shell_complete=completion.folders)
+@click.argument("names", nargs=-1, required=True, metavar="NAME…", shell_complete=completion.stored)
 @options.results
 @click.option("--reference", metavar="OPTIMIZER", help="Whom all others are judged against (default: adam).")
 @click.option("--rank-by", default="test_metric", metavar="METRIC", help="What is compared.")
@@ -168,7 +168,7 @@ def recommend(
 
 
 @cli.command("list")
-@click.argument("what", metavar="problems|optimizers|presets|metrics")
+@click.argument("what", metavar="problems|optimizers|presets|metrics", shell_complete=completion.listed)
 def list_(what: str) -> None:
     """List what there is, with parameters, defaults and search spaces."""
     click.echo(listing.list_text(what))
