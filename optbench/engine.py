@@ -11,12 +11,12 @@ import queue
 import signal
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from optbench.device import cores, make_deterministic
+from optbench.interruption import interrupts_ignored
 
 if TYPE_CHECKING:
     from optbench.job import Job
@@ -169,19 +169,6 @@ def default_workers(threads: int, devices: Any) -> int:
     if any(device != "cpu" for device in devices):
         return 1
     return max(1, cores() // threads)
-
-
-@contextmanager
-def interrupts_ignored() -> Iterator[None]:
-    """A process started meanwhile ignores Ctrl-C from its first moment, imports included."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 #: In a worker: where it notes that it has begun a call.

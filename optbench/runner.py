@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import ExitStack, contextmanager
@@ -16,6 +14,7 @@ from optbench.config import Config
 from optbench.engine import default_workers, make_engine
 from optbench.environment import describe
 from optbench.errors import UserError, one_line
+from optbench.interruption import terminated_as_interrupt
 from optbench.job import Job
 from optbench.matrix import Cell, Plan, make_plan
 from optbench.outputs import Outputs, places, up_to_date, write_outputs
@@ -190,7 +189,7 @@ class _Execution:
             if self.directory.cell(cell.id).state(self.plan.seeds) == "failed":
                 self.directory.cell(cell.id).forget_failures()
         # One engine for both passes: each worker imports torch once, and the first one stays warm.
-        with _terminated_as_interrupt(), self._engine(len(missing)) as engine:
+        with terminated_as_interrupt(), self._engine(len(missing)) as engine:
             self._time(engine, missing)
             self._compute(engine, missing)
 
@@ -277,20 +276,3 @@ class _Execution:
         workers = self.options.workers or len(gpus) or default_workers(self.threads, self.devices)
         client = stack.enter_context(local(min(workers, cells), self.threads, gpus))
         return DaskEngine(client, self.directory, environment, ours=True, prepare=prepare)
-
-
-@contextmanager
-def _terminated_as_interrupt() -> Iterator[None]:
-    """Treats SIGTERM like Ctrl-C: stop at once, leave a state that can be resumed."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    previous: Callable[..., Any] | int | None = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)

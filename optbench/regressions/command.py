@@ -145,13 +145,14 @@ def ab(
     report: str | None,
 ) -> int:
     """Check out two commits and measure them in turn, with the present suite. Ends with 3 on a regression."""
+    from optbench.interruption import terminated_as_interrupt
     from optbench.progress import for_stderr
     from optbench.regressions.in_turn import measure
     from optbench.regressions.sides import sides
 
     _require_benchmark(suite)
     progress = for_stderr()
-    with sides([ref1, ref2], suite) as (first, second):
+    with terminated_as_interrupt(), sides([ref1, ref2], suite) as (first, second):
         sitting = measure(
             (ref1, ref2),
             (

@@ -12,8 +12,8 @@ from typing import Any
 import dask
 import distributed
 
-from optbench.engine import interrupts_ignored
 from optbench.errors import UserError, one_line
+from optbench.interruption import interrupts_ignored
 
 #: Seconds that a scheduler has to answer.
 PATIENCE = 10.0

@@ -6,7 +6,7 @@ let packedTables = null;
 
 /** Hands over a table in full; those that no figure needs are unpacked first. */
 async function give(name, suffix) {
-  if (!(name in frames)) packedTables ??= unpacked("packed-tables").then(JSON.parse);
+  if (!(name in frames)) packedTables ??= unpacked("packed-tables").then((content) => content.json());
   const frame = frames[name] ?? new Frame((await packedTables)[name]);
   const [type, write] = TYPES[suffix];
   download(`${data.about.name}-${name}.${suffix}`, write(frame.names, frame.records()), type);

@@ -8,14 +8,14 @@ const FIGURES = {};
 const drawn = new Map();
 let plotly = null;
 
-/** The library, unpacked when it is first needed. */
+/** The library, unpacked when it is first needed; from an address of its own, as browsers then parse it beside the page. */
 function loadPlotly() {
-  plotly ??= unpacked("packed-plotly").then((text) => {
-    const script = element("script");
-    script.textContent = text;
+  plotly ??= unpacked("packed-plotly").then((content) => content.blob()).then((content) => new Promise((loaded, failed) => {
+    const script = element("script", { src: URL.createObjectURL(content) });
+    script.onload = () => loaded(window.Plotly);
+    script.onerror = failed;
     document.head.append(script);
-    return window.Plotly;
-  });
+  }));
   return plotly;
 }
 
@@ -219,7 +219,15 @@ function sizeOf(plot) {
 }
 
 const idle = (act) => (window.requestIdleCallback ? requestIdleCallback(act, { timeout: 500 }) : setTimeout(act, 50));
-let waiting = false;
+let waiting = true;
+
+/** Begins to draw what isn't in view, once a reader has had a moment in which the page answers at once. */
+function setUpIdleDrawing() {
+  setTimeout(() => {
+    waiting = false;
+    drawIdly();
+  }, 800);
+}
 
 function drawIdly() {
   if (waiting) return;

@@ -53,10 +53,11 @@ const distinct = (rows, name) => [...new Set(rows.map((row) => row[name]))];
 const OPTIMIZERS = Object.keys(data.looks);
 const lookOf = (name) => data.looks[name] ?? { color: "#1f2328", dash: "solid", marker: "circle" };
 
-/** What was packed into the page: gzip in base64, as text. Raises where the browser can't unpack it. */
+/** What was packed into the page: gzip in base64, as a response. Raises where the browser can't unpack it. */
 async function unpacked(id) {
   const packed = atob(document.getElementById(id).textContent);
-  const bytes = Uint8Array.from(packed, (character) => character.charCodeAt(0));
+  const bytes = new Uint8Array(packed.length);
+  for (let place = 0; place < packed.length; place += 1) bytes[place] = packed.charCodeAt(place);
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return new Response(stream).text();
+  return new Response(stream);
 }

@@ -117,6 +117,7 @@ function setUp() {
     target.focus({ preventScroll: true });
   });
   setUpPrinting();
+  setUpIdleDrawing();
   if (state.section) document.getElementById(state.section)?.scrollIntoView();
   document.documentElement.dataset.ready = "";
 }
