@@ -33,6 +33,7 @@ STANDS_FOR = {
     "python -m optbench VERB": "optbench list metrics",
     "python -m optbench experiment NAME": "optbench experiment 'adam[steps=50]'",
     "python -m optbench experiment NAME --quick": "optbench experiment 'adam[steps=20]' --quick",
+    "optbench timing record NAME": "optbench timing record before",
     "python -m optbench.targets.freeze results/NAME --first-seed 3":
         "python -m optbench.targets.freeze results/quick --first-seed 1",
     "python -m optbench timing ab origin/${{ github.base_ref }} HEAD --markdown timing.md --plot timing":

@@ -31,8 +31,8 @@ def test_it_prints_what_the_page_shows(
     assert [words(command.text)[1] for command in typed] == ["check", "run", "compare", "run", "compare"]
     (reader / "results" / "first").rename(reader / "results" / "another")
     for command in typed:
-        serial = ["--engine", "serial"] if " run " in command.text else []
-        assert _main([*words(command.text)[1:], *serial]) == COMPLETE, command
+        less = ["--run-budget", "2epochs", "--engine", "serial"] if " run " in command.text else []
+        assert _main([*words(command.text)[1:], *less]) == COMPLETE, command
         out = capsys.readouterr().out
         assert _shape(out) == _shape(command.shown), f"{command} prints\n{out}"
 
@@ -49,10 +49,12 @@ def test_the_tutorial_concludes_what_the_verdicts_say(
     import runpy
 
     import optbench
+    from optbench.metrics.registry import TABLES
     from tests.docs.pages import ROOT
 
     run = optbench.run
     monkeypatch.setattr("optbench.timing.REPETITION_SECONDS", 1e-4)
+    monkeypatch.setattr("optbench.tables.TABLES", {name: TABLES[name] for name in ("lr_sensitivity", "verdicts")})
 
     def serially(**choices: Any) -> Any:
         return run(**choices, engine="serial")
