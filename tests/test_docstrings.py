@@ -43,23 +43,28 @@ def explained(thing: Any, seen: tuple[str, ...] = ()) -> set[str]:
     """
     quoted = re.findall(r"`([^`]+)`", own_docstring(thing))
     words = {word for text in quoted for word in re.findall(r"\w+", text)}
-    if inspect.isclass(thing):
-        words |= said_of_fields(thing)
+    for cls in thing.__mro__ if inspect.isclass(thing) else ():
+        if cls.__module__.startswith("optbench."):
+            words |= said_of_fields(cls)
     named = [name for name in quoted if name in PUBLIC and name not in seen]
     return words.union(*(explained(PUBLIC[name], (*seen, *named)) for name in named))
 
 
 def parameters(thing: Any) -> list[inspect.Parameter]:
-    return [one for one in inspect.signature(thing).parameters.values() if one.name != "self"]
+    return [one for one in inspect.signature(thing).parameters.values() if one.name not in ("self", "cls")]
+
+
+def function_of(member: Any) -> Any:
+    """What a method, a property or a class method calls."""
+    found = member.fget if isinstance(member, property) else getattr(member, "func", member)
+    return getattr(found, "__func__", found)
 
 
 def members() -> Iterator[tuple[str, Any]]:
     for name, cls in CLASSES.items():
         for attribute, value in vars(cls).items():
-            found = value.fget if isinstance(value, property) else getattr(value, "func", value)
-            found = getattr(found, "__func__", found)
-            if not attribute.startswith("_") and inspect.isfunction(found):
-                yield f"{name}.{attribute}", found
+            if not attribute.startswith("_") and inspect.isfunction(function_of(value)):
+                yield f"{name}.{attribute}", value
 
 
 def test_cached_properties_count_as_members() -> None:
@@ -88,7 +93,7 @@ def test_functions_are_annotated_and_say_what_they_raise(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "member"), list(members()))
 def test_methods_say_what_they_do(name: str, member: Any) -> None:
-    assert inspect.getdoc(member), name
-    signature = inspect.signature(member)
-    assert [one.name for one in parameters(member) if one.annotation is one.empty] == []
+    assert inspect.getdoc(member), name  # that of the method that it overrides will do
+    signature = inspect.signature(function_of(member))
+    assert [one.name for one in parameters(function_of(member)) if one.annotation is one.empty] == []
     assert signature.return_annotation is not signature.empty

@@ -23,6 +23,7 @@ import click
 import pytest
 
 from optbench.cli import COMPLETE, _main, cli
+from optbench.metrics.registry import TABLES
 from optbench.regressions import visits
 from optbench.regressions.recording import place, write
 from tests.docs.pages import ROOT
@@ -39,7 +40,7 @@ _visited = functools.cache(visits.visit)
 
 def shortened(patch: pytest.MonkeyPatch) -> None:
     """Leaves out what other tests have: most tables, plots, the page, repetitions of timings, second visits."""
-    patch.setattr("optbench.tables.TABLES", {})
+    patch.setattr("optbench.tables.TABLES", {"verdicts": TABLES["verdicts"]})
     patch.setattr("optbench.plots.draw_all", lambda *_: [])
     patch.setattr("optbench.reporting.page.report_page", lambda *_: "")
     patch.setattr("optbench.timing.REPETITION_SECONDS", 1e-4)
