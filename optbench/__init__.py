@@ -14,21 +14,23 @@ if TYPE_CHECKING:
     from optbench.declare import optimizer
     from optbench.errors import UserError
     from optbench.problem import Data, DataSource, Plane, Problem
+    from optbench.problems.plane_functions import PlaneFunction
     from optbench.ranges import Choices, Range
     from optbench.results.load import Results, load
     from optbench.spec import OptimizerSpec
 
 _HOME = {
     "Choices": "ranges", "Config": "config", "Data": "problem", "DataSource": "problem", "OptimizerSpec": "spec",
-    "Plane": "problem", "Problem": "problem", "Range": "ranges", "Results": "results.load", "UserError": "errors",
-    "check": "api", "compare": "api", "experiment": "api", "figure": "api", "load": "results.load",
-    "load_config": "config", "optimizer": "declare", "plan": "api", "recommend": "api", "report": "api", "run": "api",
+    "Plane": "problem", "PlaneFunction": "problems.plane_functions", "Problem": "problem", "Range": "ranges",
+    "Results": "results.load", "UserError": "errors", "check": "api", "compare": "api", "experiment": "api",
+    "figure": "api", "load": "results.load", "load_config": "config", "optimizer": "declare", "plan": "api",
+    "recommend": "api", "report": "api", "run": "api",
 }  # fmt: skip
 
 __all__ = [
-    "Choices", "Config", "Data", "DataSource", "OptimizerSpec", "Plane", "Problem", "Range", "Results", "UserError",
-    "check", "compare", "experiment", "figure", "load", "load_config", "optimizer", "plan", "recommend", "report",
-    "run",
+    "Choices", "Config", "Data", "DataSource", "OptimizerSpec", "Plane", "PlaneFunction", "Problem", "Range",
+    "Results", "UserError", "check", "compare", "experiment", "figure", "load", "load_config", "optimizer", "plan",
+    "recommend", "report", "run",
 ]  # fmt: skip
 
 

@@ -22,11 +22,17 @@ if TYPE_CHECKING:
 
 
 def configure(
-    config: Config | None = None, *, preset: str | None = None, file: Path | None = None, **choices: Any
+    config: Config | None = None,
+    *,
+    preset: str | None = None,
+    file: Path | None = None,
+    against: Path | None = None,
+    **choices: Any,
 ) -> Config:
     """A configuration from a `preset`, a TOML `file` and `choices` such as `optimizers=["adam"]`, `seeds=5`, of which
     the later wins; or `config` as it is, where there is nothing else.
 
+    Where no preset is named, that is `quick`, or what the stored results in the folder `against` were computed with.
     Choices have the names of the TOML keys, the fields of `Config`; `tuning_worth` stands for `tuning.worth`.
     Optimizers and problems may be classes, if these are in a file. Raises UserError for what is no configuration.
     """
@@ -37,17 +43,35 @@ def configure(
     for key in ("problems", "optimizers"):
         if key in named and not isinstance(named[key], str):
             named[key] = [target(item) if callable(item) else item for item in named[key]]
-    return load_config(preset, file, named)
+    if against is None:
+        return load_config(preset, file, named)
+    from optbench.baselines.protocol import protocol_of
+
+    return load_config(preset, file, named, protocol_of(against))
 
 
-def plan(config: Config | None = None, *, execution: str = "auto", **choices: Any) -> Plan:
+def plan(
+    config: Config | None = None,
+    *,
+    execution: str = "auto",
+    against: str | Path | None = None,
+    results: str | Path = "results",
+    **choices: Any,
+) -> Plan:
     """The cells of a configuration with their cost in example gradients; computes nothing.
 
     `config` is a `Config`; in its place `preset`, `file` and any field of it may be given (`problems=["mlp"]`,
     `tuning_worth=8`, …), the `choices`. `execution` says how trainings are executed: "auto", "eager", "population",
-    "compile" or "cuda_graph". Raises UserError for what is no configuration.
+    "compile" or "cuda_graph". With `against`, "reference" or a results directory (by its path, or its name in
+    `results`), only the cells that aren't there. Raises UserError for what is no configuration.
     """
-    return make_plan(configure(config, **choices), execution)
+    if against is None:
+        return make_plan(configure(config, **choices), execution)
+    from optbench.baselines.against import compared_with
+    from optbench.baselines.located import located
+
+    stored = located(str(against), Path(results))
+    return compared_with(stored, make_plan(configure(config, against=stored, **choices), execution))[0]
 
 
 def run(
@@ -89,13 +113,13 @@ def run(
     from optbench.run_options import RunOptions
     from optbench.runner import run as execute
 
-    chosen = configure(config, **choices)
+    stored = None if against is None else located(str(against), Path(results))
+    chosen = configure(config, against=stored, **choices)
     folder = Path(results) / (name or default_name(chosen))
     source = DataSource(Path(data_dir).expanduser() if data_dir else default_data_dir(), download)
     options = RunOptions(
         source, engine, workers, retry_failed, fresh, execution=execution, outputs=outputs, scheduler=scheduler,
-        cell_timeout=cell_timeout,
-        against=None if against is None else located(str(against), Path(results)),
+        cell_timeout=cell_timeout, against=stored,
     )  # fmt: skip
     execute(chosen, folder, options, progress)
     return load(folder)

@@ -53,7 +53,7 @@ def cli(ctx: click.Context) -> int:
 @click.option("--retry-failed", is_flag=True, help="Compute failed cells again.")
 @click.option("--fresh", is_flag=True, help="Forget what is in the results directory.")
 @click.option("--rank-by", default="test_metric", metavar="METRIC", help="What the leaderboard ranks by.")
-@click.option("--against", metavar="NAME", help="Stored results to compare with: reference, or a results directory.")
+@options.against
 def run(
     name: str | None,
     results: Path,
@@ -78,18 +78,20 @@ def run(
     from optbench.run_options import RunOptions
     from optbench.runner import run as execute
 
-    config = options.configuration(selection)
+    stored = None if against is None else located(against, results)
+    config = options.configuration(selection, stored)
     folder = results / _checked_name(name or default_name(config))
     source = DataSource((data_dir or default_data_dir()).expanduser(), not no_download)
     how = RunOptions(
         source, engine, workers, retry_failed, fresh, rank_by=rank_by, execution=execution, scheduler=scheduler,
-        cell_timeout=cell_timeout,
-        against=None if against is None else located(against, results),
+        cell_timeout=cell_timeout, against=stored,
     )  # fmt: skip
     outcome = execute(config, folder, how, for_stderr())
     click.echo(listing.leaderboard_text(folder))
-    done = outcome.cells - outcome.failed
-    click.echo(f"\n{done} of {outcome.cells} cells complete" + (f", {outcome.failed} failed" if outcome.failed else ""))
+    if stored is not None:
+        click.echo(f"\n{listing.verdicts_text(folder)}")
+    failed = f", {outcome.failed} failed" if outcome.failed else ""
+    click.echo(f"\n{outcome.cells - outcome.failed} of {outcome.cells} cells complete{failed}")
     click.echo(f"results  {folder}\ntables   {outcome.outputs.tables}\nplots    {outcome.outputs.plots}")
     click.echo(f"report   {outcome.outputs.report}")
     return SOME_FAILED if outcome.failed else COMPLETE
@@ -99,11 +101,22 @@ def run(
 @options.selection
 @options.execution
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="For the estimate of the time.")
-def plan(workers: int | None, execution: str, **selection: Any) -> None:
+@options.against
+@options.results
+def plan(workers: int | None, execution: str, against: str | None, results: Path, **selection: Any) -> None:
     """Print the cells of a benchmark, their cost and an estimated time; runs nothing."""
     from optbench.matrix import make_plan
 
-    click.echo(listing.plan_text(make_plan(options.configuration(selection), execution), workers))
+    notes: list[str] = []
+    if against is None:
+        planned = make_plan(options.configuration(selection), execution)
+    else:
+        from optbench.baselines.against import compared_with
+        from optbench.baselines.located import located
+
+        stored = located(against, results)
+        planned, notes = compared_with(stored, make_plan(options.configuration(selection, stored), execution))
+    click.echo("\n".join([listing.plan_text(planned, workers), *(f"note: {note}" for note in notes)]))
 
 
 @cli.command()

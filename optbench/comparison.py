@@ -92,7 +92,16 @@ def _write(comparison: Comparison, output: Path) -> None:
 
 def _text(comparison: Comparison) -> str:
     """What the command line prints: each group with its verdicts, then what was left out."""
-    table = comparison.verdicts
+    blocks = verdict_blocks(comparison.verdicts)
+    if not blocks:
+        blocks = ["no two optimizers have run on one problem, batch size, device and schedule: nothing to compare"]
+    if comparison.notes:
+        blocks.append("\n".join(f"note: {note}" for note in comparison.notes))
+    return "\n\n".join(blocks)
+
+
+def verdict_blocks(table: pd.DataFrame) -> list[str]:
+    """Verdicts as people read them, a text for each group; `table` is that of `metrics.verdicts`, or rows of it."""
     blocks = []
     for key, part in table.groupby(GROUP, observed=True, sort=True):
         problem, batch_size, device, schedule = key
@@ -104,11 +113,7 @@ def _text(comparison: Comparison) -> str:
             for note, names in noted
         ]
         blocks.append("\n".join([heading, terminal(_short(part)), *reasons]))
-    if table.empty:
-        blocks.append("no two optimizers have run on one problem, batch size, device and schedule: nothing to compare")
-    if comparison.notes:
-        blocks.append("\n".join(f"note: {note}" for note in comparison.notes))
-    return "\n\n".join(blocks)
+    return blocks
 
 
 def _short(part: pd.DataFrame) -> pd.DataFrame:

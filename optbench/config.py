@@ -25,6 +25,7 @@ from optbench.budget import parse_budget
 from optbench.errors import UserError, one_line, unknown
 from optbench.named_code import check_named_code
 from optbench.optimizer_table import GroupTable, Number, OptimizerTable, SearchRange, Strict, Whole
+from optbench.settings import Base, applied, merged, same_problems_alike, without_own
 
 PRESETS = ("quick", "standard", "full")
 SAMPLERS = ("tpe", "random", "quasi-random", "gp", "grid")
@@ -134,6 +135,16 @@ class Config(Strict):
     def _is_amount(cls, text: str | None) -> str | None:
         return _checked_budget(text)
 
+    def sizes(self, entry: ProblemEntry, own: Sequence[int], examples: int) -> Sequence[int]:
+        """The batch sizes of a problem with so many training examples, `own` where none are asked for.
+
+        Those of a preset were asked for by nobody: where they are too large, they give way.
+        """
+        chosen = entry.batch_sizes or self.batch_sizes or own
+        if entry.batch_sizes or self.preset is None or list(chosen) != preset(self.preset).get("batch_sizes"):
+            return chosen
+        return [size for size in chosen if size <= examples] or own
+
     def toml(self) -> str:
         """The configuration as TOML; `load_config` reads the same object back."""
         import tomli_w
@@ -152,24 +163,40 @@ def preset(name: str) -> dict[str, Any]:
 
 
 def load_config(
-    preset_name: str | None = None, file: Path | None = None, choices: Mapping[str, Any] | None = None
+    preset_name: str | None = None,
+    file: Path | None = None,
+    choices: Mapping[str, Any] | None = None,
+    base: Base | None = None,
 ) -> Config:
-    """Merges a preset (quick where none is named), a TOML file and explicit choices, later ones winning.
+    """Merges a preset (`base`, or quick, where none is named), a TOML file and explicit choices, later ones winning.
 
     `preset_name` is "quick", "standard" or "full", `file` a path.
 
     `choices` has the keys of the file; a dotted key reaches into a table (`tuning.worth`). A choice
-    of `run_budget` or `batch_sizes` also replaces those that the preset gives to single problems. Raises UserError
-    for what is no configuration, and for code that only a file in a results directory names.
+    of `run_budget` or `batch_sizes` also replaces those that the preset gives to single problems; a problem of `base`
+    that is chosen keeps what that gives to it. A file that describes optimizers and names none names these. Raises
+    UserError for what is no configuration, and for code that only a file in a results directory names.
     """
-    from_file = _read_toml(file) if file else {}
-    settings = preset(preset_name or from_file.get("preset") or "quick")
+    from_file, choices = _read_toml(file) if file else {}, choices or {}
+    named = preset_name or from_file.get("preset")
+    if base is None or named:
+        settings = preset(named or "quick")
+    else:
+        said = {**from_file, **choices}
+        if not said.get("problems"):
+            check_named_code(Config.model_validate({**base.settings, "optimizers": ["adam"]}), base.file, ())
+        settings = {"preset": "quick", **base.settings}
+        from_file, choices = (same_problems_alike(base, given, said) for given in (from_file, choices))
     if "problems" not in from_file:
-        _strip(settings, from_file)
+        settings = without_own(settings, from_file)
+    if isinstance(from_file.get("optimizer"), dict) and from_file["optimizer"]:
+        settings["optimizers"] = list(from_file["optimizer"])
     for key, value in from_file.items():
-        settings[key] = _merged(settings.get(key), value)
+        settings[key] = merged(settings.get(key), value)
     settings["preset"] = preset_name or settings["preset"]
-    _apply(settings, choices or {})
+    settings = applied(settings, choices)
+    if "optimizers" not in settings:
+        raise UserError("no optimizer is named (accepted: --optimizer NAME, or optimizers in a --config FILE)")
     try:
         config = Config.model_validate(settings)
     except ValidationError as error:
@@ -192,33 +219,6 @@ def parse_config(text: str, origin: str) -> Config:
         raise UserError(f"{origin} is no TOML: {error}") from None
     except ValidationError as error:
         raise _located(error, origin) from None
-
-
-def _apply(settings: dict[str, Any], choices: Mapping[str, Any]) -> None:
-    for key, value in choices.items():
-        if value is None or value == ():
-            continue
-        table, _, leaf = key.rpartition(".")
-        if table:
-            settings[table] = _merged(settings.get(table), {leaf: value})
-        else:
-            settings[key] = value
-    _strip(settings, choices)
-
-
-def _strip(settings: dict[str, Any], choices: Mapping[str, Any]) -> None:
-    """Takes from single problems what is chosen for all of them."""
-    for key in ("run_budget", "batch_sizes"):
-        if choices.get(key) and isinstance(settings["problems"], list):
-            settings["problems"] = [
-                {k: v for k, v in entry.items() if k != key} if isinstance(entry, dict) else entry
-                for entry in settings["problems"]
-            ]
-
-
-def _merged(under: Any, over: Any) -> Any:
-    """Tables key by key, anything else as a whole."""
-    return {**under, **over} if isinstance(under, dict) and isinstance(over, dict) else over
 
 
 def _read_toml(file: Path) -> dict[str, Any]:

@@ -82,7 +82,9 @@ def make_optimizer(
     groups = [{"params": parts.pop("")}, *({"params": parts[name], **own[name]} for name in _plain_groups(choice))]
     groups = [group for group in groups if group["params"]]
     if not groups:
-        raise Inapplicable(f"{choice.label} has nothing to step here: all parameters are in {', '.join(parts)}")
+        said = {name: text if isinstance(text, str) else ", ".join(text) for name, text in choice.groups.items()}
+        where = ", ".join(f"{name} ({said[name]})" for name in parts)
+        raise Inapplicable(f"{choice.label} has nothing to step here: all parameters are in {where}")
     shared = {key: common[key] for key in SHARED_WITH_PARTNERS if key in common}
     partners = [
         load_attribute(target)(parts[name], **{**_accepted(target, shared), **own[name]})

@@ -44,11 +44,16 @@ def plan_text(plan: Plan, workers: int | None) -> str:
         (
             table((head, *rows), right=(3, 7, 8)),
             "",
-            f"{len(plan.cells)} cells, {seeds} seeds; cost in example gradients, tuning included",
-            f"about {duration(total / workers)} on {workers} worker{'s' if workers > 1 else ''} "
+            f"{_counted(len(plan.cells), 'cell')}, {_counted(seeds, 'seed')}; "
+            "cost in example gradients, tuning included",
+            f"about {duration(total / workers)} on {_counted(workers, 'worker')} "
             "(from reference figures of a server CPU, one thread)",
         )
     )
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 def status_text(folder: Path) -> str:
@@ -97,6 +102,18 @@ def leaderboard_text(folder: Path) -> str:
     from optbench.tables import terminal
 
     return terminal(pd.read_parquet(folder / "tables" / "summary.parquet"))
+
+
+def verdicts_text(folder: Path) -> str:
+    """The verdicts on the optimizers that were computed in a results directory, among stored ones or alone."""
+    import pandas as pd
+
+    from optbench.comparison import verdict_blocks
+    from optbench.results.directory import ResultsDirectory
+
+    table = pd.read_parquet(folder / "tables" / "verdicts.parquet")
+    own = {cell["optimizer"] for cell in ResultsDirectory(folder).plan()["cells"]}
+    return "\n\n".join(verdict_blocks(table[table["optimizer"].isin(own)]))
 
 
 def experiments_text() -> str:

@@ -199,7 +199,7 @@ def make_plan(config: Config, execution: str = "auto", elsewhere: bool = False) 
         examples = problem.training_examples()
         chosen = [choose_optimizer(label, optimizer, source, problem) for label, optimizer, source in optimizers]
         for device in devices:
-            for batch_size in entry.batch_sizes or config.batch_sizes or problem.batch_sizes:
+            for batch_size in config.sizes(entry, problem.batch_sizes, examples):
                 for text in schedules:
                     for optimizer in chosen:
                         cell = Cell(

@@ -70,8 +70,14 @@ execution = click.option(
 )  # fmt: skip
 
 
-def configuration(selection: dict[str, Any]) -> Any:
-    """The configuration that these options, as click gives them, and a preset or file make."""
+against = click.option(
+    "--against", metavar="NAME", shell_complete=completion.stored,
+    help="Stored results to compare with, on their problems and budgets: reference, or a results directory.",
+)  # fmt: skip
+
+
+def configuration(selection: dict[str, Any], against: Path | None = None) -> Any:
+    """The configuration that these options, as click gives them, and a preset, file or stored results make."""
     from optbench.config import load_config
 
     tuning = {f"tuning.{key}": selection.pop(key) for key in ("sampler", "pruner")}
@@ -80,4 +86,9 @@ def configuration(selection: dict[str, Any]) -> Any:
     tuning["tuning.studies"] = selection.pop("studies")
     preset, file = selection.pop("preset"), selection.pop("file")
     listed = {key: list(value) if isinstance(value, tuple) else value for key, value in selection.items()}
-    return load_config(preset, file, {key: value for key, value in {**listed, **tuning}.items() if value != []})
+    choices = {key: value for key, value in {**listed, **tuning}.items() if value is not None and value != []}
+    if against is None:
+        return load_config(preset, file, choices)
+    from optbench.baselines.protocol import protocol_of
+
+    return load_config(preset, file, choices, protocol_of(against))

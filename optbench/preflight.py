@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from optbench.errors import Inapplicable, UserError, one_line
@@ -95,27 +96,35 @@ def _check_classes(label: str, problem: Problem, split: str, batch: Batch) -> No
         return
 
 
-def check_optimizers(cells: Iterable[Cell]) -> None:
-    """Constructs every optimizer once; raises UserError for refused arguments and for what makes no optimizer."""
+def check_optimizers(cells: Sequence[Cell]) -> list[str]:
+    """Constructs every optimizer once. Returns a line for each that makes no sense on some of the problems.
+
+    Raises UserError for refused arguments, for what makes no optimizer, and where no cell makes sense.
+    """
     import torch
 
     from optbench.construct import make_optimizer
 
     model = torch.nn.Linear(2, 2)
+    senseless: dict[tuple[str, str], str] = {}
     for (label, _), (choice, problem) in _different(cells).items():
         try:
             tried = problem.make().model() if choice.groups else model
             made: object = make_optimizer(choice, tried, choice.defaults)
             if not isinstance(made, torch.optim.Optimizer):
                 raise UserError(f"{label} makes a {type(made).__name__} (accepted: a torch.optim.Optimizer)")
-        except Inapplicable:  # a row of those cells; the rest of the matrix goes on
-            continue
+        except Inapplicable as error:  # a row of those cells; the rest of the matrix goes on
+            senseless[label, problem.label] = f"{problem.label}: {error}"
         except UserError:
             raise
         except (ValueError, TypeError) as error:
             raise UserError(f"optimizer {label} refuses its arguments: {one_line(error)}") from None
         except Exception:  # what only fails on other models is a row of its own cells
             continue
+    lost = Counter((cell.optimizer.label, cell.problem.label) for cell in cells)
+    if senseless and sum(lost[pair] for pair in senseless) == len(cells):
+        raise UserError("; ".join(senseless.values()))
+    return [f"{line}; cells that will be recorded as failed: {lost[pair]}" for pair, line in senseless.items()]
 
 
 def _different(cells: Iterable[Cell]) -> dict[tuple[str, str], tuple[OptimizerChoice, ProblemChoice]]:

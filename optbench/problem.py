@@ -1,18 +1,20 @@
 """The author API of problems: what a problem has to say about itself.
 
-A problem is a frozen dataclass; its fields are its parameters. Nothing at import time of a
-problem's module, nor `check` and `training_examples`, may need torch: planning must stay fast.
+A problem is a frozen dataclass; its fields are its parameters. Of those that come with optbench nothing at import
+time of their module, nor `check` and `training_examples`, may need torch: planning must stay fast.
 """
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from optbench.errors import unknown
+from optbench.errors import UserError, one_line, unknown
 
 if TYPE_CHECKING:
     import torch
@@ -43,6 +45,30 @@ class Data:
     train: Batch
     valid: Batch
     test: Batch
+
+    @classmethod
+    def split(cls, *tensors: Tensor, valid: float = 0.1, test: float = 0.1, seed: int = 0) -> Data:
+        """Splits `tensors` of equal first dimension, at random and the same way every time for a `seed`; `valid` and
+        `test` are the shares of the examples that are set apart.
+
+        Raises UserError for lengths that differ, and for a split without examples.
+        """
+        import numpy as np
+        import torch
+
+        lengths = [len(tensor) for tensor in tensors]
+        if len(set(lengths)) != 1:
+            raise UserError(f"Data.split has tensors of {lengths} examples (accepted: one or more, of equal length)")
+        total = lengths[0]
+        held = [round(share * total) for share in (valid, test)]
+        counts = [total - sum(held), *held]
+        if min(counts) < 1:
+            raise UserError(
+                f"Data.split makes {counts[0]} training, {counts[1]} validation and {counts[2]} test examples of "
+                f"{total} (accepted: at least one of each)"
+            )
+        order = torch.from_numpy(np.random.RandomState(seed).permutation(total))
+        return cls(*(tuple(tensor[part] for tensor in tensors) for part in order.split(counts)))
 
 
 @dataclass(frozen=True)
@@ -89,9 +115,27 @@ class Problem(ABC):
     def check(self) -> None:  # noqa: B027  (a problem without constraints need not override it)
         """Raises UserError for parameter values that make no sense. Must not need torch."""
 
-    @abstractmethod
     def training_examples(self) -> int:
-        """Number of examples in the training split; must not need torch."""
+        """Number of examples in the training split. Unless said otherwise, those that `load_data` gives are counted,
+        without a download: planning then takes as long as that, and the data have to be where the plan is made.
+        """
+        return self._counted
+
+    @cached_property
+    def _counted(self) -> int:
+        from optbench.locations import default_data_dir
+
+        try:
+            return len(self.load_data(DataSource(default_data_dir(), download=False)).train[0])
+        except UserError:
+            raise
+        except Exception as error:
+            raise UserError(f"problem {self.name} can't load its data: {one_line(error)}") from error
+
+    @property
+    def files(self) -> Sequence[str | Path]:
+        """Files that `load_data` or `model` read: what they hold is part of a cell's identity."""
+        return ()
 
     @abstractmethod
     def model(self) -> nn.Module:
@@ -177,7 +221,16 @@ class Problem(ABC):
         """The parameters as they enter a cell's hash; a path is replaced by what it holds."""
         later = ("order", *self.later)
         unsaid = {f.name for f in fields(self) if f.name in later and getattr(self, f.name) == f.default}
-        return {name: value for name, value in asdict(self).items() if name not in unsaid}
+        parameters = {name: value for name, value in asdict(self).items() if name not in unsaid}
+        read = {Path(file).name: self._digest(Path(file)) for file in self.files}
+        return {**parameters, "files": read} if read else parameters
+
+    def _digest(self, file: Path) -> str:
+        try:
+            with file.expanduser().open("rb") as content:
+                return hashlib.file_digest(content, "sha256").hexdigest()[:12]
+        except OSError as error:
+            raise UserError(f"file {file} of problem {self.name} can't be read: {error.strerror}") from None
 
     def display(self) -> dict[str, Any]:
         """The parameters that differ from their defaults, as they are shown in labels."""

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import ClassVar
 
 #: Without a terminal, a line at most this often, in seconds.
 LINE_SECONDS = 15.0
@@ -39,6 +40,9 @@ class Phase:
 class SilentProgress:
     """Shows nothing: for use as a library."""
 
+    #: Whether somebody reads what is told.
+    read: ClassVar[bool] = False
+
     def message(self, text: str) -> None:
         pass
 
@@ -49,6 +53,8 @@ class SilentProgress:
 
 class LineProgress(SilentProgress):
     """A line from time to time: for logs."""
+
+    read = True
 
     def message(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
@@ -71,6 +77,8 @@ class LineProgress(SilentProgress):
 
 class BarProgress(SilentProgress):
     """A rich bar with the time that is left: for terminals."""
+
+    read = True
 
     def message(self, text: str) -> None:
         from rich.console import Console

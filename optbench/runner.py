@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from optbench.baselines.located import stored_as
 from optbench.config import Config
+from optbench.conformance.doubts import doubts
 from optbench.engine import default_workers, make_engine
 from optbench.environment import describe
 from optbench.errors import UserError, one_line
@@ -84,8 +85,7 @@ def run(config: Config, folder: Path, options: RunOptions, progress: SilentProgr
                 client = stack.enter_context(connected(options.scheduler))
             known = {} if start_over else directory.planes()
             planes = check_data(missing, options.source, memory, known)
-            if missing:
-                check_optimizers(missing)
+            notes = check_optimizers(missing) if missing else []
         except BaseException:
             if not found:
                 directory.withdraw()
@@ -99,6 +99,8 @@ def run(config: Config, folder: Path, options: RunOptions, progress: SilentProgr
             if kept := _kept(directory, plan):
                 progress.message(f"{kept} cells of other configurations are kept, and left out of the tables")
             if missing:
+                for note in (*notes, *(doubts(config) if progress.read else ())):
+                    progress.message(note)
                 progress.message(_what_is_missing(plan, missing))
                 _Execution(plan, directory, options, environment, memory, client, progress).run(missing)
             write = write_outputs if options.outputs and not unchanged else places
@@ -238,7 +240,8 @@ class _Execution:
                     record_lost(job, one_line(error))
                 phase.finish(job.cell.id, weights[job.cell.id])
                 if status in FAILED:
-                    phase.message(f"{job.name}: {status}")
+                    found = self.directory.cell(job.cell.id).result() or {}
+                    phase.message(f"{job.name}: {found.get('error') or status}")
 
     def _job(self, cell: Cell) -> Job:
         shared = self.plan.seeds, self.directory, self.options.source, self.environment

@@ -200,6 +200,32 @@ def test_a_file_that_keeps_the_problems_of_a_preset_decides_for_all_of_them(tmp_
     assert config.run_budget == "1epoch"
 
 
+@pytest.mark.parametrize(
+    ("settings", "own", "examples", "expected"),
+    [
+        ({}, (1,), 1, (1,)),
+        ({}, (5, 10), 60, [20]),
+        ({}, (5, 10), 100, [20, 100]),
+        ({"batch_sizes": [20]}, (1,), 1, (20,)),
+        ({"batch_sizes": []}, (5, 10), 1, (5, 10)),
+    ],
+)
+def test_batch_sizes_of_a_preset_give_way_where_they_are_too_large(
+    settings: dict[str, Any], own: tuple[int, ...], examples: int, expected: Any, tmp_path: Path
+) -> None:
+    """What is asked for stays, so that it is refused where it doesn't fit."""
+    config = Config.model_validate({**preset("quick"), **settings})
+    assert config.sizes(ProblemEntry(select="a"), own, examples) == expected
+    assert config.sizes(ProblemEntry(select="a", batch_sizes=(7,)), own, examples) == (7,)
+
+
+def test_a_file_that_describes_optimizers_and_names_none_names_these(tmp_path: Path) -> None:
+    tables = '[optimizer.second]\nbase = "sgd"\n[optimizer.first]\nbase = "adam"'
+    assert load(tmp_path, tables).optimizers == ("second", "first")
+    assert load(tmp_path, f'optimizers = ["adam"]\n{tables}').optimizers == ("adam",)
+    assert load(tmp_path, tables, optimizers=["first", "adam"]).optimizers == ("first", "adam")
+
+
 def test_a_configuration_is_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         load_config().seeds = 9  # type: ignore[misc]

@@ -117,13 +117,22 @@ def test_state_is_reset_before_every_construction(cells: dict[str, Cell]) -> Non
 
 
 def test_partners_that_would_step_everything_are_no_optimizer(cells: dict[str, Cell]) -> None:
-    """An error of those cells, by which the rest of the matrix isn't stopped."""
+    """An error of those cells, told before anything is computed, by which the rest of the matrix isn't stopped."""
     choice = cells["pair"].optimizer
     [cell] = make_plan(load_config(choices={"problems": [TINY], "optimizers": ["muon"], "devices": ["cpu"],
                                             "batch_sizes": [10]})).cells  # fmt: skip
     with pytest.raises(Inapplicable, match="muon has nothing to step here: all parameters are in rest"):
         make_optimizer(cell.optimizer, cell.problem.make().model(), {"lr": 0.1})
-    check_optimizers([cell])
+    [network] = make_plan(load_config(choices={"problems": [TINY_NET], "optimizers": ["muon"], "devices": ["cpu"],
+                                               "batch_sizes": [10]})).cells  # fmt: skip
+    [note] = check_optimizers([cell, network])
+    assert note == (
+        "tiny: muon has nothing to step here: all parameters are in rest (ndim != 2 or layer == 'Embedding'); "
+        "cells that will be recorded as failed: 1"
+    )
+    assert check_optimizers([network]) == []
+    with pytest.raises(UserError, match=r"^tiny: muon has nothing to step here"):
+        check_optimizers([cell])
     assert choice.partners == {"rest": "torch.optim:SGD"}
 
 

@@ -57,11 +57,11 @@ def stored_results(folder: Path) -> tuple[Stored, list[str]]:
     return stored.without(stale), notes
 
 
-def compared_with(folder: Path, plan: Plan, own: Path) -> tuple[Plan, list[str]]:
-    """What of a plan is to be computed in the directory `own`, and what to say of it; raises UserError where a
-    comparison with the stored results in `folder` would not be fair (see `baselines.fair`).
+def compared_with(folder: Path, plan: Plan, own: Path | None = None) -> tuple[Plan, list[str]]:
+    """What of a plan is to be computed, in the directory `own` if anywhere, and what to say of it; raises UserError
+    where a comparison with the stored results in `folder` would not be fair (see `baselines.fair`).
     """
-    if folder.resolve() == own.resolve():
+    if own is not None and folder.resolve() == own.resolve():
         raise UserError(f"{own} can't be compared with itself; choose another --name")
     stored, stale = stored_results(folder)
     new, notes = new_cells(plan, stored)

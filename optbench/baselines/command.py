@@ -20,8 +20,11 @@ def reference() -> None:
 )  # fmt: skip
 @click.option("--name", metavar="NAME", help="Name of that results directory (default: that of the preset).")
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Worker processes (default: one a core).")
+@click.option("--seeds", type=click.IntRange(min=1), metavar="N", help="Final runs a cell (default: the preset's).")
 @click.option("--output", type=click.Path(path_type=Path), metavar="DIR", help="Where the frozen results go.")
-def make(preset: str, results: Path, name: str | None, workers: int | None, output: Path | None) -> int:
+def make(
+    preset: str, results: Path, name: str | None, workers: int | None, seeds: int | None, output: Path | None
+) -> int:
     """Run a preset, or complete it, and freeze its results: the reference, or with --output others like it."""
     from optbench.baselines.freeze import freeze
     from optbench.baselines.located import reference_folder
@@ -35,7 +38,7 @@ def make(preset: str, results: Path, name: str | None, workers: int | None, outp
 
     folder = results / (name or preset)
     options = RunOptions(DataSource(default_data_dir(), True), workers=workers, outputs=False)
-    run(load_config(preset), folder, options, for_stderr())
+    run(load_config(preset, choices={"seeds": seeds}), folder, options, for_stderr())
     frozen = freeze(load(folder), output or reference_folder())
     size = sum(path.stat().st_size for path in frozen.folder.iterdir() if path.is_file())
     click.echo(f"{len(frozen.plan['cells'])} cells, {size / 1e6:.2f} MB, version {frozen.about['version']}")

@@ -45,8 +45,10 @@ def check(
             for finding in findings_of(one, device=found_device, tables=tables, source=source, only=only):
                 findings.append(finding)
                 click.echo(f"  {finding}")
-            wrong = sum(finding.outcome == "failed" for finding in findings)
-            verdict = f"refused: {wrong} of {len(findings)} checks failed" if wrong else "conforms"
+            wrong = [finding.check for finding in findings if finding.outcome == "failed"]
+            verdict = (
+                f"refused: {len(wrong)} of {len(findings)} checks failed: {', '.join(wrong)}" if wrong else "conforms"
+            )
             click.echo(f"  {verdict}")
             failed, checked = failed + bool(wrong), checked + 1
     return 1 if failed else 0

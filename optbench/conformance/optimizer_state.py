@@ -185,7 +185,7 @@ def groups(subject: OptimizerSubject) -> str:
     taken(stepper, 3)
     if not torch.equal(before, first):
         raise failed(
-            "a group with a learning rate of 0 moves: the rate is read from another group",
+            "a group with a learning rate of 0 moves: the rate is read from another group, or not at all",
             "read all settings from the group that a parameter is in",
         )
     return "each heeds its own rate"

@@ -112,7 +112,7 @@ def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None
         assert ended.value.code == code
     lines = capsys.readouterr().out.splitlines()
     assert lines.count("  conforms") == 2
-    assert lines.count("  refused: 1 of 2 checks failed") == 1
+    assert lines.count("  refused: 1 of 2 checks failed: zero_rate") == 1
     assert sum(line.lstrip().startswith("fix: read group['lr']") for line in lines) == 1
     empty = tmp_path / "empty.py"
     empty.write_text("")

@@ -1,0 +1,58 @@
+"""Before a run, a line for each optimizer of one's own whose results would mean nothing, and none for others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from optbench.config import Config
+from optbench.conformance.doubts import doubts
+from optbench.progress import LineProgress, SilentProgress
+from tests.conformance import broken
+from tests.tiny import TINY, run_tiny
+
+_FILE = broken.__file__
+
+
+def config(*optimizers: str, **tables: object) -> Config:
+    return Config.model_validate({"problems": [TINY], "optimizers": optimizers, "optimizer": tables})
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("IgnoresRate", "at a learning rate of 0, so it ignores param_groups"),
+        ("KeepsRate", "a learning rate that is set after the construction has no effect"),
+        ("Leaking", "state leaks between instances"),
+    ],
+)
+def test_a_grave_mistake_is_a_line_with_its_reason(name: str, reason: str) -> None:
+    [line] = doubts(config(f"{_FILE}:{name}[momentum=[0.1,0.2]]", "adam"))
+    assert line.startswith(f"warning: {_FILE}:{name}: ")
+    assert reason in line
+    assert line.endswith(f"(`optbench check {_FILE}:{name}` says more)")
+
+
+def test_a_table_is_doubted_as_it_is_described() -> None:
+    [line] = doubts(config("mine", mine={"class": f"{_FILE}:IgnoresRate"}))
+    assert line.startswith("warning: mine: moves by up to ")
+    assert "`optbench check mine --config FILE`" in line
+
+
+def test_what_is_right_registered_or_made_for_other_parameters_is_not_doubted() -> None:
+    table = {"base": "adam", "groups": {"own": {"parameters": ["no.such.name"]}}}
+    assert (
+        doubts(config(f"{_FILE}:Plain", f"{_FILE}:Forgetting", "rprop", "torch.optim:Muon", "mine", mine=table)) == []
+    )
+
+
+@pytest.mark.parametrize("progress", [LineProgress(), SilentProgress()])
+def test_a_run_says_so_where_it_is_read(
+    progress: SilentProgress, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_tiny(tmp_path / "run", optimizers=[f"{_FILE}:IgnoresRate"], tuning_worth=0, seeds=1, progress=progress)
+    lines = capsys.readouterr().err.splitlines()
+    assert bool(lines) == progress.read
+    if lines:
+        assert lines[0].startswith(f"warning: {_FILE}:IgnoresRate: moves")
