@@ -29,12 +29,12 @@ def configure(
     against: Path | None = None,
     **choices: Any,
 ) -> Config:
-    """A configuration from a preset, a TOML file and choices such as `optimizers=["adam"]`, `seeds=5`.
+    """A configuration from a `preset`, a TOML `file` and `choices` such as `optimizers=["adam"]`, `seeds=5`, of which
+    the later wins; or `config` as it is, where there is nothing else.
 
     Where no preset is named, that is `quick`, or what the stored results in the folder `against` were computed with.
-
-    Choices have the names of the TOML keys; `tuning_worth` stands for `tuning.worth`. Optimizers and problems may
-    be classes, if these are in a file.
+    Choices have the names of the TOML keys, the fields of `Config`; `tuning_worth` stands for `tuning.worth`.
+    Optimizers and problems may be classes, if these are in a file. Raises UserError for what is no configuration.
     """
     if config is not None and not (choices or preset or file):
         return config
@@ -58,9 +58,12 @@ def plan(
     results: str | Path = "results",
     **choices: Any,
 ) -> Plan:
-    """The cells of a configuration with their cost; computes nothing. With `against`, "reference" or a results
-    directory (by its path, or its name in `results`), only the cells that aren't there. `execution` forces a way of
-    executing steps. Other arguments as for `configure`.
+    """The cells of a configuration with their cost in example gradients; computes nothing.
+
+    `config` is a `Config`; in its place `preset`, `file` and any field of it may be given (`problems=["mlp"]`,
+    `tuning_worth=8`, …), the `choices`. `execution` says how trainings are executed: "auto", "eager", "population",
+    "compile" or "cuda_graph". With `against`, "reference" or a results directory (by its path, or its name in
+    `results`), only the cells that aren't there. Raises UserError for what is no configuration.
     """
     if against is None:
         return make_plan(configure(config, **choices), execution)
@@ -92,11 +95,18 @@ def run(
 ) -> Any:
     """Runs a configuration and returns its `Results`; run again, it resumes.
 
-    Arguments not named here are those of `configure`. Without `outputs` no tables, plots and page are written:
-    `report` does that later. A cell that takes longer than `cell_timeout` seconds is killed, and recorded. With
-    `against`, "reference" or a results directory, only cells that aren't there are computed, and tables, plots and
-    page compare with those that are. Raises UserError for what can't work. A script that uses worker processes needs
-    the usual `if __name__ == "__main__":`.
+    What is run: `config`, or in its place the `choices`, with `execution`, as for `plan`. Where: the folder `name`
+    (default: one made of the configuration) in `results`; with `fresh`, what is there is forgotten first. On which
+    data: that in `data_dir`, in torchvision's layout, which is fetched where it isn't there, but for `download=False`.
+
+    Who computes: `engine`, "processes", "serial" or "dask", with so many `workers` (default: one a core), for dask
+    optionally those of a `scheduler` by its address. `progress` is told how far it is. A cell that takes longer than
+    `cell_timeout` seconds is killed, and recorded; `retry_failed` computes failed cells again. Without `outputs` no
+    tables, plots and page are written: `report` does that later. With `against`, "reference" or a results directory,
+    only cells that aren't there are computed, and tables, plots and page compare with those that are.
+
+    Raises UserError for what can't work. What fails within a cell is a row of the results instead. A script that uses
+    worker processes needs the usual `if __name__ == "__main__":`.
     """
     from optbench.baselines.located import located
     from optbench.results.load import load
@@ -121,9 +131,11 @@ def report(
     rank_by: str = "test_metric",
     sections: Sequence[Section] = (),
 ) -> Path:
-    """Writes tables, plots and the HTML page of a results directory, also a partial one.
+    """Writes tables, plots and the HTML page of the results directory `folder`, also a partial one.
 
-    `sections` (see `optbench.reporting.section.Section`) are added to the page, before its methods.
+    Returns where the page is: `output`, or by default `reports/NAME.html` beside `results`. `rank_by`, one of
+    `optbench list metrics`, is what optimizers are compared by. Raises UserError for an unknown one, and where there
+    are no results. `sections` (see `optbench.reporting.section.Section`) are added to the page, before its methods.
     """
     from optbench.outputs import write_outputs
     from optbench.results.directory import ResultsDirectory
@@ -136,7 +148,7 @@ def report(
 
 
 def figure(results: Any, name: str, problem: str | None = None) -> tuple[Any, Any]:
-    """A figure of results (what `load` gives): its matplotlib axes, and the frame that they show.
+    """A figure of `results` (what `load` gives): its matplotlib axes, and the frame that they show.
 
     `name` is that of one of the plots (`optbench.plots.registry.PLOTS`), such as "lr_sensitivity"; `problem` a label
     in the results, for figures of one problem (by default the first). Of several axes there is a list. Raises
@@ -168,11 +180,11 @@ def compare(
     metric: str = "test_metric",
     output: str | Path | None = None,
 ) -> Any:
-    """Results directories side by side: a `Comparison` with `.verdicts`, `.leaderboard`, `.tables` and `.notes`.
+    """Who is better than whom, in one results directory or in several side by side, the `folders`.
 
-    Every optimizer is judged against `reference` (default: adam, if it is there) by `metric`, on seeds that
-    both have run; `print` shows the verdicts. With `output`, tables and plots are written below it. Raises
-    UserError for what can't be compared.
+    Returns a `Comparison` with `.verdicts`, `.leaderboard`, `.tables` and `.notes`; `print` shows the verdicts. Every
+    optimizer is judged against `reference` (default: adam, if it is there) by `metric`, on seeds that both have run.
+    With `output`, tables and plots are written below it. Raises UserError for what can't be compared.
     """
     from optbench.comparison import compare_folders
 
@@ -182,7 +194,7 @@ def compare(
 def recommend(
     *folders: str | Path, trials: int | None = None, seconds: float | None = None, memory_mib: float | None = None
 ) -> Any:
-    """Which optimizer to take, from one results directory or several: the frame of `metrics.recommendation`.
+    """Which optimizer to take, from the results directories `folders`: the frame of `metrics.recommendation`.
 
     The budget is what tuning may take: `trials`, `seconds` of all of them together at the speed measured in isolation,
     and `memory_mib` that a step allocates; without any, those that the results speak of. What was left out in
@@ -213,10 +225,11 @@ def check(
     download: bool = True,
     only: Sequence[str] = (),
 ) -> list[Finding]:
-    """The findings of the conformance suite on a problem or an optimizer: a name, `FILE.py:NAME`, or a class.
+    """The findings of the conformance suite on a problem or an optimizer, `thing`: a name, `FILE.py:NAME`, a class.
 
-    Each has a `check`, an `outcome` (`ok`, `failed`, `note` or `skipped`), a `reason` and a `fix`. Raises UserError
-    for what can't be found or isn't installed.
+    Each has a `check`, an `outcome` (`ok`, `failed`, `note` or `skipped`), a `reason` and a `fix`. `only` names some of
+    the checks. They are done on `device` ("cpu", "cuda", …), on data in `data_dir` that is fetched where it isn't
+    there, but for `download=False`. Raises UserError for what can't be found or isn't installed.
     """
     from optbench.conformance.suite import check as findings
 
@@ -238,11 +251,14 @@ def experiment(
     weights: str | None = None,
     progress: SilentProgress | None = None,
 ) -> Any:
-    """Conducts one of the lecture's experiments, `NAME` or `NAME[parameter=value,…]`; conducted again, it resumes.
+    """Conducts one of the lecture's experiments; conducted again, it resumes.
+
+    `text` is `NAME` or `NAME[parameter=value,…]`. `device`, `data_dir`, `download`, `engine`, `workers` and `progress`
+    are as for `run`; `weights` is a file of pretrained ones, or "none", for experiments that start from some.
 
     Returns an `Outcome` with `.verdict`, `.summary`, `.tables` and `.figure`, all of which is also written to
-    `experiments` in `results` (`experiments-quick` with `quick`, which needs no network and less than a
-    minute). Raises UserError for what can't be measured.
+    `experiments` in `results` (`experiments-quick` with `quick`, which needs no network and less than a minute). Raises
+    UserError for what can't be measured.
     """
     from optbench.device import resolve
     from optbench.experiments.conduct import conduct

@@ -144,7 +144,7 @@ def report(name: str, results: Path, output: Path | None, show: bool, rank_by: s
 
 
 @cli.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME NAME…", shell_complete=completion.folders)
+@click.argument("names", nargs=-1, required=True, metavar="NAME…", shell_complete=completion.stored)
 @options.results
 @click.option("--reference", metavar="OPTIMIZER", help="Whom all others are judged against (default: adam).")
 @click.option("--rank-by", default="test_metric", metavar="METRIC", help="What is compared.")
@@ -152,7 +152,7 @@ def report(name: str, results: Path, output: Path | None, show: bool, rank_by: s
     "--output", type=click.Path(path_type=Path), metavar="DIR", help="Where tables and plots go, if anywhere."
 )
 def compare(names: tuple[str, ...], results: Path, reference: str | None, rank_by: str, output: Path | None) -> None:
-    """Compare results directories: your optimizer against stored baselines, from paired seeds."""
+    """Say who is better than whom, from paired seeds: within a results directory, or over several."""
     from optbench.comparison import compare_folders
 
     click.echo(compare_folders([_folder(name, results) for name in names], reference, rank_by, output))
@@ -181,7 +181,7 @@ def recommend(
 
 
 @cli.command("list")
-@click.argument("what", metavar="problems|optimizers|presets|metrics")
+@click.argument("what", metavar="problems|optimizers|presets|metrics", shell_complete=completion.listed)
 def list_(what: str) -> None:
     """List what there is, with parameters, defaults and search spaces."""
     click.echo(listing.list_text(what))

@@ -1,4 +1,4 @@
-"""`optbench compare`: results directories side by side, and who is better than whom."""
+"""`optbench compare`: who is better than whom, in one results directory or in several side by side."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from optbench.baselines.against import results_of
 from optbench.definitions import index
 from optbench.errors import UserError
 from optbench.metrics import losses
 from optbench.metrics.compared import GROUP
 from optbench.metrics.verdicts import verdicts
 from optbench.results.atomic import write_bytes
+from optbench.results.directory import ResultsDirectory
 from optbench.results.join import Joined, join
 from optbench.tables import all_tables
 from optbench.tabular import significant, terminal
@@ -50,11 +52,12 @@ def compare_folders(
 ) -> Comparison:
     """Compares results directories by `metric` (one of `metrics.METRICS`), every optimizer against `reference`.
 
+    One alone is compared within itself and, like its page, with the stored results that it was run against.
     With `output`, tables and plots are written below it. Raises UserError for a reference that isn't
     there, for directories that can't be joined (see `results.join.join`), and for times of unlike machines.
     """
     losses.known(metric)
-    joined = join(folders)
+    joined = _joined(folders, metric)
     if metric.startswith("seconds") and len(joined.machines) > 1:
         raise UserError(
             f"{metric} can't be compared between unlike machines: {'; '.join(joined.machines)} (accepted: "
@@ -65,6 +68,14 @@ def compare_folders(
     if output is not None:
         _write(comparison, output)
     return comparison
+
+
+def _joined(folders: Sequence[Path], metric: str) -> Joined:
+    if len(folders) == 1:
+        directory = ResultsDirectory(folders[0])
+        if directory.against() is not None and isinstance(compared := results_of(directory, metric), Joined):
+            return compared
+    return join(folders)
 
 
 def _write(comparison: Comparison, output: Path) -> None:

@@ -9,9 +9,46 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import click
-from click.shell_completion import CompletionItem, get_completion_class
+from click.shell_completion import (
+    BashComplete,
+    CompletionItem,
+    FishComplete,
+    ShellComplete,
+    ZshComplete,
+    add_completion_class,
+    get_completion_class,
+)
 
 SHELLS = ("bash", "zsh", "fish")
+
+
+@add_completion_class
+class _Bash(BashComplete):
+    """Bash hands `--option=value` over in three words, of which click would take the `=` for the value."""
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        arguments, incomplete = super().get_completion_args()
+        return [word for word in arguments if word != "="], incomplete.removeprefix("=")
+
+
+class _WholeWords(ShellComplete):
+    """Zsh and fish expect the whole word, where click offers what follows `--option=`."""
+
+    def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem]:
+        option, equals, _ = incomplete.partition("=")
+        before = f"{option}=" if equals and option.startswith("--") else ""
+        return [
+            CompletionItem(before + item.value, item.type, item.help) if item.type == "plain" else item
+            for item in super().get_completions(args, incomplete)
+        ]
+
+
+@add_completion_class
+class _Zsh(_WholeWords, ZshComplete): ...
+
+
+@add_completion_class
+class _Fish(_WholeWords, FishComplete): ...
 
 
 @click.command()
@@ -66,6 +103,22 @@ def folders(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> 
     results = Path(ctx.params.get("results") or "results")
     there = sorted(file.parent.name for file in results.glob("*/format.json"))
     return _starting(incomplete, there) or [CompletionItem(incomplete, type="dir")]
+
+
+def stored(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Results directories, and the reference that comes with optbench."""
+    from optbench.baselines.located import REFERENCE
+
+    found = folders(ctx, parameter, incomplete)
+    plain = [item for item in found if item.type == "plain"]
+    return [*plain, *_starting(incomplete, [REFERENCE])] or found
+
+
+def listed(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """What `list` lists."""
+    from optbench.listing import WHAT
+
+    return _starting(incomplete, WHAT)
 
 
 def _starting(incomplete: str, names: Iterable[str]) -> list[CompletionItem]:

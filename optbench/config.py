@@ -170,6 +170,8 @@ def load_config(
 ) -> Config:
     """Merges a preset (`base`, or quick, where none is named), a TOML file and explicit choices, later ones winning.
 
+    `preset_name` is "quick", "standard" or "full", `file` a path.
+
     `choices` has the keys of the file; a dotted key reaches into a table (`tuning.worth`). A choice
     of `run_budget` or `batch_sizes` also replaces those that the preset gives to single problems; a problem of `base`
     that is chosen keeps what that gives to it. A file that describes optimizers and names none names these. Raises

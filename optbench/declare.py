@@ -47,7 +47,8 @@ def optimizer(
 
     `lr` is the range of the learning rate, or False for one that is never tuned: without `search` the optimizer is
     then tuned for nothing and charged nothing. `search` are further ranges by hyperparameter: a `Range`, `Choices`,
-    or in short (low, high) on a logarithmic scale and [value, …]. All else is as in `OptimizerSpec`.
+    or in short (low, high) on a logarithmic scale and [value, …]. All else is as in `OptimizerSpec`. Mistakes are
+    found where the optimizer is chosen, as UserError.
 
         @optbench.optimizer(lr=(1e-6, 1e-2), search={"weight_decay": (1e-4, 1.0)}, source="Chen et al. (2023)")
         class Lion(torch.optim.Optimizer): ...

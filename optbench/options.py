@@ -71,7 +71,7 @@ execution = click.option(
 
 
 against = click.option(
-    "--against", metavar="NAME",
+    "--against", metavar="NAME", shell_complete=completion.stored,
     help="Stored results to compare with, on their problems and budgets: reference, or a results directory.",
 )  # fmt: skip
 

@@ -28,7 +28,7 @@ ORDERS = ("shuffled", "sequential", "replacement")
 
 @dataclass(frozen=True)
 class DataSource:
-    """Where data may come from: a directory in torchvision's layout, and whether to download."""
+    """Where data may come from: a `directory` in torchvision's layout, and whether to `download` what it lacks."""
 
     directory: Path
     download: bool = True
@@ -36,8 +36,11 @@ class DataSource:
 
 @dataclass(frozen=True)
 class Data:
-    """Training, validation and test examples. Each split is a tuple of tensors with equal first
-    dimension; `loss` and `metric` receive the same tuple, indexed by the examples of a batch."""
+    """Training, validation and test examples: the splits `train`, `valid` and `test`.
+
+    Each is a tuple of tensors of equal first dimension N, on the CPU; `loss` and `metric` receive the same tuple,
+    indexed by the examples of a batch.
+    """
 
     train: Batch
     valid: Batch
@@ -70,8 +73,9 @@ class Data:
 
 @dataclass(frozen=True)
 class Plane:
-    """What the trajectory plot of a two-dimensional problem needs: start and minimum as (x, y),
-    the drawn region as ((x_low, x_high), (y_low, y_high))."""
+    """What the trajectory plot of a two-dimensional problem needs: `start` and `minimum` as (x, y), and as `domain` the
+    drawn region ((x_low, x_high), (y_low, y_high)).
+    """
 
     start: tuple[float, float]
     minimum: tuple[float, float]

@@ -18,10 +18,16 @@ Condition = tuple[tuple[str, tuple[Any, ...]], ...]
 
 @dataclass(frozen=True)
 class Range:
-    """The values that tuning may try for one hyperparameter, on a logarithmic or linear scale."""
+    """The values that tuning may try for one hyperparameter, on a logarithmic or linear scale.
 
+    Raises UserError where there is none between the bounds, or a logarithmic scale reaches 0.
+    """
+
+    #: The bounds, in the hyperparameter's own unit; both may be tried.
     low: float
+    #: See `low`.
     high: float
+    #: Logarithmic, which needs bounds above 0; else linear.
     log: bool = True
     #: Whole numbers only.
     whole: bool = False
@@ -49,6 +55,7 @@ class Range:
         return min(max(round(value), math.ceil(self.low)), math.floor(self.high)) if self.whole else value
 
     def contains(self, value: Any) -> bool:
+        """Whether a value lies between the bounds."""
         return self.low <= value <= self.high
 
     def extended(self, edge: Literal["low", "high"]) -> Range:
@@ -68,9 +75,13 @@ class Range:
 
 @dataclass(frozen=True)
 class Choices:
-    """A few values of one hyperparameter, in no order: names of schedules, switches, numbers without a scale."""
+    """A few values of one hyperparameter, in no order: names of schedules, switches, numbers without a scale.
+
+    Raises UserError for fewer than two different `values`.
+    """
 
     values: tuple[Any, ...]
+    #: Tried only where other hyperparameters have one of these values: see `condition`.
     when: Condition = ()
 
     def __post_init__(self) -> None:
@@ -86,6 +97,7 @@ class Choices:
         return self.values[min(int(share * len(self.values)), len(self.values) - 1)]
 
     def contains(self, value: Any) -> bool:
+        """Whether a value is among them."""
         return value in self.values
 
     @property

@@ -24,9 +24,10 @@ RUN_FACTS = ("steps", "epochs", "steps_per_epoch", "batch_size", "training_examp
 
 @dataclass(frozen=True)
 class OptimizerSpec:
-    """An optimizer as optbench knows it. Its docs are the update rule and its source.
+    """An optimizer as optbench knows it: `name`, update `rule` and its `source`, for `optbench list optimizers`.
 
-    `constructor` is `module:Class` (or `file.py:Class`), called as `Class(params, lr=…, **arguments)`.
+    `constructor` is `module:Class` (or `file.py:Class`), called as `Class(params, lr=…, **arguments)`; `default_lr`
+    and `learning_rate` are its own rate, the first that is tried, and the range that is searched on networks.
     `hyperparameters` are those that a selection may fix, with their defaults; `search` holds further
     ranges beside the learning rate's. On quadratic problems and functions the learning rate's range follows the
     curvature for `family="sgd"`; the scale-free families search 1e-3 to 1e1. Without a range for the learning
@@ -50,6 +51,7 @@ class OptimizerSpec:
     search: Mapping[str, Range | Choices] = field(default_factory=dict)
     groups: Mapping[str, tuple[str, ...] | str] = field(default_factory=dict)
     partners: Mapping[str, str] = field(default_factory=dict)
+    #: `step` calls a closure, each call of which is charged. Detected where `step` requires one.
     needs_closure: bool = False
     #: `step` differentiates the gradients once more: they are made with `create_graph=True`, and what that takes is
     #: charged as it happens.
@@ -65,6 +67,7 @@ class OptimizerSpec:
     linear_in_rate: bool | None = None
     #: The distribution that has to be installed, where that isn't torch, with the extra that brings it.
     package: str = ""
+    #: See `package`.
     extra: str = ""
     #: Checks of `optbench check` that this optimizer can't pass by its nature, each with the reason.
     waived: Mapping[str, str] = field(default_factory=dict)

@@ -6,6 +6,7 @@ Meanings are the descriptions of the fields of `config.Config`, values those of 
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
@@ -65,10 +66,17 @@ def _settings(model: type[BaseModel], given: Mapping[str, Any], skipped: set[str
     for name, field in model.model_fields.items():
         if name in (skipped or ()):
             continue
-        meaning = textwrap.wrap(field.description or "", WIDTH, initial_indent="# ", subsequent_indent="# ")
+        meaning = _wrapped(field.description or "")
         line = f"{name} = {_toml(given[name])}" if name in given else f"# {name} = {_default(field)}"
         parts.append("\n".join([*meaning, line]) + "\n")
     return parts
+
+
+def _wrapped(text: str) -> list[str]:
+    """Lines of a comment; what is in backquotes, such as a command, stays on one of them."""
+    whole = re.sub("`[^`]*`", lambda quoted: quoted[0].replace(" ", "\N{NO-BREAK SPACE}"), text)
+    lines = textwrap.wrap(whole, WIDTH, initial_indent="# ", subsequent_indent="# ", break_long_words=False)
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
 
 
 def _default(field: FieldInfo) -> str:

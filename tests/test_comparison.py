@@ -80,10 +80,27 @@ def test_mistakes(
     assert line in err
 
 
-def test_one_directory_is_none_to_compare(halves: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
-    assert _main(["compare", str(halves[0])]) == WRONG_USE
-    assert "1 results directory given (accepted: two or more to compare)" in capsys.readouterr().err
+def test_one_directory_is_compared_within_itself(whole: optbench.Results, capsys: pytest.CaptureFixture[str]) -> None:
+    alone = optbench.compare(whole.directory.folder)
+    pd.testing.assert_frame_equal(alone.verdicts, verdicts(whole.runs, whole.cells), check_dtype=False)
+    assert _main(["compare", str(whole.directory.folder), "--reference", "sgd"]) == COMPLETE
+    assert capsys.readouterr().out == f"{optbench.compare(whole.directory.folder, reference='sgd')}\n"
     assert _main(["compare"]) == WRONG_USE
+    with pytest.raises(UserError, match="unknown results directory 'whol'; did you mean 'whole'"):
+        optbench.compare(whole.directory.folder.parent / "whol")
+
+
+def test_one_directory_is_compared_with_what_it_was_run_against(
+    whole: optbench.Results, halves: tuple[Path, Path], tmp_path: Path
+) -> None:
+    run_tiny(tmp_path / "against", optimizers=["adadelta"], seeds=9, against=halves[0])
+    found = optbench.compare(tmp_path / "against").verdicts
+    keys = ["problem", "batch_size", "optimizer"]
+    pd.testing.assert_frame_equal(
+        found.sort_values(keys, ignore_index=True),
+        verdicts(whole.runs, whole.cells).sort_values(keys, ignore_index=True),
+        check_dtype=False,
+    )
 
 
 def test_times_of_unlike_machines_are_refused(halves: tuple[Path, Path]) -> None:

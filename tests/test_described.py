@@ -202,7 +202,7 @@ def test_the_tables_of_the_document_work(tmp_path: Path, monkeypatch: pytest.Mon
     docs = Path(__file__).parents[1]
     blocks = re.findall(r"```(?:python|toml)\n(.*?)```", (docs / "CONTRIBUTING.md").read_text("utf-8"), re.S)
     (tmp_path / "lion.py").write_text(next(block for block in blocks if block.startswith("# lion.py")))
-    text = (docs / "docs" / "adding-a-problem-or-an-optimizer.md").read_text("utf-8")
+    text = (docs / "docs" / "your-optimizer.md").read_text("utf-8")
     [tables] = [block for block in re.findall(r"```toml\n(.*?)```", text, re.S) if "[optimizer." in block]
     (tmp_path / "my.toml").write_text(tables)
     monkeypatch.chdir(tmp_path)

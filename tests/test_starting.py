@@ -38,6 +38,14 @@ def test_every_setting_has_a_meaning_and_a_line_that_is_accepted_without_its_mar
     assert set(settings["tuning"]) == set(Tuning.model_fields)
 
 
+@pytest.mark.parametrize("preset", PRESETS)
+def test_commands_in_comments_are_whole(preset: str) -> None:
+    comments = [line for line in template(preset).splitlines() if line.startswith("#")]
+    assert [line for line in comments if line.count("`") % 2] == []
+    assert [line for line in comments if len(line) > 120 or "\N{NO-BREAK SPACE}" in line] == []
+    assert any("`optbench list optimizers`" in line for line in comments)
+
+
 def test_a_file_that_is_there_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
     file = Path("optbench.toml")
     file.write_text("seeds = 7\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import pickle
 import random
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache, cached_property
 from multiprocessing import get_context
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -266,9 +268,9 @@ def workers(subject: ProblemSubject) -> str:
     except Exception as error:
         raise failed(f"can't be sent to a worker: {one_line(error)}", "keep parameters plain values") from error
     batch = tuple(tensor.cpu() for tensor in subject.batch())
-    here = _loss_there(sent, batch)
+    here = _loss_there(sent, batch, Path.cwd())
     try:
-        there = _worker().submit(_loss_there, sent, batch).result(timeout=300)
+        there = _worker().submit(_loss_there, sent, batch, Path.cwd()).result(timeout=300)
     except Exception as error:
         raise failed(
             f"fails in a worker process: {one_line(error)}",
@@ -285,7 +287,8 @@ def _worker() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(1, mp_context=get_context("spawn"))
 
 
-def _loss_there(sent: bytes, batch: Batch) -> float:
+def _loss_there(sent: bytes, batch: Batch, folder: Path) -> float:
+    os.chdir(folder)  # the worker may have been started elsewhere, and a file is named from here
     cell: Cell = pickle.loads(sent)
     problem = cell.problem.make()
     torch.manual_seed(0)

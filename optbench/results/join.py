@@ -55,10 +55,10 @@ def join(folders: Sequence[str | Path]) -> Joined:
     A cell that several have is taken from the one with the most runs that ended. A cell whose budgets,
     target or metric are not those of its group is left out. An optimizer of which another directory has a
     different cell under the same name is named `name (directory)`. Timings are dropped where they come from unlike
-    machines. Raises UserError for fewer than two directories, one given twice, or one of another schema.
+    machines. Raises UserError for no directory, one given twice, or one of another schema.
     """
-    if len(folders) < 2:
-        raise UserError(f"{len(folders)} results directory given (accepted: two or more to compare)")
+    if not folders:
+        raise UserError("no results directory given (accepted: one or more)")
     return join_opened([opened(folder) for folder in folders])
 
 

@@ -13,7 +13,11 @@ from optbench.results.frames import Frames, collect
 
 
 class Results:
-    """What a results directory holds, also a partial one; frames are read when first asked for."""
+    """What the results directory `folder` holds, also a partial one; frames are read when first asked for.
+
+    Costs are in example gradients, `seconds` and `_seconds` in seconds, `_ms` in milliseconds, `_bytes` in bytes;
+    columns are listed in docs/design.md, section 4. Raises UserError where there is none, or an unknown schema.
+    """
 
     def __init__(self, folder: str | Path) -> None:
         self.directory = ResultsDirectory(Path(folder))
@@ -93,5 +97,5 @@ class Results:
 
 
 def load(folder: str | Path) -> Results:
-    """Opens a results directory; raises UserError where there is none of the present schema."""
+    """Opens the results directory `folder`. Raises UserError where there is none, or one of an unknown schema."""
     return Results(folder)

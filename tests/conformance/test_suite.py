@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from optbench.conformance import check, optimizer_test, problem_test
 from optbench.conformance.suite import OPTIMIZER_CHECKS, PROBLEM_CHECKS, defined_in, prove
 from optbench.errors import UserError
+from tests import tiny
 from tests.conformance import broken
 
 _FILE = broken.__file__
@@ -147,7 +149,21 @@ def test_tables_of_a_file_are_checked_by_their_names(tmp_path: Path, capsys: pyt
     assert "2 groups of its own, of 3, 4 parameters" in out
 
 
-def test_the_document_names_all_checks() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "adding-a-problem-or-an-optimizer.md").read_text("utf-8")
+def test_a_file_is_found_from_whatever_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker process of an earlier check was started in another one."""
+    text = Path(tiny.__file__).read_text("utf-8")
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        Path(f"{name}.py").write_text(text, "utf-8")
+        [finding] = check(f"{name}.py:TinyNet", only=["workers"])
+        assert finding.outcome == "ok", finding.reason
+
+
+@pytest.mark.parametrize(
+    ("page", "checks"), [("your-optimizer.md", OPTIMIZER_CHECKS), ("your-problem.md", PROBLEM_CHECKS)]
+)
+def test_the_documents_name_all_checks(page: str, checks: Mapping[str, object]) -> None:
+    text = (Path(__file__).parents[2] / "docs" / page).read_text("utf-8")
     section = text[text.index("## Check") :]
-    assert [name for name in (*OPTIMIZER_CHECKS, *PROBLEM_CHECKS) if f"`{name}`" not in section] == []
+    assert [name for name in checks if f"`{name}`" not in section] == []

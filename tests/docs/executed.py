@@ -1,0 +1,192 @@
+"""How a command of the documents is executed: as it is where that takes seconds, else with settings that are cheap.
+
+Commands of optbench are executed in this process (`main` is what the script calls), in a folder that holds what the
+documents speak of, and with the shortcuts of `shortened`.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import click
+import pytest
+
+from optbench.cli import COMPLETE, _main, cli
+from optbench.metrics.registry import TABLES
+from optbench.regressions import visits
+from optbench.regressions.recording import place, write
+from tests.docs.pages import ROOT
+from tests.regressions.made import recording
+from tests.tiny import CHOICES, TINY_NET
+
+#: What a benchmark is cut down to.
+CHEAP: dict[str, Any] = {"batch_sizes": [10], "run_budget": "1epochs", "seeds": 2, "tuning_worth": 2.0}
+#: Medians of eight visits, in seconds.
+_VISITS = [0.001, 0.00101, 0.00102, 0.00103, 0.00104, 0.00105, 0.00106, 0.00107]
+
+_visited = functools.cache(visits.visit)
+
+
+def shortened(patch: pytest.MonkeyPatch) -> None:
+    """Leaves out what other tests have: most tables, plots, the page, repetitions of timings, second visits."""
+    patch.setattr("optbench.tables.TABLES", {"verdicts": TABLES["verdicts"]})
+    patch.setattr("optbench.plots.draw_all", lambda *_: [])
+    patch.setattr("optbench.reporting.page.report_page", lambda *_: "")
+    patch.setattr("optbench.timing.REPETITION_SECONDS", 1e-4)
+    patch.setattr("optbench.regressions.visits.visit", _visited)
+
+
+def words(text: str) -> list[str]:
+    """The words of a command without variables of the environment; `python -m optbench` is `optbench`."""
+    found = shlex.split(text, comments=True)
+    while re.match(r"[A-Z_]+=", found[0]):
+        found = found[1:]
+    return ["optbench", *found[3:]] if found[:3] == ["python", "-m", "optbench"] else found
+
+
+def execute(command: list[str]) -> bool:
+    """Executes or checks a command, asserting that it succeeds; False where nothing here knows how."""
+    match command:
+        case ["optbench", "run", "--help"]:
+            _succeeds(command[1:])
+        case ["optbench", "run", *options]:
+            planned(options)
+        case ["optbench", "experiment", *options] if "--data-dir" in options or "data=cifar" in " ".join(options):
+            _experiments_are_known(options)  # minutes, on data that isn't here
+        case ["optbench", "timing", "record", name]:
+            _succeeds([*command[1:], "--visits", "2"])
+            assert place(name, Path("results")).exists()
+        case ["optbench", "timing", "compare", base, head]:
+            for name in (base, head):
+                write(place(name, Path("results")), recording(name, {"suite.py::test_step": _VISITS}))
+            _succeeds(command[1:])
+        case ["optbench", "timing", "ab", *options]:
+            _accepted("timing ab", options)
+        case ["optbench", "reference", "make", *_]:
+            from optbench.config import load_config
+            from optbench.run_options import RunOptions
+
+            cheap = load_config(choices={key.replace("tuning_", "tuning."): CHOICES[key] for key in CHOICES})
+            serial = functools.partial(RunOptions, engine="serial")
+            with (
+                patch("optbench.config.load_config", return_value=cheap),
+                patch("optbench.run_options.RunOptions", serial),
+            ):
+                _succeeds(command[1:])
+        case ["optbench", *arguments]:
+            _succeeds(arguments)
+        case ["python", "-m", "optbench.targets.freeze" as module, *arguments]:
+            with patch.object(sys, "argv", [module, *arguments]):
+                importlib.import_module(module).main()
+        case ["python", "-m", module, *_]:
+            found = importlib.util.find_spec(module)  # minutes long
+            assert found is not None
+            assert '__name__ == "__main__"' in Path(str(found.origin)).read_text("utf-8")
+        case ["python", script, *_]:
+            assert (ROOT / script).is_file()
+        case ["make", *arguments]:
+            makefile = ["make", "--dry-run", "--directory", str(ROOT)]
+            subprocess.run([*makefile, *arguments], check=True, capture_output=True)
+        case ["pip", "install", *requirements]:
+            _extras_exist(requirements)
+        case ["pytest", *options]:
+            _tests_exist(options)
+        case _:
+            return False
+    return True
+
+
+def planned(options: list[str]) -> None:
+    """`run` accepts all of its options, and `plan` plans what they select."""
+    given = _given("run", options)
+    chosen = {name: value for name, value in given.items() if name in _options("plan")}
+    if "cuda" in chosen.get("devices", ()):
+        chosen["devices"] = ["cpu"]  # a device that isn't there is refused
+    _succeeds(["plan", *_typed("plan", chosen)])
+
+
+def option_set(options: list[str]) -> tuple[str, ...]:
+    """The options that a `run` is given, in the order of their names, the engine with its value."""
+    given = _given("run", options)
+    return tuple(sorted(f"engine={value}" if name == "engine" else name for name, value in given.items()))
+
+
+def run_cheaply(options: list[str]) -> None:
+    """Runs `run` with the same options: the values are cheap, own files are as they are, and the problem is tiny."""
+    given = _given("run", options)
+    own = [text for text in given.get("problems", ()) if ".py:" in text]
+    given = {"engine": "serial", "optimizers": ["sgd", "adam"], **given, **CHEAP, "problems": own or [TINY_NET]}
+    if "against" in given:
+        stored = {**given, "optimizers": ["sgd", "adam"], "name": "stored"}
+        del stored["against"]
+        _succeeds(["run", *_typed("run", stored)])
+        given["against"] = "stored"
+    _succeeds(["run", *_typed("run", given)])
+
+
+def _succeeds(arguments: list[str]) -> None:
+    assert _main(arguments) == COMPLETE, arguments
+
+
+def _accepted(verb: str, options: list[str]) -> click.Context:
+    command: click.Command = cli
+    for name in verb.split():
+        assert isinstance(command, click.Group)
+        command = command.commands[name]
+    return command.make_context(verb, list(options))
+
+
+def _options(verb: str) -> dict[str, click.Option]:
+    return {str(option.name): option for option in cli.commands[verb].params if isinstance(option, click.Option)}
+
+
+def _given(verb: str, options: list[str]) -> dict[str, Any]:
+    context = _accepted(verb, options)
+    typed = click.core.ParameterSource.COMMANDLINE
+    return {name: value for name, value in context.params.items() if context.get_parameter_source(name) is typed}
+
+
+def _typed(verb: str, given: dict[str, Any]) -> list[str]:
+    """The reverse of `_given`."""
+    found: list[str] = []
+    for name, value in given.items():
+        option = _options(verb)[name]
+        if option.is_flag:
+            found += [option.opts[0]] * bool(value)
+        else:
+            for one in value if option.multiple else [value]:
+                found += [option.opts[0], str(one)]
+    return found
+
+
+def _experiments_are_known(options: list[str]) -> None:
+    from optbench.experiments.registry import experiment
+
+    for name in _accepted("experiment", options).params["names"]:
+        assert experiment(name).size(False)
+
+
+def _extras_exist(requirements: Iterable[str]) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    for text in requirements:
+        named = re.fullmatch(r"optbench\[(\w+)\]", text)
+        assert text in ("-e", ".") or (named and named[1] in project["optional-dependencies"]), text
+
+
+def _tests_exist(options: list[str]) -> None:
+    paths = [ROOT / option for option in options if "/" in option]
+    assert paths
+    for path in paths:
+        assert path.exists(), path
+        assert "slow" not in options or "pytest.mark.slow" in path.read_text("utf-8")

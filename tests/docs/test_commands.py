@@ -1,0 +1,91 @@
+"""Every command of the documents is executed, or listed here with the reason why not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.docs.executed import execute, option_set, run_cheaply, words
+from tests.docs.pages import commands
+
+#: What isn't executed on a machine like this one. A few are checked as far as they can be (`executed.execute`).
+NOT_EXECUTED = {
+    ". .venv/bin/activate": "changes the reader's shell, nothing else",
+    "dask scheduler --host 192.168.0.1 --port 8786 --scheduler-file scheduler.json":
+        "several machines; tests/scale/test_engine.py starts a scheduler on one",
+    "dask worker tcp://192.168.0.1:8786 --nthreads 1":
+        "several machines; tests/scale/test_engine.py starts workers on one",
+    "CUDA_VISIBLE_DEVICES=0 dask worker tcp://127.0.0.1:8786 --nthreads 1 --resources GPU=1": "needs two GPUs",
+    "CUDA_VISIBLE_DEVICES=1 dask worker tcp://127.0.0.1:8786 --nthreads 1 --resources GPU=1": "needs two GPUs",
+    'cat timing.md >> "$GITHUB_STEP_SUMMARY"': "of GitHub's runners",
+    "py-spy record --subprocesses --rate 40 --format raw": "another program, said of a measurement",
+}  # fmt: skip
+
+#: Forms in the text, with placeholders, and what is executed in their place.
+STANDS_FOR = {
+    "optbench status NAME": "optbench status quick",
+    "optbench report NAME": "optbench report quick",
+    "optbench run --config": "optbench run --config mine.toml",
+    "optbench check NAME": "optbench check adam",
+    "optbench check TARGET…": "optbench check lion.py:Lion adam --only constructs",
+    "optbench compare A B": "optbench compare mine quick",
+    "python -m optbench VERB": "optbench list metrics",
+    "python -m optbench experiment NAME": "optbench experiment 'adam[steps=50]'",
+    "python -m optbench experiment NAME --quick": "optbench experiment 'adam[steps=20]' --quick",
+    "optbench timing record NAME": "optbench timing record before",
+    "python -m optbench.targets.freeze results/NAME --first-seed 3":
+        "python -m optbench.targets.freeze results/quick --first-seed 1",
+    "python -m optbench timing ab origin/${{ github.base_ref }} HEAD --markdown timing.md --plot timing":
+        "optbench timing ab origin/main HEAD --markdown timing.md --plot timing",
+}  # fmt: skip
+
+#: Options with which a `run` is planned, but not run.
+NOT_RUN = {
+    "scheduler": "needs one that runs: tests/scale/test_engine.py",
+    "engine=dask": "starts a scheduler and workers: tests/scale/test_engine.py",
+    "devices": "needs a GPU: tests/scale/test_engine.py imagines some",
+}
+
+#: What takes too long for every run of the tests, or is executed in a test of its own.
+COMMANDS = {command.text: command for command in commands()}
+RUNS = {
+    option_set(words(text)[2:]): words(text)[2:]
+    for text in reversed([STANDS_FOR.get(text, text) for text in COMMANDS])
+    if words(text)[:2] == ["optbench", "run"] and "--help" not in text
+}
+
+
+def test_the_pages_have_commands() -> None:
+    pages = {command.page for command in commands()}
+    assert {"README.md", "CONTRIBUTING.md", "docs/quick-start.md", "docs/scaling.md", "docs/timing.md"} <= pages
+    assert len(COMMANDS) > 80
+
+
+@pytest.mark.parametrize("text", [text for text in COMMANDS if text not in NOT_EXECUTED])
+def test_command(text: str, reader: Path) -> None:
+    if text == "optbench init mine.toml":
+        (reader / "mine.toml").unlink()
+    assert execute(words(STANDS_FOR.get(text, text))), f"{COMMANDS[text]}: neither executed nor listed in NOT_EXECUTED"
+
+
+@pytest.mark.parametrize("given", [given for given in RUNS if not set(given) & set(NOT_RUN)], ids=" ".join)
+def test_run_with_these_options(given: tuple[str, ...], reader: Path) -> None:
+    run_cheaply(RUNS[given])
+
+
+@pytest.mark.parametrize("listed", [*NOT_EXECUTED, *STANDS_FOR])
+def test_what_is_listed_is_still_there(listed: str) -> None:
+    assert listed in COMMANDS
+
+
+@pytest.mark.parametrize("option", NOT_RUN)
+def test_what_is_not_run_is_still_there(option: str) -> None:
+    assert any(option in given for given in RUNS)
+
+
+@pytest.mark.parametrize("wrong", ["optbench rum", "optbench run --sedes 3", "make tset", "pip install 'optbench[zo]'"])
+def test_a_wrong_command_is_found(wrong: str, reader: Path) -> None:
+    with pytest.raises(Exception):  # noqa: B017, PT011
+        execute(words(wrong))
+    assert not execute(["rm", "-r", "results"])
