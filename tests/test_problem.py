@@ -85,3 +85,35 @@ def test_a_problem_is_another_one_when_its_file_changes(tmp_path: Path) -> None:
     assert identities[0] == identities[2] != identities[1]
     assert set(identities[0]["files"]) == {"own.npy"}
     assert "files" not in TinyNet().identity()
+
+
+def test_files_of_one_name_all_count(tmp_path: Path) -> None:
+    @dataclass(frozen=True)
+    class Two(TinyNet):
+        files = (tmp_path / "a" / "x.npy", tmp_path / "b" / "x.npy")
+
+    found = []
+    for contents in ((1, 2), (3, 2), (1, 3), (2, 1), (1, 2)):
+        for folder, content in zip("ab", contents, strict=True):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            (tmp_path / folder / "x.npy").write_bytes(bytes([content]))
+        found.append(str(Two().identity()))
+    assert found[0] == found[-1]
+    assert len(set(found)) == 4
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_single_file_needs_no_list(kind: Any, tmp_path: Path) -> None:
+    file = tmp_path / "own.npy"
+    file.write_bytes(b"content")
+
+    @dataclass(frozen=True)
+    class One(TinyNet):
+        files = kind(file)
+
+    @dataclass(frozen=True)
+    class Listed(TinyNet):
+        files = (file,)
+
+    assert One().identity() == Listed().identity()
+    assert set(One().identity()["files"]) == {"own.npy"}
