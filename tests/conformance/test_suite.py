@@ -34,6 +34,12 @@ def test_the_mistake_of_a_problem_is_found(thing: type, name: str) -> None:
     assert finding.fix
 
 
+def test_batches_that_are_too_large_are_no_obstacle_to_other_checks() -> None:
+    found = {finding.check: finding for finding in check(f"{_FILE}:TooFew", only=["settings", "start", "trains"])}
+    assert found["settings"].reason == f"batch sizes [1000, 2000] with {broken.TooFew().examples} training examples"
+    assert [found["start"].outcome, found["trains"].outcome] == ["ok", "ok"]
+
+
 def test_every_check_has_a_mistake_that_it_finds() -> None:
     """But for what is only told (the search space), and what the harness guarantees whatever the optimizer does."""
     assert set(OPTIMIZER_CHECKS) - set(broken.OPTIMIZERS.values()) == {"search_space", "charges", "budget"}
