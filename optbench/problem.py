@@ -51,11 +51,14 @@ class Data:
         """Splits `tensors` of equal first dimension, at random and the same way every time for a `seed`; `valid` and
         `test` are the shares of the examples that are set apart.
 
-        Raises UserError for lengths that differ, and for a split without examples.
+        Raises UserError for what is no tensor, for lengths that differ, and for a split without examples.
         """
         import numpy as np
         import torch
 
+        for given in tensors:
+            if not isinstance(given, torch.Tensor):
+                raise UserError(f"Data.split has a {type(given).__name__} (accepted: tensors; see torch.as_tensor)")
         lengths = [len(tensor) for tensor in tensors]
         if len(set(lengths)) != 1:
             raise UserError(f"Data.split has tensors of {lengths} examples (accepted: one or more, of equal length)")

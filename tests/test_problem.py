@@ -62,6 +62,11 @@ def test_what_can_not_be_split(lengths: tuple[int, ...], shares: dict[str, float
     assert line in str(caught.value)
 
 
+def test_what_is_no_tensor_is_not_split() -> None:
+    with pytest.raises(UserError, match=r"^Data.split has a ndarray \(accepted: tensors"):
+        Data.split(torch.zeros(20, 1), np.zeros(20))  # type: ignore[arg-type]
+
+
 def test_examples_are_counted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.save(tmp_path / "own.npy", np.zeros((40, 4), np.float32))
     problem = Own(file=str(tmp_path / "own.npy"))

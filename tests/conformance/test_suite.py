@@ -103,6 +103,12 @@ def test_what_cannot_be_found(target: str, line: str) -> None:
     assert line in str(caught.value)
 
 
+def test_a_file_with_a_mistake_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("import torch\nclass Mine(torch.optim.Optimizer:\n")
+    with pytest.raises(UserError, match=r"^\S+mine\.py can't be imported: SyntaxError: .*line 2\)$"):
+        defined_in(str(tmp_path / "mine.py"))
+
+
 def test_an_unknown_check() -> None:
     with pytest.raises(UserError, match=r"unknown check 'isolatd'; did you mean 'isolated'\?"):
         list(check("adam", only=["isolatd"]))
