@@ -164,11 +164,19 @@ def _problems() -> str:
         problem = make_problem(name, {})
         blocks.append(
             f"{name}[{parameters}]\n"
-            f"    {(cls.__doc__ or '').strip().splitlines()[0]}\n"
+            f"    {(cls.__doc__ or '').strip().splitlines()[0]}\n{_tells_apart(cls)}"
             f"    batch sizes {', '.join(map(str, problem.batch_sizes))}; run budget {problem.run_budget}; "
             f"metric {problem.metric_name}; target {problem.target}; {target}"
         )
     return "\n".join(blocks)
+
+
+def _tells_apart(cls: type) -> str:
+    """The paragraph of a problem's docstring that begins with these words, as a line; nothing where it has none."""
+    paragraphs = (" ".join(paragraph.split()) for paragraph in (cls.__doc__ or "").split("\n\n"))
+    return next(
+        (f"    {found[0].lower()}{found[1:]}\n" for found in paragraphs if found.startswith("Tells apart:")), ""
+    )
 
 
 def _optimizers() -> str:

@@ -26,15 +26,22 @@ from optbench.zoo import ZOO
 
 BUILT_IN_PROBLEMS = {
     "quadratic_valley": "optbench.problems.quadratic_valley:QuadraticValley",
+    "quadratic_deep": "optbench.problems.quadratic_deep:QuadraticDeep",
     "rosenbrock": "optbench.problems.plane_functions:Rosenbrock",
     "rastrigin": "optbench.problems.plane_functions:Rastrigin",
     "beale": "optbench.problems.plane_functions:Beale",
     "branin": "optbench.problems.plane_functions:Branin",
     "styblinski_tang": "optbench.problems.plane_functions:StyblinskiTang",
+    "logistic_regression": "optbench.problems.logistic_regression:LogisticRegression",
     "mlp": "optbench.problems.mlp:Mlp",
+    "autoencoder": "optbench.problems.autoencoder:Autoencoder",
+    "matrix_factorisation": "optbench.problems.matrix_factorisation:MatrixFactorisation",
     "mnist_cnn": "optbench.problems.mnist_cnn:MnistCnn",
     "cifar_resnet": "optbench.problems.cifar_resnet:CifarResnet",
     "frozen_features": "optbench.problems.frozen_features:FrozenFeatures",
+    "char_rnn": "optbench.problems.char_rnn:CharRnn",
+    "transformer": "optbench.problems.transformer:Transformer",
+    "pinn": "optbench.problems.pinn:Pinn",
 }
 
 

@@ -31,6 +31,9 @@ class FrozenFeatures(ImageClassification):
 
     `data`: `cifar10`, `digits` (scikit-learn's grey images, enlarged), or the path of a folder of images. Inputs
     are standardised per channel; grey ones stand for all three.
+
+    Tells apart: how methods take it when a part of the network starts to be trained in mid-run, for which they have no
+    state yet.
     """
 
     name: ClassVar[str] = "frozen_features"

@@ -32,6 +32,9 @@ class MnistCnn(ImageClassification):
 
     `data`: `mnist`, `fashion_mnist`, `digits` (scikit-learn's 8 × 8 images, enlarged), or the path of a
     folder of images, which are turned grey and scaled.
+
+    Tells apart: how fast methods get a network going that nothing normalises, within few steps; gradient descent
+    without momentum falls behind as batches grow and steps become few.
     """
 
     name: ClassVar[str] = "mnist_cnn"

@@ -97,6 +97,8 @@ class PlaneFunction(Problem):
 class Rosenbrock(PlaneFunction):
     """Rosenbrock's curved valley, (1 − x)² + `steepness` (y − x²)², from (−1.2, 1); minimum at (1, 1).
 
+    Tells apart: methods that follow a narrow, curved valley from those that zigzag across it.
+
     Rosenbrock (1960), An Automatic Method for Finding the Greatest or Least Value of a Function.
     """
 
@@ -126,6 +128,8 @@ class Rastrigin(PlaneFunction):
     """Rastrigin's bowl full of local minima, x² + y² + `ripple` (2 − cos 2πx − cos 2πy), from (`x`, `y`).
 
     Minimum at (0, 0); the local ones are near the whole numbers. Rastrigin (1974), in two dimensions.
+
+    Tells apart: methods whose steps carry them over ripples from those that end in the nearest hollow, as most do.
     """
 
     name: ClassVar[str] = "rastrigin"
@@ -157,7 +161,11 @@ class Rastrigin(PlaneFunction):
 class Beale(PlaneFunction):
     """Beale's function, Σᵢ (cᵢ − x (1 − yⁱ))² with c = 1.5, 2.25, 2.625, from (1, 1); minimum at (3, ½).
 
-    A flat plain with steep rims. Beale (1958); start of Moré, Garbow and Hillstrom (1981), problem 5.
+    A flat plain with steep rims.
+
+    Tells apart: methods that make way where gradients are small, and don't fly off where they are large.
+
+    Beale (1958); start of Moré, Garbow and Hillstrom (1981), problem 5.
     """
 
     name: ClassVar[str] = "beale"
@@ -182,7 +190,11 @@ class Beale(PlaneFunction):
 class Branin(PlaneFunction):
     """Branin's function less its minimum, (y − 5.1 x²/4π² + 5x/π − 6)² + 10 (1 − 1/8π) (1 + cos x), from (0, 10).
 
-    Three valleys with a minimum each, all equally low, of which (−π, 12.275) is the nearest. Branin (1972), Widely
+    Three valleys with a minimum each, all equally low, of which (−π, 12.275) is the nearest.
+
+    Tells apart: how fast methods settle in the nearest valley; to overshoot it costs time alone.
+
+    Branin (1972), Widely
     Convergent Method for Finding Multiple Solutions of Simultaneous Nonlinear Equations; Dixon and Szegő (1978).
     """
 
@@ -207,7 +219,12 @@ class Branin(PlaneFunction):
 class StyblinskiTang(PlaneFunction):
     """Styblinski and Tang's function less its minimum, ½ Σ (v⁴ − 16 v² + 5 v) + 78.33… of v = x, y, from (`x`, `y`).
 
-    Four minima, of which the one at (−2.9035, −2.9035) is the lowest. Styblinski and Tang (1990), Experiments in
+    Four minima, of which the one at (−2.9035, −2.9035) is the lowest.
+
+    Tells apart: how fast methods get off a crest, where gradients are small, and stop in the minimum below; from an `x`
+    above 0.16 that is a higher one, past which momentum may carry them.
+
+    Styblinski and Tang (1990), Experiments in
     Nonconvex Optimization.
     """
 

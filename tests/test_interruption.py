@@ -14,11 +14,15 @@ from optbench.interruption import interrupts_ignored, terminated_as_interrupt
 def test_a_terminated_block_ends_as_if_interrupted() -> None:
     before = signal.getsignal(signal.SIGTERM)
     undone = []
-    with pytest.raises(KeyboardInterrupt), terminated_as_interrupt():
+
+    def work() -> None:
         try:
             os.kill(os.getpid(), signal.SIGTERM)
         finally:
             undone.append(True)
+
+    with pytest.raises(KeyboardInterrupt), terminated_as_interrupt():
+        work()
     assert undone == [True]
     assert signal.getsignal(signal.SIGTERM) == before
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from optbench import listing, registry
@@ -19,6 +20,7 @@ from optbench.problem import DataSource
 from optbench.registry import BUILT_IN_PROBLEMS, REGISTERED_OPTIMIZERS
 from optbench.results.load import Results
 from optbench.run_options import RunOptions
+from optbench.targets import targets_of
 from tests.tiny import CHOICES
 
 SOURCE = DataSource(Path("unused"), download=False)
@@ -86,6 +88,8 @@ def test_problems_with_parameters_and_defaults() -> None:
     for name, target in BUILT_IN_PROBLEMS.items():
         assert f"\n{name}[" in f"\n{text}"
         assert target in text
+    assert text.count("\n    tells apart: ") == len(BUILT_IN_PROBLEMS)
+    assert "    tells apart: methods that follow a narrow, curved valley from those that zigzag across it.\n" in text
     assert "quadratic_valley[dim=2,condition=100.0,examples=1000,noise=" in text
     assert "run budget 2epochs" in text
 
@@ -142,3 +146,25 @@ def test_a_broken_plugin_says_which_it_is(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(registry.BUILT_IN_PROBLEMS, "broken", "nosuchpackage:Thing")
     with pytest.raises(UserError, match="nosuchpackage can't be imported"):
         listing.list_text("problems")
+
+
+def test_the_document_of_problems_has_all_as_they_are() -> None:
+    """Of every registered problem a row with what it is run with where nothing else is asked for, and a section."""
+    text = (Path(__file__).parents[1] / "docs" / "problems.md").read_text("utf-8")
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("| [`")
+    ]
+    by_name = {row[0].partition("`")[2].partition("`")[0]: row[1:] for row in rows}
+    assert len(by_name) == len(rows)
+    assert set(by_name) == set(re.findall(r"^## `(.*)`$", text, re.MULTILINE)) == set(BUILT_IN_PROBLEMS)
+    problems = {name: registry.make_problem(name, {}) for name in BUILT_IN_PROBLEMS}
+    asked = [(n, p.metric_name, p.metric_higher_is_better, str(p.version), p.target) for n, p in problems.items()]
+    columns = ["problem", "metric_name", "metric_higher_is_better", "problem_version", "target"]
+    targets = targets_of(pd.DataFrame(asked, columns=columns))
+    for name, (sizes, budget, metric, written) in by_name.items():
+        problem = problems[name]
+        better = "higher" if problem.metric_higher_is_better else "lower"
+        assert sizes == ", ".join(map(str, problem.batch_sizes)), name
+        assert (budget, metric) == (problem.run_budget, f"{problem.metric_name}, {better}"), name
+        expected = [f"{value:.3g}" for value in targets.loc[targets["problem"] == name, "target"]]
+        assert written.split(", ") == expected, name

@@ -34,7 +34,8 @@ def freeze(runs: pd.DataFrame, cells: pd.DataFrame, first_seed: int = 0) -> dict
     pool = pool[pool["seed"] >= first_seed]
     entries = {}
     for problem, own in pool.groupby("problem", observed=True):
-        about = cells[cells["problem"] == problem].iloc[0]
+        # One that has run: of those that are still missing a cell's budget isn't known.
+        about = cells[cells["cell_id"].isin(own["cell_id"])].iloc[0]
         if not about["problem_version"] or pd.isna(about["problem_version"]):
             raise UserError(f"the pool doesn't say which version of {problem} it ran; run it with this optbench")
         higher = bool(about["metric_higher_is_better"])

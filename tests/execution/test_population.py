@@ -77,7 +77,9 @@ def test_float64_problems_agree_to_1e_9(name: str, problem: str, schedule: str) 
             np.testing.assert_allclose(together.trajectory, alone.trajectory, rtol=1e-9)
 
 
-@pytest.mark.parametrize("problem", [TINY_NET, "mlp[hidden=8]"])
+@pytest.mark.parametrize(
+    "problem", [TINY_NET, "mlp[hidden=8]", "logistic_regression", "autoencoder[code=20]", "matrix_factorisation"]
+)
 @pytest.mark.parametrize("name", LINEAR)
 def test_networks_in_float32_agree_within_its_rounding(name: str, problem: str) -> None:
     for alone, together in both(problem, name, (1.0, 0.1), budget=1200 if problem == TINY_NET else 200):
@@ -104,8 +106,9 @@ def test_batch_norm_and_augmentation_are_each_replicas_own() -> None:
 
 @pytest.mark.parametrize(
     "problem",
-    [TINY, TINY_NET, "mlp", *(f"quadratic_valley[dim={dim},rotated=true]" for dim in (2, 3, 20))],
-)
+    [TINY, TINY_NET, "mlp", "quadratic_deep", "logistic_regression", "autoencoder", "matrix_factorisation",
+     *(f"quadratic_valley[dim={dim},rotated=true]" for dim in (2, 3, 20))],
+)  # fmt: skip
 def test_a_replica_has_the_same_bits_in_any_company(problem: str) -> None:
     """So that more seeds, or a resume between two writes, change nothing."""
     cell = cell_for(problem, "adam", "population")

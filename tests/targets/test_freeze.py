@@ -40,3 +40,12 @@ def test_failures_are_worst_and_default_runs_no_part_of_the_pool() -> None:
     assert entry["targets"] == {"easy": 0.5, "medium": 0.6, "hard": 0.7}
     lost = [run | {"status": "diverged"} for run in runs]
     assert freeze(frame(lost, "runs"), frame(cells, "cells")) == {}
+
+
+def test_a_pool_that_is_not_complete_says_what_has_run() -> None:
+    missing, done = (
+        cell_of("a", problem_version="1", run_budget=math.nan),
+        cell_of("b", problem_version="1", run_budget=800),
+    )
+    entry = freeze(frame([run_of(done, 0, valid_metric=0.5)], "runs"), frame([missing, done], "cells"))["p"]
+    assert "1 optimizers at batch sizes 10, tuned, run budget 800, seeds 0 to 0" in entry["source"]

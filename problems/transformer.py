@@ -1,0 +1,77 @@
+"""A small decoder-only transformer that predicts a text character by character."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from optbench.datasets.next_character import NextCharacter
+from optbench.datasets.text import UNICODE_NAMES
+from optbench.errors import UserError, out_of_range
+
+if TYPE_CHECKING:
+    from torch import nn
+
+#: Bits per character.
+_TARGETS = {UNICODE_NAMES: 3.0}
+
+
+@dataclass(frozen=True)
+class Transformer(NextCharacter):
+    """A decoder-only transformer (causal attention, layer norms first) that predicts the next character of a text.
+
+    Embeddings of characters and of places, `layers` blocks of self-attention with `heads` heads and of 4 · `width`
+    GELUs, a layer norm, a linear layer. Weights start normally distributed with a deviation of 0.02, those that add to
+    the residual stream divided by √(2 · `layers`), as GPT-2's. `dropout` is that of embeddings, attention weights and
+    what blocks add.
+
+    `data`: `unicode_names`, the names of characters that come with Python, or the path of a text file in UTF-8.
+
+    Tells apart: Adam from all others, and methods that scale each coordinate or have momentum from plain gradient
+    descent, as large language models do.
+
+    Vaswani et al. (2017), Attention Is All You Need; Radford et al. (2019), Language Models are Unsupervised
+    Multitask Learners; norms first: Xiong et al. (2020), On Layer Normalization in the Transformer Architecture. On
+    the gap between Adam and gradient descent: Kunstner et al. (2023), Noise Is Not the Main Factor Behind the Gap
+    Between SGD and Adam on Transformers, but Sign Descent Might Be.
+    """
+
+    name: ClassVar[str] = "transformer"
+    batch_sizes: ClassVar[tuple[int, ...]] = (16, 64)
+    run_budget: ClassVar[str] = "1epochs"
+
+    length: int = 32
+    width: int = 32
+    heads: int = 2
+    layers: int = 2
+    dropout: float = 0.0
+
+    def check(self) -> None:
+        super().check()
+        if not 1 <= self.width <= 4096:
+            raise out_of_range("transformer[width]", self.width, "1 to 4096")
+        if not 1 <= self.heads <= self.width or self.width % self.heads:
+            raise UserError(
+                f"transformer[heads] = {self.heads} doesn't fit the width of {self.width} (accepted: a divisor of it)"
+            )
+        if not 1 <= self.layers <= 100:
+            raise out_of_range("transformer[layers]", self.layers, "1 to 100")
+        if not 0 <= self.dropout < 1:
+            raise out_of_range("transformer[dropout]", self.dropout, "at least 0 and less than 1")
+
+    @property
+    def microseconds_per_example(self) -> float:
+        return self.length * self.layers * 2.0 * (self.width / 32) ** 1.5
+
+    @property
+    def microseconds_per_step(self) -> float:
+        return 500.0 + 1000.0 * self.layers
+
+    def model(self) -> nn.Module:
+        from optbench.problems.causal import CausalTransformer
+
+        return CausalTransformer(self.alphabet, self.length, self.width, self.heads, self.layers, self.dropout)
+
+    @property
+    def target(self) -> float | None:
+        return _TARGETS.get(self.data)
