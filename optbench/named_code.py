@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from optbench import selection
 from optbench.errors import UserError
 
 if TYPE_CHECKING:
-    from optbench.config import Config
+    from optbench.config import Config, ProblemEntry
+    from optbench.optimizer_table import OptimizerTable
 
 
 def check_named_code(config: Config, file: Path, named: Iterable[str]) -> None:
@@ -32,15 +33,38 @@ def check_named_code(config: Config, file: Path, named: Iterable[str]) -> None:
             )
 
 
+def without_named_code(config: Config) -> tuple[Config, tuple[str, ...]]:
+    """A configuration without the problems and optimizers for which code that it names would run, and that code."""
+    kept: dict[str, Any] = {
+        "problems": [item for item in config.problems if not any(_of_selection(item, config))],
+        "optimizers": [text for text in config.optimizers if not any(_of_selection(text, config))],
+    }
+    return config.model_copy(update=kept), tuple(_targets(config))
+
+
 def _in_results(file: Path) -> bool:
-    return any((folder / "format.json").exists() for folder in file.expanduser().resolve().parents)
+    """Whether it lies in a results directory, or beside frozen results."""
+    parents = file.expanduser().resolve().parents
+    frozen = all((parents[0] / name).exists() for name in ("about.json", "runs.parquet"))
+    return frozen or any((folder / "format.json").exists() for folder in parents)
 
 
 def _targets(config: Config) -> Iterator[str]:
     """Whatever is imported from a file or a package by its name."""
-    selected = [item if isinstance(item, str) else item.select for item in config.problems]
-    names = [chosen.name for text in (*selected, *config.optimizers) for chosen in selection.parse(text)]
-    for table in config.optimizer.values():
-        names += [table.base or "", table.constructor or "", table.reset or ""]
-        names += [name for group in table.groups.values() for name in (group.base or "", group.constructor or "")]
-    yield from dict.fromkeys(name for name in names if ":" in name)
+    found = [name for item in (*config.problems, *config.optimizers) for name in _of_selection(item, config)]
+    found += [name for table in config.optimizer.values() for name in _of_table(table)]
+    yield from dict.fromkeys(found)
+
+
+def _of_selection(item: str | ProblemEntry, config: Config) -> Iterator[str]:
+    for chosen in selection.parse(item if isinstance(item, str) else item.select):
+        if ":" in chosen.name:
+            yield chosen.name
+        elif chosen.name in config.optimizer:
+            yield from _of_table(config.optimizer[chosen.name])
+
+
+def _of_table(table: OptimizerTable) -> Iterator[str]:
+    names = [table.base, table.constructor, table.reset]
+    names += [name for group in table.groups.values() for name in (group.base, group.constructor)]
+    yield from (name for name in names if name and ":" in name)

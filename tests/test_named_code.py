@@ -10,9 +10,13 @@ from pathlib import Path
 
 import pytest
 
+import optbench
+from optbench.baselines.freeze import freeze
+from optbench.baselines.stale import stale_cells
 from optbench.cli import COMPLETE, WRONG_USE, _main
 from optbench.config import load_config
 from optbench.results.checksum import seal
+from optbench.results.frozen import Frozen
 from tests.tiny import run_tiny
 
 EVIL = """
@@ -211,3 +215,14 @@ def test_torch_loads_weights_only(request: pytest.FixtureRequest) -> None:
             if called == "pickle.loads":  # of what the same process has pickled a moment before
                 assert path.name == "problem_checks.py"
     assert calls >= 2
+
+
+def test_frozen_results_run_no_code_either(handed_over: Path, mark: Path, tmp_path: Path, no_plots: None) -> None:
+    """What they were computed with isn't imported to see whether it has changed, nor to repeat what they did."""
+    frozen = freeze(optbench.load(handed_over), tmp_path / "frozen").folder
+    assert stale_cells(Frozen(frozen)) == {}
+    assert _main(["reference", "show", str(frozen)]) == COMPLETE
+    assert _main(["compare", str(frozen), "theirs", "--reference", "sgd"]) == COMPLETE
+    for verb in ("run", "plan"):
+        assert _main([verb, "--against", str(frozen), "--optimizer", "adam"]) == WRONG_USE
+    assert not mark.exists()

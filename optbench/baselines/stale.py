@@ -6,15 +6,19 @@ from optbench.baselines.difference import differences
 from optbench.config import parse_config
 from optbench.errors import UserError
 from optbench.matrix import make_plan
+from optbench.named_code import without_named_code
 from optbench.results.frozen import Frozen
 
 
 def stale_cells(frozen: Frozen) -> dict[str, str]:
     """By id of each cell that is out of date why it is, such as `problem version is 3, and was 2`.
 
-    The plan that the frozen configuration gives today is made and compared, which takes no training.
+    The plan that the frozen configuration gives today is made and compared, which takes no training. Code that it
+    names isn't run: of what that computed nothing is said.
     """
-    config = parse_config(frozen.about["config"], str(frozen.folder))
+    config, code = without_named_code(parse_config(frozen.about["config"], str(frozen.folder)))
+    if not config.problems or not config.optimizers:
+        return {}
     # The devices by name: what `auto` means differs between machines, and makes nothing older.
     devices = tuple(dict.fromkeys(cell["device"] for cell in frozen.plan["cells"]))
     try:
@@ -32,5 +36,6 @@ def stale_cells(frozen: Frozen) -> dict[str, str]:
             f"{path} is {now}, and was {then}"
             for path, now, then in differences(by_key.get(key, {}), frozen.identities[cell["cell_id"]])
         ]
-        found[cell["cell_id"]] = "; ".join(changes[:2]) if key in by_key else "no such cell any more"
+        if key in by_key or not code:
+            found[cell["cell_id"]] = "; ".join(changes[:2]) if key in by_key else "no such cell any more"
     return found

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from optbench.datasets.folder import Folder, scan
 from optbench.datasets.known import KNOWN
+from optbench.datasets.place import base_name, is_place, path_of
 from optbench.errors import unknown
 from optbench.problem import DataSource, Problem
 
@@ -54,12 +53,12 @@ class Images(Problem):
         parameters, folder = super().identity(), self._folder()
         if folder is None:
             return parameters
-        return {**parameters, "data": {"folder": self._base_name(), "fingerprint": folder.fingerprint}}
+        return {**parameters, "data": {"folder": base_name(self.data), "fingerprint": folder.fingerprint}}
 
     def display(self) -> dict[str, Any]:
         shown = super().display()
         if "data" in shown:
-            shown["data"] = self._base_name() if self._folder() else str(self.data)
+            shown["data"] = base_name(self.data) if self._folder() else str(self.data)
         return shown
 
     def _pixels(self, source: DataSource) -> Pixels:
@@ -75,18 +74,11 @@ class Images(Problem):
         """The folder that `data` names; None for a known name, UserError for anything else."""
         if self.data in self.named:
             return None
-        path = self._path()
-        is_path = self.data.startswith(("~", ".")) or "/" in self.data or os.sep in self.data
-        if not is_path and not path.is_dir():
+        path = path_of(self.data)
+        if not is_place(self.data) and not path.is_dir():
             accepted = [*self.named, "the path of a folder of images"]
             raise unknown(f"data of {self.name}", self.data, accepted)
         return scan(path)
-
-    def _path(self) -> Path:
-        return Path(os.path.expanduser(self.data))  # noqa: PTH111  (Path's raises for unknown users)
-
-    def _base_name(self) -> str:
-        return Path(os.path.abspath(self._path())).name  # noqa: PTH100  (a link keeps its own name)
 
     def _valid(self) -> int:
         folder = self._folder()

@@ -18,6 +18,7 @@ from optbench.cli import COMPLETE, WRONG_USE, _main
 from optbench.errors import UserError
 from optbench.results.frames import TIMING_COLUMNS
 from optbench.results.frozen import Frozen
+from tests.tiny import run_tiny
 
 
 def test_frozen_frames_are_the_frames_without_times(tiny_run: optbench.Results, tmp_path: Path) -> None:
@@ -47,10 +48,17 @@ def test_damage_is_found(tiny_run: optbench.Results, tmp_path: Path) -> None:
         _ = Frozen(frozen.folder).runs
 
 
+@pytest.fixture(scope="module")
+def registered_run(tmp_path_factory: pytest.TempPathFactory) -> optbench.Results:
+    """Results whose configuration names no code."""
+    folder = tmp_path_factory.mktemp("registered") / "run"
+    return run_tiny(folder, problems=["quadratic_valley[examples=20]"], batch_sizes=[10], devices=["cpu"])
+
+
 def test_cells_of_an_older_version_of_a_problem_are_named_and_left_out(
-    tiny_run: optbench.Results, tmp_path: Path
+    registered_run: optbench.Results, tmp_path: Path
 ) -> None:
-    frozen = freeze(tiny_run, tmp_path / "frozen")
+    frozen = freeze(registered_run, tmp_path / "frozen")
     assert stale_cells(frozen) == {}
     about = json.loads((frozen.folder / "about.json").read_text())
     for place, cell in enumerate(about["plan"]["cells"]):
@@ -62,12 +70,12 @@ def test_cells_of_an_older_version_of_a_problem_are_named_and_left_out(
     stale = stale_cells(Frozen(frozen.folder))
     assert set(stale) == set(about["identities"])
     assert set(stale.values()) == {f"problem version is {today}, and was {today - 1}"}
-    with pytest.raises(UserError, match=r"all cells of frozen are out of date: .* on tiny"):
+    with pytest.raises(UserError, match=r"all cells of frozen are out of date: .* on quadratic_valley"):
         stored_results(frozen.folder)
 
 
-def test_a_stale_optimizer_goes_alone(tiny_run: optbench.Results, tmp_path: Path) -> None:
-    folder = freeze(tiny_run, tmp_path / "frozen").folder
+def test_a_stale_optimizer_goes_alone(registered_run: optbench.Results, tmp_path: Path) -> None:
+    folder = freeze(registered_run, tmp_path / "frozen").folder
     about = json.loads((folder / "about.json").read_text())
     cell = about["plan"]["cells"][0]
     old = cell["cell_id"]
