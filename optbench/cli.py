@@ -46,13 +46,13 @@ def cli(ctx: click.Context) -> int:
 @click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Data sets in torchvision's layout.")
 @click.option("--no-download", is_flag=True, help="Use only data that is there.")
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Worker processes (default: one a core).")
-@click.option("--engine", default="processes", metavar="NAME", help="processes (default), serial or dask.")
+@options.engine
 @click.option("--scheduler", metavar="ADDRESS", help="Of engine dask: a scheduler whose workers compute.")
 @options.execution
 @click.option("--cell-timeout", type=float, metavar="SECONDS", help="Kill a cell that takes longer, and go on.")
 @click.option("--retry-failed", is_flag=True, help="Compute failed cells again.")
 @click.option("--fresh", is_flag=True, help="Forget what is in the results directory.")
-@click.option("--rank-by", default="test_metric", metavar="METRIC", help="What the leaderboard ranks by.")
+@options.rank_by
 @options.against
 def run(
     name: str | None,
@@ -132,7 +132,7 @@ def status(name: str, results: Path) -> None:
 @options.results
 @click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="Where the HTML page goes.")
 @click.option("--open", "show", is_flag=True, help="Open the page in a browser.")
-@click.option("--rank-by", default="test_metric", metavar="METRIC", help="What the leaderboard ranks by.")
+@options.rank_by
 def report(name: str, results: Path, output: Path | None, show: bool, rank_by: str) -> None:
     """Write tables, plots and the HTML page of a results directory, also of a partial one."""
     from optbench.api import report as write
@@ -147,10 +147,8 @@ def report(name: str, results: Path, output: Path | None, show: bool, rank_by: s
 @click.argument("names", nargs=-1, required=True, metavar="NAME…", shell_complete=completion.stored)
 @options.results
 @click.option("--reference", metavar="OPTIMIZER", help="Whom all others are judged against (default: adam).")
-@click.option("--rank-by", default="test_metric", metavar="METRIC", help="What is compared.")
-@click.option(
-    "--output", type=click.Path(path_type=Path), metavar="DIR", help="Where tables and plots go, if anywhere."
-)
+@options.rank_by
+@click.option("--output", type=click.Path(path_type=Path), metavar="DIR", help="Writes tables and plots there, too.")
 def compare(names: tuple[str, ...], results: Path, reference: str | None, rank_by: str, output: Path | None) -> None:
     """Say who is better than whom, from paired seeds: within a results directory, or over several."""
     from optbench.comparison import compare_folders

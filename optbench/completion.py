@@ -5,7 +5,8 @@ The scripts are click's; they complete the command `optbench`, not `python -m op
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from importlib import import_module
 from pathlib import Path
 
 import click
@@ -119,6 +120,16 @@ def listed(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> l
     from optbench.listing import WHAT
 
     return _starting(incomplete, WHAT)
+
+
+def among(place: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+    """Completes the names that `module:CONSTANT` of optbench lists, which is imported only then."""
+
+    def found(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        module, _, constant = place.partition(":")
+        return _starting(incomplete, getattr(import_module(f"optbench.{module}"), constant))
+
+    return found
 
 
 def _starting(incomplete: str, names: Iterable[str]) -> list[CompletionItem]:

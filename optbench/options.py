@@ -48,8 +48,18 @@ def selection(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--tuning-worth", type=float, metavar="K", help="Tuning budget in run budgets."),
         click.option("--studies", type=int, metavar="N", help="Tunings a cell; the first decides."),
         click.option("--trials-a-round", type=int, metavar="N", help="Trials that are proposed and trained together."),
-        click.option("--sampler", metavar="NAME", help="tpe (default), random, quasi-random, gp or grid."),
-        click.option("--pruner", metavar="NAME", help="none (default), median or successive-halving."),
+        click.option(
+            "--sampler",
+            metavar="NAME",
+            help="tpe (default), random, quasi-random, gp or grid.",
+            shell_complete=completion.among("config:SAMPLERS"),
+        ),
+        click.option(
+            "--pruner",
+            metavar="NAME",
+            help="none (default), median or successive-halving.",
+            shell_complete=completion.among("config:PRUNERS"),
+        ),
         click.option("--threads", type=int, metavar="N", help="CPU threads of a training (default 1)."),
     ]
     for option in reversed(options):
@@ -64,9 +74,21 @@ results = click.option(
 
 
 execution = click.option(
-    "--execution", default="auto", metavar="NAME",
+    "--execution", default="auto", metavar="NAME", shell_complete=completion.among("execution.choice:EXECUTIONS"),
     help="How trainings are executed: auto (default), eager, population where the optimizer allows it, compile, or "
     "cuda_graph on a CUDA device.",
+)  # fmt: skip
+
+
+engine = click.option(
+    "--engine", default="processes", metavar="NAME", help="processes (default), serial or dask.",
+    shell_complete=completion.among("engine:ENGINES"),
+)  # fmt: skip
+
+
+rank_by = click.option(
+    "--rank-by", default="test_metric", metavar="METRIC", help="What optimizers are compared by (`list metrics`).",
+    shell_complete=completion.among("metrics:METRICS"),
 )  # fmt: skip
 
 

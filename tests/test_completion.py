@@ -34,6 +34,13 @@ def test_verbs_options_and_names() -> None:
     assert offered("experiment", "batch-s") == {"batch-size", "batch-speedup"}
     assert offered("check", "") >= {"adam", "mlp"}
     assert offered("check", "ml") >= {"mlp"}
+    assert offered("run", "--engine", "s") == {"serial"}
+    assert offered("run", "--sampler", "g") == {"gp", "grid"}
+    assert offered("plan", "--pruner", "s") == {"successive-halving"}
+    assert offered("plan", "--execution", "c") == {"compile", "cuda_graph"}
+    assert offered("report", "--rank-by", "test_") == {"test_metric", "test_loss"}
+    assert offered("run", "--against", "ref") == offered("compare", "ref") == {"reference"}
+    assert offered("list", "p") == {"problems", "presets"}
 
 
 def test_results_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

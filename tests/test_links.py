@@ -28,6 +28,12 @@ def _anchors(page: Path) -> set[str]:
     return found
 
 
+def test_the_index_has_every_document() -> None:
+    listed = _LINK.findall(_prose(ROOT / "docs" / "README.md"))
+    there = {path.name for path in (ROOT / "docs").iterdir() if path.suffix in (".md", ".py")}
+    assert there - {"README.md"} - set(listed) == set()
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     for target in _LINK.findall(_prose(page)):

@@ -79,7 +79,7 @@ def shell(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         ("optbench run --pres", "optbench run --preset"),
         ("optbench run --preset s", "optbench run --preset standard"),
         ("optbench run --preset=s", "optbench run --preset=standard"),
-        ("optbench plan --problem rosen", "optbench plan --problem rosenbrock"),
+        ("optbench plan --problem quadratic_v", "optbench plan --problem quadratic_valley"),
         ("optbench run --optimizer my_", "optbench run --optimizer my_opt.py"),
         ("optbench status o", "optbench status one"),
         ("optbench compare ref", "optbench compare reference"),
