@@ -162,11 +162,12 @@ def _problems() -> str:
             f"{f.name}={format_value(f.default)}" for f in sorted(fields(cls), key=lambda f: bool(f.kw_only))
         )
         problem = make_problem(name, {})
+        solved = "none" if problem.target is None else f"{problem.target:.4g}"
         blocks.append(
             f"{name}[{parameters}]\n"
             f"    {(cls.__doc__ or '').strip().splitlines()[0]}\n{_tells_apart(cls)}"
             f"    batch sizes {', '.join(map(str, problem.batch_sizes))}; run budget {problem.run_budget}; "
-            f"metric {problem.metric_name}; target {problem.target}; {target}"
+            f"metric {problem.metric_name}; target {solved}; {target}"
         )
     return "\n".join(blocks)
 

@@ -51,11 +51,14 @@ class Data:
         """Splits `tensors` of equal first dimension, at random and the same way every time for a `seed`; `valid` and
         `test` are the shares of the examples that are set apart.
 
-        Raises UserError for lengths that differ, and for a split without examples.
+        Raises UserError for what is no tensor, for lengths that differ, and for a split without examples.
         """
         import numpy as np
         import torch
 
+        for given in tensors:
+            if not isinstance(given, torch.Tensor):
+                raise UserError(f"Data.split has a {type(given).__name__} (accepted: tensors; see torch.as_tensor)")
         lengths = [len(tensor) for tensor in tensors]
         if len(set(lengths)) != 1:
             raise UserError(f"Data.split has tensors of {lengths} examples (accepted: one or more, of equal length)")
@@ -133,8 +136,8 @@ class Problem(ABC):
             raise UserError(f"problem {self.name} can't load its data: {one_line(error)}") from error
 
     @property
-    def files(self) -> Sequence[str | Path]:
-        """Files that `load_data` or `model` read: what they hold is part of a cell's identity."""
+    def files(self) -> str | Path | Sequence[str | Path]:
+        """The file that `load_data` or `model` read, or several: what they hold is part of a cell's identity."""
         return ()
 
     @abstractmethod
@@ -222,7 +225,10 @@ class Problem(ABC):
         later = ("order", *self.later)
         unsaid = {f.name for f in fields(self) if f.name in later and getattr(self, f.name) == f.default}
         parameters = {name: value for name, value in asdict(self).items() if name not in unsaid}
-        read = {Path(file).name: self._digest(Path(file)) for file in self.files}
+        files = [self.files] if isinstance(self.files, (str, Path)) else self.files
+        read: dict[str, str] = {}
+        for file in map(Path, files):  # of one name there may be several, in folders of their own
+            read[file.name] = read.get(file.name, "") + self._digest(file)
         return {**parameters, "files": read} if read else parameters
 
     def _digest(self, file: Path) -> str:

@@ -169,7 +169,7 @@ def load_attribute(target: str) -> Any:
 
 
 def load_module(location: str) -> ModuleType:
-    """The module that a file is, imported once for each content; raises UserError where there is no such file."""
+    """The module that a file is, imported once for each content; raises UserError where that fails."""
     path = Path(location).expanduser().resolve()
     if not path.is_file():
         raise UserError(f"{location} does not exist (accepted: file.py:Class or package.module:Class)")
@@ -184,9 +184,11 @@ def load_module(location: str) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except BaseException:
+    except BaseException as error:
         del sys.modules[name]
-        raise
+        if isinstance(error, UserError) or not isinstance(error, (Exception, SystemExit)):
+            raise
+        raise UserError(f"{location} can't be imported: {one_line(error)}") from error
     return module
 
 

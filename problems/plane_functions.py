@@ -90,7 +90,15 @@ class PlaneFunction(Problem):
 
     @property
     def target(self) -> float | None:
-        return _SOLVED * float(self.value(*self.plane.start))
+        return _SOLVED * float(self._initial())
+
+    def _initial(self) -> Any:
+        try:
+            return self.value(*self.plane.start)
+        except (TypeError, AttributeError):  # a function of one's own may be made of torch's, which refuse numbers
+            import torch
+
+            return self.value(*torch.tensor(self.plane.start, dtype=torch.float64))
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,7 @@ def test_problems_with_parameters_and_defaults() -> None:
     assert "    tells apart: methods that follow a narrow, curved valley from those that zigzag across it.\n" in text
     assert "quadratic_valley[dim=2,condition=100.0,examples=1000,noise=" in text
     assert "run budget 2epochs" in text
+    assert "; target 2.606; optbench.problems.quadratic_deep:" in text
 
 
 def test_optimizers_with_defaults_and_search_spaces() -> None:

@@ -62,6 +62,11 @@ def test_what_can_not_be_split(lengths: tuple[int, ...], shares: dict[str, float
     assert line in str(caught.value)
 
 
+def test_what_is_no_tensor_is_not_split() -> None:
+    with pytest.raises(UserError, match=r"^Data.split has a ndarray \(accepted: tensors"):
+        Data.split(torch.zeros(20, 1), np.zeros(20))  # type: ignore[arg-type]
+
+
 def test_examples_are_counted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.save(tmp_path / "own.npy", np.zeros((40, 4), np.float32))
     problem = Own(file=str(tmp_path / "own.npy"))
@@ -85,3 +90,35 @@ def test_a_problem_is_another_one_when_its_file_changes(tmp_path: Path) -> None:
     assert identities[0] == identities[2] != identities[1]
     assert set(identities[0]["files"]) == {"own.npy"}
     assert "files" not in TinyNet().identity()
+
+
+def test_files_of_one_name_all_count(tmp_path: Path) -> None:
+    @dataclass(frozen=True)
+    class Two(TinyNet):
+        files = (tmp_path / "a" / "x.npy", tmp_path / "b" / "x.npy")
+
+    found = []
+    for contents in ((1, 2), (3, 2), (1, 3), (2, 1), (1, 2)):
+        for folder, content in zip("ab", contents, strict=True):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            (tmp_path / folder / "x.npy").write_bytes(bytes([content]))
+        found.append(str(Two().identity()))
+    assert found[0] == found[-1]
+    assert len(set(found)) == 4
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_single_file_needs_no_list(kind: Any, tmp_path: Path) -> None:
+    file = tmp_path / "own.npy"
+    file.write_bytes(b"content")
+
+    @dataclass(frozen=True)
+    class One(TinyNet):
+        files = kind(file)
+
+    @dataclass(frozen=True)
+    class Listed(TinyNet):
+        files = (file,)
+
+    assert One().identity() == Listed().identity()
+    assert set(One().identity()["files"]) == {"own.npy"}

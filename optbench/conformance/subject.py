@@ -12,12 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from optbench import selection
 from optbench.budget import Ledger
 from optbench.config import Config
 from optbench.matrix import Cell, make_plan
 from optbench.optimizer_choice import OptimizerChoice
 from optbench.problem import Batch, Data, DataSource, Problem
 from optbench.ranges import Choices, Range
+from optbench.registry import make_problem
 from optbench.resident import ResidentData, load
 from optbench.spec import SCHEDULE_HYPERPARAMETERS
 from optbench.stepper import Stepper
@@ -104,15 +106,20 @@ def trainable(
     examples. Raises UserError for names and values that make no sense.
     """
     given: dict[str, Any] = {"problems": [problem], "optimizers": [optimizer], "devices": [device]}
-    if batch_size is not None:
-        given["batch_sizes"] = [batch_size]
+    given["batch_sizes"] = [batch_size or _smallest(problem)]
     cells = make_plan(Config.model_validate({**given, "optimizer": dict(tables or {})})).cells
-    cell = min(cells, key=lambda found: found.batch_size)
+    cell = cells[0]
     made, data = load(cell.problem, source, device)
     if examples is not None:
         size = min(cell.batch_size, examples)
         cell, data = replace(cell, batch_size=size), _first(made, data, max(examples, size), device)
     return Trainable(cell, made, data)
+
+
+def _smallest(text: str) -> int:
+    """The smallest batch size of a problem, or all its examples where there are fewer: a finding, but no obstacle."""
+    problems = [make_problem(chosen.name, dict(chosen.parameters)) for chosen in selection.parse(text)]
+    return max(1, min(size for problem in problems for size in (*problem.batch_sizes, problem.training_examples())))
 
 
 def _first(problem: Problem, data: ResidentData, examples: int, device: str) -> ResidentData:

@@ -21,6 +21,7 @@ from optbench.results.load import Results, load
 
 #: 1: first version.
 FORMAT = 1
+_SAID = {"made", "optbench", "version", "config", "plan", "environments", "identities", "planes", "files"}
 FRAMES = ("runs", "trials", "studies", "curves", "cells", "trajectories")
 
 
@@ -41,6 +42,10 @@ class Frozen:
             raise UserError(f"{self.folder} holds no frozen results (it has no proper {ABOUT})") from None
         if found != FORMAT:
             raise UserError(f"frozen results {self.folder} have format {found!r} (accepted: {FORMAT})")
+        if missing := sorted(_SAID - set(about)):
+            raise UserError(
+                f"frozen results {self.folder}: {ABOUT} lacks {', '.join(missing)}; make or install them again"
+            )
         #: `made`, `optbench`, `version`, `config` (TOML) and what the properties give.
         self.about: dict[str, Any] = about
         self.plan: dict[str, Any] = about["plan"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,14 @@ def test_without_a_choice_all_of_it_is_run() -> None:
 def test_what_is_asked_for_goes_before_it() -> None:
     with pytest.raises(UserError, match="run budget of quadratic_valley is 2000, and in reference 10000"):
         optbench.plan(against="reference", optimizers=[NEW], run_budget="2epochs")
+
+
+def test_frozen_results_that_say_too_little_are_refused_in_one_line(tmp_path: Path) -> None:
+    about = json.loads((reference_folder() / "about.json").read_text())
+    del about["config"], about["planes"]
+    (tmp_path / "about.json").write_text(json.dumps(about))
+    with pytest.raises(UserError, match=r"about\.json lacks config, planes; make or install them again$"):
+        optbench.plan(against=tmp_path, optimizers=[NEW])
 
 
 def test_frozen_results_say_the_same_as_those_that_they_were_made_of(

@@ -242,6 +242,13 @@ class Solved(Right):
 
 
 @dataclass(frozen=True)
+class TooFew(Right):
+    """Has fewer examples than its batches."""
+
+    batch_sizes: ClassVar[tuple[int, ...]] = (1000, 2000)
+
+
+@dataclass(frozen=True)
 class NoScalar(Right):
     """Gives a loss an example."""
 
@@ -307,6 +314,6 @@ class Local(Right):
 
 
 PROBLEMS = {
-    Uneven: "shapes", Solved: "settings", NoScalar: "start", Detached: "differentiable", Overlapping: "disjoint",
-    Summed: "evaluation", Coupled: "coupling", Changing: "reproducible", Local: "workers",
+    Uneven: "shapes", Solved: "settings", TooFew: "settings", NoScalar: "start", Detached: "differentiable",
+    Overlapping: "disjoint", Summed: "evaluation", Coupled: "coupling", Changing: "reproducible", Local: "workers",
 }  # fmt: skip

@@ -34,6 +34,12 @@ def test_the_mistake_of_a_problem_is_found(thing: type, name: str) -> None:
     assert finding.fix
 
 
+def test_batches_that_are_too_large_are_no_obstacle_to_other_checks() -> None:
+    found = {finding.check: finding for finding in check(f"{_FILE}:TooFew", only=["settings", "start", "trains"])}
+    assert found["settings"].reason == f"batch sizes [1000, 2000] with {broken.TooFew().examples} training examples"
+    assert [found["start"].outcome, found["trains"].outcome] == ["ok", "ok"]
+
+
 def test_every_check_has_a_mistake_that_it_finds() -> None:
     """But for what is only told (the search space), and what the harness guarantees whatever the optimizer does."""
     assert set(OPTIMIZER_CHECKS) - set(broken.OPTIMIZERS.values()) == {"search_space", "charges", "budget"}
@@ -95,6 +101,12 @@ def test_what_cannot_be_found(target: str, line: str) -> None:
     with pytest.raises(UserError) as caught:
         list(check(target))
     assert line in str(caught.value)
+
+
+def test_a_file_with_a_mistake_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("import torch\nclass Mine(torch.optim.Optimizer:\n")
+    with pytest.raises(UserError, match=r"^\S+mine\.py can't be imported: SyntaxError: .*line 2\)$"):
+        defined_in(str(tmp_path / "mine.py"))
 
 
 def test_an_unknown_check() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ import torch
 from scipy.optimize import approx_fprime
 
 from optbench.errors import UserError
-from optbench.problem import DataSource
+from optbench.problem import DataSource, Plane
 from optbench.problems.plane_functions import (
     Beale,
     Branin,
@@ -121,3 +123,15 @@ def test_bad_parameters(name: str, parameters: dict[str, object], complaint: str
     with pytest.raises(UserError) as caught:
         make_problem(name, parameters)
     assert complaint in str(caught.value)
+
+
+def test_a_function_may_be_made_of_those_of_torch() -> None:
+    @dataclass(frozen=True)
+    class Own(PlaneFunction):
+        name = "own"
+        plane = Plane(start=(2, 1), minimum=(0, 0), domain=((-3, 3), (-3, 3)))
+
+        def value(self, x: Any, y: Any) -> Any:
+            return torch.sin(x) ** 2 + y.cosh() - 1
+
+    assert Own().target == pytest.approx(1e-3 * (np.sin(2) ** 2 + np.cosh(1) - 1), rel=1e-12)
