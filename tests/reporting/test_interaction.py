@@ -149,6 +149,7 @@ def test_the_theme_follows_the_system_and_a_switch(made: Made, opened: Open) -> 
     assert page.evaluate(paper) == "rgb(255, 255, 255)", "it is remembered"
     page.select_option("#theme", "dark")
     assert page.evaluate(paper) == dark
+    page.wait_for_selector(".plot text", state="attached")
     assert page.evaluate("getComputedStyle(document.querySelector('.plot text')).fill") != "rgb(31, 35, 40)"
     page.select_option("#theme", "auto")
     page.emulate_media(color_scheme="light")

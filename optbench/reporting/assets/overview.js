@@ -84,6 +84,6 @@ FIGURES.scores = () => {
     layout: { margin: { l: roomFor(rows.map((row) => row.optimizer)), r: 16, t: 12, b: 48 }, xaxis: axis("score"), yaxis: axis("", { type: "category", categoryarray: rows.map((row) => row.optimizer), tickvals: rows.map((row) => row.optimizer), ticktext: rows.map((row) => escaped(row.optimizer)) }),
       shapes: [{ type: "line", x0: 1, x1: 1, y0: 0, y1: 1, yref: "paper", line: { color: GRID, width: 1, dash: "dot" } }] },
     summary: `${rows.at(-1).optimizer} has the highest score, ${significant(rows.at(-1).score, 3)}.`,
-    note: isFiltered() ? "Recomputed for the selection; intervals are hidden." : intervals ? "" : "Too few seeds for intervals.",
+    note: isFiltered() ? "Recomputed for the selection; intervals are hidden." : intervals ? "" : "No intervals: too few seeds, or of too few problems (the table aggregate says which).",
   };
 };
