@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from optbench.config import Config, ProblemEntry
     from optbench.optimizer_table import OptimizerTable
 
+#: What frozen results say of themselves, their configuration included.
+_ABOUT = "about.json"
+
 
 def check_named_code(config: Config, file: Path, named: Iterable[str]) -> None:
     """Raises UserError where a configuration from a file in a results directory names code that isn't among the
@@ -38,15 +41,17 @@ def without_named_code(config: Config) -> tuple[Config, tuple[str, ...]]:
     kept: dict[str, Any] = {
         "problems": [item for item in config.problems if not any(_of_selection(item, config))],
         "optimizers": [text for text in config.optimizers if not any(_of_selection(text, config))],
+        # Also those that nothing selects: a plan looks at all of them.
+        "optimizer": {name: table for name, table in config.optimizer.items() if not any(_of_table(table))},
     }
     return config.model_copy(update=kept), tuple(_targets(config))
 
 
 def _in_results(file: Path) -> bool:
-    """Whether it lies in a results directory, or beside frozen results."""
-    parents = file.expanduser().resolve().parents
-    frozen = all((parents[0] / name).exists() for name in ("about.json", "runs.parquet"))
-    return frozen or any((folder / "format.json").exists() for folder in parents)
+    """Whether it lies in a results directory, or is of frozen results or beside them."""
+    path = file.expanduser().resolve()
+    frozen = path.name == _ABOUT or all((path.parent / name).exists() for name in (_ABOUT, "runs.parquet"))
+    return frozen or any((folder / "format.json").exists() for folder in path.parents)
 
 
 def _targets(config: Config) -> Iterator[str]:

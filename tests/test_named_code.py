@@ -6,15 +6,19 @@ import json
 import pickle
 import shutil
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+import tomli_w
 
 import optbench
 from optbench.baselines.freeze import freeze
+from optbench.baselines.located import reference_folder
 from optbench.baselines.stale import stale_cells
 from optbench.cli import COMPLETE, WRONG_USE, _main
-from optbench.config import load_config
+from optbench.config import load_config, parse_config
+from optbench.errors import UserError
 from optbench.results.checksum import seal
 from optbench.results.frozen import Frozen
 from tests.tiny import run_tiny
@@ -225,4 +229,37 @@ def test_frozen_results_run_no_code_either(handed_over: Path, mark: Path, tmp_pa
     assert _main(["compare", str(frozen), "theirs", "--reference", "sgd"]) == COMPLETE
     for verb in ("run", "plan"):
         assert _main([verb, "--against", str(frozen), "--optimizer", "adam"]) == WRONG_USE
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    "said", ['class = "{code}:evil"', 'base = "{code}:evil"', 'base = "sgd"\nreset = "{code}:evil"',
+             'base = "sgd"\ngroups.rest = {{ where = "ndim == 2", class = "{code}:evil" }}',
+             'base = "sgd"\ngroups.rest = {{ where = "ndim == 2", base = "{code}:evil" }}'],
+)  # fmt: skip
+def test_tables_that_nothing_selects_run_no_code(said: str, mark: Path, tmp_path: Path) -> None:
+    code = tmp_path / "evil.py"
+    code.write_text(EVIL.format(mark=str(mark)))
+    frozen = shutil.copytree(reference_folder(), tmp_path / "frozen")
+    about = json.loads((frozen / "about.json").read_text())
+    about["config"] += f"\n[optimizer.theirs]\n{said.format(code=code)}\n"
+    (frozen / "about.json").write_text(json.dumps(about))
+    stored = Frozen(frozen)
+    assert "theirs" in parse_config(stored.about["config"], "here").optimizer
+    assert stale_cells(stored) == stale_cells(Frozen(reference_folder()))
+    assert not mark.exists()
+
+
+def test_frozen_results_without_their_frames_run_no_code_either(
+    tiny_run: optbench.Results, mark: Path, tmp_path: Path
+) -> None:
+    code = tmp_path / "evil.py"
+    code.write_text(EVIL.format(mark=str(mark)))
+    frozen = freeze(tiny_run, tmp_path / "frozen").folder
+    about = json.loads((frozen / "about.json").read_text())
+    about["config"] = tomli_w.dumps({**tomllib.loads(about["config"]), "problems": [f"{code}:Evil"]})
+    (frozen / "about.json").write_text(json.dumps(about))
+    (frozen / "runs.parquet").unlink()
+    with pytest.raises(UserError, match="which is run only where you name it"):
+        optbench.plan(against=frozen, optimizers=["adam"])
     assert not mark.exists()
