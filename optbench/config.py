@@ -138,12 +138,18 @@ class Config(Strict):
     def sizes(self, entry: ProblemEntry, own: Sequence[int], examples: int) -> Sequence[int]:
         """The batch sizes of a problem with so many training examples, `own` where none are asked for.
 
-        Those of a preset were asked for by nobody: where they are too large, they give way.
+        Those of a preset were asked for by nobody: where they are too large, they give way. Raises UserError where
+        there are none.
         """
         chosen = entry.batch_sizes or self.batch_sizes or own
-        if entry.batch_sizes or self.preset is None or list(chosen) != preset(self.preset).get("batch_sizes"):
-            return chosen
-        return [size for size in chosen if size <= examples] or own
+        presets = preset(self.preset).get("batch_sizes") if self.preset and not entry.batch_sizes else None
+        if list(chosen) == presets:
+            chosen = [size for size in chosen if size <= examples] or own
+        if not chosen:
+            raise UserError(
+                f"problem {entry.select} has no batch sizes (accepted: one at least, here or in the problem)"
+            )
+        return chosen
 
     def toml(self) -> str:
         """The configuration as TOML; `load_config` reads the same object back."""

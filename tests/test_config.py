@@ -275,3 +275,9 @@ def test_a_damaged_configuration_of_a_results_directory_says_where_it_is() -> No
         parse_config("a = = 3", "results/x/config.toml")
     with pytest.raises(UserError, match=r"^results/x/config\.toml: unknown key 'sedes'; did you mean 'seeds'\?"):
         parse_config("problems = ['a']\noptimizers = ['b']\nsedes = 3", "results/x/config.toml")
+
+
+@pytest.mark.parametrize("name", ["quick", "standard"])
+def test_a_problem_without_batch_sizes_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match=r"^problem a has no batch sizes"):
+        load_config(name).sizes(ProblemEntry(select="a"), (), 5)
