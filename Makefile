@@ -35,9 +35,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 run: $(INSTALLED)
 	$(PY) -m optbench run $(ARGS)
 
-# One process a core, the tests of a file together: they share what they make.
+# One process a core, the tests of a file together: they share what they make. In the order of their names, as those with
+# the fewest tests, which xdist would keep for the end, are among the longest.
 test: $(INSTALLED)
-	$(PY) -m pytest -n logical --maxprocesses 8 --dist loadfile $(ARGS)
+	$(PY) -m pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(INSTALLED)
 	$(PY) -m ruff check .

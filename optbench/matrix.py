@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 from optbench import selection
@@ -22,6 +22,7 @@ from optbench.errors import UserError, out_of_range, unknown
 from optbench.execution.choice import Execution, choose
 from optbench.optimizer_choice import OptimizerChoice, choose_optimizer, plain_json
 from optbench.problem import Problem
+from optbench.problem_choice import ProblemChoice
 from optbench.registry import (
     BUILT_IN_PROBLEMS,
     code_version,
@@ -37,43 +38,6 @@ from optbench.spec import ConfiguredOptimizer, OptimizerSpec
 
 #: Beyond this, an amount is a slip of the keyboard: more examples than any machine will see.
 _LARGEST_BUDGET = 1e15
-
-
-@dataclass(frozen=True)
-class ProblemChoice:
-    """A problem as a cell refers to it; `selection` makes it, `identity` says what it is."""
-
-    label: str
-    selection: Selection
-    identity: dict[str, Any]
-
-    @cached_property
-    def key(self) -> tuple[str, str]:
-        """Equal for equal problems, also where a file that the selection names has changed in between."""
-        return str(self.selection), json.dumps(self.identity, sort_keys=True)
-
-    @property
-    def version(self) -> str:
-        """What tells two problems of one label apart: its version, and of a user's own the digest of its file."""
-        return " ".join(str(self.identity[name])[:12] for name in ("version", "source") if name in self.identity)
-
-    @cached_property
-    def measured(self) -> dict[str, Any]:
-        """What its runs are measured by, as plain JSON values."""
-        problem = self.make()
-        return {
-            "metric_name": problem.metric_name,
-            "metric_higher_is_better": problem.metric_higher_is_better,
-            "target": problem.target,
-        }
-
-    def make(self) -> Problem:
-        return _made(self.selection, self.key[1])
-
-
-@lru_cache(maxsize=256)
-def _made(chosen: Selection, identity: str) -> Problem:
-    return make_problem(chosen.name, dict(chosen.parameters))
 
 
 @dataclass(frozen=True)

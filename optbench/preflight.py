@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from optbench.errors import Inapplicable, UserError, one_line
-from optbench.matrix import Cell, ProblemChoice
+from optbench.matrix import Cell
 from optbench.optimizer_choice import OptimizerChoice
 from optbench.problem import Batch, Data, DataSource, Problem
+from optbench.problem_choice import ProblemChoice
 from optbench.shared import SharedMemory
 
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from optbench import shared
-from optbench.matrix import ProblemChoice
 from optbench.problem import Batch, Data, DataSource, Problem
+from optbench.problem_choice import ProblemChoice
 
 #: Training examples, spread evenly over the split, on which the training loss is reported.
 TRAIN_SAMPLE = 512
