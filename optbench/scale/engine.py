@@ -122,9 +122,10 @@ class DaskEngine:
             raise self._broken
         if self._ours:
             replenish(self._client)
-        gone = self._roster.look()
+        self._roster.look()
         for call in [*self._calls.values()]:
-            if call.worker in gone:
+            # Whoever noticed first that the worker is gone: a call that is bound to it would wait for ever.
+            if not self._roster.has(call.worker):
                 self._lose(call)
         return self._roster.news()
 
@@ -180,19 +181,24 @@ class DaskEngine:
             self._broken = error
 
     def _finish(self, key: str, call: _Call) -> None:
-        self._calls.pop(key, None)
-        if call.outcome.done():
-            return
-        # The worker first: whoever waits for the result finds it free.
-        call.worker.busy = False
+        """Takes what came of a call, which stays one of `_calls` meanwhile: where the worker dies with the answer, it
+        is the loss of the worker that ends the wait.
+        """
         try:
-            value = self._received(call)
-        except BaseException as error:
-            outcome = partial(call.outcome.set_exception, error)
-        else:
-            outcome = partial(call.outcome.set_result, value)
-        with suppress(InvalidStateError):  # where the worker was missed meanwhile
-            outcome()
+            if call.outcome.done():
+                return
+            # The worker first: whoever waits for the result finds it free.
+            call.worker.busy = False
+            try:
+                value = self._received(call)
+            except BaseException as error:
+                outcome = partial(call.outcome.set_exception, error)
+            else:
+                outcome = partial(call.outcome.set_result, value)
+            with suppress(InvalidStateError):  # where the worker was missed meanwhile
+                outcome()
+        finally:
+            self._calls.pop(key, None)
 
     def _received(self, call: _Call) -> Any:
         """What the job gave, its records written. Raises what it raised, or WorkerLost, or ResultsUnwritable."""

@@ -64,12 +64,16 @@ class Roster:
         self._looked = -LOOK_SECONDS
         self._useful = time.monotonic()
 
-    def look(self) -> list[RemoteWorker]:
-        """Notices workers that came or went; returns those that went. Raises UserError where the scheduler did."""
+    def has(self, worker: RemoteWorker) -> bool:
+        """Whether it is still there, and takes cells."""
+        return self._workers.get(worker.address) is worker
+
+    def look(self) -> None:
+        """Notices workers that came or went. Raises UserError where the scheduler did."""
         # New workers are met as soon as they have said who they are.
         waiting = any(worker.known is None for worker in self._workers.values())
         if not waiting and time.monotonic() - self._looked < LOOK_SECONDS:
-            return []
+            return
         try:
             # Asked anew: `scheduler_info` gives what was known last where nobody answers.
             found = self._client.sync(self._client.scheduler.identity, n_workers=-1)["workers"]
@@ -78,7 +82,7 @@ class Roster:
                 f"the dask scheduler is gone ({one_line(error)}); what was computed is kept, and the same command "
                 "resumes"
             ) from None
-        gone = [self._workers.pop(address) for address in [*self._workers] if address not in found]
+        self._workers = {address: worker for address, worker in self._workers.items() if address in found}
         for address, told in found.items():
             if address not in self._workers and address not in self._refused:
                 gpu = told["resources"].get("GPU", 0) >= 1
@@ -89,7 +93,6 @@ class Roster:
             if worker.known is None and worker.introduction.done():
                 self._take_in(worker)
         self._looked = time.monotonic()
-        return gone
 
     def free(self, device: str, alone: bool) -> RemoteWorker | None:
         """A worker for a cell on this device; `alone`: on a machine on which no other one is busy.

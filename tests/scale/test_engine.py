@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -156,6 +157,34 @@ def test_one_worker_comes_and_one_is_killed_on_the_way(cluster: Cluster, serial:
     work.join(60)
     assert failed == [0]
     assert_same_results(folder, serial)
+
+
+def test_an_answer_that_dies_with_its_worker_is_computed_again(
+    cluster: Cluster, serial: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker holds what a cell gave until it is fetched, and may die just then: nobody else has it."""
+    while len(cluster.alive()) < 2:
+        cluster.add_worker()
+    received, lost = DaskEngine._received, []
+
+    def too_late(self: DaskEngine, call: Any) -> Any:
+        if not lost:
+            assert call.remote.status == "finished"
+            lost.append(call.worker.address)
+            with suppress(Exception):
+                self._client.run(os._exit, 1, workers=lost)
+            while lost[0] in self._client.sync(self._client.scheduler.identity, n_workers=-1)["workers"]:
+                time.sleep(0.05)
+        return received(self, call)
+
+    monkeypatch.setattr(DaskEngine, "_received", too_late)
+    told, failed = Told(), []
+    work = threading.Thread(target=lambda: failed.append(compute(tmp_path / "run", cluster.address, told)), daemon=True)
+    work.start()
+    work.join(60)
+    assert failed == [0], "it still waits for the answer"
+    assert sum("is gone; tried again (1 of 2)" in line for line in told.lines) == 1
+    assert_same_results(tmp_path / "run", serial)
 
 
 def test_workers_of_its_own_are_started_again_and_a_deadly_cell_is_given_up(

@@ -61,7 +61,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def met(client: _Client, met: list[str] | None = None) -> Roster:
     told = [] if met is None else met
     found = Roster(client, Greeting(Path("x"), "s", False, None), HERE, lambda e: told.append(e["key"]))  # type: ignore[arg-type]
-    assert found.look() == []
+    found.look()
     return found
 
 
@@ -100,9 +100,15 @@ def test_timed_cells_are_alone_on_machines_of_the_commonest_kind() -> None:
     client.there["g"], client.there["h"] = a_worker("4", "old"), a_worker("5", "old")
     found.look()
     assert names(found, "cpu", alone=True) == ["b", "d"]  # still, or times couldn't be compared
+    kept, went = found.free("cpu", False), found.free("cpu", True)
+    assert kept is not None
+    assert went is not None
     for address in "bcd":
         del client.there[address]
-    assert {worker.address for worker in found.look()} == {"b", "c", "d"}
+    found.look()
+    assert (kept.address, went.address) == ("a", "b")
+    assert found.has(kept)
+    assert not found.has(went)
     assert names(found, "cpu", alone=True) == ["a", "g", "h"]
 
 
