@@ -135,7 +135,7 @@ def test_highlighting_is_everywhere(made: Made, opened: Open) -> None:
         faint = {trace["name"] for trace in page.drawn(name)["data"] if trace.get("opacity", 1) < 0.2}
         assert "sgd" not in faint, name
         assert "adam" in faint, name
-    assert page.page.locator("#standings tr.lit th").inner_text() == "sgd"
+    assert page.page.locator("#standings tr.lit th").text_content() == "sgd"
     assert "lit=sgd" in page.page.url
 
 

@@ -63,7 +63,7 @@ function showSpeedups() {
 
 function showImprovements() {
   const names = rankedOptimizers();
-  const pairs = new Map(improvements(filtered(rowsOf("seed_losses")), names).map((row) => [`${row.optimizer}\u0000${row.other}`, row]));
+  const pairs = new Map(shownImprovements().map((row) => [`${row.optimizer}\u0000${row.other}`, row]));
   const rows = names.map((heading) => ({ heading, entries: names.map((other) => {
     const row = pairs.get(`${heading}\u0000${other}`);
     if (!row || row.probability === null) return null;
@@ -99,9 +99,7 @@ function matrixSvg(table) {
 /** The rows of a matrix, for download. */
 function matrixRows(id) {
   if (id === "improvement") {
-    const names = shownOptimizers();
-    const rows = improvements(filtered(rowsOf("seed_losses")), names);
-    return [["optimizer", "other", "probability", "probability_low", "probability_high", "n_pairs"], rows];
+    return [["optimizer", "other", "probability", "probability_low", "probability_high", "n_pairs"], shownImprovements()];
   }
   const names = rankedOptimizers();
   const rows = speedupRows().flatMap(({ task, target, entries }) => entries.map((entry, place) => ({

@@ -1,14 +1,14 @@
 // The leaderboard over all tasks, recomputed for a selection (see optbench/reporting/standings.py).
 
 /** Rows as in the table `standings`, for the tasks and optimizers that pass the filters, against the chosen reference. */
-function standings() {
+const standings = held(() => {
   const names = shownOptimizers();
   const whole = !isFiltered();
   const known = new Map(rowsOf("standings").map((row) => [row.optimizer, row]));
   const losses = filtered(rowsOf("seed_losses"));
   const ran = new Set(losses.map((row) => row.optimizer));
   const scores = grouped(commonScores(filtered(rowsOf("normalised")), names.filter((name) => ran.has(name))), (row) => row.optimizer);
-  const pairs = improvements(losses, names);
+  const pairs = shownImprovements();
   const board = grouped(ranked(filtered(rowsOf("leaderboard"))), (row) => row.optimizer);
   const judged = grouped(filtered(rowsOf("verdicts_by_reference")).filter((row) => row.reference === state.reference), (row) => row.optimizer);
   const found = filtered(rowsOf("audit"));
@@ -37,7 +37,10 @@ function standings() {
   const last = (value) => (value === null ? Infinity : value);
   return rows.sort((a, b) => compared(last(a.rank), last(b.rank)) || compared(last(b.score === null ? null : b.score), last(a.score)) * (a.score === null || b.score === null ? -1 : 1)
     || compared(last(a.median_rank), last(b.median_rank)) || (a.optimizer < b.optimizer ? -1 : 1));
-}
+});
+
+/** The probabilities of improvement of what passes the filters. */
+const shownImprovements = held(() => improvements(filtered(rowsOf("seed_losses")), shownOptimizers()));
 
 const compared = (one, other) => (one === other ? 0 : one < other ? -1 : 1);
 

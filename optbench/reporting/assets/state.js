@@ -71,6 +71,16 @@ const filtered = (rows, except) => rows.filter((row) => passes(row, except));
 const isFiltered = () => FILTERS.some((name) => state[name].length);
 const shownOptimizers = () => OPTIMIZERS.filter((name) => !state.optimizer.length || state.optimizer.includes(name));
 
+/** A function that computes something of filters and reference alone, kept until one of them changes. */
+function held(compute) {
+  let [known, found] = [null, null];
+  return () => {
+    const now = JSON.stringify([...FILTERS, "reference"].map((name) => state[name]));
+    if (now !== known) [known, found] = [now, compute()];
+    return found;
+  };
+}
+
 /** What the address says of a task, as far as it can be read. */
 function wantedTask() {
   try {

@@ -72,21 +72,27 @@ const equalLoss = (one, other) => one === other || (Number.isFinite(one) && Numb
 function improvements(rows, names) {
   const sums = new Map();
   const places = new Map(names.map((name, place) => [name, place]));
+  const copies = new Map();
+  for (const { copy_of } of rows) if (!copies.has(copy_of)) copies.set(copy_of, copies.size);
   for (const task of grouped(rows, taskOf).values()) {
     const earlier = new Set();
     for (const [seed, own] of [...grouped(task, (row) => row.seed)].sort((one, other) => one[0] - other[0])) {
       const key = `${task[0].problem}\u0000${seed}`;
       if (!sums.has(key)) sums.set(key, new Map());
-      const known = own.filter((row) => places.has(row.optimizer));
+      const pairs = sums.get(key);
+      const known = own.filter((row) => places.has(row.optimizer))
+        .map(({ optimizer, loss, copy_of }) => ({ place: places.get(optimizer), loss, copy: copies.get(copy_of) }));
       for (const one of known) for (const other of known) {
         if (one === other) continue;
-        const pair = places.get(one.optimizer) * names.length + places.get(other.optimizer);
-        const copied = `${pair}:${one.copy_of}:${other.copy_of}`;
+        const pair = one.place * names.length + other.place;
+        // A number where a text would say the same: every pair of runs has one.
+        const copied = (pair * copies.size + one.copy) * copies.size + other.copy;
         if (earlier.has(copied)) continue;
         earlier.add(copied);
         const better = equalLoss(one.loss, other.loss) ? 0.5 : Number(one.loss < other.loss);
-        const [sum, count] = sums.get(key).get(pair) ?? [0, 0];
-        sums.get(key).set(pair, [sum + better, count + 1]);
+        const sum = pairs.get(pair) ?? pairs.set(pair, [0, 0]).get(pair);
+        sum[0] += better;
+        sum[1] += 1;
       }
     }
   }
