@@ -24,13 +24,17 @@ from tests.reporting.directories import TEN, write_directory
 #: What the page of 10 optimizers × 10 problems × 3 batch sizes × 5 seeds may weigh and take.
 BYTES, BUILD, READY, FILTER = 8_000_000, 30.0, 2.0, 0.2
 
+#: Seconds from a choice to the frame with the tables and the first figure in view, and to the last figure in view.
 CHOOSE = """async value => {
   const box = document.querySelector(`[data-filter=problem] input[value=${value}]`);
   const start = performance.now();
   box.checked = false;
   box.dispatchEvent(new Event("change"));
-  await new Promise(done => requestAnimationFrame(() => setTimeout(done, 0)));
-  return (performance.now() - start) / 1000;
+  const frame = () => new Promise(done => requestAnimationFrame(() => setTimeout(done, 0)));
+  await frame();
+  const answered = performance.now();
+  while (document.querySelector("figure.near .plot.waiting")) await frame();
+  return [(answered - start) / 1000, (performance.now() - start) / 1000];
 }"""
 
 
@@ -56,15 +60,17 @@ def test_a_large_page_is_within_its_bounds(tmp_path: Path, opened: Callable[...,
     filters = []
     for problem in problems[:5]:
         filters.append(page.page.evaluate(CHOOSE, problem))
+        assert page.page.locator("figure.near .plot.js-plotly-plot").count() > 1, "several figures are in view"
         page.page.wait_for_timeout(1000)
+    taken = ", ".join(f"{1000 * answered:.0f}/{1000 * drawn:.0f}" for answered, drawn in filters)
     print(
         f"{path.stat().st_size / 1e6:.2f} MB, {building:.1f} s to build, {drawing:.1f} s to draw all plots as files, "
-        f"{ready:.2f} s until interactive, filter {', '.join(f'{1000 * one:.0f}' for one in filters)} ms"
+        f"{ready:.2f} s until interactive, filter {taken} ms"
     )
     assert path.stat().st_size <= BYTES
     assert building <= BUILD
     assert ready <= READY
-    assert max(filters) <= FILTER
+    assert max(answered for answered, _ in filters) <= FILTER
 
 
 def test_fixed_figures_keep_to_their_share(tmp_path: Path) -> None:

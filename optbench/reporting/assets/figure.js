@@ -154,6 +154,7 @@ function fallBack(figure) {
 const near = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) {
     drawn.get(target).near = isIntersecting;
+    target.classList.toggle("near", isIntersecting);
     if (isIntersecting && drawn.get(target).dirty) drawSafely(target);
   }
 }, { rootMargin: "400px" });
@@ -188,15 +189,22 @@ function setUpFigures() {
   }
 }
 
-/** Draws anew what is in view, and the rest when the browser has time (or is about to print). */
+/** Draws anew what is in view, and the rest when the browser has time (or is about to print), hidden until then. */
 function redraw() {
   for (const [figure, known] of drawn) {
     known.dirty = true;
-    // What isn't drawn at once isn't shown as it was, either.
-    if (known.near) drawSafely(figure);
-    else figure.querySelector(".plot").classList.add("waiting");
+    figure.querySelector(".plot").classList.add("waiting");
   }
+  drawInView();
   drawIdly();
+}
+
+/** One figure a frame: the first comes with the tables, and no other keeps them waiting. */
+async function drawInView() {
+  const next = [...drawn].find(([, known]) => known.near && known.dirty);
+  if (!next) return;
+  await drawSafely(next[0]);
+  requestAnimationFrame(() => setTimeout(drawInView));
 }
 
 /** Paper is narrower than most windows: figures are drawn to fit it, and to fit the window again afterwards. */

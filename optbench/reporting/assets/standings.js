@@ -52,11 +52,14 @@ function ranked(rows) {
   })));
 }
 
+/** The rows of `speeds` of each task that passes the filters, by optimizer. */
+const shownSpeeds = held(() => [...grouped(filtered(rowsOf("speeds"), ["optimizer"]), taskOf).values()].map((task) => new Map(task.map((row) => [row.optimizer, row]))));
+
 /** The geometric mean over tasks of an optimizer's figure over the reference's. */
 function ratioToReference(optimizer, figure) {
   const logs = [];
-  for (const task of grouped(filtered(rowsOf("speeds"), ["optimizer"]), taskOf).values()) {
-    const [own, other] = [optimizer, state.reference].map((name) => task.find((row) => row.optimizer === name)?.[figure]);
+  for (const task of shownSpeeds()) {
+    const [own, other] = [optimizer, state.reference].map((name) => task.get(name)?.[figure]);
     if (own > 0 && other > 0) logs.push(Math.log(own / other));
   }
   return logs.length ? Math.exp(mean(logs)) : null;

@@ -25,31 +25,39 @@ function logGamma(x) {
   return -shifted + Math.log((2.5066282746310005 * sum) / x);
 }
 
+/** The logarithm of the beta function. */
+const logBeta = (a, b) => logGamma(a) + logGamma(b) - logGamma(a + b);
+
 /** The regularised incomplete beta function, by its continued fraction (Lentz). */
-function incompleteBeta(x, a, b) {
+function incompleteBeta(x, a, b, scale = logBeta(a, b)) {
   if (x <= 0) return 0;
   if (x >= 1) return 1;
-  if (x > (a + 1) / (a + b + 2)) return 1 - incompleteBeta(1 - x, b, a);
-  const front = Math.exp(logGamma(a + b) - logGamma(a) - logGamma(b) + a * Math.log(x) + b * Math.log(1 - x)) / a;
+  if (x > (a + 1) / (a + b + 2)) return 1 - incompleteBeta(1 - x, b, a, scale);
+  const front = Math.exp(a * Math.log(x) + b * Math.log(1 - x) - scale) / a;
   const tiny = 1e-300;
-  let [c, d] = [1, 1 / (1 - ((a + b) * x) / (a + 1) || tiny)];
+  let c = 1;
+  let d = 1 / (1 - ((a + b) * x) / (a + 1) || tiny);
   let fraction = d;
+  const apply = (factor) => {
+    d = 1 / (1 + factor * d || tiny);
+    c = 1 + factor / c || tiny;
+    fraction *= c * d;
+  };
   for (let m = 1; m < 300; m += 1) {
-    for (const factor of [(m * (b - m) * x) / ((a + 2 * m - 1) * (a + 2 * m)), (-(a + m) * (a + b + m) * x) / ((a + 2 * m) * (a + 2 * m + 1))]) {
-      d = 1 / (1 + factor * d || tiny);
-      c = 1 + factor / c || tiny;
-      fraction *= c * d;
-    }
+    apply((m * (b - m) * x) / ((a + 2 * m - 1) * (a + 2 * m)));
+    apply((-(a + m) * (a + b + m) * x) / ((a + 2 * m) * (a + 2 * m + 1)));
     if (Math.abs(c * d - 1) < 1e-14) break;
   }
   return front * fraction;
 }
 
 function betaQuantile(p, a, b) {
-  let [low, high] = [0, 1];
+  const scale = logBeta(a, b);
+  let low = 0;
+  let high = 1;
   for (let step = 0; step < 60; step += 1) {
     const middle = (low + high) / 2;
-    if (incompleteBeta(middle, a, b) < p) low = middle;
+    if (incompleteBeta(middle, a, b, scale) < p) low = middle;
     else high = middle;
   }
   return (low + high) / 2;
@@ -70,41 +78,35 @@ const equalLoss = (one, other) => one === other || (Number.isFinite(one) && Numb
 
 /** For every ordered pair of optimizers the probability that the first is better, over these rows of seed_losses. */
 function improvements(rows, names) {
-  const sums = new Map();
   const places = new Map(names.map((name, place) => [name, place]));
-  const copies = new Map();
-  for (const { copy_of } of rows) if (!copies.has(copy_of)) copies.set(copy_of, copies.size);
+  const pairs = names.length ** 2;
+  const sums = new Map();
   for (const task of grouped(rows, taskOf).values()) {
-    const earlier = new Set();
+    // Seeds that are copies of others count once, pair by pair.
+    const earlier = task.some((row) => row.copy_of !== row.seed) ? new Set() : null;
     for (const [seed, own] of [...grouped(task, (row) => row.seed)].sort((one, other) => one[0] - other[0])) {
       const key = `${task[0].problem}\u0000${seed}`;
-      if (!sums.has(key)) sums.set(key, new Map());
-      const pairs = sums.get(key);
-      const known = own.filter((row) => places.has(row.optimizer))
-        .map(({ optimizer, loss, copy_of }) => ({ place: places.get(optimizer), loss, copy: copies.get(copy_of) }));
+      if (!sums.has(key)) sums.set(key, { sum: new Float64Array(pairs), count: new Uint32Array(pairs) });
+      const { sum, count } = sums.get(key);
+      const known = own.filter((row) => places.has(row.optimizer));
       for (const one of known) for (const other of known) {
         if (one === other) continue;
-        const pair = one.place * names.length + other.place;
-        // A number where a text would say the same: every pair of runs has one.
-        const copied = (pair * copies.size + one.copy) * copies.size + other.copy;
-        if (earlier.has(copied)) continue;
-        earlier.add(copied);
-        const better = equalLoss(one.loss, other.loss) ? 0.5 : Number(one.loss < other.loss);
-        const sum = pairs.get(pair) ?? pairs.set(pair, [0, 0]).get(pair);
-        sum[0] += better;
-        sum[1] += 1;
+        const pair = places.get(one.optimizer) * names.length + places.get(other.optimizer);
+        if (earlier) {
+          const copied = `${pair}:${one.copy_of}:${other.copy_of}`;
+          if (earlier.has(copied)) continue;
+          earlier.add(copied);
+        }
+        sum[pair] += equalLoss(one.loss, other.loss) ? 0.5 : Number(one.loss < other.loss);
+        count[pair] += 1;
       }
     }
-  }
-  const scores = new Map();
-  for (const pairs of sums.values()) for (const [pair, [sum, count]] of pairs) {
-    if (!scores.has(pair)) scores.set(pair, []);
-    scores.get(pair).push(sum / count);
   }
   const found = [];
   names.forEach((optimizer, one) => names.forEach((other, two) => {
     if (one === two) return;
-    const own = scores.get(one * names.length + two) ?? [];
+    const pair = one * names.length + two;
+    const own = [...sums.values()].filter(({ count }) => count[pair]).map(({ sum, count }) => sum[pair] / count[pair]);
     const [probability, probability_low, probability_high] = share(own);
     found.push({ optimizer, other, probability, probability_low, probability_high, n_pairs: own.length });
   }));
