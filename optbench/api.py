@@ -131,20 +131,25 @@ def report(
     rank_by: str = "test_metric",
     sections: Sequence[Section] = (),
 ) -> Path:
-    """Writes tables, plots and the HTML page of the results directory `folder`, also a partial one.
+    """Writes tables, plots and the HTML page of the results directory `folder`, also a partial one, or a frozen one.
 
-    Returns where the page is: `output`, or by default `reports/NAME.html` beside `results`. `rank_by`, one of
-    `optbench list metrics`, is what optimizers are compared by. Raises UserError for an unknown one, and where there
-    are no results. `sections` (see `optbench.reporting.section.Section`) are added to the page, before its methods.
+    Returns where the page is: `output`, or by default `reports/NAME.html` beside `results`. Tables and plots are in the
+    results directory; of frozen results, such as the reference, they are in `reports/NAME`, and `reports` is here.
+    `rank_by`, one of `optbench list metrics`, is what optimizers are compared by. `sections` (see
+    `optbench.reporting.section.Section`) are added to the page, before its methods. Raises UserError for an unknown
+    metric, and where there are no results.
     """
-    from optbench.outputs import write_outputs
-    from optbench.results.directory import ResultsDirectory
+    from optbench.outputs import write_frozen_outputs, write_outputs
+    from optbench.results.directory import ABOUT, ResultsDirectory
 
     if rank_by not in METRICS:
         raise unknown("metric", rank_by, METRICS)
-    directory = ResultsDirectory(Path(folder))
+    place, page = Path(folder), Path(output) if output else None
+    if (place / ABOUT).exists():
+        return write_frozen_outputs(place, page, rank_by, sections).report
+    directory = ResultsDirectory(place)
     directory.check()
-    return write_outputs(directory, Path(output) if output else None, rank_by, force=True, sections=sections).report
+    return write_outputs(directory, page, rank_by, force=True, sections=sections).report
 
 
 def figure(results: Any, name: str, problem: str | None = None) -> tuple[Any, Any]:
@@ -201,15 +206,15 @@ def recommend(
     joining is in the frame's `attrs["notes"]`. Raises UserError for what can't be joined or is no budget.
     """
     from optbench.metrics.recommendation import MOST_TRIALS, Budget, recommendation
+    from optbench.results.frozen import opened
     from optbench.results.join import join
-    from optbench.results.load import load
 
     for what, value in (("trials", trials), ("seconds", seconds), ("memory", memory_mib)):
         if value is not None and not value > 0:
             raise out_of_range(what, value, "above 0")
     if trials is not None and (trials != int(trials) or trials > MOST_TRIALS):
         raise out_of_range("trials", trials, f"a whole number up to {MOST_TRIALS:,}")
-    results = load(folders[0]) if len(folders) == 1 else join(folders)
+    results = opened(folders[0]) if len(folders) == 1 else join(folders)
     memory = None if memory_mib is None else memory_mib * 2**20
     budgets = None if (trials, seconds, memory) == (None, None, None) else [Budget(trials, seconds, memory)]
     table = recommendation(results.trials, results.runs, results.cells, budgets)

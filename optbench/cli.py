@@ -128,13 +128,13 @@ def status(name: str, results: Path) -> None:
 
 
 @cli.command()
-@click.argument("name", shell_complete=completion.folders)
+@click.argument("name", shell_complete=completion.stored)
 @options.results
 @click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="Where the HTML page goes.")
 @click.option("--open", "show", is_flag=True, help="Open the page in a browser.")
 @options.rank_by
 def report(name: str, results: Path, output: Path | None, show: bool, rank_by: str) -> None:
-    """Write tables, plots and the HTML page of a results directory, also of a partial one."""
+    """Write tables, plots and the HTML page of a results directory, also of a partial one, or of the reference."""
     from optbench.api import report as write
 
     path = write(_folder(name, results), output, rank_by=rank_by)
@@ -159,7 +159,7 @@ def compare(names: tuple[str, ...], results: Path, reference: str | None, rank_b
 
 
 @cli.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME…", shell_complete=completion.folders)
+@click.argument("names", nargs=-1, required=True, metavar="NAME…", shell_complete=completion.stored)
 @options.results
 @click.option("--trials", type=int, metavar="N", help="Trials that tuning may take; 1 is the default rate alone.")
 @click.option("--seconds", type=float, metavar="S", help="Seconds of all trials together.")

@@ -27,6 +27,11 @@ def default_name(config: Config) -> str:
     return f"{name}-{hashlib.sha256(config.model_dump_json(exclude={'seeds'}).encode()).hexdigest()[:6]}"
 
 
+def frozen_report_path(folder: Path) -> Path:
+    """`reports/NAME.html`, here: frozen results may lie among installed packages, where nothing is to be written."""
+    return Path("reports") / f"{folder.name}.html"
+
+
 def report_path(folder: Path) -> Path:
     """`reports/NAME.html` beside a `results` folder; inside of a results directory that lies elsewhere."""
     if folder.parent.name == "results":

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from optbench.baselines.located import state_of
+from optbench.baselines.located import refuse_times, state_of
 from optbench.definitions import index
-from optbench.locations import report_path
+from optbench.locations import frozen_report_path, report_path
 from optbench.results.atomic import write_bytes
 from optbench.results.directory import ResultsDirectory
 
@@ -53,19 +53,39 @@ def write_outputs(
     mark, stamp = _mark(directory), f"{_state(directory)} {rank_by}"
     mark.unlink(missing_ok=True)
     from optbench.baselines.against import results_of
+
+    _write(results_of(directory, rank_by), outputs, rank_by, sections)
+    write_bytes(mark, stamp.encode())
+    return outputs
+
+
+def write_frozen_outputs(
+    folder: Path, report: Path | None = None, rank_by: str = "test_metric", sections: Sequence[Section] = ()
+) -> Outputs:
+    """Tables, plots and HTML page of frozen results: the page in `reports`, the others in a folder beside it.
+
+    Cells that are out of date are left out, and the page says so. Raises UserError where no other is left.
+    """
+    refuse_times(rank_by)
+    from optbench.baselines.against import stored_results
+
+    page = report or frozen_report_path(folder)
+    outputs = Outputs(page.with_suffix("") / "tables", page.with_suffix("") / "plots", page)
+    _write(stored_results(folder)[0], outputs, rank_by, sections)
+    return outputs
+
+
+def _write(results: Any, outputs: Outputs, rank_by: str, sections: Sequence[Section]) -> None:
     from optbench.metrics.registry import TABLES
     from optbench.plots import draw_all
     from optbench.reporting.page import report_page
     from optbench.tables import all_tables, write_tables
 
-    results = results_of(directory, rank_by)
     tables = all_tables(results, rank_by)
     write_bytes(outputs.tables / "README.md", index(tables, outputs.tables, getattr(results, "warnings", ())).encode())
     write_tables(tables, outputs.tables, PAPER_TABLES | {name for name, table in TABLES.items() if table.paper})
     figures = draw_all(results, tables, outputs.plots)
     write_bytes(outputs.report, report_page(results, tables, figures, rank_by, sections).encode())
-    write_bytes(mark, stamp.encode())
-    return outputs
 
 
 def up_to_date(directory: ResultsDirectory, report: Path | None = None, rank_by: str = "test_metric") -> bool:

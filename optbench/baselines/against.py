@@ -54,7 +54,7 @@ def stored_results(folder: Path) -> tuple[Stored, list[str]]:
         )
     if len(stale) == len(stored.plan["cells"]):
         raise UserError(f"all cells of {stored.name} are out of date: {notes[0]}")
-    return stored.without(stale), notes
+    return stored.without(stale, notes), notes
 
 
 def compared_with(folder: Path, plan: Plan, own: Path | None = None) -> tuple[Plan, list[str]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from optbench.config import parse_config
 from optbench.results.directory import ABOUT
 from optbench.results.frozen import Frozen, opened
 from optbench.settings import Base
@@ -18,7 +17,7 @@ def protocol_of(folder: Path) -> Base:
     stored = opened(folder)
     if isinstance(stored, Frozen):
         file = folder / ABOUT
-        config = parse_config(stored.about["config"], str(file))
+        config = stored.config()
     else:
         file, config = folder / "config.toml", stored.directory.config()
     settings = config.model_dump(mode="json", exclude_none=True, by_alias=True, exclude={"optimizers", "optimizer"})

@@ -19,7 +19,7 @@ MOST = 30
 def summary_html(results: Any) -> str:
     """Results (what `optbench.load` gives) as a fragment of HTML: what there is, and the best of each task."""
     cells, runs = results.cells, results.runs
-    name = escape(str(results.directory.folder.name))
+    name = escape(results.name)
     parts = [f"<p><b>{name}</b>: {escape(completeness(cells))}</p>"]
     parts += [f"<p><em>{escape(text)}</em></p>" for text in banners(cells, runs)]
     board = leaderboard(runs, cells)

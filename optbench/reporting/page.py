@@ -25,6 +25,7 @@ from optbench.reporting.payload import script_safe
 from optbench.reporting.section import Section
 from optbench.reporting.shared import handed_on, shared_json
 from optbench.reporting.standings import standings
+from optbench.results.frozen import Frozen
 
 #: The scripts of the page, in the order in which they build on each other.
 SCRIPTS = (
@@ -61,18 +62,25 @@ def report_page(
     rank_by: str = "test_metric",
     sections: Sequence[Section] = (),
 ) -> str:
-    """The page of a results directory (what `optbench.load` gives) with its tables, pictures and further sections."""
-    config = results.directory.config()
-    name = results.directory.folder.name
+    """The page of results (what `optbench.load` gives) with their tables, pictures and further sections."""
+    if isinstance(results, Frozen):
+        config, name, environments, against = results.config(), results.name, results.environments, None
+    else:
+        directory = results.directory
+        config, name, environments = directory.config(), directory.folder.name, directory.environments()
+        against = directory.against()
     meta = Meta(
         created=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         config=config.toml(),
         settings=config.model_dump(mode="json"),
-        environments=results.directory.environments(),
+        environments=environments,
         command=f"python -m optbench run --config config.toml --name {shlex.quote(name)}",
         rank_by=rank_by,
     )
-    if (against := results.directory.against()) is not None:
+    if isinstance(results, Frozen):
+        made = f"frozen {results.about['made']} by optbench {results.about['optbench']}, without times"
+        meta |= {"baseline": made, "warnings": list(results.warnings)}
+    elif against is not None:
         meta |= {"baseline": results.baseline, "warnings": results.warnings}
         meta["command"] += f" --against {shlex.quote(against)}"
     return render(name, tables, pictures, meta, sections, results.trajectories, results.planes)

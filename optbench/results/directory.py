@@ -54,6 +54,11 @@ class ResultsDirectory:
             found = json.loads((self.folder / "format.json").read_bytes())
             found["schema"]
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            if (self.folder / ABOUT).exists():
+                raise UserError(
+                    f"{self.folder} holds frozen results, which are complete and can't be added to (accepted for them: "
+                    "report, compare, recommend and --against)"
+                ) from None
             raise UserError(f"{self.folder} is no results directory (it has no proper format.json)") from None
         return check_schema(self.folder, found)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from copy import copy
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 
+from optbench.config import Config, parse_config
 from optbench.errors import UserError
 from optbench.results.directory import ABOUT
 from optbench.results.load import Results, load
@@ -52,6 +53,8 @@ class Frozen:
         self.environments: dict[str, Any] = about["environments"]
         self.identities: dict[str, Any] = about["identities"]
         self.planes: dict[str, Any] = about["planes"]
+        #: What a reader has to know of what is left out.
+        self.warnings: list[str] = []
 
     @cached_property
     def _frames(self) -> dict[str, pd.DataFrame]:
@@ -67,9 +70,14 @@ class Frozen:
             raise UserError(f"{path} isn't the file that was frozen (missing or damaged); make or install it again")
         return pd.read_parquet(path)
 
-    def without(self, cells: Collection[str]) -> Frozen:
-        """The same without the cells of these ids."""
+    def config(self) -> Config:
+        """The configuration that they were computed with. Raises UserError where it is none."""
+        return parse_config(self.about["config"], str(self.folder / ABOUT))
+
+    def without(self, cells: Collection[str], why: Sequence[str]) -> Frozen:
+        """The same without the cells of these ids, and why that is."""
         fewer = copy(self)
+        fewer.warnings = [*self.warnings, *why]
         fewer.plan = {**self.plan, "cells": [cell for cell in self.plan["cells"] if cell["cell_id"] not in cells]}
         fewer.__dict__["_frames"] = {name: frame[~frame["cell_id"].isin(cells)] for name, frame in self._frames.items()}
         return fewer

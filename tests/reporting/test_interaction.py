@@ -30,6 +30,18 @@ def test_all_figures_are_drawn(made: Made, opened: Open) -> None:
         assert page.page.locator(f"#figure-{name} figcaption").inner_text().startswith("How to read this.")
 
 
+def test_what_is_far_from_view_is_laid_out_in_the_end(made: Made, opened: Open) -> None:
+    page = opened(made.address).page
+    seen = """() => [...document.querySelectorAll("main > section h2")].every(one =>
+        one.checkVisibility({contentVisibilityAuto: true}))"""
+    page.wait_for_function(seen)
+    page.click("[data-filter=problem] summary")
+    page.locator("[data-filter=problem] input").first.uncheck()
+    page.keyboard.press("Escape")
+    page.wait_for_function(seen)
+    assert page.evaluate("document.documentElement.className") == "js"
+
+
 def test_sorting(made: Made, opened: Open) -> None:
     page = opened(made.address)
     button = page.page.locator("#standings th[data-column=step_ratio] button")

@@ -189,8 +189,10 @@ function setUpFigures() {
   }
 }
 
-/** Draws anew what is in view, and the rest when the browser has time (or is about to print), hidden until then. */
+/** Draws anew what is in view, and the rest when the browser has time (or is about to print), hidden until then; only
+ * then, too, is what is far from view laid out (see `busy` in style.css). */
 function redraw() {
+  document.documentElement.classList.add("busy");
   for (const [figure, known] of drawn) {
     known.dirty = true;
     figure.querySelector(".plot").classList.add("waiting");
@@ -242,6 +244,7 @@ function drawIdly() {
   waiting = true;
   idle(async () => {
     waiting = false;
+    document.documentElement.classList.remove("busy");
     const next = [...drawn].find(([, known]) => known.dirty);
     if (!next) return;
     await drawSafely(next[0]);
