@@ -32,7 +32,7 @@ def optbench_in(folder: Path, *arguments: str) -> subprocess.CompletedProcess[st
     """What a process of its own says in this folder."""
     return subprocess.run(
         [sys.executable, "-m", "optbench", *arguments],
-        cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=900,
+        cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=1800,
     )  # fmt: skip
 
 
@@ -96,6 +96,7 @@ def test_against_the_reference_with_nothing_but_a_problem_named(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_all_three_against_the_networks_of_the_reference(folder: Path) -> None:
     """Minutes: real processes, with plots, and the page made again."""
     cells = Frozen(reference_folder()).cells
