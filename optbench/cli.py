@@ -116,7 +116,8 @@ def plan(workers: int | None, execution: str, against: str | None, results: Path
 
         stored = located(against, results)
         planned, notes = compared_with(stored, make_plan(options.configuration(selection, stored), execution))
-    click.echo("\n".join([listing.plan_text(planned, workers), *(f"note: {note}" for note in notes)]))
+    lines = [f"note: {note}" for note in (*planned.notes, *notes)]
+    click.echo("\n".join([listing.plan_text(planned, workers), *lines]))
 
 
 @cli.command()

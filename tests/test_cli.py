@@ -136,6 +136,17 @@ def test_a_folder_that_was_there_stays_when_a_run_is_refused(
     assert (elsewhere / "results" / "mine").is_dir()
 
 
+def test_own_batch_sizes_that_are_left_out_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    chosen = ("--problem", f"{TINY}[examples=56]", "--optimizer", "sgd", "--device", "cpu", "--seeds", "1")
+    line = "batch size 100 of tiny[examples=56] is left out: there are 56 training examples"
+    assert _main(["plan", *chosen]) == COMPLETE
+    assert f"note: {line}" in capsys.readouterr().out.splitlines()
+    assert _main(["run", *chosen, "--engine", "serial", "--tuning-worth", "0"]) == COMPLETE
+    assert line in capsys.readouterr().err.splitlines()
+    asked = ("--batch-size", "20", "--batch-size", "100")
+    assert "batch size of tiny[examples=56] = 100 is out of range" in refused(capsys, "plan", *chosen, *asked)
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
