@@ -217,7 +217,7 @@ def test_torch_loads_weights_only(request: pytest.FixtureRequest) -> None:
             if called == "np.load":
                 assert given.get("allow_pickle") == "False", f"{path}:{node.lineno}"
             if called == "pickle.loads":  # of what the same process has pickled a moment before
-                assert path.name == "problem_checks.py"
+                assert path.name == "problem_training.py"
     assert calls >= 2
 
 
