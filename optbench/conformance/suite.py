@@ -27,8 +27,8 @@ OPTIMIZER_CHECKS = (
     "linear",
 )  # fmt: skip
 PROBLEM_CHECKS = (
-    "shapes", "settings", "start", "differentiable", "disjoint", "evaluation", "coupling", "reproducible", "trains",
-    "workers",
+    "shapes", "settings", "start", "differentiable", "disjoint", "evaluation", "coupling", "minimum", "reproducible",
+    "trains", "workers",
 )  # fmt: skip
 #: Without these no other check of an optimizer means anything.
 _FIRST = ("constructs", "steps")
@@ -127,11 +127,11 @@ def _waived(text: str, tables: Mapping[str, Any] | None) -> Mapping[str, str]:
 
 
 def _check_problem(text: str, device: str, source: DataSource | None, only: tuple[str, ...]) -> Iterator[Finding]:
-    from optbench.conformance import problem_data, problem_loss, problem_training
+    from optbench.conformance import problem_data, problem_loss, problem_minimum, problem_training
     from optbench.conformance.problem_subject import ProblemSubject
     from optbench.conformance.subject import quietly
 
-    homes = (problem_data, problem_loss, problem_training)
+    homes = (problem_data, problem_loss, problem_minimum, problem_training)
     subject = ProblemSubject(text, source or DataSource(default_data_dir()), device)
     for name in _chosen(PROBLEM_CHECKS, only):
         with quietly():
