@@ -17,6 +17,7 @@ from optbench import selection
 from optbench.batch_sizes import batch_sizes
 from optbench.budget import Budget, parse_budget
 from optbench.config import Config, ProblemEntry
+from optbench.declared import training_examples
 from optbench.described import described_optimizer
 from optbench.device import resolve
 from optbench.errors import UserError, out_of_range, unknown
@@ -164,7 +165,7 @@ def make_plan(config: Config, execution: str = "auto", elsewhere: bool = False) 
     notes: list[str] = []
     for entry, choice, problem in _problems(config):
         budget = parse_budget(entry.run_budget or config.run_budget or problem.run_budget)
-        examples = problem.training_examples()
+        examples = training_examples(problem)
         chosen = [choose_optimizer(label, optimizer, source, problem) for label, optimizer, source in optimizers]
         asked = entry.batch_sizes or config.batch_sizes
         sizes, left_out = batch_sizes(choice.label, examples, asked, problem.batch_sizes)

@@ -44,11 +44,12 @@ def settings(subject: ProblemSubject) -> str:
     """Batch sizes and budgets fit the data, and the target is ahead of the start."""
     problem = subject.few.problem
     examples = problem.training_examples()
-    large = [size for size in problem.batch_sizes if not 1 <= size <= examples]
-    if large:
-        raise failed(f"batch sizes {large} with {examples} training examples", "choose batch_sizes up to these")
+    fitting = [size for size in problem.batch_sizes if size <= examples]
+    if not fitting:
+        sizes = list(problem.batch_sizes)
+        raise failed(f"batch sizes {sizes} with {examples} training examples", "choose batch_sizes up to these")
     budget = parse_budget(problem.run_budget)
-    if budget.unit != "seconds" and budget.examples(examples) < max(problem.batch_sizes):
+    if budget.unit != "seconds" and budget.examples(examples) < max(fitting):
         raise failed(f"run_budget {problem.run_budget} is less than one step", "choose a larger run_budget")
     if problem.target is None:
         raise note("no target, so there are no times to it", "say in `target` which validation metric counts as solved")
@@ -59,6 +60,8 @@ def settings(subject: ProblemSubject) -> str:
             f"the target {problem.target:g} is met at the start, where the metric is {start:.3g}",
             "check target, and metric_higher_is_better",
         )
+    if len(fitting) < len(problem.batch_sizes):
+        raise note(f"of batch sizes {list(problem.batch_sizes)} those above {examples} training examples are left out")
     return f"target {problem.target:g}, from {start:.3g} at the start"
 
 

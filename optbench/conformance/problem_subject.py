@@ -11,7 +11,7 @@ from optbench.conformance.subject import Trainable, trainable
 from optbench.construct import make_model
 from optbench.evaluate import Evaluation, evaluate
 from optbench.matrix import Cell
-from optbench.problem import Batch, Data, DataSource
+from optbench.problem import Batch, Data, DataSource, loaded
 
 #: Examples with which a network is tried out.
 EXAMPLES = 64
@@ -36,7 +36,7 @@ class ProblemSubject:
 
     @cached_property
     def data(self) -> Data:
-        return self.few.problem.load_data(self.source)
+        return loaded(self.few.problem, self.source)
 
     def model(self, seed: int = 0) -> torch.nn.Module:
         return make_model(self.few.problem, self.cell, seed)
