@@ -276,7 +276,8 @@ def _main(arguments: list[str] | None) -> int:
     except BrokenPipeError:
         return COMPLETE
     except OSError as error:  # a full disk, a file where a folder should be, …
-        return _complain(f"{error.filename or 'the disk'}: {error.strerror or error}")
+        # Of two, as in a replacement, the second is the one that was asked for.
+        return _complain(f"{error.filename2 or error.filename or 'the disk'}: {error.strerror or error}")
 
 
 def _complain(message: str) -> int:

@@ -128,7 +128,7 @@ class Config(Strict):
         description='Of each run: "2epochs", "20000examples" or "30seconds". Unset: as each problem says.',
     )  # fmt: skip
     evaluations: Whole = Field(default=10, ge=1, description="Evaluations during a run.")
-    threads: Whole = Field(default=1, ge=1, description="CPU threads of a training.")
+    threads: Whole = Field(default=1, ge=1, le=4096, description="CPU threads of a training.")
     tuning: Tuning = Tuning()
     optimizer: dict[str, OptimizerTable] = Field(default_factory=dict)
 

@@ -168,7 +168,7 @@ def make_plan(config: Config, execution: str = "auto", elsewhere: bool = False) 
         examples = training_examples(problem)
         chosen = [choose_optimizer(label, optimizer, source, problem) for label, optimizer, source in optimizers]
         asked = entry.batch_sizes or config.batch_sizes
-        sizes, left_out = batch_sizes(choice.label, examples, asked, problem.batch_sizes)
+        sizes, left_out = batch_sizes(choice.label, examples, budget, asked, problem.batch_sizes)
         notes += left_out
         for device in devices:
             for batch_size in sizes:
@@ -252,11 +252,6 @@ def _check_fits(cell: Cell) -> None:
         )
     if cell.run_budget.amount > _LARGEST_BUDGET:
         raise out_of_range(f"run budget of {cell.problem.label}", str(cell.run_budget), f"at most {_LARGEST_BUDGET:g}")
-    if cell.run_budget.unit != "seconds" and cell.run_cost < cell.batch_size:
-        raise UserError(
-            f"run budget {cell.run_budget} of {cell.problem.label} is less than one step of batch size "
-            f"{cell.batch_size} (accepted: at least {cell.batch_size}examples)"
-        )
 
 
 def _check_labels(cells: Any) -> None:

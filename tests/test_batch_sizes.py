@@ -5,18 +5,21 @@ from __future__ import annotations
 import pytest
 
 from optbench.batch_sizes import batch_sizes
+from optbench.budget import Budget, parse_budget
 from optbench.errors import UserError
+
+EPOCH = Budget(1.0, "epochs")
 
 
 def test_what_is_asked_for_goes_before_what_the_problem_says() -> None:
-    assert batch_sizes("a", 56, (20, 56), (1, 100)) == ((20, 56), [])
-    assert batch_sizes("a", 100, (), (100, 20)) == ([100, 20], [])
+    assert batch_sizes("a", 56, EPOCH, (20, 56), (1, 100)) == ((20, 56), [])
+    assert batch_sizes("a", 100, EPOCH, (), (100, 20)) == ([100, 20], [])
 
 
 @pytest.mark.parametrize("size", [-1, 0, 57, 100])
 def test_what_is_asked_for_and_does_not_fit_is_refused(size: int) -> None:
     with pytest.raises(UserError) as caught:
-        batch_sizes("a", 56, (20, size), (20,))
+        batch_sizes("a", 56, EPOCH, (20, size), (20,))
     assert str(caught.value) == f"batch size of a = {size} is out of range (accepted: 1 to its 56 training examples)"
 
 
@@ -30,7 +33,7 @@ def test_what_is_asked_for_and_does_not_fit_is_refused(size: int) -> None:
 def test_own_sizes_that_are_too_large_are_left_out_with_a_note(
     own: tuple[int, ...], fitting: list[int], note: str
 ) -> None:
-    assert batch_sizes("a", 56, (), own) == (fitting, [note])
+    assert batch_sizes("a", 56, EPOCH, (), own) == (fitting, [note])
 
 
 @pytest.mark.parametrize(
@@ -43,5 +46,20 @@ def test_own_sizes_that_are_too_large_are_left_out_with_a_note(
 )  # fmt: skip
 def test_a_problem_at_none_of_whose_sizes_it_can_be_run_is_refused(own: tuple[int, ...], line: str) -> None:
     with pytest.raises(UserError) as caught:
-        batch_sizes("a", 12, (), own)
+        batch_sizes("a", 12, EPOCH, (), own)
     assert str(caught.value) == line
+
+
+def test_own_sizes_of_which_the_budget_buys_no_step_are_left_out_with_a_note() -> None:
+    found = batch_sizes("a", 500, parse_budget("60examples"), (), (10, 100, 200, 1000))
+    assert found == ([10], [
+        "batch size 1000 of a is left out: there are 500 training examples",
+        "batch sizes 100, 200 of a are left out: the run budget is 60examples",
+    ])  # fmt: skip
+    assert batch_sizes("a", 500, parse_budget("1seconds"), (), (10, 100)) == ([10, 100], [])
+
+
+@pytest.mark.parametrize(("asked", "size"), [((), 10), ((20,), 20)])
+def test_a_budget_that_buys_no_step_at_all_is_refused(asked: tuple[int, ...], size: int) -> None:
+    with pytest.raises(UserError, match=f"^run budget 5examples of a is less than one step of batch size {size} "):
+        batch_sizes("a", 56, parse_budget("5examples"), asked, (20, 10))

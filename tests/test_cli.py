@@ -86,6 +86,7 @@ SELECTION_MISTAKES: list[tuple[tuple[str, ...], str]] = [
     (("--seeds", "0"), "seeds = 0: Input should be greater than or equal to 1"),
     (("--seeds", "1000000"), "seeds = 1000000: Input should be less than 1000000"),
     (("--threads", "0"), "threads = 0: Input should be greater than or equal to 1"),
+    (("--threads", "1" * 20), "threads = 11111111111111111111: Input should be less than or equal to 4096"),
     (("--run-budget", "2parsecs"), "run budget '2parsecs' is not an amount (accepted: 2epochs, 20000examples, 30secon"),
     (("--run-budget", "-1epochs"), "run budget '-1epochs' is not an amount"),
     (("--run-budget", "5examples"), "run budget 5examples of quadratic_valley is less than one step of batch size "),
