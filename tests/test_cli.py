@@ -283,6 +283,9 @@ def test_a_report_that_cannot_be_written(complete: Path, elsewhere: Path, capsys
     (elsewhere / "file").write_text("")
     line = refused(capsys, "report", complete, "--output", elsewhere / "file" / "page.html")
     assert str(elsewhere / "file") in line
+    (elsewhere / "folder").mkdir()
+    line = refused(capsys, "report", complete, "--output", elsewhere / "folder")
+    assert line == f"{elsewhere / 'folder'}: Is a directory"
 
 
 # Runs
