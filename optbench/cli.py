@@ -116,7 +116,8 @@ def plan(workers: int | None, execution: str, against: str | None, results: Path
 
         stored = located(against, results)
         planned, notes = compared_with(stored, make_plan(options.configuration(selection, stored), execution))
-    click.echo("\n".join([listing.plan_text(planned, workers), *(f"note: {note}" for note in notes)]))
+    notes = [f"note: {note}" for note in (*planned.notes, *notes)]
+    click.echo("\n".join([listing.plan_text(planned, workers), *notes]))
 
 
 @cli.command()
@@ -274,8 +275,8 @@ def _main(arguments: list[str] | None) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         return COMPLETE
-    except OSError as error:  # a full disk, a file where a folder should be, …
-        return _complain(f"{error.filename or 'the disk'}: {error.strerror or error}")
+    except OSError as error:  # a full disk, a file where a folder should be; of two names the second is the target
+        return _complain(f"{error.filename2 or error.filename or 'the disk'}: {error.strerror or error}")
 
 
 def _complain(message: str) -> int:

@@ -110,7 +110,9 @@ class Config(Strict):
         description='Optimizers, parameters in brackets: "momentum[momentum=[0.5,0.9]]", "my_opt.py:MyOpt". '
         "`optbench list optimizers` shows them.",
     )
-    batch_sizes: tuple[Whole, ...] = Field(default=(), description="Examples a batch. Empty: as each problem says.")
+    batch_sizes: tuple[Whole, ...] = Field(
+        default=(), description="Examples a batch, of all problems. Empty: as each says."
+    )
     devices: tuple[str, ...] = Field(
         default=("auto",), min_length=1, description="auto is the fastest there is; cpu, cuda, cuda:1, …"
     )
@@ -126,7 +128,7 @@ class Config(Strict):
         description='Of each run: "2epochs", "20000examples" or "30seconds". Unset: as each problem says.',
     )  # fmt: skip
     evaluations: Whole = Field(default=10, ge=1, description="Evaluations during a run.")
-    threads: Whole = Field(default=1, ge=1, description="CPU threads of a training.")
+    threads: Whole = Field(default=1, ge=1, le=4096, description="CPU threads of a training.")
     tuning: Tuning = Tuning()
     optimizer: dict[str, OptimizerTable] = Field(default_factory=dict)
 
@@ -134,22 +136,6 @@ class Config(Strict):
     @classmethod
     def _is_amount(cls, text: str | None) -> str | None:
         return _checked_budget(text)
-
-    def sizes(self, entry: ProblemEntry, own: Sequence[int], examples: int) -> Sequence[int]:
-        """The batch sizes of a problem with so many training examples, `own` where none are asked for.
-
-        Those of a preset were asked for by nobody: where they are too large, they give way. Raises UserError where
-        there are none.
-        """
-        chosen = entry.batch_sizes or self.batch_sizes or own
-        presets = preset(self.preset).get("batch_sizes") if self.preset and not entry.batch_sizes else None
-        if list(chosen) == presets:
-            chosen = [size for size in chosen if size <= examples] or own
-        if not chosen:
-            raise UserError(
-                f"problem {entry.select} has no batch sizes (accepted: one at least, here or in the problem)"
-            )
-        return chosen
 
     def toml(self) -> str:
         """The configuration as TOML; `load_config` reads the same object back."""

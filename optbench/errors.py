@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -16,10 +18,16 @@ class Inapplicable(UserError):
 
 def unknown(what: str, given: object, accepted: Iterable[object]) -> UserError:
     """The error for a name that is not among `accepted`, with the nearest match where one is near."""
-    names = sorted(str(name) for name in accepted)
+    names = sorted((str(name) for name in accepted), key=_in_order)
     near = get_close_matches(str(given), names, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return UserError(f"unknown {what} {str(given)!r}{hint} (accepted: {', '.join(names) or 'none'})")
+
+
+def _in_order(name: str) -> list[tuple[float, str]]:
+    """Sorts texts by letters, and the numbers in them by size: 20 before 100, cuda:2 before cuda:10."""
+    parts = re.split(r"(\d+)", name)
+    return [(float(part), "") if part.isdecimal() else (math.inf, part) for part in parts if part]
 
 
 def out_of_range(what: str, given: object, accepted: str) -> UserError:

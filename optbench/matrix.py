@@ -14,8 +14,10 @@ from functools import cached_property
 from typing import Any
 
 from optbench import selection
+from optbench.batch_sizes import batch_sizes
 from optbench.budget import Budget, parse_budget
 from optbench.config import Config, ProblemEntry
+from optbench.declared import training_examples
 from optbench.described import described_optimizer
 from optbench.device import resolve
 from optbench.errors import UserError, out_of_range, unknown
@@ -133,6 +135,8 @@ class Plan:
     cells: tuple[Cell, ...]
     seeds: tuple[int, ...]
     studies: int = 1
+    #: What of the configuration is not in it, and why: lines for the user.
+    notes: tuple[str, ...] = ()
 
     def trainings(self, cell: Cell) -> float:
         """Trainings of a full run budget that a cell of this plan takes."""
@@ -158,12 +162,16 @@ def make_plan(config: Config, execution: str = "auto", elsewhere: bool = False) 
     schedules = list(dict.fromkeys(map(_canonical_schedule, config.schedules)))
     optimizers = list(_optimizers(config))
     cells: dict[str, Cell] = {}
+    notes: list[str] = []
     for entry, choice, problem in _problems(config):
         budget = parse_budget(entry.run_budget or config.run_budget or problem.run_budget)
-        examples = problem.training_examples()
+        examples = training_examples(problem)
         chosen = [choose_optimizer(label, optimizer, source, problem) for label, optimizer, source in optimizers]
+        asked = entry.batch_sizes or config.batch_sizes
+        sizes, left_out = batch_sizes(choice.label, examples, budget, asked, problem.batch_sizes)
+        notes += left_out
         for device in devices:
-            for batch_size in config.sizes(entry, problem.batch_sizes, examples):
+            for batch_size in sizes:
                 for text in schedules:
                     for optimizer in chosen:
                         cell = Cell(
@@ -185,7 +193,7 @@ def make_plan(config: Config, execution: str = "auto", elsewhere: bool = False) 
                         _check_fits(cell)
                         _check_same(cells.setdefault(cell.id, cell), cell)
     _check_labels(cells.values())
-    return Plan(tuple(cells.values()), tuple(range(config.seeds)), config.tuning.studies)
+    return Plan(tuple(cells.values()), tuple(range(config.seeds)), config.tuning.studies, tuple(dict.fromkeys(notes)))
 
 
 def _problems(config: Config) -> Iterator[tuple[ProblemEntry, ProblemChoice, Problem]]:
@@ -242,16 +250,8 @@ def _check_fits(cell: Cell) -> None:
             f"optimizer {cell.optimizer.label} brings its own lr_schedule or lr_warmup, beside schedule "
             f"{cell.schedule} (accepted with it: constant)"
         )
-    what = f"batch size of {cell.problem.label}"
-    if not 1 <= cell.batch_size <= cell.training_examples:
-        raise out_of_range(what, cell.batch_size, f"1 to its {cell.training_examples} training examples")
     if cell.run_budget.amount > _LARGEST_BUDGET:
         raise out_of_range(f"run budget of {cell.problem.label}", str(cell.run_budget), f"at most {_LARGEST_BUDGET:g}")
-    if cell.run_budget.unit != "seconds" and cell.run_cost < cell.batch_size:
-        raise UserError(
-            f"run budget {cell.run_budget} of {cell.problem.label} is less than one step of batch size "
-            f"{cell.batch_size} (accepted: at least {cell.batch_size}examples)"
-        )
 
 
 def _check_labels(cells: Any) -> None:

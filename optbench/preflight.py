@@ -9,7 +9,7 @@ from typing import Any
 from optbench.errors import Inapplicable, UserError, one_line
 from optbench.matrix import Cell
 from optbench.optimizer_choice import OptimizerChoice
-from optbench.problem import Batch, Data, DataSource, Problem
+from optbench.problem import Batch, Data, DataSource, Problem, loaded
 from optbench.problem_choice import ProblemChoice
 from optbench.shared import SharedMemory
 
@@ -48,7 +48,7 @@ def check_data(
 
 
 def _checked(label: str, problem: Problem, source: DataSource) -> Data:
-    data = problem.load_data(source)
+    data = loaded(problem, source)
     if len(data.train[0]) != problem.training_examples():
         raise UserError(
             f"{label} loads {len(data.train[0])} training examples, but training_examples() says "

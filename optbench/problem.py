@@ -113,7 +113,7 @@ class Problem(ABC):
 
     def __post_init__(self) -> None:
         if self.order not in ORDERS:
-            raise unknown(f"order of {getattr(self, 'name', type(self).__name__)}", self.order, ORDERS)
+            raise unknown(f"order of {title(self)}", self.order, ORDERS)
 
     def check(self) -> None:  # noqa: B027  (a problem without constraints need not override it)
         """Raises UserError for parameter values that make no sense. Must not need torch."""
@@ -129,11 +129,11 @@ class Problem(ABC):
         from optbench.locations import default_data_dir
 
         try:
-            return len(self.load_data(DataSource(default_data_dir(), download=False)).train[0])
+            return len(loaded(self, DataSource(default_data_dir(), download=False)).train[0])
         except UserError:
             raise
         except Exception as error:
-            raise UserError(f"problem {self.name} can't load its data: {one_line(error)}") from error
+            raise UserError(f"problem {title(self)} can't load its data: {one_line(error)}") from error
 
     @property
     def files(self) -> str | Path | Sequence[str | Path]:
@@ -236,7 +236,7 @@ class Problem(ABC):
             with file.expanduser().open("rb") as content:
                 return hashlib.file_digest(content, "sha256").hexdigest()[:12]
         except OSError as error:
-            raise UserError(f"file {file} of problem {self.name} can't be read: {error.strerror}") from None
+            raise _unreadable(self, file, error) from None
 
     def display(self) -> dict[str, Any]:
         """The parameters that differ from their defaults, as they are shown in labels."""
@@ -244,3 +244,25 @@ class Problem(ABC):
         chosen = {f.name: getattr(self, f.name) for f in own_first if getattr(self, f.name) != f.default}
         # The word `none` as the grammar has it, without quotes.
         return {name: None if value == "none" else value for name, value in chosen.items()}
+
+
+def title(problem: Problem) -> str:
+    """What a problem is called in messages, which there are also of one without a proper name."""
+    name = getattr(problem, "name", None)
+    return name if isinstance(name, str) and name.strip() else type(problem).__name__
+
+
+def loaded(problem: Problem, source: DataSource) -> Data:
+    """What `load_data` gives; raises UserError for a file that isn't there."""
+    try:
+        return problem.load_data(source)
+    except FileNotFoundError as error:
+        raise _unreadable(problem, error.filename, error) from error
+
+
+def _unreadable(problem: Problem, file: object, error: OSError) -> UserError:
+    """Names the file, and quotes the first line of the problem's docstring, which may say how it is made."""
+    said = (type(problem).__doc__ or "").strip().partition("\n")[0]
+    own = said and not said.startswith(f"{type(problem).__name__}(")  # that is what dataclass writes
+    hint = f" (its docstring: {said})" if own else ""
+    return UserError(f"file {file} of problem {title(problem)} can't be read: {error.strerror or error}{hint}")

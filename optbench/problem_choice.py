@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
-from optbench.errors import UserError, one_line
 from optbench.problem import Problem
 from optbench.registry import make_problem
 from optbench.selection import Selection
@@ -34,30 +32,16 @@ class ProblemChoice:
 
     @cached_property
     def measured(self) -> dict[str, Any]:
-        """What its runs are measured by, as plain JSON values; raises UserError where a problem says it wrongly."""
+        """What its runs are measured by, as plain JSON values."""
         problem = self.make()
-        name, higher = problem.metric_name, problem.metric_higher_is_better
-        if not isinstance(name, str):
-            raise self._wrong("metric_name", name, "a text")
-        if not isinstance(higher, bool):
-            raise self._wrong("metric_higher_is_better", higher, "True or False")
-        try:
-            target = problem.target
-        except UserError:
-            raise
-        except Exception as error:
-            raise UserError(f"problem {self.label} fails to say its target: {one_line(error)}") from None
-        if target is not None:
-            if isinstance(target, bool) or not isinstance(target, int | float) or not math.isfinite(target):
-                raise self._wrong("target", target, "a finite number, or None")
-            target = float(target)
-        return {"metric_name": name, "metric_higher_is_better": higher, "target": target}
+        return {
+            "metric_name": problem.metric_name,
+            "metric_higher_is_better": problem.metric_higher_is_better,
+            "target": None if problem.target is None else float(problem.target),
+        }
 
     def make(self) -> Problem:
         return _made(self.selection, self.key[1])
-
-    def _wrong(self, what: str, value: object, accepted: str) -> UserError:
-        return UserError(f"problem {self.label} has {what} = {value!r} (accepted: {accepted})")
 
 
 @lru_cache(maxsize=256)

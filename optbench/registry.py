@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from optbench.declared import check_declared
 from optbench.errors import UserError, one_line, out_of_range, unknown
 from optbench.optimizers import BUILT_IN
 from optbench.problem import Problem
@@ -73,6 +74,7 @@ def make_problem(name: str, parameters: Mapping[str, Any]) -> Problem:
         raise
     except Exception as error:
         raise UserError(f"problem {name} can't be made: {one_line(error)}") from error
+    check_declared(problem)
     return problem
 
 

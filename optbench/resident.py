@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from optbench import shared
-from optbench.problem import Batch, Data, DataSource, Problem
+from optbench.problem import Batch, Data, DataSource, Problem, loaded
 from optbench.problem_choice import ProblemChoice
 
 #: Training examples, spread evenly over the split, on which the training loss is reported.
@@ -75,7 +75,7 @@ def _load(selection_text: str, identity: str, source: DataSource, device: str) -
 
     chosen = selection.parse(selection_text)[0]
     problem = make_problem(chosen.name, dict(chosen.parameters))
-    data = shared.attached((selection_text, identity)) or problem.load_data(source)
+    data = shared.attached((selection_text, identity)) or loaded(problem, source)
     return problem, ResidentData(problem, data, device)
 
 

@@ -51,6 +51,8 @@ def run(config: Config, folder: Path, options: RunOptions, progress: SilentProgr
     progress = progress or SilentProgress()
     elsewhere = options.scheduler is not None
     plan = make_plan(config, options.execution, elsewhere)
+    for note in plan.notes:
+        progress.message(note)
     if options.against is not None:
         from optbench.baselines.against import compared_with
 

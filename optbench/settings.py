@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from optbench import selection
+from optbench.selection import Selection
 
 #: Settings that single problems may have of their own.
 _OWN = ("run_budget", "batch_sizes")
@@ -60,14 +61,24 @@ def same_problems_alike(base: Base, given: Mapping[str, Any], said: Mapping[str,
     """
     if not isinstance(given.get("problems"), list):
         return dict(given)
-    own = {_plain(entry["select"]): entry for entry in base.settings["problems"] if isinstance(entry, dict)}
-    chosen = [
-        {**own[_plain(item)], "select": item} if isinstance(item, str) and _plain(item) in own else item
-        for item in given["problems"]
-    ]
+    own = {
+        _plain(found): entry
+        for entry in base.settings["problems"]
+        if isinstance(entry, dict)
+        for found in selection.parse(entry["select"])
+    }
+    chosen = [entry for item in given["problems"] for entry in _as_there(item, own)]
     return without_own({**given, "problems": chosen}, said)
 
 
-def _plain(text: str) -> str:
+def _as_there(item: Any, own: Mapping[str, Mapping[str, Any]]) -> list[Any]:
+    """An item of `problems` with what it has of its own; a sweep is taken apart where that is needed."""
+    found = selection.parse(item) if isinstance(item, str) else []
+    if not any(_plain(one) in own for one in found):
+        return [item]
+    return [{**own[_plain(one)], "select": str(one)} if _plain(one) in own else str(one) for one in found]
+
+
+def _plain(chosen: Selection) -> str:
     """A selection whose parameters are in the order of their names."""
-    return str([(found.name, sorted(map(str, found.parameters))) for found in selection.parse(text)])
+    return str(Selection(chosen.name, tuple(sorted(chosen.parameters, key=lambda parameter: parameter[0]))))

@@ -6,6 +6,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from optbench.errors import out_of_range
@@ -26,9 +27,9 @@ _LOWEST = 2 * math.sqrt(8 / 3) * math.cos(math.acos(-15 / 64 * math.sqrt(3 / 8))
 
 @dataclass(frozen=True)
 class PlaneFunction(Problem):
-    """A function f(x, y) with minimum 0. One example stands for all: a step costs one example gradient.
+    """A function f(x, y), less its minimum. One example stands for all: a step costs one example gradient.
 
-    Validation and test are the function itself; the metric is its value.
+    Validation and test are the function itself. Loss and metric are f(x, y) − `minimum_value`.
     """
 
     kind: ClassVar[Literal["network", "quadratic", "function"]] = "function"
@@ -44,6 +45,11 @@ class PlaneFunction(Problem):
     @property
     @abstractmethod
     def plane(self) -> Plane: ...
+
+    @cached_property
+    def minimum_value(self) -> float:
+        """What f is at its minimum: that is where `plane` has it, unless said otherwise."""
+        return self._at(self.plane.minimum)
 
     @property
     def microseconds_per_step(self) -> float:
@@ -74,31 +80,33 @@ class PlaneFunction(Problem):
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         position: Any = model.position
-        found: Tensor = self.value(position[0], position[1])
-        return found
+        return self._excess(position[0], position[1])
 
     def metric(self, model: nn.Module, batch: Batch) -> Tensor:
         return self.loss(model, batch)
 
     def stacked_loss(self, model: nn.Module, parameters: Mapping[str, Tensor], batch: Batch) -> Tensor:
-        x, y = parameters["position"].unbind(-1)
-        found: Tensor = self.value(x, y)
-        return found
+        return self._excess(*parameters["position"].unbind(-1))
 
     def stacks(self, device_type: str, batch_size: int) -> bool:
         return True
 
     @property
     def target(self) -> float | None:
-        return _SOLVED * float(self._initial())
+        return _SOLVED * (self._at(self.plane.start) - self.minimum_value)
 
-    def _initial(self) -> Any:
+    def _excess(self, x: Tensor, y: Tensor) -> Tensor:
+        found: Tensor = self.value(x, y)
+        # Where there is nothing to subtract, that would be one more operation a step.
+        return found - self.minimum_value if self.minimum_value else found
+
+    def _at(self, place: tuple[float, float]) -> float:
         try:
-            return self.value(*self.plane.start)
+            return float(self.value(*place))
         except (TypeError, AttributeError):  # a function of one's own may be made of torch's, which refuse numbers
             import torch
 
-            return self.value(*torch.tensor(self.plane.start, dtype=torch.float64))
+            return float(self.value(*torch.tensor(place, dtype=torch.float64)))
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,7 @@ SELECTION_MISTAKES: list[tuple[tuple[str, ...], str]] = [
     (("--seeds", "0"), "seeds = 0: Input should be greater than or equal to 1"),
     (("--seeds", "1000000"), "seeds = 1000000: Input should be less than 1000000"),
     (("--threads", "0"), "threads = 0: Input should be greater than or equal to 1"),
+    (("--threads", "1" * 20), "threads = 11111111111111111111: Input should be less than or equal to 4096"),
     (("--run-budget", "2parsecs"), "run budget '2parsecs' is not an amount (accepted: 2epochs, 20000examples, 30secon"),
     (("--run-budget", "-1epochs"), "run budget '-1epochs' is not an amount"),
     (("--run-budget", "5examples"), "run budget 5examples of quadratic_valley is less than one step of batch size "),
@@ -134,6 +135,17 @@ def test_a_folder_that_was_there_stays_when_a_run_is_refused(
     (elsewhere / "results" / "mine").mkdir(parents=True)
     refused(capsys, *TINY_RUN, "--name", "mine", "--optimizer", NO_OPTIMIZER)
     assert (elsewhere / "results" / "mine").is_dir()
+
+
+def test_own_batch_sizes_that_are_left_out_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    chosen = ("--problem", f"{TINY}[examples=56]", "--optimizer", "sgd", "--device", "cpu", "--seeds", "1")
+    line = "batch size 100 of tiny[examples=56] is left out: there are 56 training examples"
+    assert _main(["plan", *chosen]) == COMPLETE
+    assert f"note: {line}" in capsys.readouterr().out.splitlines()
+    assert _main(["run", *chosen, "--engine", "serial", "--tuning-worth", "0"]) == COMPLETE
+    assert line in capsys.readouterr().err.splitlines()
+    asked = ("--batch-size", "20", "--batch-size", "100")
+    assert "batch size of tiny[examples=56] = 100 is out of range" in refused(capsys, "plan", *chosen, *asked)
 
 
 @pytest.mark.parametrize(
@@ -271,6 +283,9 @@ def test_a_report_that_cannot_be_written(complete: Path, elsewhere: Path, capsys
     (elsewhere / "file").write_text("")
     line = refused(capsys, "report", complete, "--output", elsewhere / "file" / "page.html")
     assert str(elsewhere / "file") in line
+    (elsewhere / "folder").mkdir()
+    line = refused(capsys, "report", complete, "--output", elsewhere / "folder")
+    assert line == f"{elsewhere / 'folder'}: Is a directory"
 
 
 # Runs

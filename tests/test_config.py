@@ -48,7 +48,7 @@ def test_quick_is_the_default_and_the_presets_grow() -> None:
 
 def test_quick_needs_no_network() -> None:
     assert all("data=digits" in entry.select for entry in load_config("quick").problems[1:])  # type: ignore[union-attr]
-    assert len(load_config("quick").batch_sizes) == 2
+    assert all(entry.batch_sizes == (20, 100) for entry in load_config("quick").problems)  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
@@ -200,25 +200,6 @@ def test_a_file_that_keeps_the_problems_of_a_preset_decides_for_all_of_them(tmp_
     assert config.run_budget == "1epoch"
 
 
-@pytest.mark.parametrize(
-    ("settings", "own", "examples", "expected"),
-    [
-        ({}, (1,), 1, (1,)),
-        ({}, (5, 10), 60, [20]),
-        ({}, (5, 10), 100, [20, 100]),
-        ({"batch_sizes": [20]}, (1,), 1, (20,)),
-        ({"batch_sizes": []}, (5, 10), 1, (5, 10)),
-    ],
-)
-def test_batch_sizes_of_a_preset_give_way_where_they_are_too_large(
-    settings: dict[str, Any], own: tuple[int, ...], examples: int, expected: Any, tmp_path: Path
-) -> None:
-    """What is asked for stays, so that it is refused where it doesn't fit."""
-    config = Config.model_validate({**preset("quick"), **settings})
-    assert config.sizes(ProblemEntry(select="a"), own, examples) == expected
-    assert config.sizes(ProblemEntry(select="a", batch_sizes=(7,)), own, examples) == (7,)
-
-
 def test_a_file_that_describes_optimizers_and_names_none_names_these(tmp_path: Path) -> None:
     tables = '[optimizer.second]\nbase = "sgd"\n[optimizer.first]\nbase = "adam"'
     assert load(tmp_path, tables).optimizers == ("second", "first")
@@ -275,9 +256,3 @@ def test_a_damaged_configuration_of_a_results_directory_says_where_it_is() -> No
         parse_config("a = = 3", "results/x/config.toml")
     with pytest.raises(UserError, match=r"^results/x/config\.toml: unknown key 'sedes'; did you mean 'seeds'\?"):
         parse_config("problems = ['a']\noptimizers = ['b']\nsedes = 3", "results/x/config.toml")
-
-
-@pytest.mark.parametrize("name", ["quick", "standard"])
-def test_a_problem_without_batch_sizes_is_refused(name: str) -> None:
-    with pytest.raises(UserError, match=r"^problem a has no batch sizes"):
-        load_config(name).sizes(ProblemEntry(select="a"), (), 5)

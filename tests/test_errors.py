@@ -18,6 +18,12 @@ def test_unknown_guesses_nothing_where_nothing_is_near() -> None:
     assert str(unknown("thing", 3, [])) == "unknown thing '3' (accepted: none)"
 
 
+def test_unknown_sorts_numbers_by_size() -> None:
+    assert str(unknown("batch size", 7, {100, 20, 3})) == "unknown batch size '7' (accepted: 3, 20, 100)"
+    assert str(unknown("device", "x", ["cuda:10", "cuda:2", "cpu"])).endswith("(accepted: cpu, cuda:2, cuda:10)")
+    assert str(unknown("size", "x", ["1000", "big", "20"])).endswith("(accepted: 20, 1000, big)")
+
+
 def test_out_of_range_shows_the_value_and_what_is_accepted() -> None:
     assert str(out_of_range("depth", 9, "6n + 2")) == "depth = 9 is out of range (accepted: 6n + 2)"
 

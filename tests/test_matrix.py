@@ -58,7 +58,7 @@ def test_quick_is_ten_optimizers_on_three_problems_at_two_batch_sizes() -> None:
     found = make_plan(configure(preset="quick", devices=["cpu"]))
     assert len(found.cells) == 60
     assert len({c.id for c in found.cells}) == len({c.key for c in found.cells}) == 60
-    assert {c.batch_size for c in found.cells} == set(load_config("quick").batch_sizes)
+    assert {c.batch_size for c in found.cells} == {20, 100}
     problems = {c.problem.label for c in found.cells}
     assert len(problems) == 3
     assert sum("digits" in label for label in problems) == 2  # substitute data is named
@@ -122,12 +122,23 @@ def test_a_problem_may_have_its_own_budget_and_batch_sizes(tmp_path: Path) -> No
     ]  # fmt: skip
 
 
-def test_a_problem_decides_where_nobody_else_does() -> None:
-    found = make_plan(configure(problems=[TINY], optimizers=["sgd"], devices=["cpu"]))
-    assert load_config().batch_sizes  # the preset has some, so they are taken
-    assert {c.batch_size for c in found.cells} == set(load_config().batch_sizes)
-    found = make_plan(configure(preset="standard", problems=[TINY], optimizers=["sgd"], devices=["cpu"]))
+@pytest.mark.parametrize("preset", ["quick", "standard", "full"])
+def test_a_problem_decides_where_nobody_else_does(preset: str) -> None:
+    """A preset decides for its own problems alone."""
+    found = make_plan(configure(preset=preset, problems=[TINY], optimizers=["sgd"], schedules=["constant"]))
     assert [(c.batch_size, str(c.run_budget)) for c in found.cells] == [(10, "2epochs"), (100, "2epochs")]
+
+
+def test_own_batch_sizes_that_do_not_fit_are_left_out_and_asked_ones_refused() -> None:
+    few = {"problems": [f"{TINY}[examples=56]", TINY], "optimizers": ["sgd"], "devices": ["cpu"]}
+    found = make_plan(configure(**few))
+    assert [(c.problem.label, c.batch_size) for c in found.cells] == [
+        ("tiny[examples=56]", 10), ("tiny", 10), ("tiny", 100)
+    ]  # fmt: skip
+    assert found.notes == ("batch size 100 of tiny[examples=56] is left out: there are 56 training examples",)
+    for asked in ([20, 100], [100, 20], [100]):
+        with pytest.raises(UserError, match=r"^batch size of tiny\[examples=56\] = 100 is out of range"):
+            make_plan(configure(**few, batch_sizes=asked))
 
 
 def test_costs_in_example_gradients() -> None:

@@ -217,7 +217,7 @@ def test_torch_loads_weights_only(request: pytest.FixtureRequest) -> None:
             if called == "np.load":
                 assert given.get("allow_pickle") == "False", f"{path}:{node.lineno}"
             if called == "pickle.loads":  # of what the same process has pickled a moment before
-                assert path.name == "problem_checks.py"
+                assert path.name == "problem_training.py"
     assert calls >= 2
 
 
@@ -260,6 +260,6 @@ def test_frozen_results_without_their_frames_run_no_code_either(
     about["config"] = tomli_w.dumps({**tomllib.loads(about["config"]), "problems": [f"{code}:Evil"]})
     (frozen / "about.json").write_text(json.dumps(about))
     (frozen / "runs.parquet").unlink()
-    with pytest.raises(UserError, match="which is run only where you name it"):
+    with pytest.raises(UserError, match="isn't the file that was frozen"):
         optbench.plan(against=frozen, optimizers=["adam"])
     assert not mark.exists()

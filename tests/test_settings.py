@@ -41,11 +41,21 @@ def test_what_is_said_for_all_is_taken_from_single_problems() -> None:
         ("a[x=1,y=two]", {"batch_sizes": [7]}, {"select": "a[x=1,y=two]", "run_budget": "3epochs"}),
         ("a[x=2,y=two]", {}, "a[x=2,y=two]"),
         ("b", {}, "b"),
+        ("b[x=[1,2]]", {}, "b[x=[1,2]]"),
         ({"select": "a[x=1,y=two]"}, {}, {"select": "a[x=1,y=two]"}),
     ],
 )
 def test_a_problem_of_the_base_keeps_its_budget(chosen: Any, said: dict[str, Any], expected: Any) -> None:
     assert same_problems_alike(BASE, {"problems": [chosen]}, said) == {"problems": [expected]}
+
+
+def test_of_a_sweep_the_parts_that_are_in_the_base_keep_theirs() -> None:
+    swept = Base({"problems": [{"select": "a[x=[1,2]]", "run_budget": "3epochs"}]}, Path("unused"))
+    own = {"run_budget": "3epochs"}
+    assert same_problems_alike(swept, {"problems": ["a[x=2]"]}, {}) == {"problems": [{"select": "a[x=2]", **own}]}
+    assert same_problems_alike(swept, {"problems": ["a[x=[3,1]]"]}, {}) == {
+        "problems": ["a[x=3]", {"select": "a[x=1]", **own}]
+    }
 
 
 def test_what_is_no_list_is_left_to_be_refused() -> None:

@@ -60,7 +60,7 @@ def _nothing_shared(plan: Plan, stored: Stored, groups: Collection[tuple[Any, ..
     """Names the first of problem, batch size, device and schedule in which nothing is shared."""
     mine = [(cell.problem.label, cell.batch_size, cell.device, cell.schedule) for cell in plan.cells]
     for place, what in enumerate(("problem", "batch size", "device", "schedule")):
-        theirs = sorted({str(group[place]) for group in groups})
+        theirs = {str(group[place]) for group in groups}
         own = [str(group[place]) for group in mine]
         if not set(own) & set(theirs):
             return UserError(f"of {stored.name}: {unknown(what, own[0], theirs)}")

@@ -21,6 +21,10 @@ def protocol_of(folder: Path) -> Base:
     else:
         file, config = folder / "config.toml", stored.directory.config()
     settings = config.model_dump(mode="json", exclude_none=True, by_alias=True, exclude={"optimizers", "optimizer"})
+    # Batch sizes are those of the problems that are there, not of others that are named beside them.
+    sizes = settings.pop("batch_sizes")
+    entries = [{"select": item} if isinstance(item, str) else item for item in settings["problems"]]
+    settings["problems"] = [{**entry, "batch_sizes": entry.get("batch_sizes") or sizes} for entry in entries]
     # By name: what `auto` means differs between machines. Seeds and devices are those of what was computed.
     cells = stored.plan["cells"]
     devices = list(dict.fromkeys(str(cell["device"]) for cell in cells)) or settings["devices"]

@@ -15,6 +15,7 @@ from torch import Tensor
 from optbench import selection
 from optbench.budget import Ledger
 from optbench.config import Config
+from optbench.declared import training_examples
 from optbench.matrix import Cell, make_plan
 from optbench.optimizer_choice import OptimizerChoice
 from optbench.problem import Batch, Data, DataSource, Problem
@@ -119,7 +120,7 @@ def trainable(
 def _smallest(text: str) -> int:
     """The smallest batch size of a problem, or all its examples where there are fewer: a finding, but no obstacle."""
     problems = [make_problem(chosen.name, dict(chosen.parameters)) for chosen in selection.parse(text)]
-    return max(1, min(size for problem in problems for size in (*problem.batch_sizes, problem.training_examples())))
+    return max(1, min(size for problem in problems for size in (*problem.batch_sizes, training_examples(problem))))
 
 
 def _first(problem: Problem, data: ResidentData, examples: int, device: str) -> ResidentData:

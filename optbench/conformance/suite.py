@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import is_dataclass
 from functools import lru_cache
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from optbench import selection
@@ -26,8 +27,8 @@ OPTIMIZER_CHECKS = (
     "linear",
 )  # fmt: skip
 PROBLEM_CHECKS = (
-    "shapes", "settings", "start", "differentiable", "disjoint", "evaluation", "coupling", "reproducible", "trains",
-    "workers",
+    "shapes", "settings", "start", "differentiable", "disjoint", "evaluation", "coupling", "minimum", "reproducible",
+    "trains", "workers",
 )  # fmt: skip
 #: Without these no other check of an optimizer means anything.
 _FIRST = ("constructs", "steps")
@@ -90,12 +91,11 @@ def _check_optimizer(
     homes = (optimizer_steps, optimizer_state, optimizer_needs)
     subject, waived = _subject(text, device, tables), _waived(text, tables)
     for name in _chosen(OPTIMIZER_CHECKS, only):
-        function: Callable[[Any], str] = next(getattr(home, name) for home in homes if hasattr(home, name))
         if name in waived:
             yield Finding(name, "skipped", f"not asked of it: {waived[name]}")
             continue
         with quietly():
-            finding = _finding(name, function, subject)
+            finding = _finding(name, _among(homes, name), subject)
         yield finding
         if name in _FIRST and finding.outcome == "failed":
             return
@@ -127,13 +127,21 @@ def _waived(text: str, tables: Mapping[str, Any] | None) -> Mapping[str, str]:
 
 
 def _check_problem(text: str, device: str, source: DataSource | None, only: tuple[str, ...]) -> Iterator[Finding]:
-    from optbench.conformance.problem_checks import CHECKS, ProblemSubject
+    from optbench.conformance import problem_data, problem_loss, problem_minimum, problem_training
+    from optbench.conformance.problem_subject import ProblemSubject
     from optbench.conformance.subject import quietly
 
+    homes = (problem_data, problem_loss, problem_minimum, problem_training)
     subject = ProblemSubject(text, source or DataSource(default_data_dir()), device)
     for name in _chosen(PROBLEM_CHECKS, only):
         with quietly():
-            yield _finding(name, CHECKS[name], subject)
+            yield _finding(name, _among(homes, name), subject)
+
+
+def _among(homes: Iterable[ModuleType], name: str) -> Callable[[Any], str]:
+    """The function of a check, in whichever module it is."""
+    found: Callable[[Any], str] = next(getattr(home, name) for home in homes if hasattr(home, name))
+    return found
 
 
 def _chosen(names: tuple[str, ...], only: tuple[str, ...]) -> tuple[str, ...]:

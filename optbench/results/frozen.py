@@ -22,14 +22,17 @@ from optbench.results.load import Results, load
 
 #: 1: first version.
 FORMAT = 1
-_SAID = {"made", "optbench", "version", "config", "plan", "environments", "identities", "planes", "files"}
+_SAID = {
+    "made": str, "optbench": str, "version": str, "config": str, "plan": dict, "environments": dict, "identities": dict,
+    "planes": dict, "files": dict,
+}  # fmt: skip
 FRAMES = ("runs", "trials", "studies", "curves", "cells", "trajectories")
 
 
 class Frozen:
     """Frozen results, with the frames of `Results`; timings in them are missing.
 
-    Raises UserError where the folder holds none of the present format, and on reading a file that isn't the one that
+    Raises UserError where the folder holds none of the present format, and where one of its files isn't the one that
     was written.
     """
 
@@ -43,10 +46,14 @@ class Frozen:
             raise UserError(f"{self.folder} holds no frozen results (it has no proper {ABOUT})") from None
         if found != FORMAT:
             raise UserError(f"frozen results {self.folder} have format {found!r} (accepted: {FORMAT})")
-        if missing := sorted(_SAID - set(about)):
+        missing = [name for name, kind in sorted(_SAID.items()) if not isinstance(about.get(name), kind)]
+        if missing or not all(isinstance(about["plan"].get(name), list) for name in ("cells", "seeds")):
+            missing = missing or ["cells or seeds of its plan"]
             raise UserError(
                 f"frozen results {self.folder}: {ABOUT} lacks {', '.join(missing)}; make or install them again"
             )
+        for name in FRAMES:
+            self._check(name, about["files"])
         #: `made`, `optbench`, `version`, `config` (TOML) and what the properties give.
         self.about: dict[str, Any] = about
         self.plan: dict[str, Any] = about["plan"]
@@ -58,17 +65,19 @@ class Frozen:
 
     @cached_property
     def _frames(self) -> dict[str, pd.DataFrame]:
-        return {name: self._read(name) for name in FRAMES}
+        return {name: pd.read_parquet(self._path(name)) for name in FRAMES}
 
-    def _read(self, name: str) -> pd.DataFrame:
-        path = self.folder / f"{name}.parquet"
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}.parquet"
+
+    def _check(self, name: str, digests: dict[str, str]) -> None:
+        path = self._path(name)
         try:
-            intact = hashlib.sha256(path.read_bytes()).hexdigest() == self.about["files"][name]
-        except (OSError, KeyError):
+            intact = hashlib.sha256(path.read_bytes()).hexdigest() == digests[name]
+        except (OSError, KeyError, TypeError):
             intact = False
         if not intact:
             raise UserError(f"{path} isn't the file that was frozen (missing or damaged); make or install it again")
-        return pd.read_parquet(path)
 
     def config(self) -> Config:
         """The configuration that they were computed with. Raises UserError where it is none."""

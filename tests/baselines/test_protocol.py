@@ -38,6 +38,13 @@ def test_one_problem_of_the_reference_is_run_as_it_was_there() -> None:
     assert alone.run_cost != cell.run_cost
 
 
+def test_a_problem_that_is_not_there_has_its_own_batch_sizes() -> None:
+    plan = optbench.plan(against="reference", optimizers=[NEW], problems=["quadratic_valley", "rosenbrock"])
+    assert [(cell.problem.label, cell.batch_size) for cell in plan.cells] == [
+        ("quadratic_valley", 20), ("quadratic_valley", 100), ("rosenbrock", 1)
+    ]  # fmt: skip
+
+
 def test_without_a_choice_all_of_it_is_run() -> None:
     plan = optbench.plan(against="reference", optimizers=[NEW])
     cells = Frozen(reference_folder()).plan["cells"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -18,7 +19,7 @@ from optbench.cli import COMPLETE, WRONG_USE, _main
 from optbench.errors import UserError
 from optbench.results.frames import TIMING_COLUMNS
 from optbench.results.frozen import Frozen
-from tests.tiny import run_tiny
+from tests.tiny import TINY, run_tiny
 
 
 def test_frozen_frames_are_the_frames_without_times(tiny_run: optbench.Results, tmp_path: Path) -> None:
@@ -38,14 +39,39 @@ def test_what_is_not_complete_is_not_frozen(partly_failed_run: optbench.Results,
     assert not (tmp_path / "frozen").exists()
 
 
-def test_damage_is_found(tiny_run: optbench.Results, tmp_path: Path) -> None:
-    frozen = freeze(tiny_run, tmp_path / "frozen")
-    path = frozen.folder / "runs.parquet"
+def _flip(path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
-    with pytest.raises(UserError, match=r"runs\.parquet isn't the file that was frozen"):
-        _ = Frozen(frozen.folder).runs
+
+
+@pytest.mark.parametrize("damage", [_flip, Path.unlink, lambda path: path.write_bytes(b"")])
+@pytest.mark.parametrize("verb", [("plan", "--problem", TINY, "--optimizer", "adadelta", "--against"), ("compare",),
+                                  ("reference", "show")])  # fmt: skip
+def test_damage_is_found(
+    damage: Callable[[Path], object], verb: tuple[str, ...], tiny_run: optbench.Results, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """Also by what wouldn't read the file."""
+    frozen = freeze(tiny_run, tmp_path / "frozen")
+    damage(frozen.folder / "runs.parquet")
+    assert _main([*verb, str(frozen.folder)]) == WRONG_USE
+    err = capsys.readouterr().err
+    assert "runs.parquet isn't the file that was frozen (missing or damaged); make or install it again\n" in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "lacking"),
+    [("plan", [], "plan"), ("config", 3, "config"), ("planes", None, "planes"), ("plan", {}, "cells or seeds of its")],
+)
+def test_a_description_of_the_wrong_shape_is_refused(
+    name: str, value: object, lacking: str, tiny_run: optbench.Results, tmp_path: Path
+) -> None:
+    about = freeze(tiny_run, tmp_path / "frozen").folder / "about.json"
+    about.write_text(json.dumps({**json.loads(about.read_text()), name: value}))
+    with pytest.raises(UserError, match=rf"about\.json lacks {lacking}"):
+        Frozen(about.parent)
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 import optbench
-from optbench.problem import Batch, Data, DataSource
+from optbench.problem import Batch, Data, DataSource, Plane
+from optbench.problems.plane_functions import PlaneFunction
 from tests.tiny import TinyNet
 
 MEMORY: dict[Any, Tensor] = {}
@@ -313,7 +315,60 @@ class Local(Right):
         return super().loss(model, batch) * self.scale[0]
 
 
+@dataclass(frozen=True)
+class Bowl(PlaneFunction):
+    """A function of the plane as it should be, whose minimum isn't 0; the others change one thing."""
+
+    name: ClassVar[str] = "bowl"
+
+    def value(self, x: Any, y: Any) -> Any:
+        return x**2 + 2 * y**2 - 5
+
+    @property
+    def plane(self) -> Plane:
+        return Plane((2.0, 1.0), (0.0, 0.0), ((-3.0, 3.0), (-2.0, 2.0)))
+
+
+@dataclass(frozen=True)
+class Displaced(Bowl):
+    """Is lower elsewhere."""
+
+    @property
+    def plane(self) -> Plane:
+        return Plane((2.0, 1.0), (0.1, 0.0), ((-3.0, 3.0), (-2.0, 2.0)))
+
+
+@dataclass(frozen=True)
+class LowerOutside(Bowl):
+    """Is lower outside of its domain, where optimizers go too."""
+
+    def value(self, x: Any, y: Any) -> Any:
+        return super().value(x, y) * (x**2 - 16)
+
+    @property
+    def plane(self) -> Plane:
+        return Plane((0.5, 1.0), (0.0, 0.0), ((0.0, 1.0), (0.0, 1.0)))
+
+
+@dataclass(frozen=True)
+class Overstated(Bowl):
+    """Says another value than that at its minimum."""
+
+    @cached_property
+    def minimum_value(self) -> float:
+        return -6.0
+
+
+@dataclass(frozen=True)
+class Bottomless(Bowl):
+    """Has no minimum at all."""
+
+    def value(self, x: Any, y: Any) -> Any:
+        return -((x - y) ** 2)
+
+
 PROBLEMS = {
     Uneven: "shapes", Solved: "settings", TooFew: "settings", NoScalar: "start", Detached: "differentiable",
     Overlapping: "disjoint", Summed: "evaluation", Coupled: "coupling", Changing: "reproducible", Local: "workers",
+    Displaced: "minimum", Overstated: "minimum", Bottomless: "minimum", LowerOutside: "minimum",
 }  # fmt: skip

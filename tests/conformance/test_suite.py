@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -32,6 +33,19 @@ def test_the_mistake_of_a_problem_is_found(thing: type, name: str) -> None:
     [finding] = check(f"{_FILE}:{thing.__name__}", only=[name])
     assert (finding.check, finding.outcome) == (name, "failed")
     assert finding.fix
+
+
+def test_the_minimum_of_a_function_need_not_be_0() -> None:
+    found = {one.check: one for one in check(f"{_FILE}:Bowl", only=["settings", "minimum"])}
+    assert (found["minimum"].outcome, found["minimum"].reason) == ("ok", "no value below -5 found")
+    assert found["settings"].reason == "target 0.006, from 6 at the start"
+
+
+def test_a_lower_place_than_the_minimum_is_named() -> None:
+    [finding] = check(f"{_FILE}:Displaced", only=["minimum"])
+    found = re.fullmatch(r"at \((.+), (.+)\) the value is -5, below the minimum of -4.99", finding.reason)
+    assert found, finding.reason
+    assert [float(part) for part in found.groups()] == pytest.approx([0, 0], abs=1e-6)
 
 
 def test_batches_that_are_too_large_are_no_obstacle_to_other_checks() -> None:

@@ -125,6 +125,35 @@ def test_bad_parameters(name: str, parameters: dict[str, object], complaint: str
     assert complaint in str(caught.value)
 
 
+@dataclass(frozen=True)
+class Sunk(Rosenbrock):
+    """With a minimum of `depth`."""
+
+    depth: float = -50.0
+
+    def value(self, x: Any, y: Any) -> Any:
+        return super().value(x, y) + self.depth
+
+
+@pytest.mark.parametrize("depth", [-50.0, 7.0])
+def test_values_are_measured_from_the_minimum_whatever_that_is(depth: float) -> None:
+    plain_one, sunk = Rosenbrock(), Sunk(depth=depth)
+    assert sunk.minimum_value == depth
+    assert sunk.target == pytest.approx(plain_one.target)
+    model, batch = sunk.model(), sunk.load_data(NOWHERE).train
+    initial = sunk.metric(model, batch).item()
+    assert initial == sunk.loss(model, batch).item() == pytest.approx(plain_one.loss(model, batch).item())
+    stacked = sunk.stacked_loss(model, {"position": torch.tensor([[-1.2, 1.0], [1.0, 1.0]])}, batch)
+    assert stacked.tolist() == pytest.approx([initial, 0], rel=1e-6)
+
+
+def test_the_minimum_may_be_said_where_its_place_is_only_nearly_known() -> None:
+    class Known(Sunk):
+        minimum_value = -50.5  # type: ignore[assignment]
+
+    assert Known().target == pytest.approx(Rosenbrock().target + 0.5e-3)
+
+
 def test_a_function_may_be_made_of_those_of_torch() -> None:
     @dataclass(frozen=True)
     class Own(PlaneFunction):
@@ -132,6 +161,7 @@ def test_a_function_may_be_made_of_those_of_torch() -> None:
         plane = Plane(start=(2, 1), minimum=(0, 0), domain=((-3, 3), (-3, 3)))
 
         def value(self, x: Any, y: Any) -> Any:
-            return torch.sin(x) ** 2 + y.cosh() - 1
+            return torch.sin(x) ** 2 + y.cosh()
 
+    assert Own().minimum_value == 1
     assert Own().target == pytest.approx(1e-3 * (np.sin(2) ** 2 + np.cosh(1) - 1), rel=1e-12)
