@@ -7,8 +7,8 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from scipy.stats import qmc
 
+from optbench.halton import halton
 from optbench.matrix import Cell
 from optbench.ranges import Choices, Range, Space, active
 
@@ -46,9 +46,7 @@ def design_point(cell: Cell, number: int, space: Space) -> list[float] | None:
     if cell.sampler == "grid":
         points = _grid(space, design_size(cell))
         return points[number - 1] if number <= len(points) else None
-    halton = qmc.Halton(dimensions, scramble=False)
-    halton.fast_forward(1)  # its point 0 is the low edge of every range
-    drawn = halton.random(2 * number)  # far more than are passed over
+    drawn = halton(2 * number, dimensions)  # far more than are passed over
     if (default := _default_point(cell, space)) is not None:
         drawn = drawn[np.abs(drawn - default).max(axis=1) > SAME_POINT]
     return [float(share) for share in drawn[number - 1]]
