@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,9 @@ from hypothesis import settings
 
 import optbench
 from tests.tiny import RAISING, run_tiny
+
+# Each of several test processes has a core: threads of more would wait for each other. Before torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # The same examples every time, however slow the machine.
 settings.register_profile("reproducible", derandomize=True, deadline=None, database=None)
@@ -21,6 +26,14 @@ def pytest_configure(config: pytest.Config) -> None:
     """Benchmarks are disabled by the normal options; who asks for them alone wants them measured."""
     if config.getoption("benchmark_only", False):
         config.option.benchmark_disable = False
+
+
+@pytest.fixture(scope="session", autouse=True)
+def timed_briefly() -> Iterator[None]:
+    """The timing pass of cells in this process, of whose figures no test expects precision, repeats single steps."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("optbench.timing.REPETITION_SECONDS", 1e-4)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ import pandas as pd
 import pytest
 
 from optbench.errors import UserError
-from optbench.plots import draw_all
+from optbench.plots import draw_all, style
 from optbench.tables import all_tables, write_tables
 from tests.frames import VALLEY, Frames, make
 
@@ -83,10 +84,19 @@ CASES: list[Callable[[], SimpleNamespace]] = [
 ]  # fmt: skip
 
 
+@functools.cache
+def tables_of(case: Callable[[], SimpleNamespace]) -> dict[str, pd.DataFrame]:
+    """Made once for all tests of a case. Only to be read."""
+    return all_tables(case())
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
-def test_tables_and_plots_say_what_can_be_said(case: Callable[[], SimpleNamespace], tmp_path: Path) -> None:
-    results = case()
-    tables = all_tables(results)
+def test_tables_and_plots_say_what_can_be_said(
+    case: Callable[[], SimpleNamespace], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Figures are written as SVG: the other formats show the same, and `tests/plots` has them."""
+    monkeypatch.setattr(style, "FORMATS", {"svg": style.FORMATS["svg"]})
+    results, tables = case(), tables_of(case)
     write_tables(tables, tmp_path / "tables", set(tables))
     for name, table in tables.items():
         assert len(pd.read_parquet(tmp_path / "tables" / f"{name}.parquet")) == len(table)
@@ -100,7 +110,7 @@ def test_tables_and_plots_say_what_can_be_said(case: Callable[[], SimpleNamespac
 
 
 def test_a_partial_directory_judges_what_is_there() -> None:
-    tables = all_tables(partial())
+    tables = tables_of(partial)
     verdicts = tables["verdicts"]
     assert set(verdicts["optimizer"]) == {"sgd"}
     assert set(verdicts["n_pairs"]) == {1}
@@ -113,14 +123,14 @@ def test_a_partial_directory_judges_what_is_there() -> None:
 
 
 def test_without_runs_there_is_no_figure() -> None:
-    tables = all_tables(nothing_yet())
+    tables = tables_of(nothing_yet)
     for name in ("verdicts", "aggregate", "probability_of_improvement", "critical_difference", "failures", "audit"):
         assert tables[name].empty, name
     assert tables["leaderboard"][["test_metric", "cost_to_target", "lr"]].isna().all().all()
 
 
 def test_one_seed_has_no_spread() -> None:
-    tables = all_tables(one_seed())
+    tables = tables_of(one_seed)
     verdicts = tables["verdicts"]
     assert set(verdicts["verdict"]) == {"inconclusive"}
     assert verdicts[["effect_low", "effect_high", "effect_size"]].isna().all().all()
@@ -130,7 +140,7 @@ def test_one_seed_has_no_spread() -> None:
 
 
 def test_one_optimizer_has_nobody_to_beat() -> None:
-    tables = all_tables(one_optimizer())
+    tables = tables_of(one_optimizer)
     assert tables["verdicts"].empty
     assert tables["probability_of_improvement"].empty
     assert tables["critical_difference"]["note"].iloc[0].endswith("one optimizer has nobody to differ from")
@@ -138,7 +148,7 @@ def test_one_optimizer_has_nobody_to_beat() -> None:
 
 
 def test_one_problem_says_nothing_about_others() -> None:
-    tables = all_tables(one_problem())
+    tables = tables_of(one_problem)
     recommended = tables["recommendation"].query("recommended")
     assert recommended[["regret_low", "regret_high"]].isna().all().all()
     assert recommended["sentence"].str.contains("no interval: one problem").all()
@@ -146,7 +156,7 @@ def test_one_problem_says_nothing_about_others() -> None:
 
 
 def test_all_diverged_is_no_result_and_no_zero() -> None:
-    tables = all_tables(all_diverged())
+    tables = tables_of(all_diverged)
     verdicts = tables["verdicts"]
     assert set(verdicts["verdict"]) == {"inconclusive"}
     assert verdicts["note"].str.contains("every run of both failed").all()
@@ -158,7 +168,7 @@ def test_all_diverged_is_no_result_and_no_zero() -> None:
 
 
 def test_missing_targets_are_named() -> None:
-    tables = all_tables(no_targets())
+    tables = tables_of(no_targets)
     assert tables["aggregate"]["iqm"].isna().all()
     assert tables["aggregate"]["note"].str.contains("has no target").all()
     assert tables["verdicts"]["p"].notna().all(), "verdicts need no target"
@@ -166,7 +176,7 @@ def test_missing_targets_are_named() -> None:
 
 def test_duplicated_seeds_change_no_figure() -> None:
     """Doubled observations would halve the intervals and square the p-values."""
-    once, twice = all_tables(results_of(make(optimizers=["adam", "sgd"]))), all_tables(duplicated_seeds())
+    once, twice = all_tables(results_of(make(optimizers=["adam", "sgd"]))), tables_of(duplicated_seeds)
     for name in ("verdicts", "aggregate", "probability_of_improvement", "critical_difference", "rank_stability"):
         pd.testing.assert_frame_equal(once[name], twice[name])
     assert (twice["audit"]["finding"] == "repeated_seed").sum() >= len(make(optimizers=["adam", "sgd"]).runs)

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import optbench
+from tests import forked
 from tests.scale.cluster import Cluster
 from tests.test_resume import assert_same_results
 
@@ -22,12 +23,14 @@ PROBLEMS = {"tensors.py:MyTensors": "my_tensors", "counting.py:Counting": "count
 FILES = [*(target.partition(":")[0] for target in PROBLEMS), "lion.py"]
 
 
-def optbench_in(folder: Path, *arguments: str) -> str:
-    """What a process of its own prints in this folder, whose exit code has to be 0."""
-    done = subprocess.run(
-        [sys.executable, "-m", "optbench", *arguments],
-        cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=240,
-    )  # fmt: skip
+def optbench_in(folder: Path, *arguments: str, new: bool = False) -> str:
+    """What a process of its own prints in this folder, whose exit code has to be 0; a `new` one imports all itself."""
+    command = [sys.executable, "-m", "optbench", *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    if new:
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=240)
+    else:
+        done = forked.run(command, cwd=folder, env=environment, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -60,7 +63,7 @@ def test_they_are_run_and_reported(folder: Path) -> None:
     """With the preset's settings but for what makes them short; the page is then made again."""
     chosen = [word for target in PROBLEMS for word in ("--problem", target)]
     short = ("--run-budget", "500examples", "--seeds", "2", "--tuning-worth", "2", "--engine", "serial")
-    out = optbench_in(folder, "run", *chosen, "--optimizer", "lion.py:Lion", *short, "--name", "mine")
+    out = optbench_in(folder, "run", *chosen, "--optimizer", "lion.py:Lion", *short, "--name", "mine", new=True)
     assert "\n5 of 5 cells complete\n" in out  # two batch sizes of the preset, of which a function takes none
     results = optbench.load(folder / "results" / "mine")
     assert set(results.cells["problem"]) == set(PROBLEMS.values())

@@ -45,7 +45,8 @@ def test_an_engine_is_an_executor(name: str) -> None:
             engine.submit(_fail).result()
 
 
-def test_workers_are_fresh_single_threaded_deterministic_processes() -> None:
+def test_workers_are_fresh_single_threaded_deterministic_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")  # what they would have of themselves
     with ProcessEngine(2, 1) as engine:
         states = [future.result() for future in [engine.submit(_state), engine.submit(_state)]]
     assert len({pid for pid, *_ in states} | {os.getpid()}) == 3

@@ -16,6 +16,7 @@ import optbench
 from optbench.baselines.located import reference_folder
 from optbench.cli import COMPLETE, SOME_FAILED, WRONG_USE, _main
 from optbench.results.frozen import Frozen
+from tests import forked
 
 ROOT = Path(__file__).parents[1]
 #: Muon for matrices, AdamW for the rest, as docs say it.
@@ -30,10 +31,8 @@ OWN = ("--optimizer", "lion.py:Lion", "--optimizer", "newcomer.py:ScheduleFree")
 
 def optbench_in(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """What a process of its own says in this folder."""
-    return subprocess.run(
-        [sys.executable, "-m", "optbench", *arguments],
-        cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=1800,
-    )  # fmt: skip
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return forked.run([sys.executable, "-m", "optbench", *arguments], cwd=folder, env=environment, timeout=1800)
 
 
 @pytest.fixture(scope="module")

@@ -58,7 +58,7 @@ def test_it_is_installed_with_the_package() -> None:
 
 
 def test_results_are_pytest_benchmarks_with_counters_and_the_machine(folder: Path) -> None:
-    done = _pytest(folder, "--benchmark-json=found.json")
+    done = _pytest(folder, "--benchmark-json=found.json", OMP_NUM_THREADS="2")
     assert done.returncode == 0, done.stdout
     found = json.loads((folder / "found.json").read_text())
     results = {entry["name"]: entry for entry in found["benchmarks"]}

@@ -22,6 +22,7 @@ from optbench.results import atomic
 from optbench.results.frames import TIMING_COLUMNS
 from optbench.run_options import RunOptions
 from optbench.runner import _Execution
+from tests import forked
 from tests.tiny import TINY
 
 CHOICES = {
@@ -214,14 +215,9 @@ def test_a_killed_quick_run_resumes_to_the_same_frames(
     assert_same_results(killed, whole_quick_run)
 
 
-def _training(program: list[str], folder: Path, workers: int) -> subprocess.Popen[bytes]:
+def _training(program: list[str], folder: Path, workers: int) -> forked.Process:
     """A run in a process of its own that has just finished its first trial."""
-    process = subprocess.Popen(
-        _command(program, folder, workers, *TINY_ARGUMENTS),
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-    )
+    process = forked.start(_command(program, folder, workers, *TINY_ARGUMENTS), start_new_session=True)
     deadline = time.monotonic() + 60
     # The first whole line, for the file is there before it: a signal in between would find no trial.
     while not any(b"\n" in path.read_bytes() for path in folder.glob("cells/*/trials.jsonl")):
@@ -238,8 +234,8 @@ def test_an_interrupted_run_exits_with_130(sent: signal.Signals, program: list[s
     os.killpg(process.pid, sent) if sent == signal.SIGINT else process.send_signal(sent)
     _, stderr = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert b"Traceback" not in stderr
-    assert stderr.decode().splitlines()[-1] == "optbench: interrupted; the same command resumes"
+    assert "Traceback" not in stderr
+    assert stderr.splitlines()[-1] == "optbench: interrupted; the same command resumes"
     assert len(optbench.load(folder).trials) > 0
 
 
@@ -261,7 +257,8 @@ def test_a_dead_worker_fails_its_cell_alone(program: list[str], tmp_path: Path) 
     assert rows["error"].str.contains("worker process died").all()
     assert rows["test_metric"].isna().all()
     arguments = [*_command(program, folder, 1, *TINY_ARGUMENTS), "--retry-failed", "--engine", "serial"]
-    subprocess.run(arguments, check=True, capture_output=True)
+    again = forked.run(arguments)
+    assert again.returncode == 0, again.stderr
     assert set(optbench.load(folder).states().values()) == {"done"}
 
 

@@ -18,7 +18,10 @@ from tests.tiny import RAISING, TINY, TINY_NET
 SOURCE = DataSource(Path("unused"), download=False)
 
 
-def test_times_are_positive_ordered_and_consistent(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_times_are_positive_ordered_and_consistent(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("optbench.timing.REPETITION_SECONDS", 0.03)  # several steps a repetition
     cell = make_plan(configure(problems=[TINY_NET], optimizers=["sgd"], batch_sizes=[10])).cells[0]
     directory = ResultsDirectory(tmp_path)
     measure(Job(cell, (0,), directory, SOURCE, "here"))

@@ -88,6 +88,12 @@ class Look:
     marker: str
 
 
+#: The formats in which figures are written, and what each says of its making that would make equal figures differ.
+FORMATS: dict[str, dict[str, None]] = {
+    "svg": {"Date": None, "Creator": None},
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
 _KNOWN = {
     "sgd": Look(INK, SOLID, "o"),
     "momentum": Look(BLUE, SOLID, "s"),
@@ -265,14 +271,9 @@ def save(figure: Figure, directory: Path, stem: str) -> str:
 
     Raises OSError where the disk does not take them.
     """
-    metadata = {
-        "svg": {"Date": None, "Creator": None},
-        "png": {"Software": None},
-        "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-    }
     data = {}
     with mpl.rc_context(RC):
-        for suffix, about in metadata.items():
+        for suffix, about in FORMATS.items():
             buffer = io.BytesIO()
             figure.savefig(buffer, format=suffix, dpi=130, metadata=about)
             data[suffix] = buffer.getvalue()

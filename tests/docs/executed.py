@@ -39,11 +39,10 @@ _visited = functools.cache(visits.visit)
 
 
 def shortened(patch: pytest.MonkeyPatch) -> None:
-    """Leaves out what other tests have: most tables, plots, the page, repetitions of timings, second visits."""
+    """Leaves out what other tests have: most tables, plots, the page, second visits."""
     patch.setattr("optbench.tables.TABLES", {"verdicts": TABLES["verdicts"]})
     patch.setattr("optbench.plots.draw_all", lambda *_: [])
     patch.setattr("optbench.reporting.page.report_page", lambda *_: "")
-    patch.setattr("optbench.timing.REPETITION_SECONDS", 1e-4)
     patch.setattr("optbench.regressions.visits.visit", _visited)
 
 

@@ -53,7 +53,6 @@ def test_the_tutorial_concludes_what_the_verdicts_say(
     from tests.docs.pages import ROOT
 
     run = optbench.run
-    monkeypatch.setattr("optbench.timing.REPETITION_SECONDS", 1e-4)
     monkeypatch.setattr("optbench.tables.TABLES", {name: TABLES[name] for name in ("lr_sensitivity", "verdicts")})
 
     def serially(**choices: Any) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,18 @@ import pytest
 import torch
 
 from optbench.errors import UserError
+from optbench.experiments.conduct import Outcome
 from optbench.experiments.verdict import FAILS, HOLDS, UNKNOWN
 from tests.experiments.conducted import conducted
+
+#: Of so many epochs that half of them is within one.
+FROZEN = "frozen-features[epochs=3,batch_size=128,seeds=1]"
+
+
+@pytest.fixture(scope="module")
+def outcome_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Outcome]:
+    """Conducts an experiment, the same one once. Outcomes are only to be read."""
+    return functools.cache(lambda text: conducted(text, tmp_path_factory.mktemp("experiment")))
 
 
 @pytest.mark.parametrize(
@@ -23,11 +35,11 @@ from tests.experiments.conducted import conducted
         "batch-norm[budget=100examples,images_budget=100examples,width=2,evaluations=2,trials=1,seeds=2]",
         "residual[depths=(8,14),width=2,budget=100examples,evaluations=1,seeds=2]",
         "data-loading[examples=200,workers=1,repetitions=2]",
-        "frozen-features[epochs=2,seeds=1]",
+        FROZEN,
     ],
 )
-def test_each_is_measured_judged_and_drawn(text: str, tmp_path: Path) -> None:
-    outcome = conducted(text, tmp_path)
+def test_each_is_measured_judged_and_drawn(text: str, outcome_of: Callable[[str], Outcome]) -> None:
+    outcome = outcome_of(text)
     assert outcome.verdict in (HOLDS, FAILS, UNKNOWN)
     assert len(outcome.summary) >= 3
     assert outcome.summary["measured"].notna().any()
@@ -35,8 +47,8 @@ def test_each_is_measured_judged_and_drawn(text: str, tmp_path: Path) -> None:
     assert all((root / f"{outcome.experiment.name}.{kind}").stat().st_size > 1000 for kind in ("svg", "png", "pdf"))
 
 
-def test_a_layer_is_freed_at_half_of_an_odd_number_of_epochs(tmp_path: Path) -> None:
-    found = conducted("frozen-features[epochs=3,batch_size=128,seeds=1]", tmp_path).summary.set_index("quantity")
+def test_a_layer_is_freed_at_half_of_an_odd_number_of_epochs(outcome_of: Callable[[str], Outcome]) -> None:
+    found = outcome_of(FROZEN).summary.set_index("quantity")
     share = found.loc["share of the epochs with the first layer frozen"]
     assert share["verdict"] == HOLDS
     assert share["measured"] == pytest.approx(1 / 3, abs=0.04)  # what the last evaluation before the half can see

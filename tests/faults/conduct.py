@@ -1,4 +1,7 @@
-"""Runs of the command line as processes of their own, to which something happens."""
+"""Runs of the command line as processes of their own, to which something happens.
+
+What is done before optbench is imported needs a new process; otherwise a copy of one that has imported it will do.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests import forked
 from tests.tiny import TINY
 
 FAULTY = f"{Path(__file__).with_name('faulty.py')}:Faulty"
@@ -40,4 +44,4 @@ def command(folder: Path, *more: str, before: str = "", scripts: Path | None = N
 def ended(arguments: list[str], fault: str = "") -> subprocess.CompletedProcess[str]:
     """What became of a command, with a fault in its workers."""
     environment = {**os.environ, **({"OPTBENCH_TEST_FAULT": fault} if fault else {})}
-    return subprocess.run(arguments, capture_output=True, text=True, check=False, env=environment, timeout=120)
+    return forked.run(arguments, env=environment)
