@@ -275,8 +275,8 @@ def _main(arguments: list[str] | None) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         return COMPLETE
-    except OSError as error:  # a full disk, a file where a folder should be; of two names the second is the target
-        return _complain(f"{error.filename2 or error.filename or 'the disk'}: {error.strerror or error}")
+    except OSError as error:  # a full disk, a file where a folder should be, …
+        return _complain(f"{error.filename or 'the disk'}: {error.strerror or error}")
 
 
 def _complain(message: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -47,7 +48,7 @@ class RunOptions:
             raise UserError(f"a scheduler is for engine 'dask' only (given: engine {self.engine!r})")
         if self.workers is not None and self.workers < 1:
             raise out_of_range("workers", self.workers, "at least 1")
-        if self.cell_timeout is not None and self.cell_timeout <= 0:
+        if self.cell_timeout is not None and not 0 < self.cell_timeout < math.inf:
             raise out_of_range("cell timeout", self.cell_timeout, "seconds above 0")
         if self.cell_timeout is not None and self.engine != "processes":
             raise UserError(

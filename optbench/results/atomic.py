@@ -21,7 +21,8 @@ def _telling_apart() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ResultsUnwritable(error.errno, error.strerror, error.filename) from error
+        # Of two names, as in a rename, the second is the file that was to be written.
+        raise ResultsUnwritable(error.errno, error.strerror, error.filename2 or error.filename) from error
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -240,3 +240,11 @@ def test_a_line_behind_damage_is_not_lost(tmp_path: Path) -> None:
     path.write_bytes(b'{"n": 0}\ngarbage\n{"n": 1}\n')
     append_json_line(path, {"n": 2})
     assert read_json_lines(path) == [{"n": 0}, {"n": 2}]
+
+
+def test_a_folder_in_the_place_of_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "page.html").mkdir()
+    with pytest.raises(atomic.ResultsUnwritable) as caught:
+        write_bytes(tmp_path / "page.html", b"")
+    assert caught.value.filename == str(tmp_path / "page.html")
+    assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
