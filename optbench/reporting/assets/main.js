@@ -118,7 +118,7 @@ function setUp() {
   });
   setUpPrinting();
   setUpIdleDrawing();
-  if (state.section) document.getElementById(state.section)?.scrollIntoView();
+  arrive();
   document.documentElement.dataset.ready = "";
 }
 
