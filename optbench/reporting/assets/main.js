@@ -118,8 +118,8 @@ function setUp() {
   });
   setUpPrinting();
   setUpIdleDrawing();
+  document.documentElement.dataset.ready = ""; // from here on sections have a height before they are laid out
   arrive();
-  document.documentElement.dataset.ready = "";
 }
 
 setUp();

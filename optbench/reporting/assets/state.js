@@ -61,7 +61,9 @@ const VISITED = "visited";
 
 /** Goes to the section that an address names, when it is opened or pasted. */
 function arrive() {
-  document.getElementById(state.section)?.scrollIntoView();
+  const section = document.getElementById(state.section);
+  if (section) measureBar();
+  section?.scrollIntoView();
   history.replaceState(VISITED, "");
 }
 
