@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+import optbench
 from optbench.metrics.compared import GROUP
 from optbench.metrics.performance_profile import profile_curves
 from optbench.metrics.target_summary import compared_times
 from optbench.metrics.verdicts import verdicts
+from optbench.reporting.page import report_page
 from optbench.reporting.standings import standings
 from optbench.tables import all_tables
 from tests.reporting.conftest import Made, Opened
+from tests.reporting.directories import write_directory
 
 Open = Callable[..., Opened]
 TASK = {"problem": "valley", "batch_size": 32, "device": "cpu", "schedule": "constant"}
@@ -42,11 +47,11 @@ def by_optimizer(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 def test_the_leaderboard_without_scripts_is_the_one_that_scripts_make(made: Made, opened: Open) -> None:
     page = opened(made.address)
     fixed = by_optimizer(page.table("#standings"))
-    texts = page.page.locator("#standings tbody").inner_text()
+    texts = page.page.locator("#standings tbody").text_content()
     # Any change makes the script write it anew; this one is undone again.
     page.page.select_option("#bar select", "sgd")
     page.page.select_option("#bar select", "adam")
-    assert page.page.locator("#standings tbody").inner_text() == texts
+    assert page.page.locator("#standings tbody").text_content() == texts
     again = by_optimizer(page.table("#standings"))
     table = standings(made.tables)
     assert list(again) == list(fixed) == list(table["optimizer"])
@@ -108,7 +113,7 @@ def test_a_selection_is_what_the_tables_of_it_alone_would_say(made: Made, opened
         assert shown[row["optimizer"]]["area_low"] is None
     pairs = page.table("#improvement")
     known = tables["probability_of_improvement"].set_index(["optimizer", "other"])["probability"]
-    heads = page.page.locator("#improvement thead th").all_inner_texts()[1:]
+    heads = page.page.locator("#improvement thead th").all_text_contents()[1:]
     assert sorted(heads) == ["adam", "sgd"]
     values = page.page.evaluate(
         "[...document.querySelectorAll('#improvement tbody td')].map(cell => cell.dataset.v ?? null)"
@@ -116,6 +121,45 @@ def test_a_selection_is_what_the_tables_of_it_alone_would_say(made: Made, opened
     found = {float(value) for value in values if value}
     assert len(pairs) == 2
     np.testing.assert_allclose(sorted(found), sorted(set(known)), rtol=1e-9)
+
+
+def copied(folder: Path, cells: Iterable[str], seed: int, earlier: int) -> None:
+    """Makes the tuned runs of a seed those of an earlier one, bit by bit."""
+    for cell in cells:
+        runs = folder / "cells" / cell / "runs"
+        record = json.loads((runs / f"{earlier}.json").read_text("utf-8")) | {"seed": seed}
+        (runs / f"{seed}.json").write_text(json.dumps(record), "utf-8")
+
+
+def test_seeds_that_are_copies_count_once_in_pairs(opened: Open, tmp_path: Path) -> None:
+    """Copies of both (one observation), of one of the two (two observations), and of another seed each (likewise)."""
+    folder = write_directory(tmp_path / "copies", ("adam", "momentum", "sgd"), ("clouds", "stars"), (32, 64), seeds=5)
+    plan = json.loads((folder / "plan.json").read_text("utf-8"))["cells"]
+    own = {
+        name: [cell["cell_id"] for cell in plan if cell["optimizer"] == name] for name in ("adam", "momentum", "sgd")
+    }
+    copied(folder, own["adam"], 3, 0)
+    copied(folder, own["sgd"], 3, 0)
+    copied(folder, own["momentum"][:2], 4, 1)
+    copied(folder, own["sgd"][:1], 4, 2)
+    results = optbench.load(folder)
+    tables = all_tables(results)
+    path = tmp_path / "copies.html"
+    path.write_text(report_page(results, tables, []), "utf-8")
+    page = opened(path.as_uri()).page
+    with page.expect_download() as waiting:
+        page.click("[data-matrix=improvement] button:has-text('JSON')")
+    found = json.loads(waiting.value.path().read_text("utf-8"))
+    table = tables["probability_of_improvement"].set_index(["optimizer", "other"])
+    assert len(found) == len(table) == 6
+    for row in found:
+        known = table.loc[(row["optimizer"], row["other"])]
+        assert row["n_pairs"] == known["n_pairs"]
+        for name in ("probability", "probability_low", "probability_high"):
+            assert row[name] == pytest.approx(known[name], rel=1e-9), (row, name)
+    numbers = {(row["optimizer"], row["other"]): row["n_pairs"] for row in found}
+    assert numbers["adam", "sgd"] == 8
+    assert numbers["adam", "momentum"] == 10
 
 
 @pytest.mark.parametrize("reference", ["adam", "sgd"])
@@ -131,10 +175,10 @@ def test_verdicts_are_against_the_reference_that_is_chosen(made: Made, opened: O
 
 def test_speed_ups(made: Made, opened: Open) -> None:
     page = opened(f"{made.address}#?reference=sgd").page
-    names = page.locator("#speedup thead th").all_inner_texts()[1:]
+    names = page.locator("#speedup thead th").all_text_contents()[1:]
     summary = made.tables["target_summary"]
     for row in page.locator("#speedup tbody tr").all():
-        problem, batch = row.locator("th").inner_text().split(", batch ")
+        problem, batch = row.locator("th").text_content().split(", batch ")
         task = within(summary, problem=problem, batch_size=int(batch)).set_index("optimizer")["median_cost"]
         for name, cell in zip(names, row.locator("td").all(), strict=True):
             hatched = "hatched" in (cell.get_attribute("class") or "")
@@ -209,7 +253,7 @@ def test_stability(made: Made, opened: Open) -> None:
             assert same(row[name], known[name]), name
 
 
-def test_every_table_can_be_downloaded_with_all_digits(made: Made, opened: Open, tmp_path: Any) -> None:
+def test_every_table_can_be_downloaded_with_all_digits(made: Made, opened: Open, tmp_path: Path) -> None:
     page = opened(made.address).page
     for name in ("runs", "target_summary", "curves"):
         with page.expect_download() as waiting:

@@ -38,6 +38,51 @@ def test_where_figures_cannot_be_drawn_their_fixed_form_is_there(made: Made, bro
     page.click("[data-filter=problem] summary")
     page.uncheck("[data-filter=problem] input[value=digits]")
     page.wait_for_function("document.querySelector('#figure-profile .plot').hidden")
+    page.wait_for_selector("#figure-profile .note:has-text('not shown for a selection')")
+    context.close()
+
+
+def data_of(page: Any, name: str) -> list[str]:
+    """The first column of a figure's open data table."""
+    found: list[str] = page.locator(f"#figure-{name} details.data tbody th").all_text_contents()
+    return found
+
+
+def test_data_of_a_figure_that_cannot_be_drawn_are_those_of_the_selection(made: Made, browser: Any) -> None:
+    context = browser.new_context()
+    context.add_init_script("delete window.DecompressionStream")
+    page = context.new_page()
+    page.goto(made.address)
+    page.wait_for_selector("#figure-profile .plot.fixed")
+    page.click("#figure-profile details.data summary")
+    assert sorted(data_of(page, "profile")) == ["adam", "momentum", "sgd"]
+    page.click("[data-filter=optimizer] summary")
+    page.uncheck("[data-filter=optimizer] input[value=adam]")
+    page.wait_for_function("document.querySelector('#figure-profile .plot').hidden")
+    assert sorted(data_of(page, "profile")) == ["momentum", "sgd"]
+    context.close()
+
+
+def test_a_figure_that_fails_stops_no_other(made: Made, browser: Any) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.goto(made.address)
+    page.wait_for_function("!document.querySelector('.plot.waiting')")
+    page.evaluate("""() => { const whole = Plotly.react; Plotly.react = (plot, ...rest) => {
+      if (plot.closest("#figure-profile")) throw new Error("made up");
+      return whole(plot, ...rest); }; }""")
+    page.click("[data-filter=optimizer] summary")
+    page.uncheck("[data-filter=optimizer] input[value=adam]")
+    page.wait_for_function("!document.querySelector('.plot.waiting')")
+    assert page.locator("#figure-profile .plot.fixed").is_hidden()
+    assert "made up" in " ".join(said)
+    assert page.locator(".plot.waiting").count() == 0
+    names = """[...document.querySelectorAll(".js-plotly-plot:not(.fixed)")]
+      .flatMap(one => (one.data ?? []).map(trace => trace.name))"""
+    assert "sgd" in page.evaluate(names)
+    assert "adam" not in page.evaluate(names)
     context.close()
 
 
@@ -91,6 +136,6 @@ def test_what_is_not_there_is_said(opened: Open, tmp_path: Path, options: dict[s
         "[...document.querySelectorAll('figure[data-figure] .plot')]"
         ".every(one => one.closest('[hidden]') || one.textContent)"
     )
-    page.settled()
+    page.page.wait_for_function("!document.querySelector('.plot.waiting')")
     assert "NaN" not in page.page.locator("main").inner_text()
     assert "undefined" not in page.page.locator("main").inner_text()

@@ -1,7 +1,7 @@
 // What all figures share: they are drawn when they come into view, and again when a choice concerns them.
 
 const [INK, PAPER, GRID] = ["#1f2328", "#fefffe", "#d3d7dc"];
-const CONFIG = { displayModeBar: false, responsive: true, showTips: false };
+const CONFIG = { displayModeBar: false, showTips: false };
 
 /** Figures by name: a function of the choices that gives {traces, layout, columns, rows, summary, note, empty}. */
 const FIGURES = {};
@@ -79,18 +79,14 @@ async function draw(figure) {
   const known = drawn.get(figure);
   if (!known.dirty) return;
   known.dirty = false;
-  if (known.fixed) {
-    figure.querySelector(".plot").hidden = isFiltered();
-    return;
-  }
+  known.spec = null;
   const spec = FIGURES[figure.dataset.figure]();
   known.spec = spec;
   const plot = figure.querySelector(".plot");
-  const note = figure.querySelector(".note");
-  note.hidden = !spec.note;
-  note.textContent = spec.note ?? "";
-  plot.classList.toggle("empty", Boolean(spec.empty));
+  showNote(figure, spec.note);
   showData(figure);
+  if (known.fixed) return void fallBack(figure);
+  plot.classList.toggle("empty", Boolean(spec.empty));
   if (spec.empty) {
     plot.classList.remove("waiting");
     if (known.plotted) window.Plotly.purge(plot);
@@ -106,16 +102,25 @@ async function draw(figure) {
   plot.style.height = spec.height ? `${spec.height}px` : "";
   await library.react(plot, spec.traces, { ...layoutOf(spec.layout), ...sizeOf(plot) }, CONFIG);
   known.plotted = true;
-  plot.classList.remove("waiting");
+  if (!known.dirty) plot.classList.remove("waiting");
   plot.setAttribute("role", "img");
   plot.setAttribute("aria-label", `${figure.querySelector("h3").textContent}. ${spec.summary ?? ""} The numbers are in the table below.`);
+}
+
+/** What is to be known of a figure besides; nothing hides it. */
+function showNote(figure, text) {
+  const note = figure.querySelector(".note");
+  note.hidden = !text;
+  note.textContent = text ?? "";
 }
 
 /** The data of a figure as a table, made when it is opened. */
 function showData(figure) {
   const details = figure.querySelector("details.data");
-  if (!details.open || !drawn.get(figure).spec) return;
-  const { columns, rows } = drawn.get(figure).spec;
+  if (!details.open) return;
+  const { spec } = drawn.get(figure);
+  if (!spec) return details.querySelector("div").replaceChildren();
+  const { columns, rows } = spec;
   const title = figure.querySelector("h3").textContent;
   const names = columns.map(([name]) => name);
   details.querySelector("div").replaceChildren(
@@ -141,13 +146,18 @@ async function saveSvg(figure) {
   download(`${data.about.name}-${figure.dataset.figure}.svg`, decodeURIComponent(address.slice(address.indexOf(",") + 1)), "image/svg+xml");
 }
 
-/** In place of a figure that can't be drawn (the browser can't unpack the library, say) its fixed form. */
+/** In place of a figure that can't be drawn (the browser can't unpack the library, say) its fixed form, which is about
+ * everything; its data are those of the selection, where they could be computed. */
 function fallBack(figure) {
+  const known = drawn.get(figure);
   const plot = figure.querySelector(".plot");
-  drawn.get(figure).fixed = true;
+  if (!known.fixed) plot.innerHTML = figure.querySelector("noscript").textContent;
+  known.fixed = true;
   plot.classList.add("fixed", "static");
-  plot.innerHTML = figure.querySelector("noscript").textContent;
+  plot.classList.remove("waiting", "empty");
   plot.hidden = isFiltered();
+  showNote(figure, noteOf(isFiltered() ? "The picture is about everything that was run, and is not shown for a selection." : "", known.spec?.note));
+  showData(figure);
   figure.querySelector("button.svg").hidden = true;
 }
 
@@ -187,6 +197,12 @@ function setUpFigures() {
     figure.querySelector("details.data").addEventListener("toggle", () => showData(figure));
     near.observe(figure);
   }
+  // The bar of a phone's browser that comes and goes changes the height alone.
+  let width = window.innerWidth;
+  window.addEventListener("resize", () => {
+    if (window.innerWidth !== width && !printing) redraw();
+    width = window.innerWidth;
+  });
 }
 
 /** Draws anew what is in view, and the rest when the browser has time (or is about to print), hidden until then; only
@@ -225,7 +241,7 @@ let printing = false;
 
 /** The size of a figure: that of its place, or of what fits on paper. */
 function sizeOf(plot) {
-  return printing ? { width: Math.min(plot.clientWidth, 660), height: plot.clientHeight, autosize: false } : { autosize: true };
+  return { width: printing ? Math.min(plot.clientWidth, 660) : plot.clientWidth, height: plot.clientHeight, autosize: false };
 }
 
 const idle = (act) => (window.requestIdleCallback ? requestIdleCallback(act, { timeout: 500 }) : setTimeout(act, 50));

@@ -44,6 +44,11 @@ function sample(name) {
   return box.firstElementChild;
 }
 
+/** Tells the style sheet how high the bar is, below which a section begins. */
+function measureBar() {
+  document.documentElement.style.setProperty("--bar", `${document.getElementById("bar").offsetHeight + 12}px`);
+}
+
 /** Builds the bar; gives a function that shows the present choices in it. */
 function setUpBar() {
   const filters = FILTERS.map(filterOf).filter(({ details, several }) => several || details.dataset.filter !== "schedule");
@@ -61,7 +66,7 @@ function setUpBar() {
       open.details.querySelector("summary").focus();
     }
   });
-  new ResizeObserver(() => document.documentElement.style.setProperty("--bar", `${bar.offsetHeight + 12}px`)).observe(bar);
+  new ResizeObserver(measureBar).observe(bar);
   return () => {
     filters.forEach(({ show }) => show());
     reference.querySelector("select").value = state.reference;

@@ -118,8 +118,8 @@ function setUp() {
   });
   setUpPrinting();
   setUpIdleDrawing();
-  if (state.section) document.getElementById(state.section)?.scrollIntoView();
-  document.documentElement.dataset.ready = "";
+  document.documentElement.dataset.ready = ""; // from here on sections have a height before they are laid out
+  arrive();
 }
 
 setUp();

@@ -12,6 +12,10 @@ FIGURES.stability = () => {
     const [variation, level] = label.split("\u0000");
     return escaped(shortened(worded(variation, level).replace("% of the budget", "% budget").replace(/\[.*/, ""), 22));
   });
+  // Slanted labels need more room than a phone has for many: there they are upright, and with more still not all are said.
+  const room = (document.querySelector('figure[data-figure="stability"] .plot').clientWidth - 80) / labels.length;
+  const angle = labels.length <= 6 ? 0 : room < 18 ? -90 : -40;
+  const said = Math.ceil(13 / Math.max(room, 1));
   const traces = [...grouped(rows, (row) => row.optimizer)].map(([optimizer, own]) => {
     const at = own.map((row) => labels.indexOf(`${row.variation}\u0000${row.level}`));
     // A gap between the kinds of variations: lines lead from one level to the next of the same kind only.
@@ -26,7 +30,7 @@ FIGURES.stability = () => {
   });
   return {
     traces, rows, columns, height: 460,
-    layout: { margin: { l: 64, r: 16, t: 12, b: labels.length > 6 ? 24 + 4.6 * Math.max(...text.map((label) => label.length)) : 48 }, xaxis: axis("", { tickvals: labels.map((_, place) => place), ticktext: text, tickangle: labels.length > 6 ? -40 : 0, showgrid: false, range: [-0.4, labels.length - 0.6] }), yaxis: axis("mean rank", { autorange: "reversed" }) },
+    layout: { margin: { l: 64, r: 16, t: 12, b: angle ? 24 + (angle === -90 ? 7 : 4.6) * Math.max(...text.map((label) => label.length)) : 48 }, xaxis: axis("", { tickvals: labels.map((_, place) => place).filter((place) => place % said === 0), ticktext: text.filter((_, place) => place % said === 0), tickangle: angle, showgrid: false, range: [-0.4, labels.length - 0.6] }), yaxis: axis("mean rank", { autorange: "reversed" }) },
     summary: `${labels.length - 1} variations of the ranking.`, note: rowsOf("rank_stability").find((row) => row.note)?.note ? `Not varied: ${rowsOf("rank_stability").find((row) => row.note).note}.` : "",
   };
 };

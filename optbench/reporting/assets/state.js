@@ -45,7 +45,7 @@ function change(choices, replace = false) {
   Object.assign(state, choices);
   const text = address();
   if (text !== location.hash && !(text === "#" && !location.hash)) {
-    history[replace ? "replaceState" : "pushState"](null, "", text === "#" ? location.pathname + location.search : text);
+    history[replace ? "replaceState" : "pushState"](VISITED, "", text === "#" ? location.pathname + location.search : text);
   }
   tell(before);
 }
@@ -56,10 +56,22 @@ function tell(before) {
   if (changed.size) listeners.forEach((listener) => listener(changed));
 }
 
-window.addEventListener("popstate", () => {
+/** What an entry of the history bears on which a reader has been: where it is gone back to, the browser knows the place. */
+const VISITED = "visited";
+
+/** Goes to the section that an address names, when it is opened or pasted. */
+function arrive() {
+  const section = document.getElementById(state.section);
+  if (section) measureBar();
+  section?.scrollIntoView();
+  history.replaceState(VISITED, "");
+}
+
+window.addEventListener("popstate", (event) => {
   const before = { ...state };
   readAddress();
   tell(before);
+  if (event.state !== VISITED) arrive();
 });
 
 /** Whether a row passes the filters, but for those in `except`. */
