@@ -210,7 +210,7 @@ def test_printing_gives_a_clean_paper(made: Made, opened: Open) -> None:
     page.page.emulate_media(media="print")
     assert page.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert page.page.locator(".legend").is_visible(), "colours need their names on paper too"
-    for selector in ("#bar .row", ".contents", ".tools", ".controls", "#theme"):
+    for selector in ("#bar .row", ".contents", ".tools", ".controls", "#theme", "#downloads"):
         assert page.page.locator(selector).first.is_hidden(), selector
     assert page.page.evaluate("getComputedStyle(document.querySelector('.plot text')).fill") == "rgb(0, 0, 0)"
     page.page.evaluate("""() => { window.widths = [];
