@@ -65,23 +65,22 @@ def report_page(
     """The page of results (what `optbench.load` gives) with their tables, pictures and further sections."""
     if isinstance(results, Frozen):
         config, name, environments, against = results.config(), results.name, results.environments, None
+        baseline = f"frozen {results.about['made']} by optbench {results.about['optbench']}, without times"
     else:
         directory = results.directory
         config, name, environments = directory.config(), directory.folder.name, directory.environments()
-        against = directory.against()
+        against, baseline = directory.against(), getattr(results, "baseline", "")
     meta = Meta(
         created=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         config=config.toml(),
         settings=config.model_dump(mode="json"),
         environments=environments,
         command=f"python -m optbench run --config config.toml --name {shlex.quote(name)}",
+        baseline=baseline,
+        warnings=getattr(results, "warnings", []),
         rank_by=rank_by,
     )
-    if isinstance(results, Frozen):
-        made = f"frozen {results.about['made']} by optbench {results.about['optbench']}, without times"
-        meta |= {"baseline": made, "warnings": list(results.warnings)}
-    elif against is not None:
-        meta |= {"baseline": results.baseline, "warnings": results.warnings}
+    if against is not None:
         meta["command"] += f" --against {shlex.quote(against)}"
     return render(name, tables, pictures, meta, sections, results.trajectories, results.planes)
 
