@@ -82,7 +82,7 @@ def test_a_module_says_what_it_does_in_a_new_process(arguments: list[str], tmp_p
 
 
 def test_a_session_of_its_own_is_killed_as_a_whole(tmp_path: Path) -> None:
-    (tmp_path / "waits.py").write_text("import os, time\nos.fork()\nprint('ready', flush=True)\ntime.sleep(60)")
+    (tmp_path / "waits.py").write_text("import os, time\nos.fork()\nos.write(1, b'ready\\n')\ntime.sleep(60)")
     process = forked.start([sys.executable, str(tmp_path / "waits.py")], start_new_session=True)
     with pytest.raises(subprocess.TimeoutExpired):
         process.communicate(timeout=0.2)

@@ -42,12 +42,6 @@ def test_where_figures_cannot_be_drawn_their_fixed_form_is_there(made: Made, bro
     context.close()
 
 
-def data_of(page: Any, name: str) -> list[str]:
-    """The first column of a figure's open data table."""
-    found: list[str] = page.locator(f"#figure-{name} details.data tbody th").all_text_contents()
-    return found
-
-
 def test_data_of_a_figure_that_cannot_be_drawn_are_those_of_the_selection(made: Made, browser: Any) -> None:
     context = browser.new_context()
     context.add_init_script("delete window.DecompressionStream")
@@ -55,11 +49,14 @@ def test_data_of_a_figure_that_cannot_be_drawn_are_those_of_the_selection(made: 
     page.goto(made.address)
     page.wait_for_selector("#figure-profile .plot.fixed")
     page.click("#figure-profile details.data summary")
-    assert sorted(data_of(page, "profile")) == ["adam", "momentum", "sgd"]
+    names = page.locator("#figure-profile details.data tbody th")
+    names.nth(2).wait_for(state="attached")  # the table is made after the click
+    assert sorted(names.all_text_contents()) == ["adam", "momentum", "sgd"]
     page.click("[data-filter=optimizer] summary")
     page.uncheck("[data-filter=optimizer] input[value=adam]")
     page.wait_for_function("document.querySelector('#figure-profile .plot').hidden")
-    assert sorted(data_of(page, "profile")) == ["momentum", "sgd"]
+    names.nth(2).wait_for(state="detached")
+    assert sorted(names.all_text_contents()) == ["momentum", "sgd"]
     context.close()
 
 
