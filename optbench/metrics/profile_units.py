@@ -54,16 +54,27 @@ class Pool:
         """
         rng = np.random.default_rng(seed)
         place = np.cumsum(self.shared) - 1
+        by_seeds: dict[int, list[int]] = {}
+        for index, (_, times, _) in enumerate(self.strata):
+            by_seeds.setdefault(times.shape[2], []).append(index)
         for start in range(0, resamples, _CHUNK):
             rows = min(_CHUNK, resamples - start)
             chunk = np.full((rows, len(self.optimizers), int(self.shared.sum())), np.nan)
-            for units, times, errors in self.strata:
-                drawn = times[:, :, indices(rng, times.shape[2], rows)]
-                medians = np.moveaxis(np.median(drawn, axis=3), 2, 0)
-                if errors.any():
-                    low, high = np.nan_to_num(errors).T
-                    medians = medians * np.exp(rng.uniform(low, high, (rows, len(low))))[:, :, None]
-                chunk[:, :, place[units]] = medians
+            drawn, factors = [], []
+            for _, times, errors in self.strata:
+                drawn.append(indices(rng, times.shape[2], rows))
+                low, high = np.nan_to_num(errors).T
+                factors.append(np.exp(rng.uniform(low, high, (rows, len(low)))) if errors.any() else None)
+            # Strata of as many seeds together: one by one, the calls take longer than the medians.
+            for alike in by_seeds.values():
+                units = np.concatenate([place[self.strata[one][0]] for one in alike])
+                times = np.concatenate([self.strata[one][1] for one in alike], axis=1)
+                seeds = np.concatenate([[drawn[one]] * self.strata[one][1].shape[1] for one in alike])
+                medians = np.median(np.take_along_axis(times[:, :, None], seeds[None], axis=3), axis=3)
+                chunk[:, :, units] = np.moveaxis(medians, 2, 0)
+            for (units, _, _), factor in zip(self.strata, factors, strict=True):
+                if factor is not None:
+                    chunk[:, :, place[units]] *= factor[:, :, None]
             yield chunk
 
 

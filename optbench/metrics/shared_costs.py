@@ -13,5 +13,9 @@ def shared_costs(curves: pd.DataFrame) -> np.ndarray:
     are not at one place. In between, some have moved on and others are still where they were: a median there would be
     of different moments, and its line a staircase.
     """
-    ordered = curves.sort_values("cost", kind="stable")
-    return np.unique(ordered["cost"].groupby(ordered.groupby("seed").cumcount()).max().to_numpy(dtype=float))
+    cost, seed = curves["cost"].to_numpy(dtype=float), curves["seed"].to_numpy()
+    reached = np.full(len(cost), -np.inf)
+    for one in np.unique(seed):
+        own = np.sort(cost[seed == one])
+        np.maximum(reached[: len(own)], own, out=reached[: len(own)])
+    return np.unique(reached[reached > -np.inf])

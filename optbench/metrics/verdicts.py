@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -55,23 +56,28 @@ def verdicts(
     ends of what the repetitions of the timing pass allow (see `timing_error`), the less certain of which
     counts. Raises UserError for an unknown reference or metric.
     """
+    return verdicts_in_turn(runs, cells, [chosen_reference(cells, reference)], metric, alpha, seed)
+
+
+def verdicts_in_turn(
+    runs: pd.DataFrame,
+    cells: pd.DataFrame,
+    references: Sequence[str],
+    metric: str = "test_metric",
+    alpha: float = 0.05,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """The `verdicts` against each of these optimizers, one after another in one frame."""
     frame = loss_frames.seed_losses(runs, cells, metric)
-    reference = chosen_reference(cells, reference)
     errors = by_cell(timing_errors(cells, metric))
-    rows: list[dict[str, Any]] = []
-    for group, losses, copies in loss_frames.tasks(frame):
-        others = [name for name in losses.columns if name != reference]
-        if reference not in losses:
-            # The reference has no runs here: nothing is compared, and the reader is told so.
-            rows += [{**group, "optimizer": name, "verdict": "inconclusive", "note": f"{reference} has no runs here"}
-                     for name in others]  # fmt: skip
-            continue
-        pairs = [
-            _Pairs(losses, copies, name, reference, error_of_ratio(errors, group, name, reference)) for name in others
-        ]
-        rows += [{**group, **row} for row in _decide(pairs, alpha, seed)]
+    tasks = [_Task(group, losses, copies, errors) for group, losses, copies in loss_frames.tasks(frame)]
+    rows = [
+        {**row, "reference": reference, "metric": metric}
+        for reference in references
+        for task in tasks
+        for row in _against(reference, task, alpha, seed)
+    ]
     table = pd.DataFrame(rows, columns=COLUMNS)
-    table["reference"], table["metric"] = reference, metric
     texts = ["verdict", "effect_unit", "note"]
     numbers = [name for name in COLUMNS if name.startswith(("effect_", "probability", "p")) and name != "problem"]
     table = table.astype({name: "float64" for name in ["effect", *numbers] if name not in texts})
@@ -89,17 +95,38 @@ def chosen_reference(cells: pd.DataFrame, reference: str | None = None) -> str:
     return next((name for name in (*REFERENCES, *names) if name in names), "")
 
 
+class _Task:
+    """A problem, batch size, device and schedule: by optimizer the losses of its seeds, and which seed each copies."""
+
+    def __init__(
+        self, group: dict[str, Any], losses: pd.DataFrame, copies: pd.DataFrame, errors: Mapping[Any, Any]
+    ) -> None:
+        self.group, self.errors = group, errors
+        # Looked up here once: a column of a frame takes longer than what is computed of it.
+        self.losses = {str(name): column.to_numpy(dtype=float) for name, column in losses.items()}
+        self.copies = {str(name): column.to_numpy(dtype=float) for name, column in copies.items()}
+
+
+def _against(reference: str, task: _Task, alpha: float, seed: int) -> list[dict[str, Any]]:
+    others = [name for name in task.losses if name != reference]
+    if reference not in task.losses:
+        # The reference has no runs here: nothing is compared, and the reader is told so.
+        note = f"{reference} has no runs here"
+        return [{**task.group, "optimizer": name, "verdict": "inconclusive", "note": note} for name in others]
+    pairs = [_Pairs(task, name, reference) for name in others]
+    return [{**task.group, **row} for row in _decide(pairs, alpha, seed)]
+
+
 class _Pairs:
     """The paired seeds of an optimizer and the reference on one task."""
 
-    def __init__(
-        self, losses: pd.DataFrame, copies: pd.DataFrame, name: str, reference: str, error: tuple[float, float]
-    ) -> None:
-        loss, other = losses[name].to_numpy(dtype=float), losses[reference].to_numpy(dtype=float)
+    def __init__(self, task: _Task, name: str, reference: str) -> None:
+        loss, other = task.losses[name], task.losses[reference]
+        error = error_of_ratio(task.errors, task.group, name, reference)
         both = ~np.isnan(loss) & ~np.isnan(other)
         # Seeds that repeat another one in both optimizers are the same observation again.
-        same = copies[[name, reference]].to_numpy(dtype=float)[both]
-        distinct = np.sort(np.unique(same, axis=0, return_index=True)[1])
+        seen = zip(task.copies[name][both].tolist(), task.copies[reference][both].tolist(), strict=True)
+        distinct = sorted({pair: place for place, pair in reversed([*enumerate(seen)])}.values())
         self.copies = int(both.sum()) - len(distinct)
         self.loss, self.other = loss[both][distinct], other[both][distinct]
         # From the two alone: a third optimizer with a negative loss must not change what these differ by.
@@ -115,8 +142,8 @@ class _Pairs:
         #: What a difference is known to: a relative one on the ratio's scale.
         self.resolution = loss_frames.RESOLUTION * (1.0 if ratio else size)
         moved = np.isfinite(self.differences) & ~self.both_failed & (self.loss != 0)
-        #: The differences at both ends of what is known of the step times; without such an error twice the same.
-        self.ends = [self.differences + np.where(moved, end, 0.0) for end in error]
+        #: The differences at the low and the high end of what is known of the step times; one where both are the same.
+        self.ends = [self.differences + np.where(moved, end, 0.0) for end in dict.fromkeys(error)]
         self.margin = math.log(TIE_RATIO) if ratio else TIE_SHARE * abs(float(np.median(known))) if len(known) else 0.0
 
 
@@ -131,8 +158,8 @@ def _decide(pairs: list[_Pairs], alpha: float, seed: int) -> list[dict[str, Any]
 
 def _differ(pairs: _Pairs, seed: int) -> float:
     """The largest p of all differences that the step times allow: 1 where they allow both signs."""
-    low, high = pairs.ends
-    if not np.array_equal(low, high) and _leads(low) != _leads(high) and not np.isnan(low).any():
+    low, high = pairs.ends[0], pairs.ends[-1]
+    if low is not high and _leads(low) != _leads(high) and not np.isnan(low).any():
         return 1.0
     return max(float(paired.sign_flip(end, seed=seed, resolution=pairs.resolution)) for end in pairs.ends)
 
@@ -146,7 +173,8 @@ def _alike(pairs: _Pairs, seed: int) -> float:
 def _row(pairs: _Pairs, p: float, adjusted: float, alike: float, alpha: float, tested: int) -> dict[str, Any]:
     differences = pairs.differences
     probability = paired.probability_of_improvement(differences)[0]
-    low, high = (paired.probability_of_improvement(end)[1 + place] for place, end in enumerate(pairs.ends))
+    bounds = [paired.probability_of_improvement(end)[1:] for end in pairs.ends]
+    low, high = bounds[0][0], bounds[-1][1]
     row = {
         "optimizer": pairs.name, "p": p, "p_holm": adjusted, "p_tie": alike, "n_pairs": len(differences),
         "n_failed": int(np.isinf(pairs.loss).sum()), "n_failed_reference": int(np.isinf(pairs.other).sum()),
@@ -175,7 +203,7 @@ def _effect(pairs: _Pairs) -> dict[str, Any]:
     differences = pairs.differences
     if not pairs.measured:
         return {"effect": math.nan, "effect_low": math.nan, "effect_high": math.nan, "effect_unit": unit}
-    mean, low, high = float(differences.mean()), t_interval(pairs.ends[0])[0], t_interval(pairs.ends[1])[1]
+    mean, low, high = float(differences.mean()), t_interval(pairs.ends[0])[0], t_interval(pairs.ends[-1])[1]
     if pairs.ratio:
         mean, low, high = (math.exp(-value) for value in (mean, high, low))
     return {"effect": mean, "effect_low": low, "effect_high": high, "effect_unit": unit}

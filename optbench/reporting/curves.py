@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,15 +18,32 @@ MEASURES = ("valid_loss", "valid_metric")
 DIGITS, SEED_DIGITS = 5, 4
 
 
-def seed_values(curve: pd.DataFrame, costs: np.ndarray, measure: str, worst: float) -> np.ndarray:
-    """One seed's values at these costs: its latest, `worst` (an infinity) before the first and once it failed."""
-    at, value = curve["cost"].to_numpy(dtype=float), curve[measure].to_numpy(dtype=float)
-    value = np.where(np.isfinite(value), value, worst)
-    latest = np.searchsorted(at, costs, side="right") - 1
-    values = np.where(latest < 0, worst, value[np.maximum(latest, 0)])
-    if curve["status"].iloc[0] != "ok":
-        values[costs > at[-1]] = worst
-    return values
+class _Seed:
+    """The curve of one seed as arrays, ascending in cost: a column of a frame takes longer than what is computed."""
+
+    def __init__(self, seed: int, curve: pd.DataFrame) -> None:
+        self.seed, self.failed = seed, bool(curve["status"].iloc[0] != "ok")
+        self.cost = curve["cost"].to_numpy(dtype=float)
+        self.measured = {measure: curve[measure].to_numpy(dtype=float) for measure in MEASURES}
+
+    def at(self, costs: np.ndarray, measure: str, worst: float) -> np.ndarray:
+        """Values at these costs: the latest, `worst` (an infinity) before the first and once it failed."""
+        value = np.where(np.isfinite(self.measured[measure]), self.measured[measure], worst)
+        latest = np.searchsorted(self.cost, costs, side="right") - 1
+        values = np.where(latest < 0, worst, value[np.maximum(latest, 0)])
+        if self.failed:
+            values[costs > self.cost[-1]] = worst
+        return values
+
+    def lines(self, costs: np.ndarray, measure: str) -> list[dict[str, Any]]:
+        """What is drawn of it: one line, none where nothing is finite."""
+        finite = np.isfinite(self.measured[measure])
+        if not finite.any():
+            return []
+        value, at = self.measured[measure][finite], np.searchsorted(costs, self.cost[finite])
+        places = thinned(value)
+        line = {"seed": self.seed, **_at(at[places], len(costs)), "is": _rounded(value[places], SEED_DIGITS)}
+        return [line | {"failed": True} if self.failed else line]
 
 
 def band(values: np.ndarray, worst: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -75,34 +91,19 @@ def _cell(cell: pd.DataFrame, higher: bool) -> dict[str, Any]:
         "step": [int(step) for step in points["step"]],
         "seconds_per_cost": float(f"{rate:.{DIGITS}g}") if np.isfinite(rate) else None,
     }
-    seeds = list(cell.groupby("seed", sort=True))
+    seeds = [_Seed(int(str(seed)), curve) for seed, curve in cell.groupby("seed", sort=True)]
     shared = np.searchsorted(costs, shared_costs(cell))
     for measure in MEASURES:
         worst = -np.inf if higher and measure == "valid_metric" else np.inf
-        values = np.array([seed_values(curve, costs, measure, worst) for _, curve in seeds])
+        values = np.array([seed.at(costs, measure, worst) for seed in seeds])
         middle, low, high = band(values[:, shared], worst)
         places = thinned(middle, low, high)
         found[measure] = {
             "median": {**_at(shared[places], len(costs)), "is": _rounded(middle[places]), "low": _rounded(low[places]),
                        "high": _rounded(high[places])},
-            "seeds": [line for seed, curve in seeds for line in _seed(int(str(seed)), curve, costs, measure)],
+            "seeds": [line for seed in seeds for line in seed.lines(costs, measure)],
         }  # fmt: skip
     return found
-
-
-def _seed(seed: int, curve: pd.DataFrame, costs: np.ndarray, measure: str) -> Iterator[dict[str, Any]]:
-    value = curve[measure].to_numpy(dtype=float)
-    finite = np.isfinite(value)
-    if not finite.any():
-        return
-    at = np.searchsorted(costs, curve["cost"].to_numpy(dtype=float)[finite])
-    places = thinned(value[finite])
-    line: dict[str, Any] = {
-        "seed": seed,
-        **_at(at[places], len(costs)),
-        "is": _rounded(value[finite][places], SEED_DIGITS),
-    }
-    yield line | {"failed": True} if curve["status"].iloc[0] != "ok" else line
 
 
 def _at(places: np.ndarray, length: int) -> dict[str, list[int]]:

@@ -29,9 +29,11 @@ def static_figures(pictures: Iterable[Picture], most: int = MOST) -> dict[tuple[
         if not picture.svg:
             found[picture.problem, picture.plot] = Markup("<p>{}</p>").format(picture.caption)
             continue
-        text = _rounded(inlined(picture.svg, f"f{index}", picture.title))
-        if len(text) > _LARGE:
-            text = _raster(picture) or text
+        # One of twice the size needs no rounding, which takes a while, to be seen to be too large.
+        text = _raster(picture) if len(picture.svg) > 2 * _LARGE else ""
+        if not text:
+            text = _rounded(inlined(picture.svg, f"f{index}", picture.title))
+            text = (len(text) > _LARGE and _raster(picture)) or text
         if len(text) > most:
             text = f"<p>This figure is in the folder plots, as {escape(picture.plot)}.</p>"
         most -= len(text)

@@ -15,7 +15,7 @@ from optbench.metrics.normalised import normalised
 from optbench.metrics.performance_profile import profile_curves
 from optbench.metrics.profile_units import MEASURES, profile_units
 from optbench.metrics.target_summary import compared_times
-from optbench.metrics.verdicts import chosen_reference, verdicts
+from optbench.metrics.verdicts import chosen_reference, verdicts_in_turn
 from optbench.plots import style
 from optbench.plots.trajectories import thinned
 from optbench.problem import Plane
@@ -102,7 +102,7 @@ def _verdicts(runs: pd.DataFrame, cells: pd.DataFrame, known: pd.DataFrame) -> p
     """Verdicts against each optimizer in turn, so that a reader can choose the reference."""
     chosen = set(known["reference"].unique())
     others = [str(name) for name in cells["optimizer"].unique() if name not in chosen]
-    frames = [known, *(verdicts(runs, cells, name) for name in others)]
+    frames = [known, verdicts_in_turn(runs, cells, others)]
     columns = [*CELL, "reference", "verdict", "effect", "effect_low", "effect_high", "effect_unit", "p_holm",
                "n_pairs", "more_seeds", "note"]  # fmt: skip
     return pd.concat([frame[columns] for frame in frames if len(frame)] or [known[columns]], ignore_index=True)

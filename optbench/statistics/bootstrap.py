@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 #: Below so many degrees of freedom the spread of the resamples is too rough, and the interval is missing.
 FEWEST_FREEDOM = 5
@@ -82,5 +82,5 @@ def interval(
         return np.full(np.shape(estimate), np.nan), np.full(np.shape(estimate), np.nan)
     differ = np.ptp(samples, axis=0) > 1e-12 * np.abs(samples).max(axis=0)
     deviation = np.where(differ, samples.std(axis=0, ddof=1), np.nan)
-    reach = stats.t.ppf(0.5 + confidence / 2, degrees) * deviation
+    reach = special.stdtrit(degrees, 0.5 + confidence / 2) * deviation
     return estimate - reach, estimate + reach

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 
 def t_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, float]:
@@ -31,7 +31,7 @@ def t_bounds(mean: Any, deviation: Any, n: Any, confidence: float = 0.95) -> tup
     mean, deviation, n = np.broadcast_arrays(*(np.asarray(part, dtype=float) for part in (mean, deviation, n)))
     enough = n >= 2
     size = np.where(enough, n, 2.0)
-    half = stats.t.ppf(0.5 + confidence / 2, size - 1) * deviation / np.sqrt(size)
+    half = special.stdtrit(size - 1, 0.5 + confidence / 2) * deviation / np.sqrt(size)
     return np.where(enough, mean - half, np.nan), np.where(enough, mean + half, np.nan)
 
 
@@ -67,7 +67,7 @@ def wilson_bounds(successes: Any, n: Any, confidence: float = 0.95) -> tuple[np.
     (p + z²/2n ± z √(p(1 − p)/n + z²/4n²)) / (1 + z²/n) with p = successes/n and z the normal quantile.
     """
     k, n = np.broadcast_arrays(np.asarray(successes, dtype=float), np.asarray(n, dtype=float))
-    z = stats.norm.ppf(0.5 + confidence / 2)
+    z = special.ndtri(0.5 + confidence / 2)
     size = np.where(n > 0, n, 1.0)
     share, scale = k / size, 1 + z**2 / size
     middle = (share + z**2 / (2 * size)) / scale

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 #: Up to so many pairs the test counts all 2^n sign patterns; beyond, it draws some at random.
 EXACT_PAIRS = 24
@@ -159,6 +159,6 @@ def share(scores: np.ndarray, confidence: float = 0.95) -> tuple[float, float, f
         return np.nan, np.nan, np.nan
     total = float(scores.sum())
     tail = 0.5 - confidence / 2
-    low = 0.0 if total < 1 else float(stats.beta.ppf(tail, total, n - total + 1))
-    high = 1.0 if total > n - 1 else float(stats.beta.ppf(1 - tail, total + 1, n - total))
+    low = 0.0 if total < 1 else float(special.betaincinv(total, n - total + 1, tail))
+    high = 1.0 if total > n - 1 else float(special.betaincinv(total + 1, n - total, 1 - tail))
     return total / n, low, high

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
-from scipy import integrate, stats
+from scipy import integrate, special, stats
 
 #: No plan goes beyond this many seeds.
 MOST_SEEDS = 10_000
@@ -47,20 +47,20 @@ def power(effect: float, n: int, alpha: float = 0.05) -> float:
     patterns = round(level * 2.0 ** (n - 1)) if n <= 50 else math.inf
     if patterns <= 2:
         return _all_agree(effect, n) + (_smallest_disagrees(effect, n) if patterns == 2 else 0.0)
-    critical = stats.t.ppf(1 - level / 2, n - 1)
+    critical = special.stdtrit(n - 1, 1 - level / 2)
     return float(stats.nct.sf(critical, n - 1, effect * math.sqrt(n)))
 
 
 def _all_agree(effect: float, n: int) -> float:
     """The chance that all n differences are positive: the only significant pattern at the least level."""
-    return float(stats.norm.cdf(effect) ** n)
+    return float(special.ndtr(effect) ** n)
 
 
 def _smallest_disagrees(effect: float, n: int) -> float:
     """The chance that only the smallest of n differences is negative, the second most extreme pattern."""
 
     def density(x: float) -> float:
-        return float(stats.norm.pdf(x + effect) * stats.norm.sf(x - effect) ** (n - 1))
+        return math.exp(-((x + effect) ** 2) / 2) / math.sqrt(2 * math.pi) * float(special.ndtr(effect - x)) ** (n - 1)
 
     return n * float(integrate.quad(density, 0, math.inf)[0])
 
@@ -76,7 +76,7 @@ def equivalence_power(effect: float, margin: float, n: int, alpha: float = 0.05)
         return 0.0
     if math.isinf(margin):
         return 1.0
-    critical = stats.t.ppf(1 - level, n - 1)
+    critical = special.stdtrit(n - 1, 1 - level)
     fails = [stats.nct.cdf(critical, n - 1, (margin + side * effect) * math.sqrt(n)) for side in (-1, 1)]
     return max(0.0, 1.0 - float(sum(fails)))
 
@@ -132,7 +132,7 @@ def planning_deviation(deviation: float, n: int, assurance: float = 0.8) -> floa
     """
     if n < 2:
         return math.nan
-    return float(deviation * np.sqrt((n - 1) / stats.chi2.ppf(1 - assurance, n - 1)))
+    return float(deviation * np.sqrt((n - 1) / (2 * special.gammaincinv((n - 1) / 2, 1 - assurance))))
 
 
 def _first(enough: Callable[[int], bool], least: int) -> float:

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def kaplan_meier(times: np.ndarray, events: np.ndarray, confidence: float = 0.95
     survival = np.cumprod(1 - deaths / risk)
     with np.errstate(divide="ignore", invalid="ignore"):
         variance = np.cumsum(deaths / (risk * (risk - deaths))) / np.log(survival) ** 2
-        half = stats.norm.ppf(0.5 + confidence / 2) * np.sqrt(variance)
+        half = special.ndtri(0.5 + confidence / 2) * np.sqrt(variance)
         low, high = survival ** np.exp(half), survival ** np.exp(-half)
     known = survival > 0
     low, high = np.where(known, low, np.nan), np.where(known, high, np.nan)
@@ -91,7 +91,7 @@ def restricted_mean(
     deaths, risk = curve.events[inside], curve.at_risk[inside]
     left = risk - deaths  # at 0 the area beyond is 0 as well
     variance = float(np.sum(np.where(left > 0, beyond**2 * deaths / (risk * np.maximum(left, 1)), 0.0)))
-    half = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * math.sqrt(variance * n / (n - 1))
+    half = float(special.stdtrit(n - 1, 0.5 + confidence / 2)) * math.sqrt(variance * n / (n - 1))
     return mean, max(mean - half, 0.0), min(mean + half, horizon)
 
 
