@@ -105,9 +105,12 @@ def tasks(losses: pd.DataFrame) -> list[tuple[dict[str, Any], pd.DataFrame, pd.D
     """For each `GROUP` its values and two frames, seed by optimizer: the losses, and which seed each copies."""
     found = []
     for values, part in losses.groupby(GROUP, observed=True, sort=True):
-        wide = part.pivot(index="seed", columns="optimizer", values=["loss", "copy_of"])
+        seeds, row = np.unique(part["seed"].to_numpy(), return_inverse=True)
+        names, column = np.unique(part["optimizer"].to_numpy(dtype=object), return_inverse=True)
+        loss, copy_of = np.full((2, len(seeds), len(names)), np.nan)
+        loss[row, column], copy_of[row, column] = part["loss"], part["copy_of"]
         group: dict[str, Any] = dict(zip(GROUP, values, strict=True))
-        found.append((group, pd.DataFrame(wide["loss"]).astype(float), pd.DataFrame(wide["copy_of"])))
+        found.append((group, pd.DataFrame(loss, seeds, names), pd.DataFrame(copy_of, seeds, names)))
     return found
 
 

@@ -82,18 +82,16 @@ def _share(magnitudes: np.ndarray, threshold: float, two_sided: bool) -> float:
     if two_sided and threshold <= 0:
         return 1.0
     half = len(magnitudes) // 2
-    first, second = _sums(magnitudes[:half]), np.sort(_sums(magnitudes[half:]))
+    first, second = _signs(half) @ magnitudes[:half], np.sort(_signs(len(magnitudes) - half) @ magnitudes[half:])
     above = len(second) - np.searchsorted(second, threshold - first, side="left")
     # Patterns come in pairs of opposite sums, so both tails are equally large.
     return float(above.sum() * (2 if two_sided else 1) / (len(first) * len(second)))
 
 
-def _sums(magnitudes: np.ndarray) -> np.ndarray:
-    """The sums of all 2^n sign patterns."""
-    sums = np.zeros(1)
-    for magnitude in magnitudes:
-        sums = np.concatenate([sums - magnitude, sums + magnitude])
-    return sums
+@lru_cache
+def _signs(n: int) -> np.ndarray:
+    """All 2^n sign patterns, of shape (2^n, n)."""
+    return 1.0 - 2.0 * (np.arange(2**n)[:, None] >> np.arange(n) & 1)
 
 
 def equivalence(differences: np.ndarray, margin: float, seed: int = 0, resolution: float = 0.0) -> np.ndarray:
