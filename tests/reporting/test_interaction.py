@@ -231,8 +231,7 @@ def test_printing_while_figures_are_being_drawn(made: Made, opened: Open) -> Non
     page.page.wait_for_function(
         """() => [...document.querySelectorAll("figure[data-figure] .plot")].every(one => {
           const svg = one.querySelector(".main-svg");
-          return svg && !one.matches(".waiting") && svg.getBoundingClientRect().width === one.clientWidth; })""",
-        timeout=20_000,
+          return svg && !one.matches(".waiting") && svg.getBoundingClientRect().width === one.clientWidth; })"""
     )
 
 
