@@ -87,11 +87,32 @@ class Opened:
     def ready(self) -> None:
         self.page.wait_for_selector("html[data-ready]", state="attached")
 
+    def show(self, choices: str, view: dict[str, Any]) -> None:
+        """Brings the page to what its address would say after #, at the top, as it was before tests looked at it."""
+        self.page.emulate_media(media="null", **{name: view[name] for name in ("color_scheme", "reduced_motion")})
+        if self.page.viewport_size != view["viewport"]:
+            self.page.set_viewport_size(view["viewport"])
+            self.page.wait_for_function(
+                "({width, height}) => innerWidth === width && innerHeight === height", arg=view["viewport"]
+            )
+            self.settled()  # its figures are drawn anew from the next frame on
+        self.page.evaluate(
+            """choices => {
+              document.querySelectorAll("details[open]").forEach(one => { one.open = false; });
+              location.hash = choices;
+              scrollTo(0, 0);
+            }""",
+            choices or "answer",
+        )
+        self.settled()
+
+    def all_drawn(self) -> None:
+        self.page.wait_for_function("!document.querySelector('.plot.waiting')")
+
     def drawn(self, name: str) -> dict[str, Any]:
         """The figure of this name, once it is drawn: its data and layout as plotly has them."""
         self.page.locator(f"#figure-{name}").scroll_into_view_if_needed()
         self.page.wait_for_selector(f"#figure-{name} .plot.js-plotly-plot:not(.waiting) .main-svg", state="attached")
-        self.settled()
         found: dict[str, Any] = self.page.evaluate(
             """name => { const plot = document.querySelector(`#figure-${name} .plot`);
             return {data: plot.data, layout: plot.layout, label: plot.getAttribute("aria-label")}; }""",
@@ -141,20 +162,22 @@ def shared(browser: Any) -> Iterator[dict[str, Opened]]:
         one.page.context.close()
 
 
+#: How a reader looks at a page where a test says nothing else.
+VIEW = {"viewport": {"width": 1200, "height": 900}, "color_scheme": "light", "reduced_motion": "reduce"}
+
+
 @pytest.fixture
 def opened(browser: Any, shared: dict[str, Opened]) -> Iterator[Callable[..., Opened]]:
     """Opens an address; afterwards there must be no error, and no request but for the file.
 
     A page that is open already is brought to the address by its part after #, which holds all that a reader can
-    choose; with options for the browser's context it is opened anew.
+    choose, and to the view that is asked for; `anew` loads it again, for tests of how it begins.
     """
     pages: list[Opened] = []
     own: list[Opened] = []
 
     def fresh(address: str, **options: Any) -> Opened:
-        context = browser.new_context(
-            **({"viewport": {"width": 1200, "height": 900}, "reduced_motion": "reduce"} | options)
-        )
+        context = browser.new_context(**options)
         found = Opened(context.new_page())
         found.page.on("pageerror", lambda error: found.errors.append(str(error)))
         found.page.on("console", lambda message: found.errors.append(message.text) if message.type == "error" else None)
@@ -164,21 +187,21 @@ def opened(browser: Any, shared: dict[str, Opened]) -> Iterator[Callable[..., Op
             found.ready()
         return found
 
-    def open_page(address: str, **options: Any) -> Opened:
+    def open_page(address: str, anew: bool = False, scripts: bool = True, **view: Any) -> Opened:
         document, _, choices = address.partition("#")
-        if options:
-            pages.append(fresh(address, **options))
-            own.append(pages[-1])
+        view = VIEW | view
+        if not scripts:
+            own.append(fresh(address, java_script_enabled=False, **view))
+            pages.append(own[-1])
             return pages[-1]
+        if anew and document in shared:
+            shared.pop(document).page.context.close()
         if document not in shared:
-            shared[document] = fresh(address)
+            shared[document] = fresh(address, **view)
         else:
             shared[document].errors.clear()
             shared[document].requests.clear()
-            shared[document].page.evaluate(
-                "choices => { location.hash = choices; scrollTo(0, 0); }", choices or "answer"
-            )
-            shared[document].settled()
+            shared[document].show(choices, view)
         pages.append(shared[document])
         return pages[-1]
 

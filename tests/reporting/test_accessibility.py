@@ -13,9 +13,10 @@ axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-c
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1200), ("dark", 390)])
 def test_axe_finds_nothing_serious(made: Made, opened: Callable[..., Opened], scheme: str, width: int) -> None:
-    page = opened(made.address, color_scheme=scheme, viewport={"width": width, "height": 900}, reduced_motion="reduce")
+    page = opened(made.address, color_scheme=scheme, viewport={"width": width, "height": 900})
     if scheme == "light":
         page.page.evaluate("document.querySelectorAll('main details').forEach(one => { one.open = true; })")
+        page.page.wait_for_function("!document.querySelector('figure[data-figure] details.data > div:empty')")
     for name in ("profile", "curves", "paths", "stability"):
         page.drawn(name)
     page.page.click(".legend button:has-text('sgd')")

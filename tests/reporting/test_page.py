@@ -61,11 +61,17 @@ class Page(HTMLParser):
             self.text.append(data)
 
 
+def tables_of(frames: Frames) -> dict[str, pd.DataFrame]:
+    return all_tables(SimpleNamespace(**frames.__dict__))
+
+
 def page_of(
-    frames: Frames, pictures: tuple[Picture, ...] = (), sections: Sequence[Section] = (), **meta: object
+    tables: dict[str, pd.DataFrame],
+    pictures: tuple[Picture, ...] = (),
+    sections: Sequence[Section] = (),
+    **meta: object,
 ) -> str:
-    results = SimpleNamespace(**frames.__dict__)
-    return render("quick", all_tables(results), pictures, Meta(**meta), sections)
+    return render("quick", tables, pictures, Meta(**meta), sections)
 
 
 @pytest.fixture(scope="module")
@@ -80,12 +86,12 @@ def small() -> Frames:
 
 @pytest.fixture(scope="module")
 def tables(frames: Frames) -> dict[str, pd.DataFrame]:
-    return all_tables(SimpleNamespace(**frames.__dict__))
+    return tables_of(frames)
 
 
 @pytest.fixture(scope="module")
-def page_text(frames: Frames) -> str:
-    return page_of(frames)
+def page_text(tables: dict[str, pd.DataFrame]) -> str:
+    return page_of(tables)
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +105,7 @@ def test_it_is_one_file_without_a_network(small: Frames, svg: str) -> None:
         Picture(VALLEY, "loss_against_cost", "Loss", "How to read it.", svg),
         Picture("", "performance_profile", "Profile", "How to read it.", svg),
     )
-    text = page_of(small, pictures, command="python -m optbench run", config="seeds = 3\n")
+    text = page_of(tables_of(small), pictures, command="python -m optbench run", config="seeds = 3\n")
     page = Page(text)
     assert not [tag for tag, _ in page.tags if tag in ("iframe", "object", "link")] or all(
         attrs.get("href") == "data:," for tag, attrs in page.tags if tag == "link"
@@ -121,7 +127,7 @@ def test_all_text_from_results_is_escaped(small: Frames, svg: str) -> None:
         frame["problem"] = frame["problem"].replace(VALLEY, f'"><img src=x>{evil}')
         frame.loc[frame["status"] != "ok", "error"] = evil
     picture = Picture(evil, "loss_against_cost", f'"{evil}', evil, svg)
-    text = page_of(bad, (picture,), command=evil, config=evil, created=evil,
+    text = page_of(tables_of(bad), (picture,), command=evil, config=evil, created=evil,
                    environments={evil: {"processor": evil, "packages": {evil: evil}}})  # fmt: skip
     page = Page(text)
     own = [attrs for tag, attrs in page.tags if tag == "script"]
@@ -203,7 +209,7 @@ def test_what_is_lacking_is_said(frames: Frames, page_text: str) -> None:
     assert re.search(r"\d, \S+, ∞", text), "how losses went before a failure"
     left = {"cells": frames.cells.assign(status="missing", trials=0), "runs": frames.runs.iloc[:0]}
     part = Frames(**{**frames.__dict__, **left, "trials": frames.trials.iloc[:0]})
-    text = "".join(Page(page_of(part)).text)
+    text = "".join(Page(page_of(tables_of(part))).text)
     assert "0 of 60 cells complete, 0 failed, 60 not run" in text
     assert "Partial: 60 of 60 cells" in text
     assert "Nothing can be recommended yet" in text
@@ -211,7 +217,7 @@ def test_what_is_lacking_is_said(frames: Frames, page_text: str) -> None:
 
 def test_nothing_to_warn_of_has_no_banner() -> None:
     frames = make(optimizers=["adam", "sgd"], problems=[VALLEY], batch_sizes=[128], seeds=6)
-    text = page_of(frames)
+    text = page_of(tables_of(frames))
     assert 'class="banner"' not in text
     assert "2 of 2 cells complete, 0 failed" in text
 

@@ -8,18 +8,20 @@ from matplotlib.figure import Figure
 
 from optbench.reporting.section import Section
 from tests.frames import make
-from tests.reporting.test_page import Page, page_of
+from tests.reporting.test_page import Page, page_of, tables_of
 
 
-def test_a_section_has_its_text_table_and_figure_on_the_page() -> None:
+@pytest.fixture(scope="module")
+def tables() -> dict[str, pd.DataFrame]:
+    return tables_of(make(optimizers=["adam", "sgd"], problems=["quadratic_valley"], trials=3, points=4))
+
+
+def test_a_section_has_its_text_table_and_figure_on_the_page(tables: dict[str, pd.DataFrame]) -> None:
     drawing = Figure()
     drawing.add_subplot().plot([1, 2, 3])
     table = pd.DataFrame({"momentum": [0.5, 0.9], "test_loss": [0.123456, 0.2]})
     added = Section("A & B", "First <b>.\n\nSecond.", table, "What was run.", drawing, "Lower is better.")
-    text = page_of(
-        make(optimizers=["adam", "sgd"], problems=["quadratic_valley"], trials=3, points=4),
-        sections=[added, Section("Nothing but a title")],
-    )
+    text = page_of(tables, sections=[added, Section("Nothing but a title")])
     page = Page(text)
     words = " ".join("".join(page.text).split())
     for part in ("A & B", "First <b>.", "Second.", "What was run.", "0.1235", "Lower is better.", "Nothing but"):
@@ -29,8 +31,5 @@ def test_a_section_has_its_text_table_and_figure_on_the_page() -> None:
 
 
 @pytest.mark.parametrize("table", [None, pd.DataFrame(), pd.DataFrame({"a": []})])
-def test_a_section_may_have_no_rows(table: pd.DataFrame | None) -> None:
-    assert "Empty" in page_of(
-        make(optimizers=["adam", "sgd"], problems=["quadratic_valley"], trials=3, points=4),
-        sections=[Section("Empty", table=table)],
-    )
+def test_a_section_may_have_no_rows(tables: dict[str, pd.DataFrame], table: pd.DataFrame | None) -> None:
+    assert "Empty" in page_of(tables, sections=[Section("Empty", table=table)])

@@ -21,15 +21,11 @@ SKIPPED = """[...document.querySelectorAll("main > section")]
 SMALL: dict[str, Any] = {"viewport": {"width": 1200, "height": 600}, "reduced_motion": "no-preference"}
 
 
-def drawn_all(page: Opened) -> None:
-    page.page.wait_for_function("!document.querySelector('.plot.waiting')")
-
-
 @pytest.mark.parametrize("section", ["task", "trust"])
 def test_an_address_leads_to_its_section(made: Made, opened: Open, section: str) -> None:
-    page = opened(f"{made.address}#{section}?x=steps", **SMALL)
+    page = opened(f"{made.address}#{section}?x=steps", anew=True, **SMALL)
     assert page.page.evaluate(OFF, section) < 2
-    drawn_all(page)
+    page.all_drawn()
     page.settled()
     assert page.page.evaluate(OFF, section) < 2, "sections above have got their height"
 
@@ -37,23 +33,22 @@ def test_an_address_leads_to_its_section(made: Made, opened: Open, section: str)
 def test_links_and_pasted_addresses_lead_to_their_section(made: Made, opened: Open) -> None:
     page = opened(made.address, **SMALL)
     page.page.click(".contents a[href='#trust']")
-    page.page.wait_for_timeout(100)
-    assert page.page.evaluate(OFF, "trust") < 2
+    page.page.wait_for_function(f"name => ({OFF})(name) < 2", arg="trust")
     assert page.page.evaluate("document.activeElement.id") == "trust"
     page.page.evaluate("location.hash = 'batch-size?optimizer=sgd'")
-    drawn_all(page)
+    page.all_drawn()
     assert page.page.evaluate(OFF, "batch-size") < 2
     page.page.evaluate("scrollTo(0, 500)")
     page.page.click(".legend button:has-text('sgd')")
     page.page.evaluate("scrollTo(0, 900)")
     page.page.go_back()
-    page.settled()
+    page.page.wait_for_selector(".legend:not(.some)")
     assert page.page.evaluate(OFF, "batch-size") > 500, "going back is no new arrival"
 
 
 def test_what_is_far_from_view_is_left_out_only_while_figures_are_drawn(made: Made, opened: Open) -> None:
     page = opened(made.address, **SMALL)
-    drawn_all(page)
+    page.all_drawn()
     assert page.page.evaluate(SKIPPED) == []
     height = "document.documentElement.scrollHeight"
     whole = page.page.evaluate(height)
@@ -66,13 +61,13 @@ def test_what_is_far_from_view_is_left_out_only_while_figures_are_drawn(made: Ma
     assert {"trust", "methods"} <= set(skipped)
     assert "answer" not in skipped
     assert abs(meanwhile - whole) < 100, "sections keep the height that they had"
-    drawn_all(page)
+    page.all_drawn()
     assert page.page.evaluate(SKIPPED) == []
 
 
 def test_figures_fill_a_window_that_is_resized_while_they_are_drawn(made: Made, opened: Open) -> None:
     page = opened(made.address)
-    drawn_all(page)
+    page.all_drawn()
     for width in (800, 700, 1000):
         page.page.click(f".legend button:has-text('{'sgd' if width == 700 else 'adam'}')")
         page.page.set_viewport_size({"width": width, "height": 900})
@@ -81,7 +76,6 @@ def test_figures_fill_a_window_that_is_resized_while_they_are_drawn(made: Made, 
           !one.matches(".waiting")
           && one.querySelector(".main-svg").getBoundingClientRect().width === one.clientWidth)"""
     )
-    page.page.set_viewport_size({"width": 1200, "height": 900})
 
 
 def test_names_below_an_axis_do_not_overlap_on_a_phone(made: Made, opened: Open) -> None:
