@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from importlib.resources import files
 from typing import Any, TypedDict
 
@@ -112,50 +113,60 @@ def render(
         (picture for picture in pictures if picture.plot in wanted), min(max(room, images.LEAST), images.MOST)
     )
     captions = {picture.plot: picture.caption for picture in pictures if not picture.problem}
+    # Only what is marked as safe is not escaped: style sheet, scripts, packed data and figures.
+    return (
+        _templates()
+        .get_template("page.html.j2")
+        .render(
+            name=results_name,
+            css=Markup(_asset("style.css")),
+            completeness=header.completeness(cells),
+            banners=[*header.banners(cells, tables["runs"]), *meta.get("warnings", [])],
+            facts_of=header.facts(cells, tables["runs"], meta),
+            answer=header.answer(tables),
+            other_budgets=header.other_budgets(tables["recommendation"]),
+            standings=content.standings_table(standings(tables, reference), reference),
+            reference=reference,
+            names=names,
+            speedups=matrices.speedup_rows(tables["target_summary"], names, reference),
+            improvements=matrices.improvement_rows(tables["probability_of_improvement"], names),
+            groups=list(content.groups(board, metrics, tables["verdicts"])),
+            figures={name: Slot.of(name, figure, drawn, cells) for name, figure in FIGURES.items()},
+            more_of={
+                section: [(plot, captions[plot], drawn["", plot]) for plot in plots if ("", plot) in drawn]
+                for section, plots in MORE.items()
+            },
+            tuning=list(content.tuning_tables(cells)),
+            failures=trust.failures_table(tables["failures"]),
+            spending=trust.spending_table(cells, tables["trials"]),
+            audit=trust.audit_table(tables["audit"]),
+            sections=[
+                (section, content.plain_table(section.table, section.caption or section.title), _figure(section, index))
+                for index, section in enumerate(sections)
+            ],
+            methods=methods(meta.get("settings", {}), meta.get("rank_by", "test_metric")),
+            command=meta.get("command", ""),
+            config=meta.get("config", ""),
+            environments=[
+                (f"Environment {key}", _flat(entry)) for key, entry in sorted(meta.get("environments", {}).items())
+            ],
+            data=script_safe(data),
+            packed_tables=Markup(packed(downloads.encode())),
+            plotly=Markup(plotly_packed()),
+            script=Markup("\n".join(_asset(f"{name}.js") for name in SCRIPTS)),
+        )
+    )
+
+
+@cache
+def _templates() -> Environment:
+    """Kept, as templates are compiled: that takes longer than many a page."""
     environment = Environment(
         loader=PackageLoader("optbench.reporting"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
     environment.filters["breakable"] = breakable
-    # Only what is marked as safe is not escaped: style sheet, scripts, packed data and figures.
-    return environment.get_template("page.html.j2").render(
-        name=results_name,
-        css=Markup(_asset("style.css")),
-        completeness=header.completeness(cells),
-        banners=[*header.banners(cells, tables["runs"]), *meta.get("warnings", [])],
-        facts_of=header.facts(cells, tables["runs"], meta),
-        answer=header.answer(tables),
-        other_budgets=header.other_budgets(tables["recommendation"]),
-        standings=content.standings_table(standings(tables, reference), reference),
-        reference=reference,
-        names=names,
-        speedups=matrices.speedup_rows(tables["target_summary"], names, reference),
-        improvements=matrices.improvement_rows(tables["probability_of_improvement"], names),
-        groups=list(content.groups(board, metrics, tables["verdicts"])),
-        figures={name: Slot.of(name, figure, drawn, cells) for name, figure in FIGURES.items()},
-        more_of={
-            section: [(plot, captions[plot], drawn["", plot]) for plot in plots if ("", plot) in drawn]
-            for section, plots in MORE.items()
-        },
-        tuning=list(content.tuning_tables(cells)),
-        failures=trust.failures_table(tables["failures"]),
-        spending=trust.spending_table(cells, tables["trials"]),
-        audit=trust.audit_table(tables["audit"]),
-        sections=[
-            (section, content.plain_table(section.table, section.caption or section.title), _figure(section, index))
-            for index, section in enumerate(sections)
-        ],
-        methods=methods(meta.get("settings", {}), meta.get("rank_by", "test_metric")),
-        command=meta.get("command", ""),
-        config=meta.get("config", ""),
-        environments=[
-            (f"Environment {key}", _flat(entry)) for key, entry in sorted(meta.get("environments", {}).items())
-        ],
-        data=script_safe(data),
-        packed_tables=Markup(packed(downloads.encode())),
-        plotly=Markup(plotly_packed()),
-        script=Markup("\n".join(_asset(f"{name}.js") for name in SCRIPTS)),
-    )
+    return environment
 
 
 def breakable(text: str) -> Markup:
