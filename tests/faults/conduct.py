@@ -13,11 +13,13 @@ from pathlib import Path
 from tests import forked
 from tests.tiny import TINY
 
-FAULTY = f"{Path(__file__).with_name('faulty.py')}:Faulty"
-#: Four cells, of two optimizers; trained in a second.
+_HERE = Path(__file__).parent
+#: Four cells, of three optimizers that may be faulty and a sound one; trained in a second. In an order in which
+#: their faults cost few workers, which take seconds to start.
 CELLS = (
-    "--problem", TINY, "--optimizer", FAULTY, "--optimizer", "sgd", "--batch-size", "10", "--batch-size", "50",
-    "--seeds", "2", "--run-budget", "1000examples", "--tuning-worth", "3", "--device", "cpu",
+    "--problem", TINY, "--optimizer", f"{_HERE / 'faulty.py'}:Hanging", "--optimizer", "sgd",
+    "--optimizer", f"{_HERE / 'faulty.py'}:Hungry", "--optimizer", f"{_HERE / 'dying.py'}:Dying",
+    "--batch-size", "10", "--seeds", "2", "--run-budget", "1000examples", "--tuning-worth", "3", "--device", "cpu",
 )  # fmt: skip
 #: The command line without tables, plots and page, which take longer than these trainings. Of its first lines some
 #: are replaced by faults.
@@ -41,7 +43,7 @@ def command(folder: Path, *more: str, before: str = "", scripts: Path | None = N
     return [sys.executable, str(script), "run", *CELLS, "--results", str(folder.parent), "--name", folder.name, *more]
 
 
-def ended(arguments: list[str], fault: str = "") -> subprocess.CompletedProcess[str]:
-    """What became of a command, with a fault in its workers."""
-    environment = {**os.environ, **({"OPTBENCH_TEST_FAULT": fault} if fault else {})}
-    return forked.run(arguments, env=environment)
+def ended(arguments: list[str], *, faulty: bool = False) -> subprocess.CompletedProcess[str]:
+    """What became of a command, with faults in its workers where they are asked for."""
+    environment = {**os.environ, **({"OPTBENCH_TEST_FAULTS": "1"} if faulty else {})}
+    return forked.run(arguments, env=environment, timeout=240)

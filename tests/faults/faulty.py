@@ -1,6 +1,6 @@
-"""An optimizer that does what the environment variable OPTBENCH_TEST_FAULT says, in a worker process only.
+"""Optimizers that hang or take too much memory, where OPTBENCH_TEST_FAULTS is set, in a worker process only.
 
-Without it, or in the process that plans, it is plain gradient descent: so an undisturbed run has the same cells.
+Without it, or in the process that plans, they are plain gradient descent: so an undisturbed run has the same cells.
 """
 
 from __future__ import annotations
@@ -14,14 +14,12 @@ from typing import Any
 
 import torch
 
-FAULT = os.environ.get("OPTBENCH_TEST_FAULT") if multiprocessing.parent_process() else None
-
-if FAULT == "import":
-    os._exit(7)
+#: Whether they are faulty in this process.
+FAULTY = "OPTBENCH_TEST_FAULTS" in os.environ and multiprocessing.parent_process() is not None
 
 
-class Faulty(torch.optim.SGD):
-    """Hangs, or takes more memory than there is, in its fifth step."""
+class _Faulty(torch.optim.SGD):
+    """Does something else in its fifth step."""
 
     def __init__(self, params: Iterable[Any], lr: float = 0.01) -> None:
         super().__init__(params, lr=lr)
@@ -29,15 +27,30 @@ class Faulty(torch.optim.SGD):
 
     def step(self, closure: Any = None) -> Any:
         self._steps += 1
-        if self._steps == 5 and FAULT == "hang":
-            time.sleep(3600)
-        if self._steps == 5 and FAULT == "memory":
-            import resource
-
-            used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-            resource.setrlimit(resource.RLIMIT_AS, (used + 2**24, resource.RLIM_INFINITY))
-            try:
-                torch.ones(2**27)  # 512 MiB
-            finally:
-                resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        if self._steps == 5 and FAULTY:
+            self._fail()
         return super().step(closure)
+
+    def _fail(self) -> None:
+        raise NotImplementedError
+
+
+class Hanging(_Faulty):
+    """Takes an hour."""
+
+    def _fail(self) -> None:
+        time.sleep(3600)
+
+
+class Hungry(_Faulty):
+    """Takes more memory than there is."""
+
+    def _fail(self) -> None:
+        import resource
+
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + 2**24, resource.RLIM_INFINITY))
+        try:
+            torch.ones(2**27)  # 512 MiB
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
