@@ -50,6 +50,7 @@ def write_outputs(
     outputs = places(directory, report)
     if not (force or sections) and up_to_date(directory, report, rank_by):
         return outputs
+    outputs.report.parent.mkdir(parents=True, exist_ok=True)  # one that can't be made is said before all is drawn
     mark, stamp = _mark(directory), f"{_state(directory)} {rank_by}"
     mark.unlink(missing_ok=True)
     from optbench.baselines.against import results_of
@@ -71,6 +72,7 @@ def write_frozen_outputs(
 
     page = report or frozen_report_path(folder)
     outputs = Outputs(page.with_suffix("") / "tables", page.with_suffix("") / "plots", page)
+    page.parent.mkdir(parents=True, exist_ok=True)
     _write(stored_results(folder)[0], outputs, rank_by, sections)
     return outputs
 

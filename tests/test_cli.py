@@ -139,7 +139,11 @@ def test_a_folder_that_was_there_stays_when_a_run_is_refused(
     assert (elsewhere / "results" / "mine").is_dir()
 
 
-def test_own_batch_sizes_that_are_left_out_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_own_batch_sizes_that_are_left_out_are_told(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("optbench.listing.leaderboard_text", lambda folder: "")
+    monkeypatch.setattr("optbench.runner.write_outputs", lambda *_: optbench.outputs.Outputs(*[elsewhere] * 3))
     chosen = ("--problem", f"{TINY}[examples=56]", "--optimizer", "sgd", "--device", "cpu", "--seeds", "1")
     line = "batch size 100 of tiny[examples=56] is left out: there are 56 training examples"
     assert _main(["plan", *chosen]) == COMPLETE
@@ -283,8 +287,10 @@ def test_a_full_disk_is_one_line_and_nothing_is_lost(
 
 def test_a_report_that_cannot_be_written(complete: Path, elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (elsewhere / "file").write_text("")
+    before = {path: path.stat().st_mtime_ns for path in complete.rglob("*")}
     line = refused(capsys, "report", complete, "--output", elsewhere / "file" / "page.html")
     assert str(elsewhere / "file") in line
+    assert {path: path.stat().st_mtime_ns for path in complete.rglob("*")} == before, "refused before anything is drawn"
 
 
 # Runs

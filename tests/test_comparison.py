@@ -14,6 +14,7 @@ import optbench
 from optbench.cli import COMPLETE, WRONG_USE, _main
 from optbench.errors import UserError
 from optbench.metrics.verdicts import verdicts
+from optbench.plots import style
 from tests.results.test_join import change, part
 from tests.tiny import run_tiny
 
@@ -45,7 +46,11 @@ def test_the_verdicts_are_those_of_one_directory(whole: optbench.Results, halves
     assert "audit" in compared.leaderboard
 
 
-def test_the_verb(halves: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_verb(
+    halves: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Figures are written as SVG: `tests/plots` has the other formats."""
+    monkeypatch.setattr(style, "FORMATS", {"svg": style.FORMATS["svg"]})
     old, new = halves
     arguments = ["compare", "old", str(new), "--results", str(old.parent), "--output", str(tmp_path / "out")]
     assert _main(arguments) == COMPLETE

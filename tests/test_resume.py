@@ -283,5 +283,5 @@ def test_results_do_not_depend_on_the_engine(undisturbed: Path, tmp_path: Path) 
     from optbench.runner import run
 
     source = DataSource(tmp_path)
-    run(configure(**CHOICES), tmp_path / "run", RunOptions(source, engine="processes", workers=2))
+    run(configure(**CHOICES), tmp_path / "run", RunOptions(source, engine="processes", workers=1))
     assert_same_results(tmp_path / "run", undisturbed)

@@ -142,7 +142,7 @@ def test_one_worker_times_and_trains(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_data_that_can_not_be_loaded_are_rows_of_their_own_cells(tmp_path: Path) -> None:
-    results = run_tiny(tmp_path / "run", engine="processes", workers=2, problems=[RAISING_DATA, TINY])
+    results = run_tiny(tmp_path / "run", engine="processes", workers=1, problems=[RAISING_DATA, TINY])
     cells = results.cells.set_index("problem")
     assert set(cells.loc["raising_data", "status"]) == {"error"}
     assert set(cells.loc["tiny", "status"]) == {"ok"}
