@@ -11,6 +11,7 @@ import pytest
 import optbench
 from optbench.outputs import write_outputs
 from optbench.results.directory import ResultsDirectory
+from tests.drawn import only
 from tests.tiny import RAISING, run_tiny
 
 
@@ -47,11 +48,8 @@ def test_every_plot_is_there_in_three_formats_beside_its_frame(written: Path) ->
         assert (written / "plots" / f"{stem}.csv").read_text().count("\n") > 1
 
 
-def test_outputs_are_made_anew_only_when_something_changed(
-    written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Without plots, which take seconds each time."""
-    monkeypatch.setattr("optbench.plots.draw_all", lambda *_: [])
+@only()
+def test_outputs_are_made_anew_only_when_something_changed(written: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(written, tmp_path / "run"))
     report = folder / "report.html"
     before = report.stat().st_mtime_ns
@@ -69,7 +67,8 @@ def test_outputs_are_made_anew_only_when_something_changed(
 def test_a_partial_directory_gives_a_report(tiny_copy: Path) -> None:
     for name in ("result.json", "trials.jsonl"):
         next(tiny_copy.glob(f"cells/*/{name}")).unlink()
-    page = optbench.report(tiny_copy, tiny_copy / "page.html").read_text("utf-8")
+    with only():
+        page = optbench.report(tiny_copy, tiny_copy / "page.html").read_text("utf-8")
     assert "1 of 2 cells" in page
 
 

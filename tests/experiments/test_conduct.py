@@ -11,6 +11,7 @@ import pytest
 from optbench.cli import COMPLETE, WRONG_USE, _main
 from optbench.experiments.registry import CLAIMS
 from optbench.experiments.verdict import HOLDS
+from tests.drawn import only
 
 SMALL = "gradient-descent-limits[steps=100,rates=41,conditions=(10)]"
 
@@ -46,7 +47,8 @@ def test_the_verb_adds_sections_to_the_page_of_results(
     tiny_copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["experiment", SMALL, "--quick", "--results", str(tmp_path / "here"), "--report", str(tiny_copy)]
-    assert _main(arguments) == COMPLETE
+    with only():
+        assert _main(arguments) == COMPLETE
     page = Path(capsys.readouterr().out.splitlines()[-1].removeprefix("report   ")).read_text("utf-8")
     assert "Experiment: gradient-descent-limits" in page
     assert CLAIMS["gradient-descent-limits"] in page
