@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -36,31 +37,48 @@ def _state() -> tuple[int, int, bool, bool]:
     return os.getpid(), torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), handled
 
 
-@pytest.mark.parametrize("name", ["serial", "processes"])
-def test_an_engine_is_an_executor(name: str) -> None:
-    with make_engine(name, 2, 1) as engine:
-        assert [engine.submit(_double, n).result() for n in range(5)] == [0, 2, 4, 6, 8]
-        assert list(engine.map(_double, range(6))) == [0, 2, 4, 6, 8, 10]
-        with pytest.raises(ValueError, match="on purpose"):
-            engine.submit(_fail).result()
+@pytest.fixture(scope="module")
+def processes() -> Iterator[ProcessEngine]:
+    """Two prepared workers, each of which takes seconds to start; a test leaves them free, and may end some."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "2")  # what they would have of themselves
+        with make_engine("processes", 2, 1, partial(_prepare, "ready")) as engine:
+            assert isinstance(engine, ProcessEngine)
+            yield engine
 
 
-def test_workers_are_fresh_single_threaded_deterministic_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "2")  # what they would have of themselves
-    with ProcessEngine(2, 1) as engine:
-        states = [future.result() for future in [engine.submit(_state), engine.submit(_state)]]
+def _is_an_executor(engine: SerialEngine | ProcessEngine) -> None:
+    assert [engine.submit(_double, n).result() for n in range(5)] == [0, 2, 4, 6, 8]
+    assert list(engine.map(_double, range(6))) == [0, 2, 4, 6, 8, 10]
+    with pytest.raises(ValueError, match="on purpose"):
+        engine.submit(_fail).result()
+
+
+def test_the_serial_engine_is_an_executor() -> None:
+    with make_engine("serial", 2, 1) as engine:
+        _is_an_executor(engine)
+
+
+def test_worker_processes_are_an_executor(processes: ProcessEngine) -> None:
+    _is_an_executor(processes)
+
+
+def test_workers_are_fresh_single_threaded_deterministic_processes(processes: ProcessEngine) -> None:
+    states = [future.result() for future in [processes.submit(_state), processes.submit(_state)]]
     assert len({pid for pid, *_ in states} | {os.getpid()}) == 3
     assert [settings for _, *settings in states] == [[1, True, True]] * 2
 
 
-def test_a_dying_worker_breaks_its_own_call_alone() -> None:
-    with ProcessEngine(2, 1) as engine:
-        dying, living = engine.submit(_die), engine.submit(_double, 4)
-        wait([dying, living])
-        assert living.result() == 8
-        with pytest.raises(BrokenProcessPool):
-            dying.result()
-        assert [engine.submit(_double, 5).result() for _ in range(3)] == [10, 10, 10]
+def test_a_dying_worker_breaks_its_own_call_alone(processes: ProcessEngine) -> None:
+    """The next call has a new one, which is prepared as the first one was."""
+    dying, living = processes.submit(_die), processes.submit(_double, 4)
+    wait([dying, living])
+    assert living.result() == 8
+    with pytest.raises(BrokenProcessPool):
+        dying.result()
+    assert [processes.submit(_prepared).result() for _ in range(3)] == ["ready"] * 3
+    calls = [processes.submit(_prepared) for _ in range(2)]  # one each
+    assert [call.result() for call in calls] == ["ready"] * 2
 
 
 def test_calls_one_after_another_share_a_worker() -> None:
@@ -70,14 +88,6 @@ def test_calls_one_after_another_share_a_worker() -> None:
         pids = {engine.submit(os.getpid).result() for _ in range(20)}
         assert {p.pid for p in set(multiprocessing.active_children()) - before} == pids
         assert len(pids) == 1
-
-
-def test_a_worker_is_prepared_before_its_first_call_also_a_new_one() -> None:
-    with ProcessEngine(1, 1, partial(_prepare, "ready")) as engine:
-        assert engine.submit(_prepared).result() == "ready"
-        with pytest.raises(BrokenProcessPool):
-            engine.submit(_die).result()
-        assert engine.submit(_prepared).result() == "ready"
 
 
 def _prepare(text: str) -> None:
