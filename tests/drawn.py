@@ -1,7 +1,6 @@
 """Results whose reader looks at few of their plots: all of them take ten seconds.
 
-`tests/test_outputs.py` has all of a run, `tests/test_bad_input.py` of what lacks something, `tests/plots` each by
-itself.
+`tests/test_outputs.py` has all of a run, `tests/test_bad_input.py` of what lacks something, `tests/plots` each alone.
 """
 
 from __future__ import annotations

@@ -38,38 +38,47 @@ def _state() -> tuple[int, int, bool, bool]:
 
 
 @pytest.fixture(scope="module")
-def two_workers() -> Iterator[ProcessEngine]:
-    """Started once, as that takes seconds, where OpenMP would have two threads."""
-    with pytest.MonkeyPatch.context() as patch, ProcessEngine(2, 1, partial(_prepare, "ready")) as engine:
-        patch.setenv("OMP_NUM_THREADS", "2")
-        wait([engine.submit(_double, n) for n in range(2)])
-        patch.undo()
-        yield engine
+def processes() -> Iterator[ProcessEngine]:
+    """Two prepared workers, each of which takes seconds to start; a test leaves them free, and may end some."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "2")  # what they would have of themselves
+        with make_engine("processes", 2, 1, partial(_prepare, "ready")) as engine:
+            assert isinstance(engine, ProcessEngine)
+            yield engine
 
 
-@pytest.mark.parametrize("name", ["serial", "processes"])
-def test_an_engine_is_an_executor(name: str, request: pytest.FixtureRequest) -> None:
-    engine = request.getfixturevalue("two_workers") if name == "processes" else make_engine(name, 2, 1)
+def _is_an_executor(engine: SerialEngine | ProcessEngine) -> None:
     assert [engine.submit(_double, n).result() for n in range(5)] == [0, 2, 4, 6, 8]
     assert list(engine.map(_double, range(6))) == [0, 2, 4, 6, 8, 10]
     with pytest.raises(ValueError, match="on purpose"):
         engine.submit(_fail).result()
 
 
-def test_workers_are_fresh_single_threaded_deterministic_processes(two_workers: ProcessEngine) -> None:
-    states = [future.result() for future in [two_workers.submit(_state), two_workers.submit(_state)]]
+def test_the_serial_engine_is_an_executor() -> None:
+    with make_engine("serial", 2, 1) as engine:
+        _is_an_executor(engine)
+
+
+def test_worker_processes_are_an_executor(processes: ProcessEngine) -> None:
+    _is_an_executor(processes)
+
+
+def test_workers_are_fresh_single_threaded_deterministic_processes(processes: ProcessEngine) -> None:
+    states = [future.result() for future in [processes.submit(_state), processes.submit(_state)]]
     assert len({pid for pid, *_ in states} | {os.getpid()}) == 3
     assert [settings for _, *settings in states] == [[1, True, True]] * 2
 
 
-def test_a_dying_worker_breaks_its_own_call_alone_and_the_next_is_prepared_too(two_workers: ProcessEngine) -> None:
-    dying, living = two_workers.submit(_die), two_workers.submit(_double, 4)
+def test_a_dying_worker_breaks_its_own_call_alone(processes: ProcessEngine) -> None:
+    """The next call has a new one, which is prepared as the first one was."""
+    dying, living = processes.submit(_die), processes.submit(_double, 4)
     wait([dying, living])
     assert living.result() == 8
     with pytest.raises(BrokenProcessPool):
         dying.result()
-    both = [two_workers.submit(_prepared), two_workers.submit(_prepared)]
-    assert [future.result() for future in both] == ["ready", "ready"]
+    assert [processes.submit(_prepared).result() for _ in range(3)] == ["ready"] * 3
+    calls = [processes.submit(_prepared) for _ in range(2)]  # one each
+    assert [call.result() for call in calls] == ["ready"] * 2
 
 
 def test_calls_one_after_another_share_a_worker() -> None:

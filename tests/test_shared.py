@@ -17,6 +17,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import optbench
 from optbench import shared
 from optbench.problem import Batch, Data
 from optbench.resident import Split
@@ -124,7 +125,7 @@ def test_a_run_loads_its_data_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """Cells on two workers, none of which loads; a single process does it itself, and gets the same bits."""
     log = tmp_path / "log"
     monkeypatch.setenv("OPTBENCH_TEST_LOG", str(log))
-    choices = {"problems": [COUNTED, TINY], "batch_sizes": [10, 20]}
+    choices = {"problems": [COUNTED, TINY]}
     run_tiny(tmp_path / "workers", engine="processes", workers=2, **choices)
     loaded = [line.split()[1] for line in log.read_text().splitlines() if line.startswith("load")]
     assert loaded == [str(os.getpid())]
@@ -132,20 +133,26 @@ def test_a_run_loads_its_data_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert_same_results(tmp_path / "workers", tmp_path / "serial")
 
 
-def test_one_worker_times_and_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module")
+def of_one_worker(tmp_path_factory: pytest.TempPathFactory) -> optbench.Results:
+    """Computed by one worker process, on data that can be loaded and on others; with a log beside it."""
+    folder = tmp_path_factory.mktemp("worker")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OPTBENCH_TEST_LOG", str(folder / "log"))
+        return run_tiny(folder / "run", engine="processes", workers=1, problems=[RAISING_DATA, COUNTED])
+
+
+def test_one_worker_times_and_trains(of_one_worker: optbench.Results) -> None:
     """The worker of the timing pass goes on with the cells, so torch is imported once."""
-    log = tmp_path / "log"
-    monkeypatch.setenv("OPTBENCH_TEST_LOG", str(log))
-    run_tiny(tmp_path / "run", engine="processes", workers=1, problems=[COUNTED])
-    trained = {line.split()[1] for line in log.read_text().splitlines() if line.startswith("model")}
+    lines = (of_one_worker.directory.folder.parent / "log").read_text().splitlines()
+    trained = {line.split()[1] for line in lines if line.startswith("model")}
     assert len(trained - {str(os.getpid())}) == 1
 
 
-def test_data_that_can_not_be_loaded_are_rows_of_their_own_cells(tmp_path: Path) -> None:
-    results = run_tiny(tmp_path / "run", engine="processes", workers=1, problems=[RAISING_DATA, TINY])
-    cells = results.cells.set_index("problem")
+def test_data_that_can_not_be_loaded_are_rows_of_their_own_cells(of_one_worker: optbench.Results) -> None:
+    cells = of_one_worker.cells.set_index("problem")
     assert set(cells.loc["raising_data", "status"]) == {"error"}
-    assert set(cells.loc["tiny", "status"]) == {"ok"}
+    assert set(cells.loc["counted", "status"]) == {"ok"}
     assert cells.loc["raising_data", "error"].str.contains("no such data").all()
 
 
