@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,6 +30,16 @@ def _fail() -> None:
 
 def _die() -> None:
     os._exit(7)
+
+
+def _both(folder: Path, fn: Callable[[], Any]) -> Any:
+    """`fn` once two calls are under way, so that neither worker makes both."""
+    (folder / str(os.getpid())).touch()
+    deadline = time.monotonic() + 60
+    while len(list(folder.iterdir())) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return fn()
 
 
 def _state() -> tuple[int, int, bool, bool]:
@@ -63,21 +75,21 @@ def test_worker_processes_are_an_executor(processes: ProcessEngine) -> None:
     _is_an_executor(processes)
 
 
-def test_workers_are_fresh_single_threaded_deterministic_processes(processes: ProcessEngine) -> None:
-    states = [future.result() for future in [processes.submit(_state), processes.submit(_state)]]
+def test_workers_are_fresh_single_threaded_deterministic_processes(processes: ProcessEngine, tmp_path: Path) -> None:
+    calls = [processes.submit(_both, tmp_path, _state) for _ in range(2)]
+    states = [call.result() for call in calls]
     assert len({pid for pid, *_ in states} | {os.getpid()}) == 3
     assert [settings for _, *settings in states] == [[1, True, True]] * 2
 
 
-def test_a_dying_worker_breaks_its_own_call_alone(processes: ProcessEngine) -> None:
+def test_a_dying_worker_breaks_its_own_call_alone(processes: ProcessEngine, tmp_path: Path) -> None:
     """The next call has a new one, which is prepared as the first one was."""
     dying, living = processes.submit(_die), processes.submit(_double, 4)
     wait([dying, living])
     assert living.result() == 8
     with pytest.raises(BrokenProcessPool):
         dying.result()
-    assert [processes.submit(_prepared).result() for _ in range(3)] == ["ready"] * 3
-    calls = [processes.submit(_prepared) for _ in range(2)]  # one each
+    calls = [processes.submit(_both, tmp_path, _prepared) for _ in range(2)]
     assert [call.result() for call in calls] == ["ready"] * 2
 
 
