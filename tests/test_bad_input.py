@@ -15,7 +15,10 @@ import pytest
 from optbench.errors import UserError
 from optbench.plots import draw_all, style
 from optbench.tables import all_tables, write_tables
-from tests.frames import VALLEY, Frames, make
+from tests.frames import PROBLEMS, VALLEY, Frames, make
+
+#: A function and a network, where a further network would only be drawn as that one is.
+TWO = PROBLEMS[:2]
 
 
 def results_of(frames: Frames, **changed: pd.DataFrame) -> SimpleNamespace:
@@ -49,7 +52,7 @@ def one_seed() -> SimpleNamespace:
 
 
 def one_optimizer() -> SimpleNamespace:
-    return results_of(make(optimizers=["adam"]))
+    return results_of(make(optimizers=["adam"], problems=TWO))
 
 
 def one_problem() -> SimpleNamespace:
@@ -57,7 +60,7 @@ def one_problem() -> SimpleNamespace:
 
 
 def all_diverged() -> SimpleNamespace:
-    frames = make(optimizers=["adam", "sgd", "rmsprop"])
+    frames = make(optimizers=["adam", "sgd", "rmsprop"], problems=TWO)
     figures = ["train_loss", "valid_loss", "valid_metric", "test_loss", "test_metric", "cost_to_target"]
     for frame in (frames.runs, frames.trials):
         frame["status"] = "diverged"
@@ -69,13 +72,13 @@ def all_diverged() -> SimpleNamespace:
 
 
 def no_targets() -> SimpleNamespace:
-    frames = make(optimizers=["adam", "sgd"])
+    frames = make(optimizers=["adam", "sgd"], problems=TWO)
     frames.cells["target"] = math.nan
     return results_of(frames)
 
 
 def duplicated_seeds() -> SimpleNamespace:
-    frames = make(optimizers=["adam", "sgd"])
+    frames = make(optimizers=["adam", "sgd"], problems=TWO)
     return results_of(frames, runs=pd.concat([frames.runs, frames.runs], ignore_index=True))
 
 
@@ -176,10 +179,11 @@ def test_missing_targets_are_named() -> None:
 
 def test_duplicated_seeds_change_no_figure() -> None:
     """Doubled observations would halve the intervals and square the p-values."""
-    once, twice = all_tables(results_of(make(optimizers=["adam", "sgd"]))), tables_of(duplicated_seeds)
+    frames = make(optimizers=["adam", "sgd"], problems=TWO)
+    once, twice = all_tables(results_of(frames)), tables_of(duplicated_seeds)
     for name in ("verdicts", "aggregate", "probability_of_improvement", "critical_difference", "rank_stability"):
         pd.testing.assert_frame_equal(once[name], twice[name])
-    assert (twice["audit"]["finding"] == "repeated_seed").sum() >= len(make(optimizers=["adam", "sgd"]).runs)
+    assert (twice["audit"]["finding"] == "repeated_seed").sum() >= len(frames.runs)
 
 
 @pytest.mark.parametrize(("frame", "column"), [("runs", "tuned"), ("cells", "trials"), ("trials", "cost")])
