@@ -24,7 +24,7 @@ from tests.reporting.directories import TEN, write_directory
 #: What the page of 10 optimizers × 10 problems × 3 batch sizes × 5 seeds may weigh and take.
 BYTES, BUILD, READY, FILTER = 8_000_000, 30.0, 2.0, 0.2
 
-#: Seconds from a choice to the frame with the tables and the first figure in view, and to the last figure in view.
+#: Seconds from a choice to the frame with the tables, and to that with the last figure in view.
 CHOOSE = """async value => {
   const box = document.querySelector(`[data-filter=problem] input[value=${value}]`);
   const start = performance.now();

@@ -213,11 +213,13 @@ function redraw() {
     known.dirty = true;
     figure.querySelector(".plot").classList.add("waiting");
   }
-  drawInView();
-  drawIdly();
+  requestAnimationFrame(() => requestAnimationFrame(() => {
+    drawInView();
+    drawIdly();
+  }));
 }
 
-/** One figure a frame: the first comes with the tables, and no other keeps them waiting. */
+/** One figure a frame, the first in the one after that of the tables: none keeps a reader waiting for these. */
 async function drawInView() {
   const next = [...drawn].find(([, known]) => known.near && known.dirty);
   if (!next) return;
