@@ -54,9 +54,14 @@ class Pool:
         """
         rng = np.random.default_rng(seed)
         place = np.cumsum(self.shared) - 1
-        by_seeds: dict[int, list[int]] = {}
-        for index, (_, times, _) in enumerate(self.strata):
-            by_seeds.setdefault(times.shape[2], []).append(index)
+        # Strata of as many seeds together: one by one, the calls take longer than the medians.
+        counts = [times.shape[2] for _, times, _ in self.strata]
+        together = []
+        for count in dict.fromkeys(counts):
+            alike = [index for index, own in enumerate(counts) if own == count]
+            units = np.concatenate([place[self.strata[index][0]] for index in alike])
+            times = np.concatenate([self.strata[index][1] for index in alike], axis=1)
+            together.append((units, times, np.repeat(alike, [self.strata[index][1].shape[1] for index in alike])))
         for start in range(0, resamples, _CHUNK):
             rows = min(_CHUNK, resamples - start)
             chunk = np.full((rows, len(self.optimizers), int(self.shared.sum())), np.nan)
@@ -65,11 +70,8 @@ class Pool:
                 drawn.append(indices(rng, times.shape[2], rows))
                 low, high = np.nan_to_num(errors).T
                 factors.append(np.exp(rng.uniform(low, high, (rows, len(low)))) if errors.any() else None)
-            # Strata of as many seeds together: one by one, the calls take longer than the medians.
-            for alike in by_seeds.values():
-                units = np.concatenate([place[self.strata[one][0]] for one in alike])
-                times = np.concatenate([self.strata[one][1] for one in alike], axis=1)
-                seeds = np.concatenate([[drawn[one]] * self.strata[one][1].shape[1] for one in alike])
+            for units, times, strata in together:
+                seeds = np.stack([drawn[index] for index in strata])
                 medians = np.median(np.take_along_axis(times[:, :, None], seeds[None], axis=3), axis=3)
                 chunk[:, :, units] = np.moveaxis(medians, 2, 0)
             for (units, _, _), factor in zip(self.strata, factors, strict=True):

@@ -15,6 +15,7 @@ import pytest
 import optbench
 from optbench.metrics.compared import GROUP
 from optbench.metrics.performance_profile import profile_curves
+from optbench.metrics.probability_of_improvement import probability_of_improvement
 from optbench.metrics.target_summary import compared_times
 from optbench.metrics.verdicts import verdicts
 from optbench.reporting.page import report_page
@@ -171,6 +172,29 @@ def test_verdicts_are_against_the_reference_that_is_chosen(made: Made, opened: O
         for column, verdict in (("wins", "win"), ("ties", "tie"), ("losses", "loss"), ("inconclusive", "inconclusive")):
             assert rows[str(name)][column] == counts.get(verdict, 0)
     assert rows[reference]["wins"] is None
+
+
+def test_a_selection_is_compared_by_what_the_page_ranks_by(made: Made, opened: Open, tmp_path: Path) -> None:
+    """Also against another reference than the one whose verdicts are a table."""
+    runs, cells, metric = made.results.runs, made.results.cells, "cost_to_target"
+    path = tmp_path / "ranked.html"
+    path.write_text(report_page(made.results, all_tables(made.results, metric), [], metric), "utf-8")
+    page = opened(f"{path.as_uri()}#?problem=valley&reference=momentum")
+    with page.page.expect_download() as waiting:
+        page.page.click("[data-matrix=improvement] button:has-text('JSON')")
+    found = pd.DataFrame(json.loads(waiting.value.path().read_text("utf-8"))).set_index(["optimizer", "other"])
+    own = within(runs, problem="valley"), within(cells, problem="valley")
+    known, usual = (
+        probability_of_improvement(*own, name).set_index(["optimizer", "other"])["probability"]
+        for name in (metric, "test_metric")
+    )
+    assert found["probability"].to_dict() == pytest.approx(known.to_dict(), rel=1e-9)
+    assert known.to_dict() != pytest.approx(usual.to_dict())
+    judged = within(verdicts(runs, cells, "momentum", metric), problem="valley")
+    rows = by_optimizer(page.table("#standings"))
+    for name, part in judged.groupby("optimizer"):
+        for column, verdict in (("wins", "win"), ("losses", "loss"), ("inconclusive", "inconclusive")):
+            assert rows[str(name)][column] == (part["verdict"] == verdict).sum()
 
 
 def test_speed_ups(made: Made, opened: Open) -> None:
