@@ -11,7 +11,7 @@ import pytest
 from hypothesis import settings
 
 import optbench
-from tests.tiny import RAISING, run_tiny
+from tests.support.tiny import RAISING, run_tiny
 
 # Each of several test processes has a core: threads of more would wait for each other. Before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

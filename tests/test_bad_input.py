@@ -15,7 +15,7 @@ import pytest
 from optbench.errors import UserError
 from optbench.plots import draw_all, style
 from optbench.tables import all_tables, write_tables
-from tests.frames import PROBLEMS, VALLEY, Frames, make
+from tests.support.frames import PROBLEMS, VALLEY, Frames, make
 
 #: A function and a network, where a further network would only be drawn as that one is.
 TWO = PROBLEMS[:2]

@@ -13,7 +13,7 @@ import optbench
 from optbench.definitions import index
 from optbench.optimizers import BUILT_IN
 from optbench.tables import all_tables
-from tests.tiny import EXPLODING, OUT_OF_MEMORY, RAISING, TINY, TINY_NET, run_tiny
+from tests.support.tiny import EXPLODING, OUT_OF_MEMORY, RAISING, TINY, TINY_NET, run_tiny
 
 
 @pytest.fixture(scope="module")

@@ -17,9 +17,9 @@ from optbench import cli
 from optbench.cli import COMPLETE, INTERRUPTED, SOME_FAILED, WRONG_USE, _main
 from optbench.config import load_config
 from optbench.results import atomic
-from tests.drawn import only
-from tests.test_resume import assert_same_results
-from tests.tiny import EXPLODING, NO_OPTIMIZER, OUT_OF_MEMORY, RAISING, TINY, run_tiny
+from tests.support.drawn import only
+from tests.support.same_results import assert_same_results
+from tests.support.tiny import EXPLODING, NO_OPTIMIZER, OUT_OF_MEMORY, RAISING, TINY, run_tiny
 
 TINY_RUN = (
     "run", "--problem", TINY, "--optimizer", "sgd", "--optimizer", "adam", "--batch-size", "10", "--seeds", "2",

@@ -14,9 +14,9 @@ import optbench
 from optbench.cli import COMPLETE, WRONG_USE, _main
 from optbench.errors import UserError
 from optbench.metrics.verdicts import verdicts
-from tests.drawn import only
 from tests.results.test_join import change, part
-from tests.tiny import run_tiny
+from tests.support.drawn import only
+from tests.support.tiny import run_tiny
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from optbench.matrix import Cell, make_plan
 from optbench.preflight import check_optimizers
 from optbench.problem import DataSource
 from optbench.resident import load
-from tests.tiny import TINY_NET, TinyNet
+from tests.support.tiny import TINY_NET, TinyNet
 
 RATES = {"low": 1e-3, "high": 1.0}
 

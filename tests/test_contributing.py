@@ -14,10 +14,10 @@ import torch
 
 import optbench
 from optbench.cli import COMPLETE, _main
-from tests import forked
-from tests.drawn import only
-from tests.scale.cluster import Cluster
-from tests.test_resume import assert_same_results
+from tests.support import forked
+from tests.support.cluster import Cluster
+from tests.support.drawn import only
+from tests.support.same_results import assert_same_results
 
 PAGE = Path(__file__).parents[1] / "CONTRIBUTING.md"
 PROBLEMS = {"tensors.py:MyTensors": "my_tensors", "counting.py:Counting": "counting",

@@ -18,7 +18,8 @@ from optbench.results.directory import ResultsDirectory
 from optbench.results.store import CellStore
 from optbench.run_options import RunOptions
 from optbench.runner import run
-from tests.test_resume import _run, assert_same_results
+from tests.support.same_results import assert_same_results
+from tests.test_resume import _run
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ from optbench.declare import target
 from optbench.errors import UserError
 from optbench.ranges import Choices, Range
 from optbench.registry import optimizer_spec
-from tests import own
-from tests.own import OWN
-from tests.tiny import TINY_NET, TinyNet, run_tiny
+from tests.support import own
+from tests.support.own import OWN
+from tests.support.tiny import TINY_NET, TinyNet, run_tiny
 
 
 def test_a_decorated_class_has_what_was_said_and_what_is_seen() -> None:
@@ -106,7 +106,7 @@ def test_classes_can_be_run_by_themselves(tmp_path: Path) -> None:
 
 
 def test_where_a_class_is_found_again() -> None:
-    assert target(own.Told) == "tests.own:Told"
+    assert target(own.Told) == "tests.support.own:Told"
     assert target(optimizer_class := __import__("torch").optim.SGD).endswith(":SGD")
     assert optimizer_class is __import__("torch").optim.SGD
 

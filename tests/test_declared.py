@@ -10,7 +10,7 @@ from optbench.cli import COMPLETE, WRONG_USE, _main
 
 PROBLEM = """
 from dataclasses import dataclass
-from tests.tiny import Tiny
+from tests.support.tiny import Tiny
 
 @dataclass(frozen=True)
 class Mine(Tiny):
@@ -98,7 +98,8 @@ def test_a_file_that_is_not_there_is_named_with_what_the_problem_says_of_it(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.py").write_text(
-        "from dataclasses import dataclass\nimport torch\nfrom optbench import Problem\nfrom tests.tiny import Tiny\n"
+        "from dataclasses import dataclass\nimport torch\nfrom optbench import Problem\n"
+        "from tests.support.tiny import Tiny\n"
         "@dataclass(frozen=True)\nclass Mine(Tiny):\n    'A valley; points.pt is made by dig.py.'\n    name = 'mine'\n"
         "    training_examples = Problem.training_examples\n"
         f"    {says}\n    def load_data(self, source):\n        torch.load('points.pt')\n"

@@ -11,7 +11,7 @@ import pytest
 from optbench import definitions
 from optbench.definitions import SECTIONS, index
 from optbench.tables import all_tables
-from tests.frames import VALLEY, make
+from tests.support.frames import VALLEY, make
 
 METHODOLOGY = Path(__file__).parents[1] / "docs" / "methodology.md"
 

@@ -18,8 +18,8 @@ from optbench.matrix import Cell, make_plan
 from optbench.optimizer_table import OptimizerTable
 from optbench.preflight import check_optimizers
 from optbench.ranges import Choices, Range
-from tests.own import OWN
-from tests.tiny import TINY, TINY_NET, TinyNet
+from tests.support.own import OWN
+from tests.support.tiny import TINY, TINY_NET, TinyNet
 
 TABLES = f"""
 problems = ["{TINY_NET}"]
@@ -48,7 +48,7 @@ search.momentum = {{ low = 0.5, high = 0.99, scale = "linear" }}
 class = "{OWN}:Newton"
 needs_closure = false
 second_backward = true
-reset = "tests.conformance.broken:forget"
+reset = "tests.support.broken:forget"
 """
 
 
@@ -104,12 +104,12 @@ def test_a_group_of_another_class_steps_by_its_own_rule(cells: dict[str, Cell]) 
 def test_what_is_needed(cells: dict[str, Cell]) -> None:
     choice = cells["told"].optimizer
     assert (choice.needs_closure, choice.second_backward) == (False, True)
-    assert choice.reset == "tests.conformance.broken:forget"
+    assert choice.reset == "tests.support.broken:forget"
     assert cells["told"].execution.reason == "the step differentiates gradients"
 
 
 def test_state_is_reset_before_every_construction(cells: dict[str, Cell]) -> None:
-    from tests.conformance.broken import MEMORY
+    from tests.support.broken import MEMORY
 
     MEMORY["left"] = torch.zeros(1)
     make_optimizer(cells["told"].optimizer, TinyNet().model(), {})

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests import forked
-from tests.faults.conduct import CELLS
+from tests.support import forked
+from tests.support.conduct import CELLS
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere both are processes of `subprocess`")
 

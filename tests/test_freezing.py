@@ -22,7 +22,7 @@ from optbench.problem import DataSource
 from optbench.resident import load
 from optbench.stepper import Stepper
 from optbench.train import train
-from tests.tiny import TinyNet, run_tiny
+from tests.support.tiny import TinyNet, run_tiny
 
 SOURCE = DataSource(Path("unused"), download=False)
 HALF = f"{Path(__file__).resolve()}:HalfFrozen"

@@ -21,7 +21,7 @@ from optbench.registry import BUILT_IN_PROBLEMS, REGISTERED_OPTIMIZERS
 from optbench.results.load import Results
 from optbench.run_options import RunOptions
 from optbench.targets import targets_of
-from tests.tiny import CHOICES
+from tests.support.tiny import CHOICES
 
 SOURCE = DataSource(Path("unused"), download=False)
 

@@ -21,7 +21,7 @@ from optbench.api import configure
 from optbench.config import PRESETS, load_config
 from optbench.errors import UserError
 from optbench.matrix import Cell, Plan, make_plan
-from tests.tiny import EXPLODING, RAISING, TINY, TINY_NET
+from tests.support.tiny import EXPLODING, RAISING, TINY, TINY_NET
 
 QUICK = load_config("quick")
 BASE: dict[str, Any] = {

@@ -21,13 +21,13 @@ from optbench.config import load_config, parse_config
 from optbench.errors import UserError
 from optbench.results.checksum import seal
 from optbench.results.frozen import Frozen
-from tests.tiny import run_tiny
+from tests.support.tiny import run_tiny
 
 EVIL = """
 from pathlib import Path
 Path({mark!r}).touch()
 import torch
-from tests.tiny import Tiny as Evil
+from tests.support.tiny import Tiny as Evil
 def evil(params, lr=0.1):
     return torch.optim.SGD(params, lr=lr)
 """

@@ -16,7 +16,7 @@ import optbench
 from optbench.baselines.located import reference_folder
 from optbench.cli import COMPLETE, SOME_FAILED, WRONG_USE, _main
 from optbench.results.frozen import Frozen
-from tests import forked
+from tests.support import forked
 
 ROOT = Path(__file__).parents[1]
 #: Muon for matrices, AdamW for the rest, as docs say it.
@@ -41,7 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     page = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     [lion] = re.findall(r"^```python\n# lion\.py\n(.*?)^```", page, re.S | re.M)
     (folder / "lion.py").write_text(lion, "utf-8")
-    shutil.copy(Path(__file__).with_name("newcomer.py"), folder)
+    shutil.copy(Path(__file__).parent / "support" / "newcomer.py", folder)
     (folder / "pair.toml").write_text(PAIR)
     return folder
 

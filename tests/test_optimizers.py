@@ -12,7 +12,7 @@ import torch
 from optbench.optimizers import BUILT_IN
 from optbench.ranges import Range
 from optbench.spec import OptimizerSpec
-from tests.tiny import Tiny, TinyNet
+from tests.support.tiny import Tiny, TinyNet
 
 SPECS = pytest.mark.parametrize("spec", BUILT_IN.values(), ids=BUILT_IN)
 

@@ -11,8 +11,8 @@ import pytest
 import optbench
 from optbench.outputs import write_outputs
 from optbench.results.directory import ResultsDirectory
-from tests.drawn import only
-from tests.tiny import RAISING, run_tiny
+from tests.support.drawn import only
+from tests.support.tiny import RAISING, run_tiny
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from optbench.api import configure
 from optbench.matrix import make_plan
 from optbench.preflight import check_data
 from optbench.problem import DataSource
-from tests.tiny import TINY, run_tiny
+from tests.support.tiny import TINY, run_tiny
 
 SOURCE = DataSource(Path("unused"), download=False)
 

@@ -12,7 +12,7 @@ import torch
 
 from optbench.errors import UserError
 from optbench.problem import Data, DataSource, Problem
-from tests.tiny import TinyNet
+from tests.support.tiny import TinyNet
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from optbench.matrix import Plan, make_plan
 from optbench.results.plan_record import fault
 from optbench.runner import _record
 from optbench.selection import Selection, parse
-from tests.tiny import TINY
+from tests.support.tiny import TINY
 
 GRAMMAR = st.text('adm[](),="\\ .:-+e019\n\0äß') | st.text()
 NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)

@@ -24,13 +24,13 @@ from optbench.registry import (
     problem_class,
     source_digest,
 )
-from tests.tiny import TINY, TinyNet
+from tests.support.tiny import TINY, TinyNet
 
 MINE = """
     import sys
     from dataclasses import dataclass, field
     from optbench import OptimizerSpec, Range
-    from tests.tiny import Tiny
+    from tests.support.tiny import Tiny
 
     class Optimizer:
         '''My rule.
@@ -287,7 +287,7 @@ def test_a_table_gives_what_a_class_lacks(mine: str) -> None:
 
 
 def test_a_table_decides_the_range_also_on_quadratics() -> None:
-    from tests.tiny import Tiny
+    from tests.support.tiny import Tiny
 
     spec = described_optimizer("mine", table(base="sgd", search={"lr": {"low": 1e-2, "high": 1e-1}}))
     assert spec.configured({}).search_space(Tiny()) == {"lr": Range(1e-2, 1e-1)}

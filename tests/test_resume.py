@@ -12,18 +12,17 @@ from contextlib import suppress
 from pathlib import Path
 from unittest.mock import patch
 
-import pandas as pd
 import pytest
 
 import optbench
 from optbench.outputs import Outputs
 from optbench.problem import DataSource
 from optbench.results import atomic
-from optbench.results.frames import TIMING_COLUMNS
 from optbench.run_options import RunOptions
 from optbench.runner import _Execution
-from tests import forked
-from tests.tiny import TINY
+from tests.support import forked
+from tests.support.same_results import assert_same_results
+from tests.support.tiny import TINY
 
 CHOICES = {
     "problems": [TINY],
@@ -35,20 +34,6 @@ CHOICES = {
     "tuning_worth": 3,
     "devices": ["cpu"],
 }
-#: Not part of what has to be equal: how fast it was, and on which machine.
-MACHINE = {*TIMING_COLUMNS, "environment", "peak_memory_bytes"}
-
-
-def assert_same_results(first: Path, second: Path) -> None:
-    """The frames of two results directories are equal bit by bit, timing columns aside."""
-    a, b = optbench.load(first), optbench.load(second)
-    assert set(a.states().values()) == {"done"}
-    assert set(b.states().values()) == {"done"}
-    for name in ("runs", "trials", "curves", "trajectories", "cells"):
-        left, right = (getattr(r, name) for r in (a, b))
-        assert len(left) > 0
-        kept = [column for column in left.columns if column not in MACHINE]
-        pd.testing.assert_frame_equal(left[kept], right[kept], check_exact=True)
 
 
 class Crash(BaseException):

@@ -22,8 +22,8 @@ from optbench import shared
 from optbench.problem import Batch, Data
 from optbench.resident import Split
 from optbench.shared import SharedMemory
-from tests.test_resume import assert_same_results
-from tests.tiny import COUNTED, RAISING_DATA, TINY, run_tiny
+from tests.support.same_results import assert_same_results
+from tests.support.tiny import COUNTED, RAISING_DATA, TINY, run_tiny
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="memory is shared on Linux only")
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from optbench.errors import UserError
 from optbench.ranges import Range
 from optbench.spec import OptimizerSpec
-from tests.tiny import Tiny, TinyNet
+from tests.support.tiny import Tiny, TinyNet
 
 SPEC = OptimizerSpec(
     name="mine",

@@ -18,9 +18,9 @@ from optbench.problem import DataSource
 from optbench.resident import load
 from optbench.stepper import Stepper
 from optbench.train import train
-from tests.conformance import broken
-from tests.own import OWN
-from tests.tiny import TINY, TINY_NET
+from tests.support import broken
+from tests.support.own import OWN
+from tests.support.tiny import TINY, TINY_NET
 
 SOURCE = DataSource(Path("unused"), download=False)
 

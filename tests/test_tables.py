@@ -12,7 +12,7 @@ import pytest
 
 from optbench.tables import all_tables, leaderboard, summary, write_tables
 from optbench.tabular import cell_text, latex, markdown, significant, terminal
-from tests.frames import PROBLEMS, VALLEY, make
+from tests.support.frames import PROBLEMS, VALLEY, make
 
 ONE = PROBLEMS[1]
 

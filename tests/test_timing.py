@@ -13,7 +13,7 @@ from optbench.matrix import make_plan
 from optbench.problem import DataSource
 from optbench.results.directory import ResultsDirectory
 from optbench.timing import budget_from_seconds, measure
-from tests.tiny import RAISING, TINY, TINY_NET
+from tests.support.tiny import RAISING, TINY, TINY_NET
 
 SOURCE = DataSource(Path("unused"), download=False)
 

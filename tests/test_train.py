@@ -21,7 +21,7 @@ from optbench.resident import load
 from optbench.seeds import derive
 from optbench.train import train
 from optbench.training import Training
-from tests.reference_rules import RULES
+from tests.support.reference_rules import RULES
 
 SOURCE = DataSource(Path("unused"), download=False)
 VALLEY = "quadratic_valley"

@@ -11,8 +11,8 @@ import pytest
 
 from optbench.metrics.performance_profile import performance_profile
 from optbench.tables import all_tables
-from tests.frames import PROBLEMS, make
-from tests.metrics.made import cell_of, curve_of, frame, run_of, trial_of
+from tests.support.frames import PROBLEMS, make
+from tests.support.rows import cell_of, curve_of, frame, run_of, trial_of
 
 NAN = math.nan
 BUDGET = 100.0

@@ -16,7 +16,7 @@ from optbench.matrix import make_plan
 from optbench.problem import DataSource
 from optbench.results.directory import ResultsDirectory
 from optbench.window import completed
-from tests.tiny import TINY
+from tests.support.tiny import TINY
 
 
 class _Engine:

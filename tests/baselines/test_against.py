@@ -21,8 +21,8 @@ from optbench.metrics.verdicts import verdicts
 from optbench.results.directory import ResultsDirectory
 from optbench.results.frames import TIMING_COLUMNS
 from optbench.targets import targets_of
-from tests.drawn import only
-from tests.tiny import run_tiny
+from tests.support.drawn import only
+from tests.support.tiny import run_tiny
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from optbench.baselines.freeze import freeze
 from optbench.cli import COMPLETE, WRONG_USE, _main
 from optbench.errors import UserError
 from optbench.tables import all_tables
-from tests.drawn import only
+from tests.support.drawn import only
 
 
 @pytest.fixture(scope="module")

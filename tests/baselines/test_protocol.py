@@ -15,8 +15,8 @@ from optbench.baselines.protocol import protocol_of
 from optbench.cli import COMPLETE, WRONG_USE, _main
 from optbench.errors import UserError
 from optbench.results.frozen import Frozen
-from tests.own import OWN
-from tests.tiny import TINY
+from tests.support.own import OWN
+from tests.support.tiny import TINY
 
 NEW = f"{OWN}:Heir"
 

@@ -19,7 +19,7 @@ from optbench.cli import COMPLETE, WRONG_USE, _main
 from optbench.errors import UserError
 from optbench.results.frames import TIMING_COLUMNS
 from optbench.results.frozen import Frozen
-from tests.tiny import TINY, run_tiny
+from tests.support.tiny import TINY, run_tiny
 
 
 def test_frozen_frames_are_the_frames_without_times(tiny_run: optbench.Results, tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import pytest
 from optbench.config import Config
 from optbench.conformance.doubts import doubts
 from optbench.progress import LineProgress, SilentProgress
-from tests.conformance import broken
-from tests.tiny import TINY, run_tiny
+from tests.support import broken
+from tests.support.tiny import TINY, run_tiny
 
 _FILE = broken.__file__
 

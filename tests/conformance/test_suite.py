@@ -11,8 +11,7 @@ import pytest
 from optbench.conformance import check, optimizer_test, problem_test
 from optbench.conformance.suite import OPTIMIZER_CHECKS, PROBLEM_CHECKS, defined_in, prove
 from optbench.errors import UserError
-from tests import tiny
-from tests.conformance import broken
+from tests.support import broken, tiny
 
 _FILE = broken.__file__
 

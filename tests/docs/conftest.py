@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from optbench.cli import COMPLETE, _main
-from tests.docs.executed import shortened
-from tests.docs.pages import blocks
+from tests.support.executed import shortened
+from tests.support.pages import blocks
 
 #: A folder of images, in two classes, of which batches of 100 can be made.
 _IMAGES = [f"{split}/{label}/{n}.png" for split in ("train", "test") for label in "ab" for n in range(64)]

@@ -14,9 +14,9 @@ import optbench
 from optbench.config import load_config
 from optbench.matrix import make_plan
 from optbench.metrics.registry import TABLES
-from tests.docs.executed import CHEAP
-from tests.docs.pages import Block, blocks
-from tests.tiny import TINY_NET
+from tests.support.executed import CHEAP
+from tests.support.pages import Block, blocks
+from tests.support.tiny import TINY_NET
 
 #: Python that needs what isn't here. It is compiled, and its calls of optbench are bound to their signatures.
 NOT_RUN = {

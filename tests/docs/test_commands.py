@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.executed import execute, option_set, run_cheaply, words
-from tests.docs.pages import commands
+from tests.support.executed import execute, option_set, run_cheaply, words
+from tests.support.pages import commands
 
 #: What isn't executed on a machine like this one. A few are checked as far as they can be (`executed.execute`).
 NOT_EXECUTED = {

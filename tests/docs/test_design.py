@@ -12,7 +12,7 @@ import pytest
 import optbench
 from optbench.cli import cli
 from optbench.results.load import Results
-from tests.docs.pages import ROOT
+from tests.support.pages import ROOT
 
 DESIGN = (ROOT / "docs" / "design.md").read_text("utf-8")
 

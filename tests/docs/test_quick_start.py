@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from optbench.cli import COMPLETE, _main
-from tests.docs.executed import words
-from tests.docs.pages import blocks, commands_of
+from tests.support.executed import words
+from tests.support.pages import blocks, commands_of
 
 PAGE = "docs/quick-start.md"
 
@@ -50,7 +50,7 @@ def test_the_tutorial_concludes_what_the_verdicts_say(
 
     import optbench
     from optbench.metrics.registry import TABLES
-    from tests.docs.pages import ROOT
+    from tests.support.pages import ROOT
 
     run = optbench.run
     monkeypatch.setattr("optbench.tables.TABLES", {name: TABLES[name] for name in ("lr_sensitivity", "verdicts")})

@@ -15,8 +15,8 @@ from optbench.execution.alike import difference
 from optbench.execution.replica import Replica
 from optbench.execution.trainer import Trainer
 from optbench.resident import load
-from tests.execution.test_population import cell_for, facts, trained, values
-from tests.tiny import Tiny
+from tests.support.tiny import Tiny
+from tests.support.trainings import cell_for, facts, trained, values
 
 SOURCE_FILE = Path(__file__).resolve()
 

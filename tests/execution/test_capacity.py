@@ -19,8 +19,8 @@ from optbench.execution.replica import Replica
 from optbench.execution.trainer import Trainer
 from optbench.problem import DataSource
 from optbench.resident import load
-from tests.execution.test_population import cell_for, facts, trained, values
-from tests.tiny import TINY
+from tests.support.tiny import TINY
+from tests.support.trainings import cell_for, facts, trained, values
 
 SOURCE = DataSource(Path("unused"), download=False)
 

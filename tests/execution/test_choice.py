@@ -7,7 +7,7 @@ import pytest
 from optbench.api import configure
 from optbench.errors import UserError
 from optbench.matrix import Cell, make_plan
-from tests.tiny import TINY
+from tests.support.tiny import TINY
 
 VALLEY = "quadratic_valley"
 

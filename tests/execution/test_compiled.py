@@ -17,8 +17,8 @@ from optbench.execution.trainer import Trainer
 from optbench.optimizers import BUILT_IN
 from optbench.problem import DataSource
 from optbench.resident import load
-from tests.execution.test_population import cell_for, facts, trained, values
-from tests.tiny import TINY, TINY_NET
+from tests.support.tiny import TINY, TINY_NET
+from tests.support.trainings import cell_for, facts, trained, values
 
 SOURCE = DataSource(Path("unused"), download=False)
 

@@ -32,8 +32,8 @@ from optbench.optimizers import BUILT_IN
 from optbench.problem import DataSource
 from optbench.resident import load
 from optbench.training import Training
-from tests.execution.test_population import cell_for, facts, values
-from tests.tiny import RAISING, TINY, TINY_NET
+from tests.support.tiny import RAISING, TINY, TINY_NET
+from tests.support.trainings import cell_for, facts, values
 
 SOURCE = DataSource(Path("unused"), download=False)
 FIRST_ORDER = [name for name, spec in BUILT_IN.items() if not spec.needs_closure]

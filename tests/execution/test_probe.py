@@ -13,7 +13,7 @@ from optbench.execution.probe import linearity
 from optbench.matrix import make_plan
 from optbench.optimizer_choice import OptimizerChoice
 from optbench.optimizers import BUILT_IN
-from tests.tiny import TINY
+from tests.support.tiny import TINY
 
 HERE = Path(__file__).resolve()
 

@@ -18,9 +18,10 @@ from optbench.resident import load
 from optbench.results.checksum import unseal
 from optbench.results.store import CellStore
 from optbench.training import Observer, Training
-from tests.execution.test_population import cell_for, facts, trained
-from tests.test_resume import Crash, assert_same_results
-from tests.tiny import TINY, Tiny, run_tiny
+from tests.support.same_results import assert_same_results
+from tests.support.tiny import TINY, Tiny, run_tiny
+from tests.support.trainings import cell_for, facts, trained
+from tests.test_resume import Crash
 
 ORIGINAL = module.train_population
 SOURCE = DataSource(Path("unused"), download=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.experiments import made
+from tests.support import experiment_tables as made
 
 
 @pytest.fixture(autouse=True)

@@ -11,8 +11,8 @@ import torch
 from optbench.experiments import adam
 from optbench.experiments.uncorrected import UncorrectedAdam
 from optbench.experiments.verdict import FAILS, HOLDS
-from tests.experiments.conducted import conducted
-from tests.experiments.made import verdicts
+from tests.support.conducted import conducted
+from tests.support.experiment_tables import verdicts
 
 
 def by_rule(curvature: float, rate: float, steps: int, corrected: bool) -> np.ndarray:

@@ -9,7 +9,7 @@ import pytest
 
 from optbench.experiments import batch_norm
 from optbench.experiments.verdict import FAILS, HOLDS, UNKNOWN
-from tests.experiments.made import SEEDS, noise, verdicts
+from tests.support.experiment_tables import SEEDS, noise, verdicts
 
 
 def curves(speeds: dict[tuple[str, float], float]) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import pytest
 
 from optbench.experiments import batch_size
 from optbench.experiments.verdict import FAILS, HOLDS
-from tests.experiments.made import SEEDS, noise, verdicts
+from tests.support.experiment_tables import SEEDS, noise, verdicts
 
 
 def sizes(slow: float, whole: float) -> pd.DataFrame:

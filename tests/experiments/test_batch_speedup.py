@@ -8,7 +8,7 @@ import torch
 
 from optbench.experiments import batch_speedup
 from optbench.experiments.verdict import FAILS, HOLDS, UNKNOWN
-from tests.experiments.made import verdicts
+from tests.support.experiment_tables import verdicts
 
 
 def test_loop_and_product_are_the_same_numbers() -> None:

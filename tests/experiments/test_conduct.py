@@ -11,7 +11,7 @@ import pytest
 from optbench.cli import COMPLETE, WRONG_USE, _main
 from optbench.experiments.registry import CLAIMS
 from optbench.experiments.verdict import HOLDS
-from tests.drawn import only
+from tests.support.drawn import only
 
 SMALL = "gradient-descent-limits[steps=100,rates=41,conditions=(10)]"
 

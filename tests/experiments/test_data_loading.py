@@ -7,7 +7,7 @@ import pytest
 
 from optbench.experiments import data_loading
 from optbench.experiments.verdict import FAILS, HOLDS
-from tests.experiments.made import noise, verdicts
+from tests.support.experiment_tables import noise, verdicts
 
 
 def speeds(loader: float, files: int) -> dict[str, pd.DataFrame]:

@@ -9,7 +9,7 @@ import pytest
 
 from optbench.experiments import family
 from optbench.experiments.verdict import FAILS, HOLDS, UNKNOWN
-from tests.experiments.made import SEEDS, noise, verdicts
+from tests.support.experiment_tables import SEEDS, noise, verdicts
 
 
 def values(**pace: float) -> pd.DataFrame:

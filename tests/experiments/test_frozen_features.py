@@ -7,7 +7,7 @@ import pandas as pd
 
 from optbench.experiments import frozen_features
 from optbench.experiments.verdict import FAILS, HOLDS, UNKNOWN
-from tests.experiments.made import SEEDS, noise, verdicts
+from tests.support.experiment_tables import SEEDS, noise, verdicts
 
 
 def transferred(weights: str, free: float, epochs: int = 4, freed: int = 3) -> dict[str, pd.DataFrame]:

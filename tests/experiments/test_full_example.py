@@ -6,7 +6,7 @@ import pandas as pd
 
 from optbench.experiments import full_example
 from optbench.experiments.verdict import FAILS, HOLDS
-from tests.experiments.made import SEEDS, noise, verdicts
+from tests.support.experiment_tables import SEEDS, noise, verdicts
 
 
 def example(fall: float, error: float) -> dict[str, pd.DataFrame]:

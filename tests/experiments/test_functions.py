@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from optbench.experiments.verdict import FAILS, HOLDS, UNKNOWN
-from tests.experiments.conducted import conducted
+from tests.support.conducted import conducted
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pandas as pd
 
 from optbench.experiments.gradient_descent_limits import SHARES, find
 from optbench.experiments.verdict import FAILS, HOLDS
-from tests.experiments.conducted import conducted
+from tests.support.conducted import conducted
 
 
 def test_paths_are_those_of_gradient_descent(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from torch import nn
 from optbench.experiments import initialisation
 from optbench.experiments.forward import gains
 from optbench.experiments.verdict import FAILS, HOLDS
-from tests.experiments.made import SEEDS, noise, verdicts
+from tests.support.experiment_tables import SEEDS, noise, verdicts
 
 
 def test_gains_are_those_of_a_product_in_double_precision() -> None:

@@ -10,8 +10,8 @@ import pandas as pd
 
 from optbench.experiments import momentum
 from optbench.experiments.verdict import FAILS, HOLDS, UNKNOWN
-from tests.experiments.conducted import conducted
-from tests.experiments.made import verdicts
+from tests.support.conducted import conducted
+from tests.support.experiment_tables import verdicts
 
 
 def test_the_quick_setting_finds_what_the_theory_says(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import torch
 from optbench.errors import UserError
 from optbench.experiments.conduct import Outcome
 from optbench.experiments.verdict import FAILS, HOLDS, UNKNOWN
-from tests.experiments.conducted import conducted
+from tests.support.conducted import conducted
 
 #: Of so many epochs that half of them is within one.
 FROZEN = "frozen-features[epochs=3,batch_size=128,seeds=1]"

@@ -10,7 +10,7 @@ from optbench.api import configure
 from optbench.experiments import parameter_groups
 from optbench.experiments.verdict import FAILS, HOLDS, UNKNOWN
 from optbench.matrix import make_plan
-from tests.experiments.made import noise, verdicts
+from tests.support.experiment_tables import noise, verdicts
 
 
 def test_both_have_one_budget_and_one_range_for_every_rate() -> None:

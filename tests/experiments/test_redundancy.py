@@ -12,8 +12,8 @@ from optbench.experiments import redundancy
 from optbench.experiments.verdict import FAILS, HOLDS, UNKNOWN
 from optbench.problem import DataSource
 from optbench.problems.quadratic_valley import QuadraticValley
-from tests.experiments.conducted import conducted
-from tests.experiments.made import verdicts
+from tests.support.conducted import conducted
+from tests.support.experiment_tables import verdicts
 
 
 def test_both_paths_are_that_of_the_full_sum(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pandas as pd
 
 from optbench.experiments import residual
 from optbench.experiments.verdict import FAILS, HOLDS
-from tests.experiments.made import SEEDS, noise, verdicts
+from tests.support.experiment_tables import SEEDS, noise, verdicts
 
 
 def depths(plain: float, shortcut: float, change: float) -> dict[str, pd.DataFrame]:

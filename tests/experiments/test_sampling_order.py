@@ -8,8 +8,8 @@ import pandas as pd
 
 from optbench.experiments import sampling_order
 from optbench.experiments.verdict import FAILS, HOLDS, UNKNOWN
-from tests.experiments.conducted import conducted
-from tests.experiments.made import SEEDS, noise, verdicts
+from tests.support.conducted import conducted
+from tests.support.experiment_tables import SEEDS, noise, verdicts
 
 
 def made(**factors: float) -> dict[str, pd.DataFrame]:

@@ -11,7 +11,7 @@ from scipy import stats
 
 from optbench.experiments import sum_or_mean
 from optbench.experiments.verdict import FAILS, HOLDS, UNKNOWN
-from tests.experiments.made import verdicts
+from tests.support.experiment_tables import verdicts
 
 SIZES = (10, 20, 40, 80, 160)
 

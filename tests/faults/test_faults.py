@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 import optbench
-from tests import forked
-from tests.faults.conduct import command, ended
-from tests.test_resume import assert_same_results
+from tests.support import forked
+from tests.support.conduct import command, ended
+from tests.support.same_results import assert_same_results
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals, mounts and limits are POSIX's")
 SERIAL = ("--engine", "serial")

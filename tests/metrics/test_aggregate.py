@@ -10,8 +10,8 @@ import pytest
 
 from optbench.metrics.aggregate import aggregate
 from optbench.metrics.normalised import normalised
-from tests.frames import make
-from tests.studies import Study, study
+from tests.support.frames import make
+from tests.support.studies import Study, study
 
 
 def problems(rng: np.random.Generator, count: int = 5, seeds: int = 5, better: float = 0.0) -> Study:

@@ -7,8 +7,8 @@ import pytest
 
 from optbench.metrics.audit import audit, marked
 from optbench.metrics.compared import CELL
-from tests.frames import make
-from tests.studies import Study, study
+from tests.support.frames import make
+from tests.support.studies import Study, study
 
 FINE = {"adam": [1.0, 0.5, 0.7, 0.8, 0.9]}
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from optbench.metrics.batch_scaling import batch_scaling
-from tests.metrics.made import cell_of, frame
+from tests.support.rows import cell_of, frame
 
 NAN = math.nan
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from optbench.metrics.best_of_k import best_of_k
-from tests.metrics.made import cell_of, frame, trial_of
+from tests.support.rows import cell_of, frame, trial_of
 
 LOSSES = [0.9, 0.5, math.nan, 0.3, 0.7]
 

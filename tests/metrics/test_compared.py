@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from optbench.metrics.compared import compared_runs, directions, distinct, independent
-from tests.metrics.made import cell_of, frame, run_of
+from tests.support.rows import cell_of, frame, run_of
 
 
 def test_tuned_runs_or_default_ones_where_nothing_was_to_tune() -> None:

@@ -9,7 +9,7 @@ from scipy import stats
 from optbench.metrics.critical_difference import critical_difference
 from optbench.metrics.normalised import normalised
 from optbench.statistics.ranks import wilcoxon_holm
-from tests.studies import Study, study
+from tests.support.studies import Study, study
 
 
 def problems(count: int, levels: dict[str, float], spread: float = 0.1, seeds: int = 3) -> Study:

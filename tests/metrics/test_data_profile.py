@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from optbench.metrics.data_profile import data_profile, data_profile_curves
-from tests.metrics.profiled import MISS, UNKNOWN, times_of
 from tests.metrics.test_performance_profile import random_times
+from tests.support.profiled import MISS, UNKNOWN, times_of
 
 
 def test_by_hand() -> None:

@@ -7,8 +7,8 @@ import math
 import pandas as pd
 
 from optbench.metrics.failures import COLUMNS, failures
-from tests.frames import BROKEN, DIVERGED, make
-from tests.studies import study
+from tests.support.frames import BROKEN, DIVERGED, make
+from tests.support.studies import study
 
 
 def test_every_failure_is_a_row() -> None:

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from optbench.metrics.final import final_loss, final_metric
-from tests.metrics.made import cell_of, curve_of, frame, run_of
+from tests.support.rows import cell_of, curve_of, frame, run_of
 
 NAN = math.nan
 

@@ -9,8 +9,8 @@ import pytest
 
 from optbench.errors import UserError
 from optbench.metrics import losses
-from tests.frames import DIVERGED, make
-from tests.studies import study
+from tests.support.frames import DIVERGED, make
+from tests.support.studies import study
 
 
 def test_lower_is_better_whatever_the_metric() -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from optbench.metrics.lr_sensitivity import lr_sensitivity
-from tests.metrics.made import cell_of, frame, run_of, trial_of
+from tests.support.rows import cell_of, frame, run_of, trial_of
 
 NAN = math.nan
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from optbench.metrics.lr_transfer import lr_transfer
-from tests.metrics.made import cell_of, frame, trial_of
+from tests.support.rows import cell_of, frame, trial_of
 
 
 def transfers() -> pd.DataFrame:

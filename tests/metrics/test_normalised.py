@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from optbench.metrics.normalised import common_tasks, normalised
-from tests.studies import study
+from tests.support.studies import study
 
 
 def scores(values: list[float | None], **options: object) -> list[float]:

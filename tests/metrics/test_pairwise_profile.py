@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from optbench.metrics.pairwise_profile import pairwise_profile
-from tests.metrics.profiled import MISS, times_of
 from tests.metrics.test_performance_profile import by_cost, random_times
+from tests.support.profiled import MISS, times_of
 
 
 def pairs(times: pd.DataFrame, **how: int) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from optbench.metrics.performance_profile import performance_profile, profile_curves
-from tests.metrics.profiled import MISS, UNKNOWN, times_of
+from tests.support.profiled import MISS, UNKNOWN, times_of
 
 NAN = math.nan
 

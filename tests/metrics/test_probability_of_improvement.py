@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from optbench.metrics.probability_of_improvement import probability_of_improvement
-from tests.studies import study
+from tests.support.studies import study
 
 
 def test_pairs_are_counted_by_problem_and_seed() -> None:

@@ -10,7 +10,7 @@ import pytest
 from optbench.metrics.profile_units import Pool, profile_units
 from optbench.statistics.bootstrap import interval
 from optbench.statistics.profiles import area
-from tests.metrics.profiled import MISS, UNKNOWN, times_of
+from tests.support.profiled import MISS, UNKNOWN, times_of
 
 
 def test_medians_of_the_seeds_that_all_have() -> None:

@@ -10,8 +10,8 @@ import pytest
 from scipy import stats
 
 from optbench.metrics.rank_stability import rank_stability
-from tests.frames import PROBLEMS, make
-from tests.studies import Study, study
+from tests.support.frames import PROBLEMS, make
+from tests.support.studies import Study, study
 
 
 def stability(found: Study, times: pd.DataFrame | None = None) -> pd.DataFrame:

@@ -12,8 +12,8 @@ from scipy import stats
 
 from optbench.metrics.recommendation import Budget, budgets_of, recommendation
 from optbench.tabular import significant
-from tests.frames import make
-from tests.studies import Study, study
+from tests.support.frames import make
+from tests.support.studies import Study, study
 
 TRIALS = {
     ("a", 10, "adam"): [4.0, 2.0, 2.0], ("a", 10, "sgd"): [2.0, 1.0, 3.0],

@@ -11,7 +11,7 @@ import pytest
 
 from optbench.metrics import registry
 from optbench.tables import all_tables
-from tests.frames import VALLEY, make
+from tests.support.frames import VALLEY, make
 
 
 def test_tables_are_made_in_order_from_those_before(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from optbench.metrics.target_summary import target_summary
-from tests.metrics.made import cell_of, frame, run_of
+from tests.support.rows import cell_of, frame, run_of
 
 
 def summary_of(costs: dict[str, list[float | None]], **about: object) -> pd.DataFrame:

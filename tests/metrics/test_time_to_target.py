@@ -10,7 +10,7 @@ import pytest
 
 from optbench.metrics.time_to_target import time_to_target
 from optbench.results.target import first_crossing
-from tests.metrics.made import cell_of, curve_of, frame, run_of
+from tests.support.rows import cell_of, curve_of, frame, run_of
 
 NAN = math.nan
 

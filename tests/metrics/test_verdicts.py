@@ -12,8 +12,8 @@ from scipy import stats
 from optbench.errors import UserError
 from optbench.metrics.verdicts import COLUMNS, verdicts
 from optbench.statistics import planning
-from tests.frames import make
-from tests.studies import Study, paired_draws, study
+from tests.support.frames import make
+from tests.support.studies import Study, paired_draws, study
 
 
 def only(found: Study, **options: object) -> dict:

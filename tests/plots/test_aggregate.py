@@ -9,7 +9,7 @@ from optbench.metrics.aggregate import aggregate as table_of
 from optbench.plots import style
 from optbench.plots.aggregate import aggregate
 from tests.metrics.test_aggregate import problems
-from tests.studies import study
+from tests.support.studies import study
 
 
 @pytest.mark.parametrize(("seeds", "intervals"), [(8, True), (2, False)])

@@ -7,8 +7,8 @@ import pytest
 from optbench.metrics.audit import audit as table_of
 from optbench.plots import style
 from optbench.plots.audit import audit
-from tests.frames import make
-from tests.studies import study
+from tests.support.frames import make
+from tests.support.studies import study
 
 
 def test_a_field_for_each_cell_with_a_finding() -> None:

@@ -14,9 +14,9 @@ import pytest
 
 from optbench.plots import draw, style
 from optbench.plots.registry import PLOTS, Plot
-from tests import forked
-from tests.frames import VALLEY, make
-from tests.reporting.directories import write_directory
+from tests.support import forked
+from tests.support.directories import write_directory
+from tests.support.frames import VALLEY, make
 
 
 def test_a_plot_without_data_says_so_and_one_without_meaning_is_left_out(

@@ -8,8 +8,8 @@ import pytest
 from optbench.metrics.failures import failures as table_of
 from optbench.plots import style
 from optbench.plots.failures import failures
-from tests.frames import VALLEY, make
-from tests.studies import study
+from tests.support.frames import VALLEY, make
+from tests.support.studies import study
 
 
 def test_lines_end_in_crosses() -> None:

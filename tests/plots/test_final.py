@@ -8,7 +8,7 @@ import pytest
 from optbench.metrics import final as metrics
 from optbench.plots import style
 from optbench.plots.final import final_loss, final_metric
-from tests.frames import DIVERGED, PROBLEMS, VALLEY, Frames, make
+from tests.support.frames import DIVERGED, PROBLEMS, VALLEY, Frames, make
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from optbench.metrics.compared import GROUP
 from optbench.plots import style
 from optbench.plots.grid import fields, grid
-from tests.frames import PROBLEMS, TEN, make
+from tests.support.frames import PROBLEMS, TEN, make
 
 
 def test_columns_are_tasks_and_lines_optimizers() -> None:

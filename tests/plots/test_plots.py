@@ -17,7 +17,7 @@ from optbench.plots.lr_sensitivity import lr_sensitivity
 from optbench.plots.trajectories import thinned, trajectories
 from optbench.problem import Plane
 from optbench.tables import all_tables, leaderboard
-from tests.frames import DIVERGED, PROBLEMS, TEN, VALLEY, Frames, grid, make
+from tests.support.frames import DIVERGED, PROBLEMS, TEN, VALLEY, Frames, grid, make
 
 PLANE = Plane((-4, 1.2), (0, 0), ((-5, 3), (-2, 2)))
 

@@ -7,8 +7,8 @@ import pytest
 from optbench.metrics.probability_of_improvement import probability_of_improvement as table_of
 from optbench.plots import style
 from optbench.plots.probability_of_improvement import probability_of_improvement
-from tests.frames import make
-from tests.studies import study
+from tests.support.frames import make
+from tests.support.studies import study
 
 
 def test_the_matrix() -> None:

@@ -13,9 +13,9 @@ from optbench.plots import style
 from optbench.plots.data_profile import data_profile
 from optbench.plots.pairwise_profile import pairwise_profile
 from optbench.plots.performance_profile import performance_profile
-from tests.metrics.made import cell_of, frame
-from tests.metrics.profiled import UNKNOWN, times_of
 from tests.metrics.test_performance_profile import random_times
+from tests.support.profiled import UNKNOWN, times_of
+from tests.support.rows import cell_of, frame
 
 CELLS = frame([cell_of("adam"), cell_of("nadam"), cell_of("sgd")], "cells")
 

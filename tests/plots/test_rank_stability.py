@@ -7,8 +7,8 @@ import pytest
 from optbench.metrics.rank_stability import rank_stability as table_of
 from optbench.plots import style
 from optbench.plots.rank_stability import rank_stability
-from tests.frames import make
-from tests.studies import study
+from tests.support.frames import make
+from tests.support.studies import study
 
 
 def test_lines_are_mean_ranks() -> None:

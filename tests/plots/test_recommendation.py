@@ -8,8 +8,8 @@ from matplotlib.markers import CARETRIGHT
 from optbench.metrics.recommendation import recommendation as table_of
 from optbench.plots import style
 from optbench.plots.recommendation import recommendation
-from tests.frames import VALLEY, make
-from tests.studies import study
+from tests.support.frames import VALLEY, make
+from tests.support.studies import study
 
 
 def test_one_panel_a_budget_one_mark_an_optimizer() -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from optbench.plots import style
 from optbench.plots.time_to_target import solved_curves, time_to_target
-from tests.metrics.made import cell_of, frame
-from tests.metrics.profiled import MISS, UNKNOWN, times_of
+from tests.support.profiled import MISS, UNKNOWN, times_of
+from tests.support.rows import cell_of, frame
 
 CELLS = frame([cell_of("adam"), cell_of("sgd")], "cells")
 

@@ -16,9 +16,9 @@ from optbench.plots import style
 from optbench.plots.batch_scaling import batch_scaling
 from optbench.plots.best_of_k import best_of_k
 from optbench.plots.lr_transfer import lr_transfer
-from tests.frames import PROBLEMS, VALLEY, make
-from tests.metrics.made import cell_of, frame, run_of, trial_of
-from tests.metrics.profiled import MISS, times_of
+from tests.support.frames import PROBLEMS, VALLEY, make
+from tests.support.profiled import MISS, times_of
+from tests.support.rows import cell_of, frame, run_of, trial_of
 
 
 def test_best_of_k_draws_the_running_best_from_the_first_finite_trial() -> None:

@@ -8,7 +8,7 @@ import pytest
 from optbench.metrics.verdicts import verdicts as table_of
 from optbench.plots import style
 from optbench.plots.verdicts import verdicts
-from tests.studies import study
+from tests.support.studies import study
 
 
 def test_every_row_is_a_field() -> None:

@@ -15,8 +15,8 @@ from click.testing import CliRunner
 from optbench.cli import _main
 from optbench.regressions.command import REGRESSION
 from optbench.regressions.recording import place, write
-from tests.regressions.made import MACHINE, recording
-from tests.reporting.directories import write_directory
+from tests.support.directories import write_directory
+from tests.support.recordings import MACHINE, recording
 
 SAME, SLOW = np.linspace(1.0, 1.05, 8) * 1e-3, np.linspace(1.5, 1.55, 8) * 1e-3
 

@@ -10,7 +10,7 @@ import pytest
 
 from optbench.regressions.in_turn import FEWEST_PAIRS, measure
 from optbench.regressions.verdict import FAILING
-from tests.regressions.made import document
+from tests.support.recordings import document
 
 
 def test_sides_are_visited_abba_and_the_undecided_again() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from optbench.errors import UserError
 from optbench.regressions.recording import place, read, write
-from tests.regressions.made import MACHINE, document, recording
+from tests.support.recordings import MACHINE, document, recording
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from optbench.errors import UserError
 from optbench.problem import DataSource
 from optbench.regressions.counters import counters, operations
 from optbench.regressions.subjects import forward_backward, optimizer_step, setting, training
-from tests.tiny import TINY, TINY_NET
+from tests.support.tiny import TINY, TINY_NET
 
 SOURCE = DataSource(Path("unused"), download=False)
 

@@ -7,7 +7,7 @@ import pytest
 
 from optbench.errors import UserError
 from optbench.regressions.verdict import FAILING, compare, undecided
-from tests.regressions.made import MACHINE, noisy, recording
+from tests.support.recordings import MACHINE, noisy, recording
 
 
 def test_a_slower_one_is_found_and_a_faster_one_is_no_failure() -> None:

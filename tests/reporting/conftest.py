@@ -17,7 +17,7 @@ from optbench.plots.draw import Picture
 from optbench.plots.registry import PLOTS
 from optbench.reporting.page import report_page
 from optbench.tables import all_tables
-from tests.reporting.directories import write_directory
+from tests.support.directories import write_directory
 
 #: What browsers need in a container, and what keeps them from asking the network for anything.
 ARGUMENTS = [

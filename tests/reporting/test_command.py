@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from optbench.cli import COMPLETE, WRONG_USE, _main
-from tests.reporting.directories import write_directory
+from tests.support.directories import write_directory
 
 
 @pytest.mark.parametrize("kind", ["missing", "foreign", "file", "damaged"])

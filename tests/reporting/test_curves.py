@@ -9,7 +9,7 @@ import statistics
 import numpy as np
 
 from optbench.reporting.curves import band, curves_json
-from tests.frames import make
+from tests.support.frames import make
 
 
 def test_median_and_band_by_a_plain_loop() -> None:

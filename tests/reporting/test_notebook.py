@@ -14,7 +14,7 @@ from optbench.metrics.compared import GROUP
 from optbench.plots.registry import PLOTS
 from optbench.tables import leaderboard
 from optbench.tabular import cell_text
-from tests.reporting.directories import write_directory
+from tests.support.directories import write_directory
 
 
 @pytest.fixture(scope="module")

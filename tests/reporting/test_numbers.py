@@ -22,7 +22,7 @@ from optbench.reporting.page import report_page
 from optbench.reporting.standings import standings
 from optbench.tables import all_tables
 from tests.reporting.conftest import Made, Opened
-from tests.reporting.directories import write_directory
+from tests.support.directories import write_directory
 
 Open = Callable[..., Opened]
 TASK = {"problem": "valley", "batch_size": 32, "device": "cpu", "schedule": "constant"}

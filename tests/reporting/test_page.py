@@ -24,7 +24,7 @@ from optbench.reporting.page import Meta, render
 from optbench.reporting.section import Section
 from optbench.tables import all_tables
 from optbench.tabular import cell_text, significant
-from tests.frames import PROBLEMS, VALLEY, Frames, make
+from tests.support.frames import PROBLEMS, VALLEY, Frames, make
 
 VOID = {"meta", "link", "br", "hr", "img", "input", "wbr"}
 

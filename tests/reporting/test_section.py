@@ -7,8 +7,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from optbench.reporting.section import Section
-from tests.frames import make
 from tests.reporting.test_page import Page, page_of, tables_of
+from tests.support.frames import make
 
 
 @pytest.fixture(scope="module")

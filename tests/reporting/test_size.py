@@ -19,7 +19,7 @@ from optbench.reporting.images import static_figures
 from optbench.reporting.page import report_page
 from optbench.tables import all_tables
 from tests.reporting.conftest import Opened
-from tests.reporting.directories import TEN, write_directory
+from tests.support.directories import TEN, write_directory
 
 #: What the page of 10 optimizers × 10 problems × 3 batch sizes × 5 seeds may weigh and take.
 BYTES, BUILD, READY, FILTER = 8_000_000, 30.0, 2.0, 0.2

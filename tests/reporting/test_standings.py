@@ -11,7 +11,7 @@ import pytest
 
 from optbench.reporting.standings import standings
 from optbench.tables import all_tables
-from tests.frames import make
+from tests.support.frames import make
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from optbench.results.checksum import seal, unseal
 from optbench.results.directory import ResultsDirectory
 from optbench.results.frames import TIMING_COLUMNS, Frames, collect
 from optbench.results.load import Results
-from tests.tiny import CHOICES, EXPLODING, OUT_OF_MEMORY, TINY, TINY_NET, run_tiny
+from tests.support.tiny import CHOICES, EXPLODING, OUT_OF_MEMORY, TINY, TINY_NET, run_tiny
 
 COMMON = ["cell_id", "problem", "optimizer", "batch_size", "device", "schedule", "seed", "lr"]
 STATUS = ["status", "error"]

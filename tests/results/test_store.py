@@ -152,7 +152,7 @@ def test_two_workers_cannot_hold_one_cell(store: CellStore) -> None:
 
 def test_the_marker_comes_last(tiny_run: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a whole run, `result.json` is the last thing that is written of a cell."""
-    from tests.tiny import run_tiny
+    from tests.support.tiny import run_tiny
 
     written: list[Path] = []
     replace = atomic.os.replace

@@ -31,9 +31,9 @@ from optbench.scale.cluster import connected, local
 from optbench.scale.engine import DaskEngine
 from optbench.scale.worker import Answer
 from optbench.window import completed
-from tests.scale.cluster import UNSEEN, Cluster
-from tests.test_resume import assert_same_results
-from tests.tiny import DEADLY, TINY, run_tiny
+from tests.support.cluster import UNSEEN, Cluster
+from tests.support.same_results import assert_same_results
+from tests.support.tiny import DEADLY, TINY, run_tiny
 
 CHOICES: dict[str, Any] = {
     "problems": [TINY],

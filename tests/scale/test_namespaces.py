@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 import optbench
-from tests.scale.cluster import Cluster
-from tests.scale.namespaces import Namespaces
 from tests.scale.test_engine import Told, wait_for
-from tests.test_resume import assert_same_results
+from tests.support.cluster import Cluster
+from tests.support.namespaces import Namespaces
+from tests.support.same_results import assert_same_results
 
 pytestmark = [
     pytest.mark.slow,

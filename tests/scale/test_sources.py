@@ -15,7 +15,7 @@ from optbench.scale.sources import carried, check_same, placed
 
 PROBLEM = """
 from dataclasses import dataclass
-from tests.tiny import TinyNet
+from tests.support.tiny import TinyNet
 
 @dataclass(frozen=True)
 class Mine(TinyNet):

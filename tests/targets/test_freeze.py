@@ -8,7 +8,7 @@ import pytest
 
 from optbench.errors import UserError
 from optbench.targets.freeze import freeze
-from tests.metrics.made import cell_of, frame, run_of
+from tests.support.rows import cell_of, frame, run_of
 
 
 @pytest.mark.parametrize("higher", [True, False])

@@ -10,7 +10,7 @@ import pytest
 import optbench
 from optbench.errors import UserError
 from optbench.targets import targets_of
-from tests.metrics.made import cell_of, frame
+from tests.support.rows import cell_of, frame
 
 FILE = """
 version = 7

@@ -16,8 +16,8 @@ from optbench.reporting.page import report_page
 from optbench.results.directory import ResultsDirectory
 from optbench.results.load import load
 from optbench.tables import all_tables
-from tests.large import large
-from tests.reporting.directories import write_directory
+from tests.support.directories import write_directory
+from tests.support.large import large
 
 
 def test_planner(benchmark: Any) -> None:

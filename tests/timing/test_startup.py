@@ -107,7 +107,7 @@ def test_the_status_of_four_thousand_finished_cells(tmp_path: Path, monkeypatch:
 
 
 def test_a_run_asks_once_for_the_state_of_a_finished_cell(tmp_path: Path) -> None:
-    from tests.tiny import run_tiny
+    from tests.support.tiny import run_tiny
 
     run_tiny(tmp_path / "run")
     with patch.object(CellStore, "state", autospec=True, return_value="done") as asked:

@@ -11,7 +11,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from optbench.tables import all_tables
-from tests.large import large
+from tests.support.large import large
 
 #: What 100,000 runs and 10 million points may take on one core.
 SECONDS, GIBIBYTES = 60.0, 2.0
@@ -29,7 +29,7 @@ def _measured(problems: int) -> tuple[float, float]:
     """Seconds and peak memory in GiB of all tables, in a process of its own on one thread."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, "-m", "tests.large", "--problems", str(problems)],
+        [sys.executable, "-m", "tests.support.large", "--problems", str(problems)],
         cwd=Path(__file__).parents[2], env=environment, check=True, capture_output=True, text=True,
     )  # fmt: skip
     print(done.stdout)

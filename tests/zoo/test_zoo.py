@@ -22,8 +22,8 @@ from optbench.optimizers import BUILT_IN
 from optbench.registry import load_attribute, names
 from optbench.spec import OptimizerSpec
 from optbench.zoo import ZOO
-from tests.tiny import TINY_NET, TinyNet
-from tests.zoo.rules import FIRST_ORDER, orthogonal, sharpness_aware
+from tests.support.tiny import TINY_NET, TinyNet
+from tests.support.zoo_rules import FIRST_ORDER, orthogonal, sharpness_aware
 
 
 def there(name: str) -> Any:

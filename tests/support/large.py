@@ -120,7 +120,7 @@ def _curves(runs: pd.DataFrame, final: np.ndarray, points: int, rng: np.random.G
 
 def main() -> None:
     """Makes all tables of frames of this size, and prints the seconds of each and the peak memory."""
-    parser = argparse.ArgumentParser(prog="python -m tests.large", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.support.large", description=main.__doc__)
     parser.add_argument("--problems", type=int, default=20, help="5,000 runs and 500,000 points each (default: 20)")
     results = large(parser.parse_args().problems)
 

@@ -10,8 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests import forked
-from tests.tiny import TINY
+from tests.support import forked
+from tests.support.tiny import TINY
 
 _HERE = Path(__file__).parent
 #: Four cells, of three optimizers that may be faulty and a sound one; trained in a second. In an order in which

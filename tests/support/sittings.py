@@ -1,6 +1,6 @@
 """How often a slowdown is missed, and how often there is an alarm for nothing: whole sittings with real processes.
 
-    python -m tests.regressions.trials --injected 20 --unchanged 40
+    python -m tests.support.sittings --injected 20 --unchanged 40
 
 Unchanged code is measured while another process keeps a core busy, from time to time. A sitting takes half a minute,
 or a quarter of one unchanged.

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import optbench
 from optbench.problem import Batch, Data, DataSource, Plane
 from optbench.problems.plane_functions import PlaneFunction
-from tests.tiny import TinyNet
+from tests.support.tiny import TinyNet
 
 MEMORY: dict[Any, Tensor] = {}
 

@@ -1,4 +1,4 @@
-"""Becomes programs that import optbench, on demand of `tests.forked`: a copy of this process has imported all already.
+"""Becomes programs that import optbench, on demand of `forked`: a copy of this process has imported everything already.
 
 Reads a line of JSON for each demand and answers with one: a program's arguments with its process id, a process id with
 its exit code, or null while it runs.

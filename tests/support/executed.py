@@ -26,9 +26,9 @@ from optbench.cli import COMPLETE, _main, cli
 from optbench.metrics.registry import TABLES
 from optbench.regressions import visits
 from optbench.regressions.recording import place, write
-from tests.docs.pages import ROOT
-from tests.regressions.made import recording
-from tests.tiny import CHOICES, TINY_NET
+from tests.support.pages import ROOT
+from tests.support.recordings import recording
+from tests.support.tiny import CHOICES, TINY_NET
 
 #: What a benchmark is cut down to.
 CHEAP: dict[str, Any] = {"batch_sizes": [10], "run_budget": "1epochs", "seeds": 2, "tuning_worth": 2.0}

@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 class Forked:
@@ -117,7 +117,7 @@ def run(
 def _server() -> subprocess.Popen[str]:
     """Ends when nobody can ask it any more, that is with this process."""
     server = subprocess.Popen(
-        [sys.executable, "-m", "tests.fork_server"],
+        [sys.executable, "-m", "tests.support.fork_server"],
         cwd=ROOT,
         env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # threads are not copied
         stdin=subprocess.PIPE,

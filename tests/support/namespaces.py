@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.scale.cluster import Machine
+from tests.support.cluster import Machine
 
 #: A private network (RFC 2544 keeps 198.18.0.0/15 for tests).
 _NETWORK = "198.18.77"
