@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from optbench.combined import Combined, combined
+from optbench.convolution import mend_convolutions
 from optbench.device import seed_torch
 from optbench.errors import Inapplicable
 from optbench.groups import members
@@ -31,6 +32,8 @@ def make_model(problem: Problem, cell: Cell, seed: int) -> nn.Module:
     """The model with the initial weights of this seed, on the cell's device in its memory format."""
     seed_torch(derive(seed, "initial weights"), cell.device)
     model = problem.model().to(cell.device)
+    if cell.device == "cpu":
+        mend_convolutions(model)
     if problem.channels_last and not cell.optimizer.contiguous_parameters:
         model = model.to(memory_format=torch.channels_last)
     return model
