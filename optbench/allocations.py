@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 
+_LOG_LEVEL = "KINETO_LOG_LEVEL"
+
 
 def memory_changes(work: Callable[[], Any]) -> list[int]:
     """Bytes that each allocation takes (positive) and gives back (negative), in the order of time."""
     activities = [torch.profiler.ProfilerActivity.CPU]
-    with _stderr_closed(), torch.profiler.profile(activities=activities, profile_memory=True) as profile:
+    with _quiet(), torch.profiler.profile(activities=activities, profile_memory=True) as profile:
         work()
     assert profile.profiler is not None
     assert profile.profiler.kineto_results is not None
@@ -23,15 +24,16 @@ def memory_changes(work: Callable[[], Any]) -> list[int]:
 
 
 @contextmanager
-def _stderr_closed() -> Iterator[None]:
-    """Keeps the profiler's own log lines, which are written past Python, from the user's terminal."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+def _quiet() -> Iterator[None]:
+    """Keeps the profiler's own log lines from the user's terminal.
+
+    The profiler reads its level of logging once, when a process first uses it. Nothing else is kept from stderr: the
+    last words of a library that ends the process in between have to be seen.
+    """
+    before = os.environ.get(_LOG_LEVEL)
+    os.environ.setdefault(_LOG_LEVEL, "99")  # above all that it knows
     try:
-        os.dup2(nowhere, 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+        if before is None:
+            os.environ.pop(_LOG_LEVEL, None)
