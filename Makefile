@@ -1,7 +1,8 @@
 # Every target works on a fresh machine with nothing else done, and without activating anything.
 #
 #   make run       the quick benchmark: installs if needed, then says where tables, plots and report are
-#   make test      the tests
+#   make test      the tests; a line at the end says which are left out
+#   make test-all  the slow ones too: whole samples, real processes that are killed, pages of 3,000 runs
 #   make lint      ruff and mypy
 #   make bench     micro-timings: the pytest-benchmark suite, then throughput against plain torch loops
 #   make reference computes the reference results again (results/reference), for `run --against reference`
@@ -17,7 +18,7 @@ ARGS ?=
 PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install run test lint bench reference
+.PHONY: help install run test test-all lint bench reference
 
 help:
 	@sed -n '/^#   /s/^#   //p' Makefile
@@ -37,8 +38,12 @@ run: $(INSTALLED)
 
 # One process a core, the tests of a file together: they share what they make. In the order of their names, as those with
 # the fewest tests, which xdist would keep for the end, are among the longest.
+PARALLEL := -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 test: $(INSTALLED)
-	$(PY) -m pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(PY) -m pytest $(PARALLEL) $(ARGS)
+
+test-all: $(INSTALLED)
+	$(PY) -m pytest $(PARALLEL) -m "" $(ARGS)
 
 lint: $(INSTALLED)
 	$(PY) -m ruff check .
@@ -49,5 +54,5 @@ reference: $(INSTALLED)
 	$(PY) -m optbench reference make $(ARGS)
 
 bench: $(INSTALLED)
-	$(PY) -m pytest tests/timing --benchmark-enable
+	$(PY) -m pytest tests/timing --benchmark-only
 	$(PY) -m optbench bench $(ARGS)

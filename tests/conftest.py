@@ -23,9 +23,10 @@ settings.load_profile("reproducible")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Benchmarks are disabled by the normal options; who asks for them alone wants them measured."""
+    """The normal options disable benchmarks and leave out slow tests; `--benchmark-only` measures all benchmarks."""
     if config.getoption("benchmark_only", False):
         config.option.benchmark_disable = False
+        config.option.markexpr = ""
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -11,6 +11,7 @@ from optbench.bench.engines import dask_against_processes
 from optbench.bench.executions import COMPILED_HEAD, compiled_against_eager, replicas_against_eager
 from optbench.bench.loading import batch_against_loop, loader_against_resident
 from optbench.bench.populations import harness_against_loops, population_against_loops, small_cell
+from optbench.bench.startup import start_up
 from optbench.bench.throughput import (
     AGAINST_LECTURE,
     conv_net_cell,
@@ -70,3 +71,4 @@ def _comparisons(source: DataSource, data_dir: Path | None, pairs: int, cores: i
     yield from replicas_against_eager(source, pairs, data_dir is not None)
     yield batch_against_loop(pairs)
     yield loader_against_resident(cell, source, pairs)
+    yield from start_up(pairs)

@@ -1,68 +1,79 @@
-"""How long one waits for `--help`, for the plan of a large matrix, its status, and to resume what is complete.
+"""What one waits for before anything is computed, in counts: calls for each cell of a plan, files opened for each cell.
 
-The targets are those of a machine that does nothing else: 0.3 s, 1 s for 10,000 cells, 10 s for 100,000 cells, 3 s
-for 10,000 cells. Here processor time is measured, which other processes disturb less, and twice as much is allowed.
+The seconds are those of `optbench bench`. Calls of Python functions and opened files are the same on every machine.
 """
 
 from __future__ import annotations
 
+import cProfile
+import pstats
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 
+from optbench.bench.startup import finished_directory, matrix
+from optbench.cli import _main
 from optbench.config import load_config
 from optbench.matrix import make_plan
-from optbench.outputs import _state
-from optbench.results import atomic
-from optbench.results.directory import ResultsDirectory
 from optbench.results.store import CellStore
 
-resource = pytest.importorskip("resource", reason="measures processes as POSIX does")
-
-ALLOWED = 2.0
+_opened: list[str] | None = None
 
 
-def _processor_seconds(*arguments: str) -> float:
-    """Processor time of a Python process, interpreter included; the least of three."""
-
-    def spent() -> float:
-        used = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return float(used.ru_utime + used.ru_stime)
-
-    times = []
-    for _ in range(3):
-        before = spent()
-        subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
-        times.append(spent() - before)
-    return min(times)
+def _note(event: str, arguments: tuple[object, ...]) -> None:
+    if event == "open" and _opened is not None:
+        _opened.append(str(arguments[0]))
 
 
-def _matrix(folder: Path, conditions: int) -> Path:
-    """A configuration of 100 cells for each condition of a quadratic valley."""
-    values = ",".join(str(10 + number) for number in range(conditions))
-    file = folder / "matrix.toml"
-    file.write_text(
-        f'problems = ["quadratic_valley[condition=[{values}]]"]\n'
-        "batch_sizes = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]\n"
-        'devices = ["cpu"]\nseeds = 1\n'
-    )
-    return file
+@pytest.fixture(scope="module")
+def files_opened() -> Callable[[Callable[[], object], Path], Counter[str]]:
+    """Counts which files in a folder some work opens, by their names."""
+    sys.addaudithook(_note)  # for as long as the process lives; it is idle outside of `counted`
+
+    def counted(work: Callable[[], object], folder: Path) -> Counter[str]:
+        global _opened
+        _opened = []
+        try:
+            work()
+            return Counter(Path(path).name for path in _opened if path.startswith(str(folder)))
+        finally:
+            _opened = None
+
+    return counted
 
 
-def test_help() -> None:
-    assert _processor_seconds("-m", "optbench", "--help") < ALLOWED * 0.3
+def _calls(work: Callable[[], object]) -> int:
+    profile = cProfile.Profile()
+    profile.runcall(work)
+    return int(pstats.Stats(profile).total_calls)
 
 
-def test_the_plan_of_ten_thousand_cells(tmp_path: Path) -> None:
-    file = _matrix(tmp_path, 100)
-    assert len(make_plan(load_config(file=file)).cells) == 10_000
-    assert _processor_seconds("-m", "optbench", "plan", "--config", str(file)) < ALLOWED * 1.0
+def test_a_plan_takes_the_same_few_calls_for_each_cell(tmp_path: Path) -> None:
+    def plan(conditions: int) -> Callable[[], object]:
+        file = matrix(tmp_path, conditions)
+        return lambda: make_plan(load_config(file=file))
+
+    plan(1)()  # imports, and what is remembered
+    few, many = _calls(plan(2)), _calls(plan(10))
+    assert 0 < (many - few) / 800 < 150
 
 
-#: What `run` does before it prints the leaderboard.
+def test_status_reads_two_files_of_each_finished_cell_at_most(
+    tmp_path: Path, files_opened: Callable[..., Counter[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, cells = finished_directory(tmp_path, 1), 100
+    found = files_opened(lambda: _main(["status", folder.name, "--results", str(tmp_path)]), folder)
+    assert f"{cells} done, 0 failed, 0 missing" in capsys.readouterr().out
+    assert found["result.json"] == cells
+    assert sum(found.values()) <= 2 * cells + 10
+
+
+#: What `run` does before it prints the leaderboard, in a process that has imported nothing.
 RESUME = """
 import sys
 from pathlib import Path
@@ -70,40 +81,23 @@ from optbench.config import load_config
 from optbench.problem import DataSource
 from optbench.run_options import RunOptions
 from optbench.runner import run
+opened = []
+sys.addaudithook(lambda event, arguments: opened.append(str(arguments[0])) if event == "open" else None)
 file, folder = map(Path, sys.argv[1:])
 outcome = run(load_config(file=file), folder, RunOptions(DataSource(folder), report=folder / "report.html"))
-assert (outcome.cells, outcome.failed) == (2000, 0)
-assert not {"torch", "pandas", "optuna"} & set(sys.modules)
+assert (outcome.cells, outcome.failed) == (100, 0)
+print(sorted({"torch", "pandas", "optuna"} & set(sys.modules)))
+print(sum(path.startswith(str(folder)) for path in opened))
 """
 
 
-def test_resuming_two_thousand_finished_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file, folder = _matrix(tmp_path, 20), tmp_path / "run"
-    directory = ResultsDirectory(folder)
-    directory.create()
-    monkeypatch.setattr(atomic.os, "fsync", lambda _: None)  # which takes longer than all else
-    plan = make_plan(load_config(file=file))
-    for cell in plan.cells:
-        directory.cell(cell.id).write_result({"status": "ok", "seeds": [0]})
-    for name in ("report.html", "tables/summary.parquet", "plots/none.svg"):
-        atomic.write_bytes(folder / name, b"")
-    directory.write_plan({"seeds": [0], "studies": 1, "cells": [cell.record() for cell in plan.cells]})
-    (folder / "tables" / ".made-from").write_text(f"{_state(directory)} test_metric")
-    assert _processor_seconds("-c", RESUME, str(file), str(folder)) < ALLOWED * 3.0 * 2000 / 10_000 + 0.3
-
-
-def test_the_status_of_four_thousand_finished_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file, folder = _matrix(tmp_path, 40), tmp_path / "run"
-    directory = ResultsDirectory(folder)
-    directory.create()
-    monkeypatch.setattr(atomic.os, "fsync", lambda _: None)
-    plan = make_plan(load_config(file=file))
-    done = {"status": "ok", "seeds": [0], "trials": 4, "tuning_cost": 100.0, "tuning_budget": 100.0, "error": ""}
-    for cell in plan.cells:
-        directory.cell(cell.id).write_result(done)
-    directory.write_plan({"seeds": [0], "studies": 1, "cells": [cell.record() for cell in plan.cells]})
-    status = ("-m", "optbench", "status", folder.name, "--results", str(tmp_path))
-    assert _processor_seconds(*status) < ALLOWED * 10.0 * len(plan.cells) / 100_000 + 0.3
+@pytest.mark.processes
+def test_resuming_finished_cells_reads_two_files_of_each_at_most_and_imports_nothing_heavy(tmp_path: Path) -> None:
+    folder = finished_directory(tmp_path, 1)
+    arguments = [sys.executable, "-c", RESUME, str(matrix(tmp_path, 1)), str(folder)]
+    imported, opened = subprocess.run(arguments, check=True, capture_output=True, text=True).stdout.splitlines()
+    assert imported == "[]"
+    assert 100 <= int(opened) <= 2 * 100 + 20
 
 
 def test_a_run_asks_once_for_the_state_of_a_finished_cell(tmp_path: Path) -> None:

@@ -1,11 +1,7 @@
-"""What the harness costs against a bare torch loop, and what a whole machine gains over the lecture's loop.
-
-Ratios of pairs measured next to each other; `python -m optbench bench --data-dir DIR` prints them.
-"""
+"""The comparisons that `python -m optbench bench` prints: both sides do the same work, and each ratio has its row."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -14,17 +10,11 @@ import pytest
 from optbench.bench import executions
 from optbench.bench.comparison import Comparison
 from optbench.bench.loading import batch_against_loop
-from optbench.bench.throughput import (
-    conv_net_cell,
-    machine_against_lecture,
-    run_against_bare,
-)
+from optbench.bench.throughput import conv_net_cell, run_against_bare
 from optbench.device import make_deterministic
-from optbench.locations import default_data_dir
 from optbench.problem import DataSource
 
-REAL = os.environ.get("OPTBENCH_TEST_DATA")
-SOURCE = DataSource(Path(REAL) if REAL else default_data_dir(), download=False)
+SOURCE = DataSource(Path("unused"), download=False)
 
 
 @pytest.fixture(autouse=True)
@@ -32,17 +22,31 @@ def _one_thread() -> None:
     make_deterministic(1)
 
 
-def test_a_batch_product_beats_a_loop() -> None:
-    assert batch_against_loop(pairs=3, examples=300).ratio > 1
+def measured(comparison: Comparison, pairs: int) -> None:
+    """Both sides took time, as often as asked; how much is no matter of a test."""
+    assert len(comparison.a) == len(comparison.b) == pairs
+    assert (comparison.a > 0).all()
+    assert (comparison.b > 0).all()
+    assert comparison.row()[0] == comparison.name
 
 
-def test_many_small_replicas_at_once_beat_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_sides_are_measured_as_often_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured(batch_against_loop(pairs=3, examples=300), 3)
+    measured(run_against_bare(conv_net_cell(None, 100), SOURCE, examples=300, pairs=1), 1)
     monkeypatch.setattr(
         executions, "STACKED", (("quadratic_valley", "adam", 10, 16), ("mlp[data=mnist]", "sgd", 10, 8))
     )
     monkeypatch.setattr(executions, "_SECONDS", 0.02)
     (found,) = executions.replicas_against_eager(SOURCE, 3, real=False)
-    assert found.ratio > 3, found.row()
+    measured(found, 3)
+
+
+def test_a_ratio_is_the_median_of_pairs_and_has_a_target() -> None:
+    found = Comparison("x / y", "s", np.array([2.0, 8.0, 9.0]), np.array([1.0, 2.0, 9.0]), target=1.5)
+    assert found.ratio == 2
+    assert found.met
+    assert found.row() == ("x / y", "8", "2", "s", "2.000", "1.000 – 4.000", "3", "≥ 1.5")
+    assert not Comparison("", "s", found.a, found.b, target=1.5, better="low").met
 
 
 def test_compiling_is_paid_by_what_each_step_gains() -> None:
@@ -52,17 +56,3 @@ def test_compiling_is_paid_by_what_each_step_gains() -> None:
     assert row[-3:] == ("3.0", "1,500,000", "1,200")
     row = executions.Compiled(Comparison("", "µs", compiled, eager), 3.0, 1200).row()
     assert row[-3:] == ("3.0", "never", "1,200")
-
-
-@pytest.mark.skipif(not REAL, reason="OPTBENCH_TEST_DATA does not say where the real MNIST lies")
-def test_the_harness_costs_less_than_a_tenth() -> None:
-    found = run_against_bare(conv_net_cell(SOURCE.directory, 100), SOURCE, examples=6000, pairs=5)
-    assert found.ratio >= 0.9, found.row()
-
-
-@pytest.mark.skipif(not REAL, reason="OPTBENCH_TEST_DATA does not say where the real MNIST lies")
-@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two cores")
-def test_both_cores_beat_the_lectures_loop_twice() -> None:
-    cell = conv_net_cell(SOURCE.directory, 100)
-    found = machine_against_lecture(cell, SOURCE, examples=6000, pairs=3, workers=2)
-    assert found.ratio >= 2.0, found.row()
