@@ -12,6 +12,11 @@ from hypothesis import settings
 
 import optbench
 from tests.support.tiny import RAISING, run_tiny
+from tests.support.unfinished import (  # noqa: F401 as hooks of pytest
+    pytest_runtest_logreport,
+    pytest_terminal_summary,
+    pytest_xdist_node_collection_finished,
+)
 
 # Each of several test processes has a core: threads of more would wait for each other. Before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
