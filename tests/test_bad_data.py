@@ -101,7 +101,7 @@ def test_a_pickle_of_cifar_that_is_another_one_is_not_loaded(
 
 
 def image_folder(root: Path) -> Path:
-    random = np.random.default_rng()
+    random = np.random.default_rng(0)
     for split in ("train", "test"):
         for name in ("ant", "bee"):
             (root / split / name).mkdir(parents=True)

@@ -1,10 +1,10 @@
-"""All tables and plots of results that lack something: what can be said is, the rest is missing with its reason."""
+"""Tables and plots of results that lack something: what can be said is, the rest is missing with its reason."""
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,12 +13,24 @@ import pandas as pd
 import pytest
 
 from optbench.errors import UserError
-from optbench.plots import draw_all, style
+from optbench.metrics.verdicts import verdicts as verdicts_of
+from optbench.plots import draw, draw_all, style
+from optbench.plots.registry import PLOTS
+from optbench.statistics import planning
 from optbench.tables import all_tables, write_tables
-from tests.support.frames import PROBLEMS, VALLEY, Frames, make
+from tests.support.drawn import only
+from tests.support.frames import PROBLEMS, VALLEY, Frames
+from tests.support.frames import make as make_frames
 
-#: A function and a network, where a further network would only be drawn as that one is.
+#: A function and a network: a further network would be treated as that one is.
 TWO = PROBLEMS[:2]
+
+
+def make(
+    optimizers: list[str], problems: Sequence[str] = TWO, batch_sizes: Sequence[int] = (32, 128), seeds: int = 3
+) -> Frames:
+    """Frames with few trials and short curves: what is missing from them does not depend on how long they are."""
+    return make_frames(optimizers, problems, batch_sizes, seeds, trials=6, points=8)
 
 
 def results_of(frames: Frames, **changed: pd.DataFrame) -> SimpleNamespace:
@@ -52,7 +64,7 @@ def one_seed() -> SimpleNamespace:
 
 
 def one_optimizer() -> SimpleNamespace:
-    return results_of(make(optimizers=["adam"], problems=TWO))
+    return results_of(make(optimizers=["adam"]))
 
 
 def one_problem() -> SimpleNamespace:
@@ -60,7 +72,7 @@ def one_problem() -> SimpleNamespace:
 
 
 def all_diverged() -> SimpleNamespace:
-    frames = make(optimizers=["adam", "sgd", "rmsprop"], problems=TWO)
+    frames = make(optimizers=["adam", "sgd", "rmsprop"])
     figures = ["train_loss", "valid_loss", "valid_metric", "test_loss", "test_metric", "cost_to_target"]
     for frame in (frames.runs, frames.trials):
         frame["status"] = "diverged"
@@ -72,25 +84,47 @@ def all_diverged() -> SimpleNamespace:
 
 
 def no_targets() -> SimpleNamespace:
-    frames = make(optimizers=["adam", "sgd"], problems=TWO)
+    frames = make(optimizers=["adam", "sgd"])
     frames.cells["target"] = math.nan
     return results_of(frames)
 
 
 def duplicated_seeds() -> SimpleNamespace:
-    frames = make(optimizers=["adam", "sgd"], problems=TWO)
+    frames = make(optimizers=["adam", "sgd"], batch_sizes=[32])
     return results_of(frames, runs=pd.concat([frames.runs, frames.runs], ignore_index=True))
 
 
-CASES: list[Callable[[], SimpleNamespace]] = [
-    partial, nothing_yet, one_seed, one_optimizer, one_problem, all_diverged, no_targets, duplicated_seeds,
-]  # fmt: skip
+#: The plots that are about all problems together; each compares optimizers.
+OVERALL = {name for name, plot in PLOTS.items() if not plot.each_problem}
+#: Plots of medians and intervals over the seeds of a cell.
+OF_SEEDS = {"loss_against_cost", "final_metric", "time_to_target"}
+OF_TARGETS = {
+    "aggregate", "performance_profile", "pairwise_profile", "data_profile", "rank_stability", "time_to_target",
+    "batch_scaling",
+}  # fmt: skip
+
+#: Each case with the plots for which it makes a difference. The others look as they do without it.
+CASES: dict[Callable[[], SimpleNamespace], set[str]] = {
+    partial: set(PLOTS),
+    nothing_yet: set(PLOTS),
+    one_seed: OVERALL - {"audit", "lr_transfer", "critical_difference"} | OF_SEEDS,
+    one_optimizer: OVERALL | {"batch_size_heatmap"},
+    one_problem: OVERALL,
+    all_diverged: set(PLOTS),
+    no_targets: OF_TARGETS,
+    duplicated_seeds: OF_SEEDS | {"audit", "verdicts"},
+}
 
 
 @functools.cache
-def tables_of(case: Callable[[], SimpleNamespace]) -> dict[str, pd.DataFrame]:
+def results_and_tables(case: Callable[[], SimpleNamespace]) -> tuple[SimpleNamespace, dict[str, pd.DataFrame]]:
     """Made once for all tests of a case. Only to be read."""
-    return all_tables(case())
+    results = case()
+    return results, all_tables(results)
+
+
+def tables_of(case: Callable[[], SimpleNamespace]) -> dict[str, pd.DataFrame]:
+    return results_and_tables(case)[1]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
@@ -99,15 +133,21 @@ def test_tables_and_plots_say_what_can_be_said(
 ) -> None:
     """Figures are written as SVG: the other formats show the same, and `tests/plots` has them."""
     monkeypatch.setattr(style, "FORMATS", {"svg": style.FORMATS["svg"]})
-    results, tables = case(), tables_of(case)
+    monkeypatch.setattr(draw, "_MANY", 1000)  # `tests/plots/test_draw.py` has what several processes draw
+    results, tables = results_and_tables(case)
     write_tables(tables, tmp_path / "tables", set(tables))
     for name, table in tables.items():
         assert len(pd.read_parquet(tmp_path / "tables" / f"{name}.parquet")) == len(table)
-    pictures = draw_all(results, tables, tmp_path / "plots")
+    with only(*(name for name in PLOTS if name in CASES[case])):
+        pictures = draw_all(results, tables, tmp_path / "plots")
+    assert {picture.plot for picture in pictures} == CASES[case] - {"trajectories"}, "these have no plane"
     for picture in pictures:
         assert "could not be drawn" not in picture.caption, (picture.plot, picture.caption)
         assert picture.svg or picture.caption.startswith("Not drawn: ")
-    again = all_tables(case())
+
+
+def test_tables_of_the_same_results_are_the_same_again() -> None:
+    tables, again = tables_of(partial), all_tables(partial())
     for name, table in tables.items():
         pd.testing.assert_frame_equal(table, again[name])
 
@@ -179,11 +219,20 @@ def test_missing_targets_are_named() -> None:
 
 def test_duplicated_seeds_change_no_figure() -> None:
     """Doubled observations would halve the intervals and square the p-values."""
-    frames = make(optimizers=["adam", "sgd"], problems=TWO)
+    frames = make(optimizers=["adam", "sgd"], batch_sizes=[32])
     once, twice = all_tables(results_of(frames)), tables_of(duplicated_seeds)
     for name in ("verdicts", "aggregate", "probability_of_improvement", "critical_difference", "rank_stability"):
         pd.testing.assert_frame_equal(once[name], twice[name])
     assert (twice["audit"]["finding"] == "repeated_seed").sum() >= len(frames.runs)
+
+
+def test_seeds_that_are_not_likely_to_decide_are_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "MOST_SEEDS", 4)
+    frames = make(optimizers=["adam", "sgd"])
+    judged = verdicts_of(frames.runs, frames.cells)
+    hopeless = judged["note"].str.contains("not even 4 seeds are likely to decide")
+    assert hopeless.any()
+    assert judged.loc[hopeless, "more_seeds"].isna().all()
 
 
 @pytest.mark.parametrize(("frame", "column"), [("runs", "tuned"), ("cells", "trials"), ("trials", "cost")])
@@ -197,5 +246,4 @@ def test_frames_of_another_schema_are_refused_by_name(frame: str, column: str) -
 def test_a_run_whose_figure_is_missing_is_no_success() -> None:
     frames = make(optimizers=["adam", "sgd"], problems=[VALLEY], seeds=8)
     frames.runs.loc[frames.runs["optimizer"] == "sgd", "test_metric"] = np.nan
-    verdicts = all_tables(results_of(frames))["verdicts"]
-    assert set(verdicts["verdict"]) == {"loss"}
+    assert set(verdicts_of(frames.runs, frames.cells)["verdict"]) == {"loss"}

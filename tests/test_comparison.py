@@ -12,8 +12,10 @@ import pytest
 
 import optbench
 from optbench.cli import COMPLETE, WRONG_USE, _main
+from optbench.comparison import Comparison, verdict_blocks
 from optbench.errors import UserError
 from optbench.metrics.verdicts import verdicts
+from optbench.plots import style
 from tests.results.test_join import change, part
 from tests.support.drawn import only
 from tests.support.tiny import run_tiny
@@ -26,14 +28,33 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> optbench.Results:
     return run_tiny(folder, optimizers=["sgd", "adam", "adadelta"], seeds=9)
 
 
+def split(whole: optbench.Results, folder: Path) -> tuple[Path, Path]:
+    """The directories `old` and `new` with the optimizers of `whole`."""
+    source = whole.directory.folder
+    return part(source, folder / "old", "adam", "sgd"), part(source, folder / "new", "adadelta")
+
+
+@pytest.fixture(scope="module")
+def halves(whole: optbench.Results, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Only to be read."""
+    return split(whole, tmp_path_factory.mktemp("halves"))
+
+
+@pytest.fixture(scope="module")
+def compared(halves: tuple[Path, Path]) -> Comparison:
+    return optbench.compare(*halves)
+
+
 @pytest.fixture
-def halves(whole: optbench.Results, tmp_path: Path) -> tuple[Path, Path]:
-    folder = whole.directory.folder
-    return part(folder, tmp_path / "old", "adam", "sgd"), part(folder, tmp_path / "new", "adadelta")
+def few_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables other than verdicts, audit and leaderboard are left out; nothing here reads them."""
+    monkeypatch.setattr("optbench.tables.TABLES", {})
 
 
-def test_the_verdicts_are_those_of_one_directory(whole: optbench.Results, halves: tuple[Path, Path]) -> None:
-    compared = optbench.compare(*halves)
+@pytest.mark.usefixtures("few_tables")
+def test_the_verdicts_are_those_of_one_directory(
+    whole: optbench.Results, halves: tuple[Path, Path], compared: Comparison
+) -> None:
     expected = verdicts(whole.runs, whole.cells)
     pd.testing.assert_frame_equal(compared.verdicts, expected, check_dtype=False)
     assert set(expected["optimizer"]) == {"sgd", "adadelta"}
@@ -46,13 +67,20 @@ def test_the_verdicts_are_those_of_one_directory(whole: optbench.Results, halves
     assert "audit" in compared.leaderboard
 
 
-def test_the_verb(halves: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_verb(
+    halves: tuple[Path, Path],
+    compared: Comparison,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(style, "FORMATS", {"svg": style.FORMATS["svg"]})
     old, new = halves
     arguments = ["compare", "old", str(new), "--results", str(old.parent), "--output", str(tmp_path / "out")]
-    with only("loss_against_cost", "final_metric"):
+    with only("loss_against_cost"):
         assert _main(arguments) == COMPLETE
     out = capsys.readouterr().out
-    table = optbench.compare(old, new).verdicts
+    table = compared.verdicts
     assert "against adam by test_metric" in out
     for row in table.to_dict("records"):
         line = next(line for line in out.splitlines() if line.startswith(row["optimizer"]))
@@ -62,7 +90,7 @@ def test_the_verb(halves: tuple[Path, Path], tmp_path: Path, capsys: pytest.Capt
     assert (tmp_path / "out" / "tables" / "verdicts.tex").is_file()
     assert list((tmp_path / "out" / "plots").glob("loss_against_cost-*.svg"))
     before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
-    with only("loss_against_cost", "final_metric"):
+    with only("loss_against_cost"):
         assert _main(arguments) == COMPLETE
     assert {path: path.read_bytes() for path in before} == before, "same input, same bytes"
 
@@ -83,16 +111,19 @@ def test_mistakes(
     assert line in err
 
 
+@pytest.mark.usefixtures("few_tables")
 def test_one_directory_is_compared_within_itself(whole: optbench.Results, capsys: pytest.CaptureFixture[str]) -> None:
     alone = optbench.compare(whole.directory.folder)
     pd.testing.assert_frame_equal(alone.verdicts, verdicts(whole.runs, whole.cells), check_dtype=False)
     assert _main(["compare", str(whole.directory.folder), "--reference", "sgd"]) == COMPLETE
-    assert capsys.readouterr().out == f"{optbench.compare(whole.directory.folder, reference='sgd')}\n"
+    blocks = verdict_blocks(verdicts(whole.runs, whole.cells, "sgd"))
+    assert capsys.readouterr().out == "\n\n".join(blocks) + "\n"
     assert _main(["compare"]) == WRONG_USE
     with pytest.raises(UserError, match="unknown results directory 'whol'; did you mean 'whole'"):
         optbench.compare(whole.directory.folder.parent / "whol")
 
 
+@pytest.mark.usefixtures("few_tables")
 def test_one_directory_is_compared_with_what_it_was_run_against(
     whole: optbench.Results, halves: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -106,20 +137,22 @@ def test_one_directory_is_compared_with_what_it_was_run_against(
     )
 
 
-def test_times_of_unlike_machines_are_refused(halves: tuple[Path, Path]) -> None:
-    new = halves[1]
+@pytest.mark.usefixtures("few_tables")
+def test_times_of_unlike_machines_are_refused(whole: optbench.Results, tmp_path: Path) -> None:
+    old, new = split(whole, tmp_path)
     environments = json.loads((new / "environment.json").read_bytes())
     other = {**next(iter(environments.values())), "cores": 1024}
     (new / "environment.json").write_text(json.dumps({**environments, "other": other}))
     change(new, "result.json", environment="other")
     with pytest.raises(UserError, match=r"seconds_to_target can't be compared between unlike machines: .*1024 cores"):
-        optbench.compare(*halves, metric="seconds_to_target")
-    compared = optbench.compare(*halves)
+        optbench.compare(old, new, metric="seconds_to_target")
+    compared = optbench.compare(old, new)
     assert "timings are left out" in str(compared)
     assert compared.leaderboard["step_ms"].isna().all()
     assert compared.verdicts["p"].notna().all()
 
 
+@pytest.mark.usefixtures("few_tables")
 def test_nothing_in_common_is_said(whole: optbench.Results, tmp_path: Path) -> None:
     folder = whole.directory.folder
     old, new = part(folder, tmp_path / "old", "adam"), part(folder, tmp_path / "new", "sgd")
@@ -129,6 +162,7 @@ def test_nothing_in_common_is_said(whole: optbench.Results, tmp_path: Path) -> N
     assert "1 cells of new on tiny are left out: their run budget is 7, not 400" in text
 
 
+@pytest.mark.processes
 def test_no_verdict_needs_torch(halves: tuple[Path, Path]) -> None:
     code = (
         "import sys, optbench; print(optbench.compare(*sys.argv[1:]));"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import os
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -67,17 +67,38 @@ def test_devices_that_do_not_exist(name: str) -> None:
         resolve(name)
 
 
+@pytest.fixture
+def other_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The opposite of what `make_deterministic` sets; the settings of this process are restored afterwards."""
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")  # which restores it
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    switches = [(torch.utils.deterministic, "fill_uninitialized_memory"), (torch.backends.cudnn, "benchmark"),
+                (torch.backends.cudnn, "allow_tf32"), (torch.backends.cuda.matmul, "allow_tf32")]  # fmt: skip
+    before = [getattr(owner, name) for owner, name in switches]
+    for owner, name in switches:
+        setattr(owner, name, True)
+    torch.use_deterministic_algorithms(False)
+    torch.set_num_threads(1)
+    yield
+    for (owner, name), value in zip(switches, before, strict=True):
+        setattr(owner, name, value)
+    torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("other_settings")
 def test_deterministic_arithmetic_without_tf32() -> None:
-    """In a process of its own: the settings are the whole process's."""
-    code = """
-import os, torch
-from optbench.device import make_deterministic
-make_deterministic(2)
-print(torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark,
-      torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32, os.environ["CUBLAS_WORKSPACE_CONFIG"])
-"""
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ran.stdout.split() == ["2", "True", "False", "False", "False", ":4096:8"]
+    make_deterministic(2)
+    assert torch.get_num_threads() == 2
+    assert torch.are_deterministic_algorithms_enabled()
+    assert torch.is_deterministic_algorithms_warn_only_enabled()
+    assert not torch.utils.deterministic.fill_uninitialized_memory
+    assert not torch.backends.cudnn.benchmark
+    assert not torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
 
 
 def test_a_cpu_needs_no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:

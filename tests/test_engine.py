@@ -5,19 +5,19 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import wait
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from optbench.engine import ProcessEngine, SerialEngine, default_workers, make_engine
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.processes
 
 
 def _double(x: int) -> int:
@@ -35,10 +35,7 @@ def _die() -> None:
 def _both(folder: Path, fn: Callable[[], Any]) -> Any:
     """`fn` once two calls are under way, so that neither worker makes both."""
     (folder / str(os.getpid())).touch()
-    deadline = time.monotonic() + 60
-    while len(list(folder.iterdir())) < 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: len(list(folder.iterdir())) == 2, "the other worker makes a call")
     return fn()
 
 
@@ -49,14 +46,30 @@ def _state() -> tuple[int, int, bool, bool]:
     return os.getpid(), torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), handled
 
 
+class FirstCalls(NamedTuple):
+    """What an engine of two workers did when it was new: where it made its calls, and what processes it had then."""
+
+    engine: ProcessEngine
+    pids: set[int]
+    children: set[int]
+
+
 @pytest.fixture(scope="module")
-def processes() -> Iterator[ProcessEngine]:
-    """Two prepared workers, each of which takes seconds to start; a test leaves them free, and may end some."""
+def first_calls() -> Iterator[FirstCalls]:
+    before = set(multiprocessing.active_children())  # other tests of this session may have left theirs
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "2")  # what they would have of themselves
         with make_engine("processes", 2, 1, partial(_prepare, "ready")) as engine:
             assert isinstance(engine, ProcessEngine)
-            yield engine
+            pids = {engine.submit(os.getpid).result() for _ in range(20)}
+            children = {process.pid or 0 for process in set(multiprocessing.active_children()) - before}
+            yield FirstCalls(engine, pids, children)
+
+
+@pytest.fixture
+def processes(first_calls: FirstCalls) -> ProcessEngine:
+    """Two prepared workers, each of which takes seconds to start; a test leaves them free, and may end some."""
+    return first_calls.engine
 
 
 def _is_an_executor(engine: SerialEngine | ProcessEngine) -> None:
@@ -93,13 +106,27 @@ def test_a_dying_worker_breaks_its_own_call_alone(processes: ProcessEngine, tmp_
     assert [call.result() for call in calls] == ["ready"] * 2
 
 
-def test_calls_one_after_another_share_a_worker() -> None:
+def test_calls_one_after_another_share_a_worker(first_calls: FirstCalls) -> None:
     """The first one, which is warm; others are not even started."""
-    before = set(multiprocessing.active_children())  # other tests of this session may have left theirs
-    with ProcessEngine(3, 1) as engine:
-        pids = {engine.submit(os.getpid).result() for _ in range(20)}
-        assert {p.pid for p in set(multiprocessing.active_children()) - before} == pids
-        assert len(pids) == 1
+    assert len(first_calls.pids) == 1
+    assert first_calls.children == first_calls.pids
+
+
+def test_workers_ignore_ctrl_c_from_their_very_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They inherit it from the process that starts them."""
+    before, then = signal.getsignal(signal.SIGINT), []
+
+    def submit(self: ProcessPoolExecutor, *arguments: Any) -> Future[None]:
+        then.append(signal.getsignal(signal.SIGINT))
+        done: Future[None] = Future()
+        done.set_result(None)
+        return done
+
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", submit)
+    with ProcessEngine(1, 1) as engine:
+        engine.submit(_double, 1).result()
+    assert then == [signal.SIG_IGN]
+    assert signal.getsignal(signal.SIGINT) == before
 
 
 def _prepare(text: str) -> None:
@@ -116,46 +143,6 @@ def test_ctrl_c_reaches_the_caller_of_the_serial_engine() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         SerialEngine(1).submit(interrupted)
-
-
-ORPHAN = """
-import os, sys, time
-from optbench.engine import ProcessEngine
-from tests.test_engine import _sleep
-if __name__ == "__main__":
-    engine = ProcessEngine(1, 1)
-    engine.submit(os.getpid).result()
-    print(engine.submit(os.getpid).result(), flush=True)
-    engine.submit(_sleep, 60)
-    time.sleep(60)
-"""
-
-
-def _sleep(seconds: float) -> None:
-    time.sleep(seconds)
-
-
-def test_workers_end_with_their_coordinator() -> None:
-    coordinator = subprocess.Popen([sys.executable, "-c", ORPHAN], stdout=subprocess.PIPE, text=True)
-    assert coordinator.stdout is not None
-    worker = int(coordinator.stdout.readline())
-    coordinator.kill()
-    coordinator.wait()
-    coordinator.stdout.close()
-    deadline = time.monotonic() + 10
-    while _alive(worker):
-        assert time.monotonic() < deadline, "the worker outlived its coordinator"
-        time.sleep(0.02)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    # A zombie waiting to be collected by init is not alive.
-    status = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout
-    return bool(status.strip()) and not status.startswith("Z")
 
 
 def test_one_worker_a_core_unless_an_accelerator_is_shared() -> None:

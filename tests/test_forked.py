@@ -13,8 +13,12 @@ import pytest
 
 from tests.support import forked
 from tests.support.conduct import CELLS
+from tests.support.waiting import PATIENCE, wait_until
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere both are processes of `subprocess`")
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.skipif(sys.platform != "linux", reason="elsewhere both are processes of `subprocess`"),
+]
 
 #: Says where and what it is, also to a worker that it starts; its first argument says how it ends.
 PROGRAM = """
@@ -29,12 +33,14 @@ def worker(queue):
     queue.put([told(), multiprocessing.parent_process() is not None])
 
 if __name__ == "__main__":
-    queue = multiprocessing.get_context("spawn").Queue()
-    process = multiprocessing.get_context("spawn").Process(target=worker, args=(queue,))
-    process.start()
     print(told(), multiprocessing.parent_process(), sys.stdin.read(), os.getpgid(0) == os.getpid())
-    print(*queue.get(), optbench.__file__, sys.modules["__main__"].__file__, signal.getsignal(signal.SIGINT))
-    process.join()
+    if sys.argv[1] == "worker":
+        queue = multiprocessing.get_context("spawn").Queue()
+        process = multiprocessing.get_context("spawn").Process(target=worker, args=(queue,))
+        process.start()
+        print(*queue.get())
+        process.join()
+    print(optbench.__file__, sys.modules["__main__"].__file__, signal.getsignal(signal.SIGINT))
     print("a warning", file=sys.stderr)
     print(threading.active_count() > 0, flush=True)
     match sys.argv[1]:
@@ -62,7 +68,7 @@ def script(tmp_path: Path) -> Path:
     return tmp_path / "scripts" / "script.py"
 
 
-@pytest.mark.parametrize("end", ["", "code", "text", "error", "signal", "interrupt"])
+@pytest.mark.parametrize("end", ["worker", "code", "text", "error", "signal", "interrupt"])
 def test_a_script_finds_and_leaves_what_it_does_in_a_new_process(end: str, script: Path, tmp_path: Path) -> None:
     options: dict[str, Any] = {"cwd": tmp_path, "env": {**os.environ, "OPTBENCH_TEST_WORD": "word"}}
     command = [sys.executable, str(script), end, "an argument"]
@@ -73,7 +79,7 @@ def test_a_script_finds_and_leaves_what_it_does_in_a_new_process(end: str, scrip
     assert copied.stderr.splitlines()[-1:] == new.stderr.splitlines()[-1:]  # a traceback has other frames
 
 
-@pytest.mark.parametrize("arguments", [["plan", *CELLS], ["run", "--sedes", "3"], ["--version"], []], ids=str)
+@pytest.mark.parametrize("arguments", [["plan", *CELLS], ["run", "--sedes", "3"]], ids=["plan", "run"])
 def test_a_module_says_what_it_does_in_a_new_process(arguments: list[str], tmp_path: Path) -> None:
     command = [sys.executable, "-m", "optbench", *arguments]
     copied, new = forked.run(command, cwd=tmp_path), new_process(command, cwd=tmp_path)
@@ -88,14 +94,22 @@ def test_a_session_of_its_own_is_killed_as_a_whole(tmp_path: Path) -> None:
         process.communicate(timeout=0.2)
     assert os.getpgid(process.pid) == process.pid
     os.killpg(process.pid, signal.SIGKILL)
-    stdout, _ = process.communicate(timeout=10)  # nobody is left that could write
+    stdout, _ = process.communicate(timeout=PATIENCE)  # nobody is left that could write
     assert process.returncode == process.poll() == -signal.SIGKILL
     assert set(stdout.split()) <= {"ready"}
 
 
-def test_what_takes_too_long_is_ended(tmp_path: Path) -> None:
-    (tmp_path / "waits.py").write_text("import os, time\nopen('pid', 'w').write(str(os.getpid()))\ntime.sleep(60)")
+def test_what_takes_too_long_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its time is over here as soon as it has written down which process it is."""
+    (tmp_path / "waits.py").write_text("import os, time\nopen('pid', 'w').write(str(os.getpid()))\ntime.sleep(600)")
+    pid = tmp_path / "pid"
+
+    def too_long(self: forked.Forked, timeout: float | None = None) -> None:
+        wait_until(lambda: pid.exists() and pid.read_text(), "it says which process it is")
+        raise subprocess.TimeoutExpired(self.args, timeout or 0)
+
+    monkeypatch.setattr(forked.Forked, "communicate", too_long)
     with pytest.raises(subprocess.TimeoutExpired):
-        forked.run([sys.executable, str(tmp_path / "waits.py")], cwd=tmp_path, timeout=2)
+        forked.run([sys.executable, str(tmp_path / "waits.py")], cwd=tmp_path)
     with pytest.raises(ProcessLookupError):
-        os.kill(int((tmp_path / "pid").read_text()), 0)
+        os.kill(int(pid.read_text()), 0)

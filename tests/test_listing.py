@@ -143,6 +143,12 @@ def test_unknown_names(check: Callable[[str], object], given: str, line: str) ->
     assert str(caught.value).startswith(f"unknown {line}")
 
 
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_time_limit_is_a_number_of_seconds(seconds: float) -> None:
+    with pytest.raises(UserError, match=r"cell timeout = .* is out of range"):
+        RunOptions(SOURCE, engine="processes", cell_timeout=seconds)
+
+
 def test_a_broken_plugin_says_which_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(registry.BUILT_IN_PROBLEMS, "broken", "nosuchpackage:Thing")
     with pytest.raises(UserError, match="nosuchpackage can't be imported"):

@@ -46,6 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.processes
 def test_what_is_right_conforms(folder: Path) -> None:
     done = optbench_in(folder, "check", "lion.py", "newcomer.py:ScheduleFree", "muon_adamw", "--config", "pair.toml")
     assert done.returncode == COMPLETE, done.stdout + done.stderr
@@ -54,6 +55,7 @@ def test_what_is_right_conforms(folder: Path) -> None:
     assert switches.endswith("evaluates other weights than it trains")
 
 
+@pytest.mark.processes
 def test_what_is_broken_is_refused_with_the_reason(folder: Path) -> None:
     done = optbench_in(folder, "check", "newcomer.py:IgnoresRate", "newcomer.py:Leaks")
     assert done.returncode == SOME_FAILED
@@ -95,6 +97,7 @@ def test_against_the_reference_with_nothing_but_a_problem_named(
 
 
 @pytest.mark.slow
+@pytest.mark.processes
 @pytest.mark.timeout(3600)
 def test_all_three_against_the_networks_of_the_reference(folder: Path) -> None:
     """Minutes: real processes, with plots, and the page made again."""

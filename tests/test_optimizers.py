@@ -14,8 +14,6 @@ from optbench.ranges import Range
 from optbench.spec import OptimizerSpec
 from tests.support.tiny import Tiny, TinyNet
 
-SPECS = pytest.mark.parametrize("spec", BUILT_IN.values(), ids=BUILT_IN)
-
 #: The table of the issue: constructor's arguments and the range on networks.
 TABLE: dict[str, tuple[str, dict[str, Any], tuple[float, float]]] = {
     "sgd": ("SGD", {}, (1e-3, 1e1)),
@@ -45,58 +43,54 @@ def test_there_are_exactly_the_ten() -> None:
     assert all(name == spec.name for name, spec in BUILT_IN.items())
 
 
-@SPECS
-def test_constructors_are_those_of_the_table(spec: OptimizerSpec) -> None:
-    cls, arguments, _ = TABLE[spec.name]
-    assert spec.constructor == f"torch.optim:{cls}"
-    assert spec.arguments == arguments
+def test_constructors_are_those_of_the_table() -> None:
+    found = {name: (spec.constructor, spec.arguments) for name, spec in BUILT_IN.items()}
+    assert found == {name: (f"torch.optim:{cls}", arguments) for name, (cls, arguments, _) in TABLE.items()}
 
 
-@SPECS
-def test_the_default_learning_rate_is_torchs_own(spec: OptimizerSpec) -> None:
-    assert spec.default_lr == signature(spec)["lr"]
+def test_default_learning_rates_are_torchs_own() -> None:
+    expected = {name: signature(spec)["lr"] for name, spec in BUILT_IN.items()}
+    assert {name: spec.default_lr for name, spec in BUILT_IN.items()} == expected
 
 
-@SPECS
-def test_defaults_of_hyperparameters_are_what_torch_is_given(spec: OptimizerSpec) -> None:
-    defaults = {**signature(spec), **spec.arguments}
-    assert spec.hyperparameters == {name: defaults[name] for name in spec.hyperparameters}
-    assert spec.arguments.items() <= defaults.items()
+def test_defaults_of_hyperparameters_are_what_torch_is_given() -> None:
+    given = {name: {**signature(spec), **spec.arguments} for name, spec in BUILT_IN.items()}
+    expected = {name: {key: given[name][key] for key in spec.hyperparameters} for name, spec in BUILT_IN.items()}
+    assert {name: dict(spec.hyperparameters) for name, spec in BUILT_IN.items()} == expected
+    assert [name for name, spec in BUILT_IN.items() if not spec.arguments.keys() <= signature(spec).keys()] == []
 
 
-@SPECS
-def test_constructed_as_configured_with_weight_decay_zero(spec: OptimizerSpec) -> None:
+def test_constructed_as_configured_with_weight_decay_zero() -> None:
     """Torch accepts every hyperparameter that is listed, and the default stays without weight decay."""
-    cls = getattr(torch.optim, spec.constructor.removeprefix("torch.optim:"))
-    parameter = torch.nn.Parameter(torch.zeros(2))
-    plain = cls([parameter], lr=spec.default_lr, **spec.arguments)
-    given = cls([parameter], lr=spec.default_lr, **{**spec.arguments, **spec.hyperparameters})
-    assert plain.defaults == given.defaults
-    assert plain.defaults.get("weight_decay", 0) == 0
-    assert not plain.defaults.get("maximize", False)
+    for name, spec in BUILT_IN.items():
+        cls = getattr(torch.optim, spec.constructor.removeprefix("torch.optim:"))
+        parameter = torch.nn.Parameter(torch.zeros(2))
+        plain = cls([parameter], lr=spec.default_lr, **spec.arguments)
+        given = cls([parameter], lr=spec.default_lr, **{**spec.arguments, **spec.hyperparameters})
+        assert plain.defaults == given.defaults, name
+        assert plain.defaults.get("weight_decay", 0) == 0, name
+        assert not plain.defaults.get("maximize", False), name
 
 
-@SPECS
-def test_ranges_on_networks_are_four_decades(spec: OptimizerSpec) -> None:
-    found = spec.configured({}).search_space(TinyNet())
-    assert found == {"lr": Range(*TABLE[spec.name][2])}
-    assert math.log10(found["lr"].high / found["lr"].low) == pytest.approx(4, abs=1e-12)
-    assert spec.default_lr is not None
-    assert found["lr"].contains(spec.default_lr)
+def test_ranges_on_networks_are_four_decades_and_hold_the_default() -> None:
+    found = {name: spec.configured({}).search_space(TinyNet()) for name, spec in BUILT_IN.items()}
+    assert found == {name: {"lr": Range(*bounds)} for name, (_, _, bounds) in TABLE.items()}
+    decades = {name: math.log10(space["lr"].high / space["lr"].low) for name, space in found.items()}
+    assert decades == pytest.approx(dict.fromkeys(found, 4), abs=1e-12)
+    assert [name for name, spec in BUILT_IN.items() if not found[name]["lr"].contains(spec.default_lr)] == []
 
 
-@SPECS
 @pytest.mark.parametrize("condition", [1.0, 100.0])
-def test_ranges_on_quadratics_follow_the_curvature(spec: OptimizerSpec, condition: float) -> None:
-    [found] = spec.configured({}).search_space(Tiny(condition=condition)).values()
-    follows = spec.name in ("sgd", "momentum", "nesterov")
-    assert found == (Range(1e-4 / condition, 4 / condition) if follows else Range(1e-3, 1e1))
+def test_ranges_on_quadratics_follow_the_curvature(condition: float) -> None:
+    found = {name: spec.configured({}).search_space(Tiny(condition=condition)) for name, spec in BUILT_IN.items()}
+    steep, fixed = Range(1e-4 / condition, 4 / condition), Range(1e-3, 1e1)
+    follows = ("sgd", "momentum", "nesterov")
+    assert found == {name: {"lr": steep if name in follows else fixed} for name in BUILT_IN}
 
 
-@SPECS
-def test_every_rule_and_source_is_given(spec: OptimizerSpec) -> None:
-    assert "←" in spec.rule
-    assert any(char.isdigit() for char in spec.source)  # a year
+def test_every_rule_and_source_is_given() -> None:
+    assert [name for name, spec in BUILT_IN.items() if "←" not in spec.rule] == []
+    assert [name for name, spec in BUILT_IN.items() if not any(map(str.isdigit, spec.source))] == [], "without a year"
 
 
 def test_only_lbfgs_needs_a_closure() -> None:

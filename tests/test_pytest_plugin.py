@@ -13,6 +13,8 @@ import pytest
 
 from optbench.pytest_plugin import TREE
 
+pytestmark = pytest.mark.processes
+
 SUITE = """
 def test_step(optimizer_step):
     optimizer_step("quick.py:Signs", problem="quadratic_valley", batch_size=10, rounds=3)
@@ -22,6 +24,9 @@ def test_gradient(forward_backward):
 
 def test_training(training):
     training("sgd", "quadratic_valley", 100, batch_size=10, rounds=3)
+
+def test_still(optimizer_step):
+    optimizer_step("still.py:Signs", problem="quadratic_valley", batch_size=10, rounds=3)
 """
 OPTIMIZER = """
 import torch
@@ -58,8 +63,12 @@ def test_it_is_installed_with_the_package() -> None:
 
 
 def test_results_are_pytest_benchmarks_with_counters_and_the_machine(folder: Path) -> None:
+    """And an optimizer that doesn't move fails."""
+    (folder / "still.py").write_text(OPTIMIZER.replace('p.sub_(p.grad.sign(), alpha=group["lr"])', "pass"))
     done = _pytest(folder, "--benchmark-json=found.json", OMP_NUM_THREADS="2")
-    assert done.returncode == 0, done.stdout
+    assert done.returncode == 1, done.stdout
+    assert "1 failed, 3 passed" in done.stdout
+    assert "moved no parameter" in done.stdout
     found = json.loads((folder / "found.json").read_text())
     results = {entry["name"]: entry for entry in found["benchmarks"]}
     step = results["test_step"]
@@ -70,13 +79,6 @@ def test_results_are_pytest_benchmarks_with_counters_and_the_machine(folder: Pat
     assert results["test_gradient"]["extra_info"]["counters"]["operations"] > 5
     assert results["test_training"]["extra_info"]["counters"]["steps"] == 10
     assert found["machine_info"]["optbench"]["threads"] == 1
-
-
-def test_an_optimizer_that_does_not_move_fails(folder: Path) -> None:
-    (folder / "quick.py").write_text(OPTIMIZER.replace('p.sub_(p.grad.sign(), alpha=group["lr"])', "pass"))
-    done = _pytest(folder, "-k", "step")
-    assert done.returncode == 1
-    assert "moved no parameter" in done.stdout
 
 
 def test_nothing_is_imported_before_it_is_needed(folder: Path) -> None:

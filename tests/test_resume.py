@@ -1,4 +1,7 @@
-"""Nothing that was computed is lost: crashes at every write, and real processes killed at any moment."""
+"""Nothing that was computed is lost: crashes at every write, and real processes killed at any moment.
+
+Signals and faults at given moments are in `faults`.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +10,15 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
-from unittest.mock import patch
 
 import pytest
 
 import optbench
-from optbench.outputs import Outputs
-from optbench.problem import DataSource
 from optbench.results import atomic
-from optbench.run_options import RunOptions
 from optbench.runner import _Execution
-from tests.support import forked
+from tests.support.conduct import PROGRAM
 from tests.support.same_results import assert_same_results
 from tests.support.tiny import TINY
 
@@ -41,9 +39,9 @@ class Crash(BaseException):
 
 
 def _run(folder: Path, **choices: object) -> None:
-    nothing = Outputs(folder / "tables", folder / "plots", folder / "report.html")
-    with patch("optbench.runner.write_outputs", return_value=nothing):
-        optbench.run(name=folder.name, results=folder.parent, engine="serial", **{**CHOICES, **choices})
+    """Runs `CHOICES` in this process, without tables, plots and report."""
+    arguments = {"name": folder.name, "results": folder.parent, "engine": "serial", "outputs": False}
+    optbench.run(**arguments, **{**CHOICES, **choices})
 
 
 @pytest.fixture(scope="module")
@@ -108,23 +106,10 @@ def test_more_seeds_extend_what_is_there(undisturbed: Path, tmp_path: Path) -> N
     assert_same_results(folder, undisturbed)
 
 
-#: The command line without tables, plots and page, which take longer than these trainings.
-WITHOUT_OUTPUTS = """
-from unittest.mock import patch
-from pathlib import Path
-from optbench import cli
-from optbench.outputs import Outputs
-if __name__ == "__main__":
-    nothing = Outputs(Path("tables"), Path("plots"), Path("report.html"))
-    with patch("optbench.runner.write_outputs", return_value=nothing), patch("optbench.listing.leaderboard_text"):
-        cli.main()
-"""
-
-
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     script = tmp_path_factory.mktemp("program") / "run.py"
-    script.write_text(WITHOUT_OUTPUTS)
+    script.write_text(PROGRAM.format(before=""))
     return [sys.executable, str(script)]
 
 
@@ -171,6 +156,7 @@ def _kill_and_resume(
 
 @pytest.mark.skipif(os.name != "posix", reason="kills process groups")
 @pytest.mark.slow
+@pytest.mark.processes
 @pytest.mark.parametrize("workers", [1, 2])
 def test_killed_runs_resume_to_the_same_frames(workers: int, program: list[str], tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
@@ -189,6 +175,7 @@ def whole_quick_run(program: list[str], tmp_path_factory: pytest.TempPathFactory
 
 @pytest.mark.skipif(os.name != "posix", reason="kills process groups")
 @pytest.mark.slow
+@pytest.mark.processes
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_killed_quick_run_resumes_to_the_same_frames(
@@ -198,56 +185,6 @@ def test_a_killed_quick_run_resumes_to_the_same_frames(
     hit = _kill_and_resume(program, killed, (), workers, kills=10, longest=60.0 / workers)
     assert hit == 10
     assert_same_results(killed, whole_quick_run)
-
-
-def _training(program: list[str], folder: Path, workers: int) -> forked.Process:
-    """A run in a process of its own that has just finished its first trial."""
-    process = forked.start(_command(program, folder, workers, *TINY_ARGUMENTS), start_new_session=True)
-    deadline = time.monotonic() + 60
-    # The first whole line, for the file is there before it: a signal in between would find no trial.
-    while not any(b"\n" in path.read_bytes() for path in folder.glob("cells/*/trials.jsonl")):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return process
-
-
-@pytest.mark.skipif(os.name != "posix", reason="sends signals to process groups")
-@pytest.mark.parametrize(("sent", "workers"), [(signal.SIGINT, 2), (signal.SIGTERM, 1)])
-def test_an_interrupted_run_exits_with_130(
-    sent: signal.Signals, workers: int, program: list[str], tmp_path: Path
-) -> None:
-    """Ctrl-C reaches all of its processes, also one that is just starting; the other signal only the first one."""
-    folder = tmp_path / "run"
-    process = _training(program, folder, workers)
-    os.killpg(process.pid, sent) if sent == signal.SIGINT else process.send_signal(sent)
-    _, stderr = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert "Traceback" not in stderr
-    assert stderr.splitlines()[-1] == "optbench: interrupted; the same command resumes"
-    assert len(optbench.load(folder).trials) > 0
-
-
-def test_a_dead_worker_fails_its_cell_alone(program: list[str], tmp_path: Path) -> None:
-    """A worker killed from outside costs the cell that it held; `retry_failed` computes that again."""
-    folder = tmp_path / "run"
-    process = _training(program, folder, 1)
-    children = subprocess.run(
-        ["ps", "-ww", "-o", "pid,args", "--ppid", str(process.pid)], capture_output=True, text=True
-    )
-    worker = next(line.split()[0] for line in children.stdout.splitlines() if "spawn_main" in line)
-    os.kill(int(worker), signal.SIGKILL)
-    process.communicate(timeout=120)
-    assert process.returncode == 1
-    states = list(optbench.load(folder).states().values())
-    assert states.count("failed") == 1
-    assert states.count("done") == 3
-    rows = optbench.load(folder).runs.query("status == 'error'")
-    assert rows["error"].str.contains("worker process died").all()
-    assert rows["test_metric"].isna().all()
-    arguments = [*_command(program, folder, 1, *TINY_ARGUMENTS), "--retry-failed", "--engine", "serial"]
-    again = forked.run(arguments)
-    assert again.returncode == 0, again.stderr
-    assert set(optbench.load(folder).states().values()) == {"done"}
 
 
 def test_two_runs_cannot_fill_one_directory(tmp_path: Path) -> None:
@@ -264,12 +201,3 @@ def test_a_complete_run_computes_nothing(undisturbed: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(_Execution, "run", refuse)
     _run(undisturbed)
-
-
-def test_results_do_not_depend_on_the_engine(undisturbed: Path, tmp_path: Path) -> None:
-    from optbench.api import configure
-    from optbench.runner import run
-
-    source = DataSource(tmp_path)
-    run(configure(**CHOICES), tmp_path / "run", RunOptions(source, engine="processes", workers=1))
-    assert_same_results(tmp_path / "run", undisturbed)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import patch
 
@@ -24,8 +25,12 @@ from optbench.resident import Split
 from optbench.shared import SharedMemory
 from tests.support.same_results import assert_same_results
 from tests.support.tiny import COUNTED, RAISING_DATA, TINY, run_tiny
+from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="memory is shared on Linux only")
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="memory is shared on Linux only"),
+]
 
 KEY = ("problem", "{}")
 
@@ -46,16 +51,16 @@ def _bytes(tensor: Tensor) -> bytes:
 @pytest.mark.parametrize(
     "dtype", [torch.float32, torch.float64, torch.bfloat16, torch.int64, torch.uint8, torch.bool, torch.complex64]
 )
-@pytest.mark.parametrize("channels_last", [False, True])
-def test_what_is_attached_has_the_same_bytes(dtype: torch.dtype, channels_last: bool) -> None:
+def test_what_is_attached_has_the_same_bytes(dtype: torch.dtype) -> None:
     data = _data(*((_random(dtype, n, 3, 5, 4), _random(torch.int64, n)) for n in (7, 1, 12)))
-    with SharedMemory() as memory:
-        memory.add(KEY, data, channels_last)
-        found = memory.data[KEY].attach()
-    for split in ("train", "valid", "test"):
-        for ours, theirs in zip(getattr(found, split), getattr(data, split), strict=True):
-            assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape)
-            assert _bytes(ours) == _bytes(theirs)
+    for channels_last in (False, True):
+        with SharedMemory() as memory:
+            memory.add(KEY, data, channels_last)
+            found = memory.data[KEY].attach()
+        for split in ("train", "valid", "test"):
+            for ours, theirs in zip(getattr(found, split), getattr(data, split), strict=True):
+                assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape), channels_last
+                assert _bytes(ours) == _bytes(theirs), channels_last
 
 
 def test_a_split_makes_no_copy_and_gives_the_same_batches() -> None:
@@ -121,25 +126,28 @@ def test_what_can_not_be_mapped_is_loaded() -> None:
     assert shared.attached(KEY) is None
 
 
-def test_a_run_loads_its_data_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cells on two workers, none of which loads; a single process does it itself, and gets the same bits."""
-    log = tmp_path / "log"
-    monkeypatch.setenv("OPTBENCH_TEST_LOG", str(log))
-    choices = {"problems": [COUNTED, TINY]}
-    run_tiny(tmp_path / "workers", engine="processes", workers=2, **choices)
-    loaded = [line.split()[1] for line in log.read_text().splitlines() if line.startswith("load")]
-    assert loaded == [str(os.getpid())]
-    run_tiny(tmp_path / "serial", **choices)
-    assert_same_results(tmp_path / "workers", tmp_path / "serial")
-
-
 @pytest.fixture(scope="module")
-def of_one_worker(tmp_path_factory: pytest.TempPathFactory) -> optbench.Results:
+def of_one_worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[optbench.Results]:
     """Computed by one worker process, on data that can be loaded and on others; with a log beside it."""
     folder = tmp_path_factory.mktemp("worker")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OPTBENCH_TEST_LOG", str(folder / "log"))
-        return run_tiny(folder / "run", engine="processes", workers=1, problems=[RAISING_DATA, COUNTED])
+        yield run_tiny(folder / "run", engine="processes", workers=1, problems=[RAISING_DATA, COUNTED, TINY])
+
+
+def test_a_run_loads_its_data_once(of_one_worker: optbench.Results) -> None:
+    """The process that plans does; no worker."""
+    lines = (of_one_worker.directory.folder.parent / "log").read_text().splitlines()
+    assert [line.split()[1] for line in lines if line.startswith("load")] == [str(os.getpid())]
+
+
+def test_worker_processes_write_the_results_of_a_serial_run(of_one_worker: optbench.Results, tmp_path: Path) -> None:
+    """Of those cells whose data can be loaded."""
+    choices = {"problems": [COUNTED, TINY]}
+    shutil.copytree(of_one_worker.directory.folder, tmp_path / "workers")
+    run_tiny(tmp_path / "workers", **choices)  # computes nothing, and leaves the other cells out
+    run_tiny(tmp_path / "serial", **choices)
+    assert_same_results(tmp_path / "workers", tmp_path / "serial")
 
 
 def test_one_worker_times_and_trains(of_one_worker: optbench.Results) -> None:
@@ -169,8 +177,8 @@ if __name__ == "__main__":
     engine = ProcessEngine(1, 1, memory.for_workers())
     engine.submit(attach_and_wait, 0).result()
     print(os.fstat(memory._file).st_ino, engine.submit(os.getpid).result(), flush=True)
-    engine.submit(attach_and_wait, 60)
-    time.sleep(60)
+    engine.submit(attach_and_wait, 600)
+    time.sleep(600)
 """
 
 
@@ -183,26 +191,21 @@ def attach_and_wait(seconds: float) -> None:
 
 @pytest.mark.parametrize("whom", ["coordinator", "all"])
 def test_nothing_is_left_of_a_killed_run(whom: str) -> None:
+    """Where the coordinator alone is killed, its worker notices and ends, although it is in the middle of a call."""
     process = subprocess.Popen(
         [sys.executable, "-c", COORDINATOR], stdout=subprocess.PIPE, text=True, start_new_session=True
     )
     assert process.stdout is not None
     inode, worker = process.stdout.readline().split()
-    _wait_until(lambda: _holders(inode) >= {process.pid, int(worker)})
+    both = {process.pid, int(worker)}
+    wait_until(lambda: _holders(inode) >= both, "both hold the memory", alive=lambda: process.poll() is None)
     if whom == "all":
         os.killpg(process.pid, signal.SIGKILL)
     else:
         process.kill()
     process.wait()
     process.stdout.close()
-    _wait_until(lambda: not _holders(inode))
-
-
-def _wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: not _holders(inode), "the memory is gone, and so is the worker that maps it")
 
 
 def _holders(inode: str) -> set[int]:

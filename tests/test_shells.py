@@ -14,6 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import PATIENCE
+
+pytestmark = pytest.mark.processes
+
 #: How each shell is started without anybody's settings, and takes the script.
 SHELLS = {
     "bash": (["--norc", "--noprofile", "-i"], 'eval "$(optbench completion bash)"'),
@@ -42,7 +46,7 @@ class Shell:
     def run(self, keys: str) -> str:
         """The words of the command that some keys and Enter run."""
         os.write(self._terminal, f"{keys}\n".encode())
-        shown, deadline = "", time.monotonic() + 30
+        shown, deadline = "", time.monotonic() + PATIENCE
         while not (found := re.search(r"words: (.*?) ?\.\r", shown)):
             assert time.monotonic() < deadline, shown
             if select.select([self._terminal], [], [], 0.1)[0]:

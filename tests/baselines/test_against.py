@@ -40,17 +40,27 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return freeze(old, folder / "frozen").folder
 
 
-def compared(folder: Path, stored: Path, **choices: object) -> Compared:
-    run_tiny(folder, against=stored, **{"optimizers": ["adadelta"], "seeds": 9, **choices})
+@pytest.fixture(scope="module")
+def new(stored: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of the third one against these. Only to be read."""
+    folder = tmp_path_factory.mktemp("against") / "new"
+    run_tiny(folder, against=stored, optimizers=["adadelta"], seeds=9)
+    return folder
+
+
+def read(folder: Path) -> Compared:
     found = results_of(ResultsDirectory(folder))
     assert isinstance(found, Compared)
     return found
 
 
-def test_verdicts_from_frozen_frames_are_those_of_one_directory(
-    whole: optbench.Results, stored: Path, tmp_path: Path
-) -> None:
-    found = compared(tmp_path / "new", stored)
+def compared(folder: Path, stored: Path, **choices: object) -> Compared:
+    run_tiny(folder, against=stored, **{"optimizers": ["adadelta"], "seeds": 9, **choices})
+    return read(folder)
+
+
+def test_verdicts_from_frozen_frames_are_those_of_one_directory(whole: optbench.Results, new: Path) -> None:
+    found = read(new)
     expected = verdicts(whole.runs, whole.cells)
     keys = ["problem", "batch_size", "optimizer"]
     pd.testing.assert_frame_equal(
@@ -70,11 +80,11 @@ def test_only_new_cells_are_computed(stored: Path, tmp_path: Path) -> None:
     assert set(found.cells["optimizer"]) == {"sgd", "adam", "adadelta"}
 
 
-def test_times_are_of_the_own_machine_alone(stored: Path, tmp_path: Path) -> None:
+def test_times_are_of_the_own_machine_alone(stored: Path, new: Path) -> None:
     for frame in stored.glob("*.parquet"):
-        read = pd.read_parquet(frame)
-        assert read[[name for name in TIMING_COLUMNS if name in read]].isna().all(axis=None), frame
-    found = compared(tmp_path / "new", stored)
+        kept = pd.read_parquet(frame)
+        assert kept[[name for name in TIMING_COLUMNS if name in kept]].isna().all(axis=None), frame
+    found = read(new)
     timed = found.cells["step_ms"].notna()
     assert set(found.cells.loc[timed, "optimizer"]) == {"adadelta"}
     assert any(text.startswith("Times are those of this machine alone") for text in found.warnings)
@@ -118,33 +128,38 @@ def test_what_is_unfair_is_refused_and_named(
     assert not (tmp_path / "new" / "cells").exists()
 
 
-def test_unequal_starts_are_told(stored: Path, tmp_path: Path) -> None:
-    assert not [text for text in compared(tmp_path / "new", stored).warnings if "not paired" in text]
-    for path in (tmp_path / "new").glob("cells/*/curves/run-*.json"):
+def test_unequal_starts_are_told(new: Path, tmp_path: Path) -> None:
+    assert not [text for text in read(new).warnings if "not paired" in text]
+    changed = Path(shutil.copytree(new, tmp_path / "new"))
+    for path in changed.glob("cells/*/curves/run-*.json"):
         record = json.loads(path.read_text())
         record.pop("checksum")
         record["valid_loss"][0] *= 1.5
         path.write_text(json.dumps(record))
-    assert [text for text in results_of(ResultsDirectory(tmp_path / "new")).warnings if "not paired" in text]
+    assert [text for text in read(changed).warnings if "not paired" in text]
 
 
-def test_seconds_are_refused(stored: Path, tmp_path: Path) -> None:
-    compared(tmp_path / "new", stored)
+def test_seconds_are_refused(new: Path) -> None:
     with pytest.raises(UserError, match=r"cost_to_target"):
-        results_of(ResultsDirectory(tmp_path / "new"), "seconds_to_target")
+        results_of(ResultsDirectory(new), "seconds_to_target")
 
 
-def test_the_page_says_whose_cells_are_whose(stored: Path, tmp_path: Path) -> None:
+def test_the_page_says_whose_cells_are_whose(
+    stored: Path, new: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(shutil.copytree(new, tmp_path / "new"))
     with only():
-        run_tiny(tmp_path / "new", against=stored, optimizers=["adadelta"], seeds=9, outputs=True)
-    page = (tmp_path / "new" / "report.html").read_text()
+        run_tiny(folder, against=stored, optimizers=["adadelta"], seeds=9, outputs=True)
+    page = (folder / "report.html").read_text()
     about = json.loads((stored / "about.json").read_text())
     assert f"frozen {about['version']} was made {about['made']}" in page
     assert "Times are those of this machine alone" in page
-    board = pd.read_parquet(tmp_path / "new" / "tables" / "leaderboard.parquet")
+    board = pd.read_parquet(folder / "tables" / "leaderboard.parquet")
     assert set(board["optimizer"]) == {"sgd", "adam", "adadelta"}
-    shutil.rmtree(tmp_path / "new" / "tables")
+    shutil.rmtree(folder / "tables")
+    monkeypatch.setattr("optbench.tables.TABLES", {})
+    monkeypatch.setattr("optbench.reporting.page.report_page", lambda *_: "")
     with only():
-        optbench.report(tmp_path / "new")
-    again = pd.read_parquet(tmp_path / "new" / "tables" / "leaderboard.parquet")
+        optbench.report(folder)
+    again = pd.read_parquet(folder / "tables" / "leaderboard.parquet")
     assert np.array_equal(again["rank"], board["rank"])

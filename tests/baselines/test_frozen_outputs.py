@@ -11,7 +11,8 @@ import optbench
 from optbench.baselines.freeze import freeze
 from optbench.cli import COMPLETE, WRONG_USE, _main
 from optbench.errors import UserError
-from optbench.tables import all_tables
+from optbench.tables import leaderboard
+from tests.support.conducted import coarsely
 from tests.support.drawn import only
 
 
@@ -26,7 +27,7 @@ def test_the_page_is_written_here_and_nothing_there(
 ) -> None:  # fmt: skip
     before = sorted(stored.rglob("*"))
     monkeypatch.chdir(tmp_path)
-    with only("final_metric"):
+    with coarsely(), only("final_metric"):
         assert _main(["report", str(stored)]) == COMPLETE
     assert capsys.readouterr().out == "reports/kept.html\n"
     assert sorted(stored.rglob("*")) == before
@@ -34,7 +35,7 @@ def test_the_page_is_written_here_and_nothing_there(
     assert "2 of 2 cells complete" in page
     assert "without times" in page
     found = pd.read_parquet("reports/kept/tables/leaderboard.parquet")
-    own = all_tables(tiny_run)["leaderboard"]
+    own = leaderboard(tiny_run.runs, tiny_run.cells)
     kept = ["problem", "optimizer", "rank", "test_metric", "lr"]
     pd.testing.assert_frame_equal(found[kept], own[kept], check_dtype=False)
     assert list(Path("reports/kept/plots").glob("*.svg"))

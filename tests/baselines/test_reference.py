@@ -45,9 +45,14 @@ def _flip(path: Path) -> None:
     path.write_bytes(data)
 
 
-@pytest.mark.parametrize("damage", [_flip, Path.unlink, lambda path: path.write_bytes(b"")])
-@pytest.mark.parametrize("verb", [("plan", "--problem", TINY, "--optimizer", "adadelta", "--against"), ("compare",),
-                                  ("reference", "show")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("damage", "verb"),
+    [
+        (_flip, ("plan", "--problem", TINY, "--optimizer", "adadelta", "--against")),
+        (Path.unlink, ("compare",)),
+        (lambda path: path.write_bytes(b""), ("reference", "show")),
+    ],
+)
 def test_damage_is_found(
     damage: Callable[[Path], object], verb: tuple[str, ...], tiny_run: optbench.Results, tmp_path: Path,
     capsys: pytest.CaptureFixture[str],

@@ -16,7 +16,7 @@ from tests.support import broken, tiny
 _FILE = broken.__file__
 
 test_plain = optimizer_test(f"{_FILE}:Plain")
-test_right = problem_test(f"{_FILE}:Right")
+test_right = pytest.mark.processes(problem_test(f"{_FILE}:Right"))  # one of the checks starts a worker
 
 
 @pytest.mark.parametrize(("thing", "name"), broken.OPTIMIZERS.items(), ids=lambda x: getattr(x, "__name__", x))
@@ -27,6 +27,7 @@ def test_the_mistake_of_an_optimizer_is_found(thing: type, name: str) -> None:
     assert finding.fix
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(("thing", "name"), broken.PROBLEMS.items(), ids=lambda x: getattr(x, "__name__", x))
 def test_the_mistake_of_a_problem_is_found(thing: type, name: str) -> None:
     [finding] = check(f"{_FILE}:{thing.__name__}", only=[name])
@@ -174,6 +175,7 @@ def test_tables_of_a_file_are_checked_by_their_names(tmp_path: Path, capsys: pyt
     assert "2 groups of its own, of 3, 4 parameters" in out
 
 
+@pytest.mark.processes
 def test_a_file_is_found_from_whatever_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The worker process of an earlier check was started in another one."""
     text = Path(tiny.__file__).read_text("utf-8")

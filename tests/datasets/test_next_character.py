@@ -94,6 +94,7 @@ def test_texts_that_make_no_sense_are_refused(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.processes
 def test_planning_needs_no_torch() -> None:
     code = (
         "import sys; from optbench.registry import make_problem\n"

@@ -40,9 +40,10 @@ def stocked(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.fromarray(np.random.RandomState(0).randint(0, 255, (4, 4, 3), "uint8")).save(folder / name)
     with pytest.MonkeyPatch.context() as patch:
         shortened(patch)
+        patch.setattr("optbench.plane.POINTS", 9)
         for name, optimizers in {"quick": ("sgd", "adam"), "mine": ("momentum", "adam")}.items():
             options = [f"--optimizer={optimizer}" for optimizer in optimizers]
-            options += ["--problem=quadratic_valley", "--batch-size=10"]
+            options += ["--problem=quadratic_valley", "--batch-size=100"]
             options += ["--seeds=2", "--run-budget=1epochs", "--tuning-worth=4", "--engine=serial"]
             assert _main(["run", *options, "--name", name, "--results", str(folder / "results")]) == COMPLETE
     shutil.copytree(folder / "results" / "mine", folder / "results" / "first")

@@ -1,4 +1,4 @@
-"""Every command of the documents is executed, or listed here with the reason why not."""
+"""Every command of the documents is checked, and executed by the slow tests, or listed here with the reason why not."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.executed import execute, option_set, run_cheaply, words
+from tests.support.executed import check, execute, is_executed, option_set, run_cheaply, words
 from tests.support.pages import commands
 
-#: What isn't executed on a machine like this one. A few are checked as far as they can be (`executed.execute`).
+pytestmark = pytest.mark.docs
+
+#: What can't be executed on a machine like this one, and isn't a command that `executed.check` knows.
 NOT_EXECUTED = {
     ". .venv/bin/activate": "changes the reader's shell, nothing else",
     "dask scheduler --host 192.168.0.1 --port 8786 --scheduler-file scheduler.json":
@@ -47,8 +49,8 @@ NOT_RUN = {
     "devices": "needs a GPU: tests/scale/test_engine.py imagines some",
 }
 
-#: What takes too long for every run of the tests, or is executed in a test of its own.
 COMMANDS = {command.text: command for command in commands()}
+EXECUTED = [text for text in COMMANDS if text not in NOT_EXECUTED and is_executed(words(STANDS_FOR.get(text, text)))]
 RUNS = {
     option_set(words(text)[2:]): words(text)[2:]
     for text in reversed([STANDS_FOR.get(text, text) for text in COMMANDS])
@@ -62,30 +64,48 @@ def test_the_pages_have_commands() -> None:
     assert len(COMMANDS) > 80
 
 
-@pytest.mark.parametrize("text", [text for text in COMMANDS if text not in NOT_EXECUTED])
-def test_command(text: str, reader: Path) -> None:
+def test_every_command_is_right(reader: Path) -> None:
+    """Options and values are accepted, runs can be planned, and what is named is there."""
+    faults = []
+    for text in [text for text in COMMANDS if text not in NOT_EXECUTED]:
+        try:
+            if not check(words(STANDS_FOR.get(text, text))):
+                faults.append(f"{COMMANDS[text]}: neither checked nor listed in NOT_EXECUTED")
+        except BaseException as error:  # also an exit with another code
+            faults.append(f"{COMMANDS[text]}: {error!r}")
+    assert faults == []
+
+
+@pytest.mark.slow
+@pytest.mark.processes
+@pytest.mark.parametrize("text", EXECUTED)
+def test_command_succeeds(text: str, reader: Path) -> None:
     if text == "optbench init mine.toml":
         (reader / "mine.toml").unlink()
-    assert execute(words(STANDS_FOR.get(text, text))), f"{COMMANDS[text]}: neither executed nor listed in NOT_EXECUTED"
+    execute(words(STANDS_FOR.get(text, text)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", [given for given in RUNS if not set(given) & set(NOT_RUN)], ids=" ".join)
 def test_run_with_these_options(given: tuple[str, ...], reader: Path) -> None:
     run_cheaply(RUNS[given])
 
 
-@pytest.mark.parametrize("listed", [*NOT_EXECUTED, *STANDS_FOR])
-def test_what_is_listed_is_still_there(listed: str) -> None:
-    assert listed in COMMANDS
+def test_what_is_listed_is_still_there() -> None:
+    assert [text for text in [*NOT_EXECUTED, *STANDS_FOR] if text not in COMMANDS] == []
+    assert [option for option in NOT_RUN if not any(option in given for given in RUNS)] == []
 
 
-@pytest.mark.parametrize("option", NOT_RUN)
-def test_what_is_not_run_is_still_there(option: str) -> None:
-    assert any(option in given for given in RUNS)
-
-
-@pytest.mark.parametrize("wrong", ["optbench rum", "optbench run --sedes 3", "make tset", "pip install 'optbench[zo]'"])
+@pytest.mark.parametrize(
+    "wrong",
+    ["optbench rum", "optbench run --sedes 3", "optbench experiment adm", "make tset",
+     "pip install 'optbench[zo]'"],
+)  # fmt: skip
 def test_a_wrong_command_is_found(wrong: str, reader: Path) -> None:
     with pytest.raises(Exception):  # noqa: B017, PT011
-        execute(words(wrong))
-    assert not execute(["rm", "-r", "results"])
+        check(words(wrong))
+
+
+def test_an_unknown_command_is_neither_checked_nor_executed() -> None:
+    assert not check(["rm", "-r", "results"])
+    assert not is_executed(["rm", "-r", "results"])

@@ -14,6 +14,8 @@ from optbench.cli import COMPLETE, _main
 from tests.support.executed import words
 from tests.support.pages import blocks, commands_of
 
+pytestmark = pytest.mark.docs
+
 PAGE = "docs/quick-start.md"
 
 
@@ -45,7 +47,7 @@ def test_shapes_differ_where_texts_do() -> None:
 def test_the_tutorial_concludes_what_the_verdicts_say(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`docs/tutorial.py` with its own settings, in this process."""
+    """`docs/tutorial.py` with less compute, in this process."""
     import runpy
 
     import optbench
@@ -56,7 +58,7 @@ def test_the_tutorial_concludes_what_the_verdicts_say(
     monkeypatch.setattr("optbench.tables.TABLES", {name: TABLES[name] for name in ("lr_sensitivity", "verdicts")})
 
     def serially(**choices: Any) -> Any:
-        return run(**choices, engine="serial")
+        return run(**{**choices, "run_budget": "1epochs", "tuning_worth": 4}, engine="serial")
 
     monkeypatch.setattr(optbench, "run", serially)
     monkeypatch.setattr("sys.argv", ["tutorial.py", str(tmp_path / "made")])

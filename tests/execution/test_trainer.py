@@ -97,7 +97,7 @@ def test_a_note_of_a_fallback_says_nothing_of_what_was_planned_eagerly() -> None
     assert Trainer(cell, problem, data, "an older note").note == ""
 
 
-@pytest.mark.parametrize("after", [0, 1, 2])
+@pytest.mark.parametrize("after", [0, pytest.param(1, marks=pytest.mark.slow), 2])
 def test_an_interrupted_cell_goes_on_as_it_would_have(
     after: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,10 +1,13 @@
-"""Parameters of arms from labels, and lines that end where a seed does."""
+"""Parameters of arms from labels, and dots of seeds with their mean."""
 
 from __future__ import annotations
 
-import pandas as pd
+import math
 
-from optbench.experiments.arms import with_parameters
+import pandas as pd
+from matplotlib.figure import Figure
+
+from optbench.experiments.arms import dots, with_parameters
 
 
 def test_parameters_come_from_labels_with_defaults() -> None:
@@ -12,3 +15,12 @@ def test_parameters_come_from_labels_with_defaults() -> None:
     found = with_parameters(frame, dropout=0.0, norm="batch")
     assert list(found["dropout"]) == [0.5, 0.0, 0.0]
     assert list(found["norm"]) == ["batch", "none", "batch"]
+
+
+def test_an_arm_with_a_failed_run_has_dots_and_no_mean() -> None:
+    axes = Figure().subplots()
+    dots(axes, [("failed", [0.1, math.nan, 0.3])])
+    assert len(axes.lines) == 1
+    dots(axes, [("complete", [0.1, 0.2, 0.3])])
+    assert len(axes.lines) == 1 + 3  # dots, mean and interval
+    assert math.isclose(axes.lines[2].get_ydata()[0], 0.2)

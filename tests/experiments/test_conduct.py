@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from unittest.mock import patch
 
 import pandas as pd
 import pytest
 
 from optbench.cli import COMPLETE, WRONG_USE, _main
+from optbench.errors import UserError
+from optbench.experiments.experiment import Setting
 from optbench.experiments.registry import CLAIMS
 from optbench.experiments.verdict import HOLDS
+from optbench.problem import DataSource
+from tests.support.conducted import coarsely
 from tests.support.drawn import only
+from tests.support.tiny import CHOICES, RAISING
 
 SMALL = "gradient-descent-limits[steps=100,rates=41,conditions=(10)]"
 
@@ -23,7 +29,8 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_verb_writes_section_figure_and_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert _main(["experiment", SMALL, "--quick", "--results", str(tmp_path), "--workers", "1"]) == COMPLETE
+    with patch("optbench.plane.POINTS", 9):
+        assert _main(["experiment", SMALL, "--quick", "--results", str(tmp_path), "--workers", "1"]) == COMPLETE
     out = capsys.readouterr().out
     folder = tmp_path / "experiments-quick"
     section = json.loads((folder / "gradient-descent-limits.json").read_text("utf-8"))
@@ -46,8 +53,9 @@ def test_the_verb_writes_section_figure_and_tables(tmp_path: Path, capsys: pytes
 def test_the_verb_adds_sections_to_the_page_of_results(
     tiny_copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["experiment", SMALL, "--quick", "--results", str(tmp_path / "here"), "--report", str(tiny_copy)]
-    with only():
+    smaller = "gradient-descent-limits[steps=10,rates=5,conditions=(10)]"
+    arguments = ["experiment", smaller, "--quick", "--results", str(tmp_path / "here"), "--report", str(tiny_copy)]
+    with coarsely(), only():
         assert _main(arguments) == COMPLETE
     page = Path(capsys.readouterr().out.splitlines()[-1].removeprefix("report   ")).read_text("utf-8")
     assert "Experiment: gradient-descent-limits" in page
@@ -80,3 +88,11 @@ def test_mistakes_are_one_line(
     assert len(err.splitlines()) == 1
     assert complaint in err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_failed_cell_ends_the_experiment(tmp_path: Path) -> None:
+    """A figure without it would not be what its caption says."""
+    setting = Setting(tmp_path / "made", {}, DataSource(tmp_path, False), engine="serial")
+    choices = {name: value for name, value in CHOICES.items() if name != "devices"}
+    with pytest.raises(UserError, match="failed: RuntimeError: the third step is too much"):
+        setting.run("part", **{**choices, "optimizers": [RAISING], "seeds": 1, "tuning_worth": 0})

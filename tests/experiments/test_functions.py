@@ -14,8 +14,8 @@ from tests.support.conducted import conducted
     "text",
     [
         "batch-speedup[inputs=50,outputs=40,samples=(2,30),repetitions=3]",
-        "sum-or-mean[batches=(20,50),rates=2,epochs=0.1,valley_batches=(50,100,500),valley_rates=9,valley_epochs=2]",
-        "family[steps=40,evaluations=4,epochs=0.5,batch_size=300,worth=1,seeds=2]",
+        "sum-or-mean[batches=(20,50),rates=2,epochs=0.5,valley_batches=(50,100,500),valley_rates=3,valley_epochs=1]",
+        "family[steps=10,evaluations=2,epochs=0.5,batch_size=32,worth=1,seeds=2]",
         "parameter-groups[networks=2,epochs=0.5,trials=2,seeds=1]",
     ],
 )
@@ -23,5 +23,4 @@ def test_each_is_measured_judged_and_drawn(text: str, tmp_path: Path) -> None:
     outcome = conducted(text, tmp_path)
     assert outcome.verdict in (HOLDS, FAILS, UNKNOWN)
     assert outcome.summary["measured"].notna().any()
-    root = outcome.section.parent
-    assert all((root / f"{outcome.experiment.name}.{kind}").stat().st_size > 1000 for kind in ("svg", "png", "pdf"))
+    assert outcome.section.with_suffix(".svg").stat().st_size > 1000

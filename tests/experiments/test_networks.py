@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ import pytest
 import torch
 
 from optbench.errors import UserError
+from optbench.experiments import data_loading
 from optbench.experiments.conduct import Outcome
 from optbench.experiments.verdict import FAILS, HOLDS, UNKNOWN
 from tests.support.conducted import conducted
 
-#: Of so many epochs that half of them is within one.
-FROZEN = "frozen-features[epochs=3,batch_size=128,seeds=1]"
+LOADING = "data-loading[examples=100,workers=0,repetitions=2]"
+#: With an odd number of epochs, half of which ends within an epoch.
+FROZEN = "frozen-features[epochs=3,batch_size=16,seeds=1]"
 
 
 @pytest.fixture(scope="module")
@@ -28,13 +31,13 @@ def outcome_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Outc
 @pytest.mark.parametrize(
     "text",
     [
-        "full-example[epochs=1,trials=1,seeds=2]",
-        "batch-size[batch_sizes=(50,200),evaluations=2,trials=1,seeds=2]",
-        "initialisation[draws=2,epochs=1,evaluations=1,trials=1,seeds=1]",
-        "dropout[probabilities=(0.0,0.5),masks=4,epochs=1,evaluations=1,seeds=2]",
-        "batch-norm[budget=100examples,images_budget=100examples,width=2,evaluations=2,trials=1,seeds=2]",
-        "residual[depths=(8,14),width=2,budget=100examples,evaluations=1,seeds=2]",
-        "data-loading[examples=200,workers=1,repetitions=2]",
+        "full-example[epochs=1,batch_size=32,trials=1,seeds=2]",
+        "batch-size[batch_sizes=(16,64),evaluations=2,trials=1,seeds=2]",
+        "initialisation[draws=2,batch_size=32,epochs=1,evaluations=1,trials=1,seeds=1]",
+        "dropout[probabilities=(0.0,0.5),masks=4,batch_size=32,epochs=1,evaluations=1,seeds=2]",
+        "batch-norm[budget=64examples,images_budget=64examples,batch_size=32,width=2,evaluations=2,trials=1,seeds=2]",
+        "residual[depths=(8,14),width=2,budget=64examples,batch_size=32,evaluations=1,seeds=2]",
+        LOADING,
         FROZEN,
     ],
 )
@@ -43,8 +46,24 @@ def test_each_is_measured_judged_and_drawn(text: str, outcome_of: Callable[[str]
     assert outcome.verdict in (HOLDS, FAILS, UNKNOWN)
     assert len(outcome.summary) >= 3
     assert outcome.summary["measured"].notna().any()
-    root = outcome.section.parent
-    assert all((root / f"{outcome.experiment.name}.{kind}").stat().st_size > 1000 for kind in ("svg", "png", "pdf"))
+    assert outcome.section.with_suffix(".svg").stat().st_size > 1000
+
+
+@pytest.mark.slow
+@pytest.mark.processes
+def test_data_are_loaded_by_worker_processes(tmp_path: Path) -> None:
+    outcome = conducted("data-loading[examples=100,workers=1,repetitions=2]", tmp_path)
+    assert "loader,\n1 worker" in set(outcome.tables["speed"]["way"])
+    assert outcome.summary["measured"].notna().all()
+
+
+def test_what_workers_load_can_be_sent_to_them(outcome_of: Callable[[str], Outcome]) -> None:
+    """A fresh interpreter receives the data set as a pickle."""
+    folder = outcome_of(LOADING).section.with_suffix("") / "images"
+    again = pickle.loads(pickle.dumps(data_loading._folder(folder)))
+    assert len(again) == 100
+    image, label = again[0]
+    assert (image.shape[0], label) == (3, 0)
 
 
 def test_a_layer_is_freed_at_half_of_an_odd_number_of_epochs(outcome_of: Callable[[str], Outcome]) -> None:

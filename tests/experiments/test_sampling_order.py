@@ -29,7 +29,7 @@ def test_verdicts_follow_the_data() -> None:
 
 
 def test_every_order_is_run_with_the_same_seeds(tmp_path: Path) -> None:
-    losses = conducted("sampling-order[epochs=2,batch=200,seeds=2,valley_seeds=2]", tmp_path).tables["losses"]
+    losses = conducted("sampling-order[epochs=2,batch=64,seeds=2,valley_seeds=2]", tmp_path).tables["losses"]
     valley = losses[losses["problem"] == "valley"]
     assert sorted(valley["order"].unique()) == ["replacement", "sequential", "shuffled"]
     assert all(set(rows["seed"]) == {0, 1} for _, rows in valley.groupby("order"))

@@ -11,6 +11,7 @@ from optbench.bench.soak import soak
 
 
 @pytest.mark.slow
+@pytest.mark.processes
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at processes in /proc")
 @pytest.mark.parametrize("engine", ["processes", "dask"])
 def test_workers_killed_all_the_time_cost_nothing(engine: str, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from optbench.metrics.aggregate import aggregate
 from optbench.metrics.normalised import normalised
+from optbench.statistics import bootstrap
 from tests.support.frames import make
 from tests.support.studies import Study, study
 
@@ -51,6 +52,24 @@ def test_the_seed_has_an_effect_and_the_only_one() -> None:
     pd.testing.assert_frame_equal(of(found, seed=1, resamples=300), first)
 
 
+def test_intervals_are_those_of_the_bootstrap_over_seeds() -> None:
+    """Whose coverage `tests/statistics/test_bootstrap.py` proves; drawn here once more from plain scores."""
+    found = problems(np.random.default_rng(5), better=0.2)
+    scores = normalised(found.runs, found.curves, found.cells)
+    ordered = scores.sort_values(["problem", "optimizer", "seed"])
+    strata = [part["score"].to_numpy().reshape(2, 5) for _, part in ordered.groupby("problem")]
+
+    def iqm(samples: list[np.ndarray]) -> np.ndarray:
+        return np.sort(np.concatenate(samples, axis=-1), axis=-1)[..., 5:15].mean(axis=-1)
+
+    drawn = bootstrap.resampled(strata, iqm, 4, 300)
+    table = of(found, seed=4, resamples=300).loc[["adam", "mine"]]
+    low, high = bootstrap.interval(drawn, table["iqm"].to_numpy(), 5 * 4 / 2)
+    np.testing.assert_allclose(table["iqm_low"], low, rtol=1e-9)
+    np.testing.assert_allclose(table["iqm_high"], high, rtol=1e-9)
+
+
+@pytest.mark.slow
 def test_intervals_cover_the_truth() -> None:
     rng = np.random.default_rng(3)
     levels = rng.normal(-1, 0.5, 4)

@@ -44,6 +44,7 @@ def test_what_compares_optimizers_does_so_by_the_metric_asked_for() -> None:
         assert pairs.idxmax() == best
 
 
+@pytest.mark.processes
 def test_naming_the_metrics_imports_no_pandas() -> None:
     code = "import sys, optbench.metrics; sys.exit('pandas' in sys.modules or 'scipy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

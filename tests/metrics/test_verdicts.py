@@ -10,8 +10,9 @@ import pytest
 from scipy import stats
 
 from optbench.errors import UserError
-from optbench.metrics.verdicts import COLUMNS, verdicts
-from optbench.statistics import planning
+from optbench.metrics.losses import RESOLUTION
+from optbench.metrics.verdicts import COLUMNS, TIE_RATIO, verdicts
+from optbench.statistics import paired, planning
 from tests.support.frames import make
 from tests.support.studies import Study, paired_draws, study
 
@@ -21,55 +22,63 @@ def only(found: Study, **options: object) -> dict:
     return row
 
 
-def many(n: int, better: float, studies: int, optimizers: int = 1) -> pd.DataFrame:
-    """The verdicts of so many independent studies, each a problem of its own."""
-    rng = np.random.default_rng(int(1000 * n + 10 * better))
+def test_errors_and_power_are_as_computed_in_advance() -> None:
+    """The guarantees of the tests in `tests/statistics`, once from end to end: each study is a problem of its own."""
+    rng = np.random.default_rng(0)
+    truths = {"alike": (150, 0.0, 0.3), "better": (150, 0.4, 0.3), "at the margin": (100, math.log(1.05), 0.01)}
     outcomes = {}
-    for index in range(studies):
-        draws = paired_draws(rng, n, better)
-        outcomes[f"p{index}", 10, "adam"] = draws["adam"]
-        for other in range(optimizers):
-            again = paired_draws(rng, n, better)["mine"] if other else draws["mine"]
-            outcomes[f"p{index}", 10, f"mine{other}"] = again
-    found = study(outcomes)
-    return verdicts(found.runs, found.cells)
-
-
-@pytest.mark.parametrize("n", [3, 5, 6, 8, 10])
-def test_no_difference_is_called_one_in_at_most_five_of_a_hundred_studies(n: int) -> None:
-    studies = 300 if n >= 6 else 60
-    found = many(n, 0.0, studies)["verdict"]
-    wrong = found.isin(["win", "loss"]).mean()
-    assert wrong <= 0.05 + 2.5 * math.sqrt(0.05 * 0.95 / studies)
-    if n < 6:
-        assert wrong == 0
-
-
-def test_nor_is_any_of_nine_optimizers_in_a_group() -> None:
-    found = many(10, 0.0, 120, optimizers=9)
-    wrong = found["verdict"].isin(["win", "loss"]).groupby(found["problem"]).any().mean()
-    assert wrong <= 0.05 + 2.5 * math.sqrt(0.05 * 0.95 / 120)
-
-
-@pytest.mark.parametrize(("n", "better"), [(6, 0.6), (8, 0.4), (10, 0.4), (10, 0.8)])
-def test_power_is_as_computed_in_advance(n: int, better: float) -> None:
-    found = many(n, better, 400)["verdict"]
-    planned = planning.power(better / (0.3 * math.sqrt(2)), n)
-    assert (found == "win").mean() == pytest.approx(planned, abs=0.06)
-    assert (found == "loss").mean() <= 0.01
-
-
-def test_a_difference_that_matters_is_called_a_tie_in_at_most_five_of_a_hundred() -> None:
-    rng = np.random.default_rng(1)
-    outcomes = {}
-    for index in range(300):
-        draws = paired_draws(rng, 8, better=math.log(1.05), spread=0.01)
-        outcomes |= {(f"p{index}", 10, name): values for name, values in draws.items()}
+    for truth, (studies, better, spread) in truths.items():
+        for index in range(studies):
+            draws = paired_draws(rng, 8, better, spread)
+            outcomes |= {(f"{truth} {index}", 10, name): values for name, values in draws.items()}
     found = study(outcomes)
     table = verdicts(found.runs, found.cells)
-    assert (table["verdict"] == "tie").mean() <= 0.05 + 0.032
-    alike = paired_draws(rng, 8, better=0.0, spread=0.01)
-    assert only(study(alike))["verdict"] == "tie"
+    alike, better, margin = (table.loc[table["problem"].str.startswith(truth), "verdict"] for truth in truths)
+    assert (len(alike), len(better), len(margin)) == (150, 150, 100)
+    assert alike.isin(["win", "loss"]).mean() <= 0.05 + 2.5 * math.sqrt(0.05 * 0.95 / 150)
+    assert (better == "win").mean() == pytest.approx(planning.power(0.4 / (0.3 * math.sqrt(2)), 8), abs=0.08)
+    assert (better == "loss").mean() <= 0.02
+    # A difference that matters is called a tie in at most five of a hundred studies.
+    assert (margin == "tie").mean() <= 0.05 + 2.5 * math.sqrt(0.05 * 0.95 / 100)
+
+
+def test_verdicts_follow_from_the_tests_of_a_family() -> None:
+    """The optimizers of a problem are one family, whose p-values are adjusted together."""
+    rng = np.random.default_rng(1)
+    truths = {"adam": (0.0, 0.3), "same": (0.0, 0.3), "better": (0.7, 0.3), "worse": (-0.7, 0.3), "close": (0.0, 0.005),
+              "nearly": (0.025, 0.02)}  # fmt: skip
+    outcomes = {}
+    for problem in range(30):
+        shared = rng.normal(0, 1, 9)
+        reference = shared + 0.005 * rng.normal(size=9)
+        for name, (better, spread) in truths.items():
+            values = reference if name == "adam" else shared - better + spread * rng.normal(size=9)
+            outcomes[f"p{problem}", 10, name] = np.exp(values).tolist()
+    found = study(outcomes)
+    table = verdicts(found.runs, found.cells)
+    for problem, family in table.groupby("problem"):
+        differences = [
+            np.log(outcomes[problem, 10, "adam"]) - np.log(outcomes[problem, 10, name]) for name in family["optimizer"]
+        ]
+        p = paired.sign_flip(np.array(differences), resolution=RESOLUTION)
+        p_tie = paired.equivalence(np.array(differences), math.log(TIE_RATIO), resolution=RESOLUTION)
+        adjusted, alike = paired.holm(p), paired.holm(p_tie)
+        for column, expected in (("p", p), ("p_holm", adjusted), ("p_tie", alike)):
+            np.testing.assert_allclose(family[column], expected, rtol=1e-9)
+        leads = ["win" if row.sum() > 0 else "loss" for row in differences]
+        decided = np.where(adjusted <= 0.05, leads, "inconclusive")
+        assert family["verdict"].tolist() == np.where(alike <= 0.05, "tie", decided).tolist()
+    by_optimizer = table.groupby("optimizer")["verdict"].value_counts()
+    for name, verdict in (("better", "win"), ("worse", "loss"), ("close", "tie"), ("same", "inconclusive")):
+        assert by_optimizer[name, verdict] > 15, by_optimizer
+    assert (table["p_holm"] > table["p"]).any()
+
+
+def test_what_is_alike_is_a_tie_and_five_seeds_decide_nothing_else() -> None:
+    assert only(study(paired_draws(np.random.default_rng(1), 8, better=0.0, spread=0.01)))["verdict"] == "tie"
+    five = {f"p{index}": paired_draws(np.random.default_rng(index), 5, better=3.0) for index in range(5)}
+    found = study({(problem, 10, name): values for problem, draws in five.items() for name, values in draws.items()})
+    assert set(verdicts(found.runs, found.cells)["verdict"]) == {"inconclusive"}
 
 
 def test_figures_of_a_row() -> None:

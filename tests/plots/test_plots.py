@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from types import SimpleNamespace
 
 import matplotlib.colors
@@ -14,9 +15,12 @@ from optbench.plots import draw_all, style
 from optbench.plots.batch_size_heatmap import batch_size_heatmap
 from optbench.plots.loss_against_cost import loss_against_cost
 from optbench.plots.lr_sensitivity import lr_sensitivity
+from optbench.plots.registry import PLOTS
+from optbench.plots.style import FORMATS
 from optbench.plots.trajectories import thinned, trajectories
 from optbench.problem import Plane
 from optbench.tables import all_tables, leaderboard
+from tests.support.drawn import only
 from tests.support.frames import DIVERGED, PROBLEMS, TEN, VALLEY, Frames, grid, make
 
 PLANE = Plane((-4, 1.2), (0, 0), ((-5, 3), (-2, 2)))
@@ -144,7 +148,7 @@ def test_thinning_drops_what_cannot_be_seen_and_what_is_no_number() -> None:
 
 @pytest.mark.parametrize("empty", ["runs", "trials", "curves", "paths"])
 def test_plots_of_partial_results(empty: str) -> None:
-    frames = make(optimizers=["adam", "adagrad"], problems=[VALLEY])
+    frames = make(optimizers=["adam", "adagrad"], problems=[VALLEY], batch_sizes=[32], trials=4, points=6)
     part = Frames(**{**frames.__dict__, empty: getattr(frames, empty).iloc[:0]})
     loss_against_cost(part.curves, part.cells, VALLEY)
     lr_sensitivity(part.trials, part.runs, part.cells, VALLEY)
@@ -152,27 +156,41 @@ def test_plots_of_partial_results(empty: str) -> None:
     trajectories(part.paths, part.cells, VALLEY, PLANE, *grid())
 
 
-def test_everything_is_written_beside_its_frame_and_the_bytes_are_the_same_again(tmp_path) -> None:
-    frames = make(optimizers=["adam", "sgd[momentum=0.5]"], problems=[VALLEY], seeds=2)
+def test_everything_is_written_beside_its_frame_and_the_bytes_are_the_same_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All plots as SVG, and two of them in every format."""
+    frames = make(optimizers=["adam", "sgd[momentum=0.5]"], problems=[VALLEY], seeds=2, trials=4, points=6)
     x, y, value = grid()
     ground = {"start": PLANE.start, "minimum": PLANE.minimum, "domain": PLANE.domain, "x": x, "y": y, "value": value}
     results = SimpleNamespace(**frames.__dict__, trajectories=frames.paths, planes={VALLEY: ground})
     tables = all_tables(results)
-    pictures = draw_all(results, tables, tmp_path / "a")
-    draw_all(results, all_tables(results), tmp_path / "b")
-    assert not [picture.caption for picture in pictures if "could not be drawn" in picture.caption]
-    stems = [f"{picture.plot}-{VALLEY}" if picture.problem else picture.plot for picture in pictures if picture.svg]
-    written = sorted(path.name for path in (tmp_path / "a").iterdir())
-    assert written == sorted(f"{stem}.{kind}" for stem in stems for kind in ("csv", "pdf", "png", "svg"))
-    for plot in ("batch_size_heatmap", "loss_against_cost", "lr_sensitivity", "trajectories", "final_loss"):
-        assert f"{plot}-{VALLEY}" in stems
-    for name in written:
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+    for kinds, plots in ((("svg",), tuple(PLOTS)), (("svg", "png", "pdf"), ("recommendation", "loss_against_cost"))):
+        monkeypatch.setattr(style, "FORMATS", {kind: about for kind, about in FORMATS.items() if kind in kinds})
+        one, other = (tmp_path / f"{len(kinds)}{name}" for name in "ab")
+        with only(*plots):
+            pictures = draw_all(results, tables, one)
+            draw_all(results, tables, other)
+        assert not [picture.caption for picture in pictures if "could not be drawn" in picture.caption]
+        stems = [f"{picture.plot}-{VALLEY}" if picture.problem else picture.plot for picture in pictures if picture.svg]
+        written = sorted(path.name for path in one.iterdir())
+        assert written == sorted(f"{stem}.{kind}" for stem in stems for kind in ("csv", *kinds))
+        assert {"recommendation", f"loss_against_cost-{VALLEY}"} <= set(stems)
+        for name in written:
+            assert (one / name).read_bytes() == (other / name).read_bytes(), name
+        if len(kinds) == 1:
+            for plot in ("batch_size_heatmap", "lr_sensitivity", "trajectories", "final_loss"):
+                assert f"{plot}-{VALLEY}" in stems
+
+
+def test_figures_are_written_in_three_formats() -> None:
+    assert list(FORMATS) == ["svg", "png", "pdf"]
 
 
 def test_an_optimizer_with_a_fixed_rate_has_no_range_and_no_trials(frames: Frames) -> None:
     ranges = ["lr_low", "lr_high", "lr_low_searched", "lr_high_searched", "lr_tuned"]
     cells = frames.cells.assign(**dict.fromkeys(ranges, math.nan))
+    cells = cells[cells["optimizer"].isin(["adam", "sgd"])]
     figure, drawn = lr_sensitivity(frames.trials.iloc[:0], frames.runs, cells, VALLEY)
     assert len(drawn) == 0
     assert not [patch for ax in figure.axes for patch in ax.patches], "nothing is shaded"

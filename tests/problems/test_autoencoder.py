@@ -67,7 +67,7 @@ def test_images_of_a_folder_are_grey_and_28_pixels_wide(tmp_path: Path, monkeypa
 @pytest.mark.parametrize("error", ["cross_entropy", "squared"])
 @pytest.mark.parametrize("activation", list(ACTIVATIONS))
 def test_loss_and_metric_are_what_numpy_finds(activation: str, error: str) -> None:
-    problem, random = Autoencoder(activation=activation, error=error), np.random.default_rng()
+    problem, random = Autoencoder(activation=activation, error=error), np.random.default_rng(0)
     model, images = problem.model().double(), random.uniform(size=(9, 64))
     values = images
     linear = [layer for layer in model if isinstance(layer, torch.nn.Linear)]

@@ -166,7 +166,7 @@ def one_by_one(images: Tensor, reach: int, mirror: bool, generator: torch.Genera
 @pytest.mark.parametrize("mirror", [True, False])
 @pytest.mark.parametrize("shape", [(50, 3, 32, 32), (9, 1, 16, 16), (4, 3, 10, 7)])
 def test_augmentation_equals_a_loop_over_images(shape: tuple[int, ...], mirror: bool) -> None:
-    images, seed = torch.randn(shape), int(np.random.default_rng().integers(1 << 40))
+    images, seed = torch.randn(shape), 5
     expected = one_by_one(images, 4, mirror, torch.Generator().manual_seed(seed))
     for format_ in (torch.contiguous_format, torch.channels_last):
         before = images.contiguous(memory_format=format_)

@@ -81,7 +81,7 @@ def test_rows_are_as_frequent_as_the_skew_says() -> None:
 
 
 def test_loss_and_gradient_are_what_a_loop_finds() -> None:
-    problem, random = MatrixFactorisation(rows=7, columns=6, rank=3, observed=0.6), np.random.default_rng()
+    problem, random = MatrixFactorisation(rows=7, columns=6, rank=3, observed=0.6), np.random.default_rng(0)
     model = problem.model().double()
     u, v = random.normal(size=(7, 3)), random.normal(size=(6, 3))
     model.of_rows.weight.data, model.of_columns.weight.data = torch.from_numpy(u), torch.from_numpy(v)

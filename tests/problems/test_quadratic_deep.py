@@ -53,7 +53,7 @@ def test_no_eigenvector_is_near_an_axis() -> None:
 
 @pytest.mark.parametrize("problem", VARIANTS, ids=str)
 def test_loss_gradient_and_metric_follow_the_closed_form(problem: QuadraticDeep) -> None:
-    random, hessian = np.random.default_rng(), hessian_of(problem)
+    random, hessian = np.random.default_rng(0), hessian_of(problem)
     points, position = problem.load_data(NOWHERE).train[0].numpy(), random.normal(size=problem.dim)
     batch = random.choice(points, size=17)
     model = problem.model()

@@ -16,6 +16,7 @@ from optbench.cli import _main
 from optbench.regressions.command import REGRESSION
 from optbench.regressions.recording import place, write
 from tests.support.directories import write_directory
+from tests.support.drawn import only
 from tests.support.recordings import MACHINE, recording
 
 SAME, SLOW = np.linspace(1.0, 1.05, 8) * 1e-3, np.linspace(1.5, 1.55, 8) * 1e-3
@@ -60,7 +61,8 @@ def test_markdown_plot_and_a_section_of_the_report(
     monkeypatch.chdir(results)
     folder = write_directory(results / "run", seeds=2, trials=2, points=4, batch_sizes=(32,), problems=("valley",))
     where = ["--results", results, "--markdown", "pr.md", "--plot", "found", "--report", folder.name]
-    code, out, _ = _run(capsys, "compare", "before", "slow", *where)
+    with only():  # of the report's own plots
+        code, out, _ = _run(capsys, "compare", "before", "slow", *where)
     assert code == REGRESSION
     text = Path("pr.md").read_text()
     assert text.startswith("### Timings: ❌ `slow` is slower than `before`")
@@ -131,6 +133,7 @@ def test_work(benchmark):
 
 
 @pytest.mark.slow
+@pytest.mark.processes
 def test_two_commits_of_another_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second one does twice the work; nothing is left behind, and the checkout is as it was."""
     monkeypatch.chdir(tmp_path)

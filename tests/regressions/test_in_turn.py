@@ -50,7 +50,7 @@ def test_there_are_as_many_pairs_as_the_number_of_tests_demands() -> None:
 
 @pytest.mark.parametrize(("factor", "least", "most"), [(1.0, 0.0, 0.05), (1.4, 0.95, 1.0)])
 def test_alarms_over_many_sittings(factor: float, least: float, most: float) -> None:
-    """At a noise of 8 % with disturbances, 150 sittings of five tests, of which the last is `factor` as slow."""
+    """At a noise of 8 % with disturbances, 75 sittings of five tests, of which the last is `factor` as slow."""
     rng = np.random.default_rng(5)
 
     def side(slower: float) -> Any:
@@ -67,7 +67,7 @@ def test_alarms_over_many_sittings(factor: float, least: float, most: float) -> 
         return visit
 
     alarms = [
-        measure(("a", "b"), (side(1.0), side(factor))).frame.query("test == 't4' or test != 't4'") for _ in range(150)
+        measure(("a", "b"), (side(1.0), side(factor))).frame.query("test == 't4' or test != 't4'") for _ in range(75)
     ]
     share = np.mean([frame.loc[frame["verdict"].isin(FAILING), "test"].isin(["t4"]).any() for frame in alarms])
     others = np.mean(

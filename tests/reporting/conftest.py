@@ -27,6 +27,15 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+#: Milliseconds after which something that should happen on a page counts as never happening.
+PATIENCE = 120_000
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the tests that drive a browser."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents and "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.browser)
 
 
 @dataclass
@@ -71,9 +80,16 @@ def browser() -> Iterator[Any]:
     if program is None:
         pytest.skip("no chromium on this machine")
     with sync.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS, timeout=PATIENCE)
         yield browser
         browser.close()
+
+
+def new_page(browser: Any, **options: Any) -> Any:
+    """A page without an address, in a context of its own, that waits for as long as a slow machine needs."""
+    context = browser.new_context(**options)
+    context.set_default_timeout(PATIENCE)
+    return context.new_page()
 
 
 @dataclass
@@ -97,9 +113,12 @@ class Opened:
             )
             self.settled()  # its figures are drawn anew from the next frame on
         self.page.evaluate(
-            """choices => {
+            """async choices => {
               document.querySelectorAll("details[open]").forEach(one => { one.open = false; });
+              const before = location.href;
+              const read = new Promise(done => addEventListener("hashchange", done, { once: true }));
               location.hash = choices;
+              if (location.href !== before) await read;
               scrollTo(0, 0);
             }""",
             choices or "answer",
@@ -123,7 +142,7 @@ class Opened:
     def settled(self) -> None:
         """Waits until the browser has nothing left to draw."""
         self.page.evaluate(
-            "() => new Promise(done => requestAnimationFrame(() => requestIdleCallback(done, {timeout: 1000})))"
+            "() => new Promise(done => requestAnimationFrame(() => requestIdleCallback(done, {timeout: 60000})))"
         )
 
     def shown(self, name: str) -> list[dict[str, Any]]:
@@ -177,8 +196,7 @@ def opened(browser: Any, shared: dict[str, Opened]) -> Iterator[Callable[..., Op
     own: list[Opened] = []
 
     def fresh(address: str, **options: Any) -> Opened:
-        context = browser.new_context(**options)
-        found = Opened(context.new_page())
+        found = Opened(new_page(browser, **options))
         found.page.on("pageerror", lambda error: found.errors.append(str(error)))
         found.page.on("console", lambda message: found.errors.append(message.text) if message.type == "error" else None)
         found.page.on("request", lambda request: found.requests.append(request.url))

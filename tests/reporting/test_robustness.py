@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.reporting.conftest import Made, Opened, make_page
+from tests.reporting.conftest import Made, Opened, make_page, new_page
 
 Open = Callable[..., Opened]
 
@@ -27,9 +27,8 @@ def test_an_address_that_cannot_be_read_costs_nothing(made: Made, opened: Open, 
 
 
 def test_where_figures_cannot_be_drawn_their_fixed_form_is_there(made: Made, browser: Any) -> None:
-    context = browser.new_context()
-    context.add_init_script("delete window.DecompressionStream")
-    page = context.new_page()
+    page = new_page(browser)
+    page.add_init_script("delete window.DecompressionStream")
     page.goto(made.address)
     page.wait_for_selector("html[data-ready]", state="attached")
     page.wait_for_selector("#figure-profile .plot.fixed svg, #figure-profile .plot.fixed img")
@@ -38,13 +37,12 @@ def test_where_figures_cannot_be_drawn_their_fixed_form_is_there(made: Made, bro
     page.uncheck("[data-filter=problem] input[value=digits]")
     page.wait_for_function("document.querySelector('#figure-profile .plot').hidden")
     page.wait_for_selector("#figure-profile .note:has-text('not shown for a selection')")
-    context.close()
+    page.context.close()
 
 
 def test_data_of_a_figure_that_cannot_be_drawn_are_those_of_the_selection(made: Made, browser: Any) -> None:
-    context = browser.new_context()
-    context.add_init_script("delete window.DecompressionStream")
-    page = context.new_page()
+    page = new_page(browser)
+    page.add_init_script("delete window.DecompressionStream")
     page.goto(made.address)
     page.wait_for_selector("#figure-profile .plot.fixed")
     page.click("#figure-profile details.data summary")
@@ -56,12 +54,11 @@ def test_data_of_a_figure_that_cannot_be_drawn_are_those_of_the_selection(made: 
     page.wait_for_function("document.querySelector('#figure-profile .plot').hidden")
     names.nth(2).wait_for(state="detached")
     assert sorted(names.all_text_contents()) == ["momentum", "sgd"]
-    context.close()
+    page.context.close()
 
 
 def test_a_figure_that_fails_stops_no_other(made: Made, browser: Any) -> None:
-    context = browser.new_context()
-    page = context.new_page()
+    page = new_page(browser)
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text))
     page.goto(made.address)
@@ -79,7 +76,7 @@ def test_a_figure_that_fails_stops_no_other(made: Made, browser: Any) -> None:
       .flatMap(one => (one.data ?? []).map(trace => trace.name))"""
     assert "sgd" in page.evaluate(names)
     assert "adam" not in page.evaluate(names)
-    context.close()
+    page.context.close()
 
 
 NAMES = ("<script>alert(1)</script>", "</script><b>", "\"quoted\" & 'so'", "größe–尺寸", "m" * 60)

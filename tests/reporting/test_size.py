@@ -1,4 +1,4 @@
-"""How large a page gets, how long it takes to make, and how fast it answers."""
+"""How large a page gets, and what it does before it answers a choice."""
 
 from __future__ import annotations
 
@@ -18,28 +18,48 @@ from optbench.reporting import images, shared
 from optbench.reporting.images import static_figures
 from optbench.reporting.page import report_page
 from optbench.tables import all_tables
-from tests.reporting.conftest import Opened
+from tests.reporting.conftest import Made, Opened
 from tests.support.directories import TEN, write_directory
 
-#: What the page of 10 optimizers × 10 problems × 3 batch sizes × 5 seeds may weigh and take.
-BYTES, BUILD, READY, FILTER = 8_000_000, 30.0, 2.0, 0.2
+#: What the page of 10 optimizers × 10 problems × 3 batch sizes × 5 seeds may weigh.
+BYTES = 8_000_000
 
-#: Seconds from a choice to the frame with the tables, and to that with the last figure in view.
+#: Unchecks a problem. How many rows the leaderboard of the speed-ups has and how many figures have been drawn: at once,
+#: in the next frame, and when all figures in view are drawn; milliseconds to the last two.
 CHOOSE = """async value => {
+  const whole = Plotly.react;
+  let drawn = 0;
+  Plotly.react = (...given) => { drawn += 1; return whole(...given); };
+  const seen = () => [document.querySelectorAll("#speedup tbody tr:not([hidden])").length, drawn];
+  const frame = () => new Promise(requestAnimationFrame);
   const box = document.querySelector(`[data-filter=problem] input[value=${value}]`);
   const start = performance.now();
   box.checked = false;
   box.dispatchEvent(new Event("change"));
-  const frame = () => new Promise(done => requestAnimationFrame(() => setTimeout(done, 0)));
+  const found = [seen()];
   await frame();
-  const answered = performance.now();
+  found.push(seen());
+  const times = [performance.now() - start];
   while (document.querySelector("figure.near .plot.waiting")) await frame();
-  return [(answered - start) / 1000, (performance.now() - start) / 1000];
+  found.push(seen());
+  Plotly.react = whole;
+  return [found, [...times, performance.now() - start]];
 }"""
+
+
+def test_the_tables_of_a_choice_come_a_frame_before_its_figures(made: Made, opened: Callable[..., Opened]) -> None:
+    page = opened(made.address)
+    page.drawn("profile")
+    page.all_drawn()
+    page.settled()
+    (at_once, next_frame, at_last), _ = page.page.evaluate(CHOOSE, "digits")
+    assert at_once == next_frame == [4, 0], "two batch sizes of two problems"
+    assert at_last[1] > 0, "a figure is in view"
 
 
 @pytest.mark.slow
 def test_a_large_page_is_within_its_bounds(tmp_path: Path, opened: Callable[..., Opened]) -> None:
+    """Times are printed and not judged: they are those of this machine and of what else it does."""
     problems = ["valley", *(f"problem_{place}" for place in range(9))]
     folder = write_directory(tmp_path / "large", TEN, problems, (32, 64, 128), seeds=5, trials=10, points=41)
     start = time.perf_counter()
@@ -52,25 +72,26 @@ def test_a_large_page_is_within_its_bounds(tmp_path: Path, opened: Callable[...,
     building = time.perf_counter() - start - drawing
     path = tmp_path / "large.html"
     path.write_text(text, "utf-8")
+    assert path.stat().st_size <= BYTES
     begun = time.perf_counter()
     page = opened(path.as_uri())
     ready = time.perf_counter() - begun
     page.drawn("profile")
-    page.page.wait_for_timeout(3000)
+    page.all_drawn()
+    page.settled()
     filters = []
-    for problem in problems[:5]:
-        filters.append(page.page.evaluate(CHOOSE, problem))
-        assert page.page.locator("figure.near .plot.js-plotly-plot").count() > 1, "several figures are in view"
-        page.page.wait_for_timeout(1000)
-    taken = ", ".join(f"{1000 * answered:.0f}/{1000 * drawn:.0f}" for answered, drawn in filters)
+    for chosen, problem in enumerate(problems[:5], 1):
+        (at_once, next_frame, at_last), times = page.page.evaluate(CHOOSE, problem)
+        assert at_once == next_frame == [3 * (10 - chosen), 0], "the tables come before all figures"
+        assert at_last[1] > 1, "several figures are in view"
+        assert page.page.locator("figure.near .plot.js-plotly-plot").count() > 1
+        filters.append("/".join(f"{time:.0f}" for time in times))
+        page.all_drawn()
+        page.settled()
     print(
         f"{path.stat().st_size / 1e6:.2f} MB, {building:.1f} s to build, {drawing:.1f} s to draw all plots as files, "
-        f"{ready:.2f} s until interactive, filter {taken} ms"
+        f"{ready:.2f} s until interactive, filter {', '.join(filters)} ms"
     )
-    assert path.stat().st_size <= BYTES
-    assert building <= BUILD
-    assert ready <= READY
-    assert max(answered for answered, _ in filters) <= FILTER
 
 
 def test_fixed_figures_keep_to_their_share(tmp_path: Path) -> None:

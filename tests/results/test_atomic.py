@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 
 from optbench.results import atomic
 from optbench.results.atomic import append_json_line, finite, read_json_lines, write_bytes, write_json
+from tests.support.waiting import wait_until
 
 
 class Crash(BaseException):
@@ -50,31 +52,27 @@ def test_what_is_written_is_there(tmp_path: Path) -> None:
     assert [p.name for p in path.parent.iterdir()] == ["file.bin"]
 
 
-@pytest.mark.parametrize("error", [Crash, OSError, KeyboardInterrupt])
-@pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize(("name", "at"), [("fdopen", 0), ("fsync", 0), ("replace", 0), ("fsync", 1)])
-@pytest.mark.parametrize("old", [None, b"old content"])
 def test_a_write_that_stops_leaves_the_old_or_the_new(
-    old: bytes | None,
-    name: str,
-    at: int,
-    after: bool,
-    error: type[BaseException],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    name: str, at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "file.json"
-    if old is not None:
-        path.write_bytes(old)
-    with monkeypatch.context() as patch:
-        patch.setattr(atomic.os, name, Stops(getattr(os, name), at, after, error))
-        with pytest.raises(error):
-            write_bytes(path, b"new")
-    replaced = (name, at) == ("fsync", 1) or (name == "replace" and after)
-    assert (path.read_bytes() if path.exists() else None) == (b"new" if replaced else old)
-    assert [p.name for p in tmp_path.iterdir() if p != path] == []  # no temporary file is left
-    write_bytes(path, b"newer")
-    assert path.read_bytes() == b"newer"
+    """Stopped before or after that call, with or without an old file, by each kind of error."""
+    cases = itertools.product((None, b"old content"), (False, True), (Crash, OSError, KeyboardInterrupt))
+    for number, (old, after, error) in enumerate(cases):
+        path = tmp_path / str(number) / "file.json"
+        path.parent.mkdir()
+        if old is not None:
+            path.write_bytes(old)
+        with monkeypatch.context() as patch:
+            patch.setattr(atomic.os, name, Stops(getattr(os, name), at, after, error))
+            with pytest.raises(error):
+                write_bytes(path, b"new")
+        replaced = (name, at) == ("fsync", 1) or (name == "replace" and after)
+        left = {p.name: p.read_bytes() for p in path.parent.iterdir()}  # no temporary file
+        expected = b"new" if replaced else old
+        assert left == ({} if expected is None else {path.name: expected}), (old, after, error)
+        write_bytes(path, b"newer")
+        assert path.read_bytes() == b"newer"
 
 
 def test_everything_is_on_the_disk_before_the_name_and_the_name_before_the_end(
@@ -126,31 +124,33 @@ import sys
 from pathlib import Path
 from optbench.results.atomic import append_json_line, write_json
 folder = Path(sys.argv[1])
-print("ready", flush=True)
 for number in range(10**9):
     write_json(folder / "value.json", {"number": number, "same": [number] * 2000})
     append_json_line(folder / "lines.jsonl", {"number": number, "same": [number] * 200})
 """
 
 
+@pytest.mark.processes
 def test_a_killed_process_leaves_whole_files(tmp_path: Path) -> None:
     """Kill -9 at random moments: the value is whole, and lines are missing at the end only."""
     rng = random.Random(0)
-    for _ in range(5):
-        process = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE)
-        assert process.stdout is not None
-        process.stdout.readline()
-        time.sleep(rng.uniform(0.01, 0.1))
+    for number in range(5):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        process = subprocess.Popen([sys.executable, "-c", WRITER, str(folder)])
+        lines = folder / "lines.jsonl"
+        wait_until(lines.exists, "a first line", alive=lambda process=process: process.poll() is None)
+        time.sleep(rng.uniform(0, 0.1))
         process.kill()
         process.communicate()
-        value = json.loads((tmp_path / "value.json").read_bytes())
+        value = json.loads((folder / "value.json").read_bytes())
         assert value["same"] == [value["number"]] * 2000
-        lines = read_json_lines(tmp_path / "lines.jsonl")
-        assert all(line["same"] == [line["number"]] * 200 for line in lines)
-        [last] = [line["number"] for line in lines[-1:]] or [-1]
-        assert last in (value["number"], value["number"] - 1)
-    leftovers = [p.name for p in tmp_path.iterdir() if p.suffix not in (".json", ".jsonl")]
-    assert all(name.startswith(".value.json.") and name.endswith(".tmp") for name in leftovers)
+        found = read_json_lines(lines)
+        assert [line["number"] for line in found] == list(range(len(found)))
+        assert all(line["same"] == [line["number"]] * 200 for line in found)
+        assert len(found) in (value["number"], value["number"] + 1)
+        leftovers = [p.name for p in folder.iterdir() if p.suffix not in (".json", ".jsonl")]
+        assert all(name.startswith(".value.json.") and name.endswith(".tmp") for name in leftovers)
 
 
 RECORDS = [{"trial": 0, "text": 'ä\n"x"'}, {"trial": 1, "lr": 1e-8}, {"trial": 2, "loss": None}]

@@ -139,6 +139,7 @@ with ResultsDirectory(Path(sys.argv[1])).lock():
 """
 
 
+@pytest.mark.processes
 def test_the_lock_of_another_process_ends_with_it(directory: ResultsDirectory) -> None:
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(directory.folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE

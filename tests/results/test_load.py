@@ -67,6 +67,7 @@ def test_what_is_refused(tiny_copy: Path, tmp_path: Path) -> None:
         optbench.load(tiny_copy)
 
 
+@pytest.mark.processes
 def test_nothing_downstream_of_results_imports_torch(tiny_run: Results) -> None:
     code = (
         "import sys, optbench; results = optbench.load(sys.argv[1]);"

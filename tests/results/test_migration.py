@@ -13,6 +13,7 @@ import pytest
 
 import optbench
 from optbench.api import configure
+from optbench.metrics.registry import TABLES
 from optbench.outputs import Outputs
 from optbench.problem import DataSource
 from optbench.results.directory import ResultsDirectory
@@ -38,6 +39,7 @@ def stored(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 def go_on(folder: Path, monkeypatch: pytest.MonkeyPatch, **choices: Any) -> Results:
     nothing = Outputs(folder / "tables", folder / "plots", folder / "report.html")
     monkeypatch.setattr("optbench.runner.write_outputs", lambda *_: nothing)
+    monkeypatch.setattr("optbench.plane.POINTS", 9)
     run(configure(**{**CHOICES, **choices}), folder, RunOptions(DataSource(folder), engine="serial"))
     return optbench.load(folder)
 
@@ -88,14 +90,25 @@ def test_frames_are_what_its_records_say(stored: Path) -> None:
     assert {path: path.read_bytes() for path in stored.rglob("*") if path.is_file()} == before, "reading writes nothing"
 
 
-def test_it_is_reported(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_leaderboard_is_made(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("optbench.plots.draw_all", lambda *_: [])
-    page = optbench.report(stored)
-    assert page.stat().st_size > 100_000
+    monkeypatch.setattr("optbench.reporting.page.report_page", lambda *_: "")
+    monkeypatch.setattr("optbench.tables.TABLES", {})
+    optbench.report(stored)
     board = pd.read_parquet(stored / "tables" / "leaderboard.parquet")
     median = optbench.load(stored).runs.query("tuned")["test_metric"].median()
     assert math.isclose(board["test_metric"].iloc[0], median)
     assert schema_of(stored) == schema_of(STORED / stored.name)
+
+
+# The oldest lacks most.
+@pytest.mark.parametrize("name", [ALL[0], *(pytest.param(name, marks=pytest.mark.slow) for name in ALL[1:])])
+def test_it_is_reported_with_all_tables(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Path(shutil.copytree(STORED / name, tmp_path / name))
+    monkeypatch.setattr("optbench.plots.draw_all", lambda *_: [])
+    page = optbench.report(folder)
+    assert page.stat().st_size > 100_000
+    assert {path.stem for path in (folder / "tables").glob("*.parquet")} >= {"leaderboard", "audit", *TABLES}
 
 
 def test_a_run_goes_on_in_it(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import threading
+import time
 from pathlib import Path
 
 import pytest
 
 import optbench
-from tests.scale.test_engine import Told, wait_for
-from tests.support.cluster import Cluster
+from tests.support.cluster import Cluster, Told, background
 from tests.support.namespaces import Namespaces
 from tests.support.same_results import assert_same_results
 
 pytestmark = [
+    pytest.mark.processes,
     pytest.mark.slow,
     pytest.mark.skipif(not Namespaces.possible(), reason="namespaces may not be made here"),
 ]
@@ -32,20 +32,23 @@ def quick_preset_in_namespaces(folder: Path) -> list[str]:
     hidden, told = folder / "hidden", Told()
     hidden.mkdir()
     finished = hidden / "dask" / "cells"
-    with Namespaces() as namespaces, Cluster(folder, namespaces.machine(hidden)) as cluster:
+    with Namespaces() as namespaces, Cluster(folder, namespaces.machine(hidden)) as cluster, background() as start:
         first = cluster.add_worker(machine=namespaces.machine(hidden))
         cluster.add_worker(machine=namespaces.machine(hidden))
-
-        def compute() -> None:
-            optbench.run(
+        work = start(
+            lambda: optbench.run(
                 engine="dask", scheduler=cluster.address, name="dask", results=hidden, outputs=False, progress=told
             )
+        )
 
-        work = threading.Thread(target=compute)
-        work.start()
-        wait_for(lambda: len(list(finished.glob("*/result.json"))) >= 5, work, seconds=600)
+        def wait_for(cells: int) -> None:  # only the time limit of the test ends it: the cells take minutes
+            while len(list(finished.glob("*/result.json"))) < cells:
+                assert not work.done(), work.exception()
+                time.sleep(0.1)
+
+        wait_for(5)
         first.kill()
-        wait_for(lambda: len(list(finished.glob("*/result.json"))) >= 15, work, seconds=600)
+        wait_for(15)
         cluster.add_worker(machine=namespaces.machine(hidden))
-        work.join(1200)
+        work.result()
     return told.lines

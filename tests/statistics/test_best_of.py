@@ -31,9 +31,9 @@ def test_equal_to_all_subsets(diverged: int) -> None:
 
 def test_unbiased_where_drawing_with_replacement_is_not() -> None:
     """Of six uniform trials the best of two is expected at 1/3."""
-    samples = np.random.default_rng(0).random((10_000, 6))
+    samples = np.random.default_rng(0).random((3000, 6))
     ours = np.mean([expected_best(sample)[1] for sample in samples])
-    assert abs(ours - 1 / 3) < 0.005
+    assert abs(ours - 1 / 3) < 0.01
     ordered = np.sort(samples, axis=1)
     weights = np.diff(1 - (1 - np.arange(7) / 6) ** 2)
     assert (ordered * weights).sum(axis=1).mean() > 1 / 3 + 0.02, "Dodge et al. 2019"

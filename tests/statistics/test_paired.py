@@ -79,7 +79,7 @@ def test_rounding_makes_no_tie_significant() -> None:
 
 def test_p_values_hold_their_level_when_there_is_no_difference() -> None:
     rng = np.random.default_rng(5)
-    for n in (3, 5, 6, 8, 10):
+    for n in (5, 6, 8):
         for name, draw in (("normal", rng.normal), ("heavy tails", lambda size: rng.standard_t(2, size))):
             p = paired.sign_flip(draw(size=(10_000, n)))
             assert np.mean(p <= 0.05) <= 0.05 + 0.004, (n, name)
@@ -95,10 +95,11 @@ def test_holm_by_hand() -> None:
 
 def test_holm_keeps_the_error_of_a_family() -> None:
     rng = np.random.default_rng(6)
-    reference = rng.normal(size=(2000, 1, 10))
-    p = paired.sign_flip(rng.normal(size=(2000, 9, 10)) - reference)
+    reference = rng.normal(size=(1000, 1, 9))
+    p = paired.sign_flip(rng.normal(size=(1000, 9, 9)) - reference)
     wrong = np.mean([(paired.holm(family) <= 0.05).any() for family in p])
-    assert wrong <= 0.05 + 0.01
+    assert wrong <= 0.05 + 0.015
+    assert np.mean((p <= 0.05).any(axis=1)) > 0.15, "without Holm it would not"
 
 
 def test_equivalence_by_enumeration_and_its_errors() -> None:
@@ -106,8 +107,8 @@ def test_equivalence_by_enumeration_and_its_errors() -> None:
     rows = rng.normal(0, 1, (20, 8))
     for row, p in zip(rows, paired.equivalence(rows, 0.7), strict=True):
         assert p == max(by_enumeration(row + 0.7, False), by_enumeration(0.7 - row, False))
-    at_the_margin = rng.normal(0.7, 0.3, (10_000, 8))
-    assert np.mean(paired.equivalence(at_the_margin, 0.7) <= 0.05) <= 0.05 + 0.004
+    at_the_margin = rng.normal(0.7, 0.3, (5000, 8))
+    assert np.mean(paired.equivalence(at_the_margin, 0.7) <= 0.05) <= 0.05 + 0.006
     alike = rng.normal(0, 0.3, (500, 8))
     assert np.mean(paired.equivalence(alike, 0.7) <= 0.05) > 0.95
 
@@ -138,15 +139,12 @@ def test_probability_of_improvement_is_clopper_and_pearsons(n: int) -> None:
 @pytest.mark.parametrize("n", [3, 5, 10])
 @pytest.mark.parametrize("tied", [0.0, 0.3])
 def test_bounds_of_the_probability_of_improvement_cover(n: int, tied: float) -> None:
-    rng = np.random.default_rng(n)
-    bounds: dict[float, tuple[float, float]] = {}
-    for truth in np.linspace(tied / 2, 1 - tied / 2, 9):
+    """The exact coverage: over all numbers of pairs that are better, tied and worse, by their probability."""
+    counts = [(better, ties, n - better - ties) for better in range(n + 1) for ties in range(n + 1 - better)]
+    bounds = np.array([paired.probability_of_improvement(np.repeat([1.0, 0.0, -1.0], row))[1:] for row in counts])
+    for truth in np.linspace(tied / 2, 1 - tied / 2, 41):
         better = truth - tied / 2
-        draws = rng.choice([1.0, 0.0, -1.0], p=[better, tied, 1 - better - tied], size=(10_000, n))
-        covered = 0
-        for row in draws:
-            score = float((row > 0).sum() + (row == 0).sum() / 2)
-            if score not in bounds:
-                bounds[score] = paired.probability_of_improvement(row)[1:]
-            covered += bounds[score][0] <= truth <= bounds[score][1]
-        assert covered / 10_000 >= 0.945, truth
+        probability = stats.multinomial.pmf(counts, n, [better, tied, max(1 - better - tied, 0.0)])
+        covered = (bounds[:, 0] <= truth + 1e-12) & (bounds[:, 1] >= truth - 1e-12)
+        assert probability.sum() == pytest.approx(1)
+        assert probability @ covered >= (0.945 if tied else 0.95 - 1e-12), truth

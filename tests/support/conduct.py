@@ -8,18 +8,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.support import forked
 from tests.support.tiny import TINY
 
 _HERE = Path(__file__).parent
-#: Four cells, of three optimizers that may be faulty and a sound one; trained in a second. In an order in which
+#: Four cells, of three optimizers that may be faulty and a sound one; trained in a moment. In an order in which
 #: their faults cost few workers, which take seconds to start.
 CELLS = (
     "--problem", TINY, "--optimizer", f"{_HERE / 'faulty.py'}:Hanging", "--optimizer", "sgd",
     "--optimizer", f"{_HERE / 'faulty.py'}:Hungry", "--optimizer", f"{_HERE / 'dying.py'}:Dying",
-    "--batch-size", "10", "--seeds", "2", "--run-budget", "1000examples", "--tuning-worth", "3", "--device", "cpu",
+    "--batch-size", "10", "--seeds", "2", "--run-budget", "300examples", "--tuning-worth", "3", "--device", "cpu",
 )  # fmt: skip
 #: The command line without tables, plots and page, which take longer than these trainings. Of its first lines some
 #: are replaced by faults.
@@ -31,7 +32,11 @@ from optbench import cli
 from optbench.outputs import Outputs
 if __name__ == "__main__":
     nothing = Outputs(Path("tables"), Path("plots"), Path("report.html"))
-    with patch("optbench.runner.write_outputs", return_value=nothing), patch("optbench.listing.leaderboard_text"):
+    with (
+        patch("optbench.runner.write_outputs", return_value=nothing),
+        patch("optbench.listing.leaderboard_text"),
+        patch("optbench.timing.REPETITION_SECONDS", 1e-4),
+    ):
         cli.main()
 """
 
@@ -43,7 +48,11 @@ def command(folder: Path, *more: str, before: str = "", scripts: Path | None = N
     return [sys.executable, str(script), "run", *CELLS, "--results", str(folder.parent), "--name", folder.name, *more]
 
 
-def ended(arguments: list[str], *, faulty: bool = False) -> subprocess.CompletedProcess[str]:
-    """What became of a command, with faults in its workers where they are asked for."""
-    environment = {**os.environ, **({"OPTBENCH_TEST_FAULTS": "1"} if faulty else {})}
-    return forked.run(arguments, env=environment, timeout=240)
+def faults(names: str, hangs: Path) -> dict[str, str]:
+    """The environment of a command in whose workers these optimizers are faulty; those that hang make files there."""
+    return {**os.environ, "OPTBENCH_TEST_FAULTS": names, "OPTBENCH_TEST_HANGS": str(hangs)}
+
+
+def ended(arguments: list[str], env: Mapping[str, str] = os.environ) -> subprocess.CompletedProcess[str]:
+    """What became of a command."""
+    return forked.run(arguments, env=env)

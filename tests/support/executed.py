@@ -1,4 +1,4 @@
-"""How a command of the documents is executed: as it is where that takes seconds, else with settings that are cheap.
+"""How a command of the documents is checked, and how it is executed: with cheap settings where it takes long.
 
 Commands of optbench are executed in this process (`main` is what the script calls), in a folder that holds what the
 documents speak of, and with the shortcuts of `shortened`.
@@ -54,42 +54,22 @@ def words(text: str) -> list[str]:
     return ["optbench", *found[3:]] if found[:3] == ["python", "-m", "optbench"] else found
 
 
-def execute(command: list[str]) -> bool:
-    """Executes or checks a command, asserting that it succeeds; False where nothing here knows how."""
+def check(command: list[str]) -> bool:
+    """Checks a command without executing more of it than a plan, a page of help or `make --dry-run`.
+
+    Raises where it is wrong; False where nothing here knows the command.
+    """
     match command:
-        case ["optbench", "run", "--help"]:
+        case ["optbench", *_, "--help"]:
             _succeeds(command[1:])
         case ["optbench", "run", *options]:
             planned(options)
-        case ["optbench", "experiment", *options] if "--data-dir" in options or "data=cifar" in " ".join(options):
-            _experiments_are_known(options)  # minutes, on data that isn't here
-        case ["optbench", "timing", "record", name]:
-            _succeeds([*command[1:], "--visits", "2"])
-            assert place(name, Path("results")).exists()
-        case ["optbench", "timing", "compare", base, head]:
-            for name in (base, head):
-                write(place(name, Path("results")), recording(name, {"suite.py::test_step": _VISITS}))
-            _succeeds(command[1:])
-        case ["optbench", "timing", "ab", *options]:
-            _accepted("timing ab", options)
-        case ["optbench", "reference", "make", *_]:
-            from optbench.config import load_config
-            from optbench.run_options import RunOptions
-
-            cheap = load_config(choices={key.replace("tuning_", "tuning."): CHOICES[key] for key in CHOICES})
-            serial = functools.partial(RunOptions, engine="serial")
-            with (
-                patch("optbench.config.load_config", return_value=cheap),
-                patch("optbench.run_options.RunOptions", serial),
-            ):
-                _succeeds(command[1:])
+        case ["optbench", "experiment", *options]:
+            _experiments_are_known(options)
         case ["optbench", *arguments]:
-            _succeeds(arguments)
-        case ["python", "-m", "optbench.targets.freeze" as module, *arguments]:
-            with patch.object(sys, "argv", [module, *arguments]):
-                importlib.import_module(module).main()
+            _parsed(arguments)
         case ["python", "-m", module, *_]:
-            found = importlib.util.find_spec(module)  # minutes long
+            found = importlib.util.find_spec(module)
             assert found is not None
             assert '__name__ == "__main__"' in Path(str(found.origin)).read_text("utf-8")
         case ["python", script, *_]:
@@ -104,6 +84,46 @@ def execute(command: list[str]) -> bool:
         case _:
             return False
     return True
+
+
+def is_executed(command: list[str]) -> bool:
+    """Whether `execute` does more than `check`."""
+    match command:
+        case ["optbench", *_, "--help"] | ["optbench", "run", *_] | ["optbench", "timing", "ab", *_]:
+            return False
+        case ["optbench", "bench", *_]:
+            return False  # measures for minutes
+        case ["optbench", "experiment", *options]:
+            return not ("--data-dir" in options or "data=cifar" in " ".join(options))  # minutes, on data not here
+    return command[0] == "optbench" or command[:3] == ["python", "-m", "optbench.targets.freeze"]
+
+
+def execute(command: list[str]) -> None:
+    """Executes a command that `is_executed`, asserting that it succeeds."""
+    match command:
+        case ["optbench", "timing", "record", name]:
+            _succeeds([*command[1:], "--visits", "2"])
+            assert place(name, Path("results")).exists()
+        case ["optbench", "timing", "compare", base, head]:
+            for name in (base, head):
+                write(place(name, Path("results")), recording(name, {"suite.py::test_step": _VISITS}))
+            _succeeds(command[1:])
+        case ["optbench", "reference", "make", *_]:
+            from optbench.config import load_config
+            from optbench.run_options import RunOptions
+
+            cheap = load_config(choices={key.replace("tuning_", "tuning."): CHOICES[key] for key in CHOICES})
+            serial = functools.partial(RunOptions, engine="serial")
+            with (
+                patch("optbench.config.load_config", return_value=cheap),
+                patch("optbench.run_options.RunOptions", serial),
+            ):
+                _succeeds(command[1:])
+        case ["python", "-m", module, *arguments]:
+            with patch.object(sys, "argv", [module, *arguments]):
+                importlib.import_module(module).main()
+        case _:
+            _succeeds(command[1:])
 
 
 def planned(options: list[str]) -> None:
@@ -138,12 +158,13 @@ def _succeeds(arguments: list[str]) -> None:
     assert _main(arguments) == COMPLETE, arguments
 
 
-def _accepted(verb: str, options: list[str]) -> click.Context:
+def _parsed(arguments: list[str]) -> click.Context:
+    """The parameters of a verb, or of a verb of a verb, as click takes them."""
     command: click.Command = cli
-    for name in verb.split():
-        assert isinstance(command, click.Group)
-        command = command.commands[name]
-    return command.make_context(verb, list(options))
+    rest = list(arguments)
+    while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
+        command = command.commands[rest.pop(0)]
+    return command.make_context(" ".join(arguments), rest)
 
 
 def _options(verb: str) -> dict[str, click.Option]:
@@ -151,7 +172,7 @@ def _options(verb: str) -> dict[str, click.Option]:
 
 
 def _given(verb: str, options: list[str]) -> dict[str, Any]:
-    context = _accepted(verb, options)
+    context = _parsed([verb, *options])
     typed = click.core.ParameterSource.COMMANDLINE
     return {name: value for name, value in context.params.items() if context.get_parameter_source(name) is typed}
 
@@ -172,7 +193,7 @@ def _typed(verb: str, given: dict[str, Any]) -> list[str]:
 def _experiments_are_known(options: list[str]) -> None:
     from optbench.experiments.registry import experiment
 
-    for name in _accepted("experiment", options).params["names"]:
+    for name in _parsed(["experiment", *options]).params["names"]:
         assert experiment(name).size(False)
 
 

@@ -1,6 +1,6 @@
-"""Optimizers that hang or take too much memory, where OPTBENCH_TEST_FAULTS is set, in a worker process only.
+"""Optimizers that hang or take too much memory, where OPTBENCH_TEST_FAULTS names them, in a worker process only.
 
-Without it, or in the process that plans, they are plain gradient descent: so an undisturbed run has the same cells.
+Otherwise, and in the process that plans, they are plain gradient descent: so an undisturbed run has the same cells.
 """
 
 from __future__ import annotations
@@ -14,20 +14,23 @@ from typing import Any
 
 import torch
 
-#: Whether they are faulty in this process.
-FAULTY = "OPTBENCH_TEST_FAULTS" in os.environ and multiprocessing.parent_process() is not None
+#: Names of those that are faulty in this process.
+FAULTY = os.environ.get("OPTBENCH_TEST_FAULTS", "").split() if multiprocessing.parent_process() is not None else []
+
+#: The learning rate of all of them.
+DEFAULT = 0.01
 
 
 class _Faulty(torch.optim.SGD):
     """Does something else in its fifth step."""
 
-    def __init__(self, params: Iterable[Any], lr: float = 0.01) -> None:
+    def __init__(self, params: Iterable[Any], lr: float = DEFAULT) -> None:
         super().__init__(params, lr=lr)
         self._steps = 0
 
     def step(self, closure: Any = None) -> Any:
         self._steps += 1
-        if self._steps == 5 and FAULTY:
+        if self._steps == 5 and type(self).__name__ in FAULTY:
             self._fail()
         return super().step(closure)
 
@@ -36,10 +39,17 @@ class _Faulty(torch.optim.SGD):
 
 
 class Hanging(_Faulty):
-    """Takes an hour."""
+    """Hangs in its second trial, as it is timed and tried first at its default rate: makes a file in the folder that
+    OPTBENCH_TEST_HANGS names, and goes on when that is gone.
+    """
 
     def _fail(self) -> None:
-        time.sleep(3600)
+        if self.param_groups[0]["lr"] == DEFAULT:
+            return
+        hangs = Path(os.environ["OPTBENCH_TEST_HANGS"]) / f"hangs-{os.getpid()}"
+        hangs.touch()
+        while hangs.exists():
+            time.sleep(0.01)
 
 
 class Hungry(_Faulty):

@@ -7,6 +7,7 @@ its exit code, or null while it runs.
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import os
 import runpy
@@ -22,6 +23,7 @@ import optbench.outputs
 import optbench.plots
 import optbench.preflight
 import optbench.runner  # noqa: F401
+from optbench.construct import _version
 
 
 def serve() -> dict[str, Any] | None:
@@ -36,6 +38,8 @@ def serve() -> dict[str, Any] | None:
 
 
 def _started(program: dict[str, Any]) -> int:
+    if program["arguments"][:2] == ["-m", "dask"]:
+        _import_dask()
     streams = [os.open(os.devnull, os.O_RDONLY), *(os.open(path, os.O_WRONLY) for path in program["streams"])]
     pid = os.fork()
     for number, stream in enumerate(streams):
@@ -43,6 +47,12 @@ def _started(program: dict[str, Any]) -> int:
             os.dup2(stream, number)
         os.close(stream)
     return pid
+
+
+def _import_dask() -> None:
+    """Once, and only for tests that start a scheduler or workers."""
+    for module in ("distributed.cli.dask_scheduler", "distributed.cli.dask_worker", "optbench.scale.worker"):
+        importlib.import_module(module)
 
 
 def _exit_code(pid: int) -> int | None:
@@ -70,6 +80,7 @@ def become(program: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
+    _version("torch")  # looks at all files of all packages, and remembers what it found
     gc.freeze()  # what is never collected is never copied
     if program := serve():
         become(program)

@@ -20,6 +20,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from tests.support.waiting import PATIENCE
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -100,7 +102,7 @@ def start(
 
 
 def run(
-    arguments: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] = os.environ, timeout: float = 120
+    arguments: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] = os.environ, timeout: float = PATIENCE
 ) -> subprocess.CompletedProcess[str]:
     """The same until it has ended."""
     process = start(arguments, cwd=cwd, env=env)
@@ -129,9 +131,14 @@ def _server() -> subprocess.Popen[str]:
     return server
 
 
+#: Held between a question and its answer: several threads may ask.
+_asking = threading.Lock()
+
+
 def _ask(question: Mapping[str, Any]) -> Any:
-    server = _server()
-    assert server.stdin is not None
-    assert server.stdout is not None
-    print(json.dumps(question), file=server.stdin, flush=True)
-    return json.loads(server.stdout.readline())
+    with _asking:
+        server = _server()
+        assert server.stdin is not None
+        assert server.stdout is not None
+        print(json.dumps(question), file=server.stdin, flush=True)
+        return json.loads(server.stdout.readline())
