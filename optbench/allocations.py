@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import torch
 
-_LOG_LEVEL = "KINETO_LOG_LEVEL"
+_PROFILER = "KINETO_LOG_LEVEL"
+#: The level of torch's C++ log at which it writes errors, and no warnings.
+_ERRORS = 2
 
 
 def memory_changes(work: Callable[[], Any]) -> list[int]:
@@ -25,15 +29,26 @@ def memory_changes(work: Callable[[], Any]) -> list[int]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps the profiler's own log lines from the user's terminal.
+    """Keeps the log lines of the profiler, and of an allocator that it watches, from the user's terminal.
 
-    The profiler reads its level of logging once, when a process first uses it. Nothing else is kept from stderr: the
-    last words of a library that ends the process in between have to be seen.
+    By their own levels and not by closing stderr: a library that ends the process in between has to be heard. The
+    profiler reads its level once, from the environment, when a process first uses it.
     """
-    before = os.environ.get(_LOG_LEVEL)
-    os.environ.setdefault(_LOG_LEVEL, "99")  # above all that it knows
+    environment, level = os.environ.get(_PROFILER), _log_level()
+    before = level.value
+    os.environ.setdefault(_PROFILER, "99")  # above all that it knows
+    level.value = max(before, _ERRORS)
     try:
         yield
     finally:
-        if before is None:
-            os.environ.pop(_LOG_LEVEL, None)
+        level.value = before
+        if environment is None:
+            os.environ.pop(_PROFILER, None)
+
+
+def _log_level() -> ctypes.c_int:
+    """Torch's own variable, which has no name in Python; where there is none, one that means nothing."""
+    for library in (Path(torch.__file__).parent / "lib").glob("*c10.*"):
+        with suppress(OSError, ValueError):
+            return ctypes.c_int.in_dll(ctypes.CDLL(str(library)), "FLAGS_caffe2_log_level")
+    return ctypes.c_int()

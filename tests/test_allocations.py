@@ -22,6 +22,12 @@ def test_allocations_are_counted_in_bytes_in_their_order() -> None:
 def test_the_profiler_is_silent_and_last_words_are_not(capfd: pytest.CaptureFixture[str]) -> None:
     """A library that ends the process says why on the descriptor itself, past Python."""
     before = dict(os.environ)
-    memory_changes(lambda: os.write(2, b"double free or corruption\n"))
+    blocks = [torch.ones(10) for _ in range(3000)]  # whose end makes the allocator log
+
+    def work() -> None:
+        blocks.clear()
+        os.write(2, b"double free or corruption\n")
+
+    memory_changes(work)
     assert capfd.readouterr() == ("", "double free or corruption\n")
     assert dict(os.environ) == before
