@@ -16,7 +16,6 @@ from optbench.errors import UserError
 from optbench.metrics.verdicts import verdicts as verdicts_of
 from optbench.plots import draw, draw_all, style
 from optbench.plots.registry import PLOTS
-from optbench.statistics import planning
 from optbench.tables import all_tables, write_tables
 from tests.support.drawn import only
 from tests.support.frames import PROBLEMS, VALLEY, Frames
@@ -226,13 +225,15 @@ def test_duplicated_seeds_change_no_figure() -> None:
     assert (twice["audit"]["finding"] == "repeated_seed").sum() >= len(frames.runs)
 
 
-def test_seeds_that_are_not_likely_to_decide_are_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planning, "MOST_SEEDS", 4)
-    frames = make(optimizers=["adam", "sgd"])
-    judged = verdicts_of(frames.runs, frames.cells)
-    hopeless = judged["note"].str.contains("not even 4 seeds are likely to decide")
-    assert hopeless.any()
-    assert judged.loc[hopeless, "more_seeds"].isna().all()
+def test_seeds_that_would_decide_nothing_are_not_asked_for() -> None:
+    """Of differences that cancel out no number of seeds makes a verdict."""
+    frames = make(optimizers=["adam", "sgd"], problems=PROBLEMS[1:2], batch_sizes=[32], seeds=4)
+    runs = frames.runs.sort_values(["tuned", "seed"]).set_index(["optimizer", "tuned"])
+    runs.loc[("adam", True), "test_metric"] = 0.5
+    runs.loc[("sgd", True), "test_metric"] = [0.9, 0.1, 0.9, 0.1]
+    (row,) = verdicts_of(runs.reset_index(), frames.cells).to_dict("records")
+    assert "not even 10,000 seeds are likely to decide" in row["note"]
+    assert pd.isna(row["more_seeds"])
 
 
 @pytest.mark.parametrize(("frame", "column"), [("runs", "tuned"), ("cells", "trials"), ("trials", "cost")])

@@ -42,6 +42,7 @@ def halves(whole: optbench.Results, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture(scope="module")
 def compared(halves: tuple[Path, Path]) -> Comparison:
+    """With all tables, before any of them is left out."""
     return optbench.compare(*halves)
 
 
@@ -67,9 +68,10 @@ def test_the_verdicts_are_those_of_one_directory(
     assert "audit" in compared.leaderboard
 
 
+@pytest.mark.usefixtures("few_tables")
 def test_the_verb(
-    halves: tuple[Path, Path],
     compared: Comparison,
+    halves: tuple[Path, Path],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,

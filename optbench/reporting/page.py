@@ -106,7 +106,8 @@ def render(
     metrics = dict(zip(cells["problem"], cells["metric_name"], strict=True))
     downloads, packed_names, left_out = handed_on(tables)
     about = {"name": results_name, "packed": packed_names, "left_out": left_out}
-    data = shared_json(tables, paths if paths is not None else pd.DataFrame(), planes or {}, about)
+    metric = meta.get("rank_by", "test_metric")
+    data = shared_json(tables, paths if paths is not None else pd.DataFrame(), planes or {}, about, metric)
     wanted = {figure.plot for figure in FIGURES.values()} | {plot for plots in MORE.values() for plot in plots}
     room = MOST - len(data) - len(downloads) // 2 - len(plotly_packed())
     drawn = static_figures(
@@ -144,7 +145,7 @@ def render(
                 (section, content.plain_table(section.table, section.caption or section.title), _figure(section, index))
                 for index, section in enumerate(sections)
             ],
-            methods=methods(meta.get("settings", {}), meta.get("rank_by", "test_metric")),
+            methods=methods(meta.get("settings", {}), metric),
             command=meta.get("command", ""),
             config=meta.get("config", ""),
             environments=[

@@ -39,17 +39,22 @@ _MARKERS = {
 
 
 def shared_json(
-    tables: Mapping[str, pd.DataFrame], paths: pd.DataFrame, planes: Mapping[str, Any], about: Mapping[str, Any]
+    tables: Mapping[str, pd.DataFrame],
+    paths: pd.DataFrame,
+    planes: Mapping[str, Any],
+    about: Mapping[str, Any],
+    metric: str = "test_metric",
 ) -> str:
     """The JSON as text: `about`, `looks`, `frames` (see `payload`), `curves`, `paths`, `planes`.
 
-    `tables` is what `tables.all_tables` gives, `paths` and `planes` those of two-dimensional problems.
+    `tables` is what `tables.all_tables` gives, `paths` and `planes` those of two-dimensional problems, and `metric`
+    what the page ranks by.
     """
     cells = tables["cells"]
     entries = {
         "about": json.dumps({**about, "reference": chosen_reference(cells)}, ensure_ascii=False),
         "looks": json.dumps(_looks(cells), ensure_ascii=False),
-        "frames": frames_json(page_frames(tables)),
+        "frames": frames_json(page_frames(tables, metric)),
         "curves": curves_json(tables["curves"], tables["runs"], cells),
         "paths": json.dumps(_paths(paths, planes), ensure_ascii=False, separators=(",", ":")),
         "planes": json.dumps({name: _plane(plane) for name, plane in planes.items()}, separators=(",", ":")),
@@ -71,12 +76,17 @@ def handed_on(tables: Mapping[str, pd.DataFrame]) -> tuple[str, list[str], list[
     return "{" + ",".join(f"{json.dumps(name)}:{text}" for name, text in texts.items()) + "}", [*texts], left_out
 
 
-def page_frames(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """The tables that figures need, and what they are recomputed from when a reader filters them."""
+def page_frames(tables: Mapping[str, pd.DataFrame], metric: str = "test_metric") -> dict[str, pd.DataFrame]:
+    """The tables that figures need, and what they are recomputed from when a reader filters them.
+
+    `ranked_losses` are there only if the page ranks by another metric than the test metric.
+    """
     runs, curves, cells = tables["runs"], tables["curves"], tables["cells"]
     frames = {name: table for name, table in tables.items() if name not in HANDED_ON}
     times = compared_times(tables["time_to_target"], runs, cells)
     profiles = [profile_curves(times, measure).assign(measure=measure) for measure in MEASURES]
+    if metric != "test_metric":
+        frames["ranked_losses"] = seed_losses(runs, cells, metric)
     return frames | {
         "standings": standings(tables),
         "speeds": speeds(tables),
@@ -84,7 +94,7 @@ def page_frames(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
         "normalised": normalised(runs, curves, cells),
         "profile_units": pd.concat([_units(times, measure) for measure in MEASURES], ignore_index=True),
         "profile_curves": pd.concat(profiles, ignore_index=True),
-        "verdicts_by_reference": _verdicts(runs, cells, tables["verdicts"]),
+        "verdicts_by_reference": _verdicts(runs, cells, tables["verdicts"], metric),
     }
 
 
@@ -98,11 +108,11 @@ def _units(times: pd.DataFrame, measure: str) -> pd.DataFrame:
     return keys.assign(measure=measure, optimizer=named, time=pool.medians[:, shared].T.ravel())
 
 
-def _verdicts(runs: pd.DataFrame, cells: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
+def _verdicts(runs: pd.DataFrame, cells: pd.DataFrame, known: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Verdicts against each optimizer in turn, so that a reader can choose the reference."""
     chosen = set(known["reference"].unique())
     others = [str(name) for name in cells["optimizer"].unique() if name not in chosen]
-    frames = [known, verdicts_in_turn(runs, cells, others)]
+    frames = [known, verdicts_in_turn(runs, cells, others, metric)]
     columns = [*CELL, "reference", "verdict", "effect", "effect_low", "effect_high", "effect_unit", "p_holm",
                "n_pairs", "more_seeds", "note"]  # fmt: skip
     return pd.concat([frame[columns] for frame in frames if len(frame)] or [known[columns]], ignore_index=True)

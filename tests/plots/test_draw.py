@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -150,15 +151,19 @@ def test_an_interrupted_report_ends_at_once_and_without_a_word_too_many(tmp_path
     def runs() -> bool:
         return process.poll() is None
 
-    wait_until(lambda: len(list(files.glob("draws-*"))) > 1, "two processes draw", runs)
-    if sent == signal.SIGINT:
-        os.killpg(process.pid, sent)
-        wait_until((files / "interrupted").exists, "the process stops waiting", runs)
-        (files / "end").touch()
-    else:
-        process.send_signal(sent)
-    # Which ends when the last process that draws has closed its end.
-    out, err = process.communicate(timeout=PATIENCE)
+    try:
+        wait_until(lambda: len(list(files.glob("draws-*"))) > 1, "two processes draw", runs)
+        if sent == signal.SIGINT:
+            os.killpg(process.pid, sent)
+            wait_until((files / "interrupted").exists, "the process stops waiting", runs)
+            (files / "end").touch()
+        else:
+            process.send_signal(sent)
+        # Which ends when the last process that draws has closed its end.
+        out, err = process.communicate(timeout=PATIENCE)
+    finally:
+        with suppress(ProcessLookupError):  # nothing is left, unless the test fails
+            os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == (130 if sent == signal.SIGINT else -sent)
     assert out == ""
     if sent == signal.SIGINT:

@@ -54,7 +54,7 @@ def test_a_partial_directory_has_a_summary_too(tmp_path: Path) -> None:
     assert "0 of 18 cells complete, 0 failed, 18 not run" in partial._repr_html_()
 
 
-@pytest.mark.parametrize("name", ["lr_sensitivity", "aggregate", "trajectories"])
+@pytest.mark.parametrize("name", ["aggregate", "trajectories"])
 def test_a_figure_gives_axes_and_its_frame(results: optbench.Results, name: str) -> None:
     axes, frame = optbench.figure(results, name, "valley" if PLOTS[name].each_problem else None)
     assert all(isinstance(ax, Axes) for ax in (axes if isinstance(axes, list) else [axes]))
@@ -62,7 +62,8 @@ def test_a_figure_gives_axes_and_its_frame(results: optbench.Results, name: str)
     assert len(frame)
 
 
-def test_what_cannot_be_drawn_is_one_line(results: optbench.Results) -> None:
+def test_what_cannot_be_drawn_is_one_line(results: optbench.Results, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("optbench.tables.TABLES", {})  # trajectories are drawn from none of these
     with pytest.raises(optbench.UserError, match=r"unknown figure 'lr_sensitivty'.*lr_sensitivity"):
         optbench.figure(results, "lr_sensitivty")
     with pytest.raises(optbench.UserError, match=r"'valey'.*valley"):
