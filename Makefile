@@ -38,12 +38,14 @@ run: $(INSTALLED)
 
 # One process a core, the tests of a file together: they share what they make. In the order of their names, as those with
 # the fewest tests, which xdist would keep for the end, are among the longest.
-PARALLEL := -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+# After a crash xdist would hand out work that is done already, and wait for it for ever: without a replacement for the
+# process the rest is given up, and named.
+PARALLEL := -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder --max-worker-restart=0
 test: $(INSTALLED)
 	$(PY) -m pytest $(PARALLEL) $(ARGS)
 
 test-all: $(INSTALLED)
-	$(PY) -m pytest $(PARALLEL) -m "" $(ARGS)
+	$(PY) -m pytest $(PARALLEL) -m "" -o faulthandler_timeout=3700 $(ARGS)
 
 lint: $(INSTALLED)
 	$(PY) -m ruff check .

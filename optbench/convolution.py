@@ -22,7 +22,8 @@ class Conv2d(nn.Conv2d):
 def mend_convolutions(model: nn.Module) -> None:
     """Makes those layers `Conv2d` of this module whose gradients may be wrong on a CPU; parameters stay as they are.
 
-    Convolutions that a model calls as functions, or by a class of its own, are not seen.
+    Convolutions that a model calls as functions or by a class of its own are not seen, nor are parametrized (such as by
+    a spectral norm) and lazy ones.
     """
     for module in model.modules():
         if type(module) is nn.Conv2d and _is_miscomputed(module):

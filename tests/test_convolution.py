@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -100,6 +103,36 @@ def test_a_narrow_net_trains_as_well_channels_last_as_contiguous(execution: str)
     for last, contiguous in zip(one, two, strict=True):
         assert last.status == contiguous.status == "ok"
         np.testing.assert_allclose(values(last), values(contiguous), rtol=1e-3)
+
+
+#: Gradients of the layers in double precision, and as oneDNN's kernels for AVX2 compute them.
+NARROW = """
+import torch
+from torch import nn
+from optbench.convolution import mend_convolutions
+for channels in (2, 3, 4, 7):
+    torch.manual_seed(0)
+    plain = nn.Conv2d(channels, 16, 1, 2, bias=False)
+    model = nn.Sequential(nn.Conv2d(channels, 16, 1, 2, bias=False).to(memory_format=torch.channels_last))
+    plain.load_state_dict(model[0].state_dict())
+    mend_convolutions(model)
+    for _ in range(10):
+        images = torch.randn(20, channels, 16, 16).to(memory_format=torch.channels_last)
+        output, expected = model(images), plain.double()(images.double())
+        gradient = torch.randn_like(expected)
+        model.zero_grad(), plain.zero_grad()
+        output.backward(gradient.float().to(memory_format=torch.channels_last))
+        expected.backward(gradient)
+        torch.testing.assert_close(model[0].weight.grad.double(), plain.weight.grad, rtol=1e-4, atol=1e-4)
+"""
+
+
+@pytest.mark.processes
+def test_gradients_are_right_by_the_kernels_that_had_the_fault() -> None:
+    """Without mending this process ends by a signal on any CPU that has AVX2."""
+    environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}
+    done = subprocess.run([sys.executable, "-c", NARROW], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_parameters_and_their_names_stay() -> None:

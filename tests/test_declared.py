@@ -59,15 +59,21 @@ WRONG = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("verb", ["plan", "run", "check"])
+@pytest.mark.parametrize(
+    ("verb", "every"),
+    [
+        ("plan", 1), ("run", 5), ("check", 5),
+        *(pytest.param(verb, 1, marks=pytest.mark.slow) for verb in ("run", "check")),
+    ],
+)  # fmt: skip
 def test_what_is_declared_wrongly_is_one_line(
-    verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    verb: str, every: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """All of it where nothing is planned, and some of it in the other commands, which plan first."""
     monkeypatch.chdir(tmp_path)
     chosen = ["mine.py:Mine"] if verb == "check" else ["--problem", "mine.py:Mine", "--optimizer", "sgd"]
     wrong = []
-    for line, said in list(WRONG.items())[:: 1 if verb == "plan" else 5]:
+    for line, said in list(WRONG.items())[::every]:
         (tmp_path / "mine.py").write_text(PROBLEM.format(line=line))
         code = _main([verb, *chosen])
         err = capsys.readouterr().err

@@ -13,6 +13,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 import optbench
@@ -21,6 +22,7 @@ from optbench.runner import _Execution
 from tests.support.conduct import PROGRAM
 from tests.support.same_results import assert_same_results
 from tests.support.tiny import TINY
+from tests.support.waiting import PATIENCE, wait_until
 
 CHOICES = {
     "problems": [TINY],
@@ -185,6 +187,40 @@ def test_a_killed_quick_run_resumes_to_the_same_frames(
     hit = _kill_and_resume(program, killed, (), workers, kills=10, longest=60.0 / workers)
     assert hit == 10
     assert_same_results(killed, whole_quick_run)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills a process")
+@pytest.mark.processes
+def test_a_dead_worker_fails_its_cell_alone_and_two_workers_compute_what_one_process_does(
+    program: list[str], tmp_path: Path
+) -> None:
+    """A worker killed from outside costs the cell that it held; `--retry-failed` computes that again."""
+    folder = tmp_path / "run"
+    process = subprocess.Popen(
+        _command(program, folder, 2, *TINY_ARGUMENTS), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+
+    def workers() -> list[psutil.Process]:
+        started = psutil.Process(process.pid).children(recursive=True)
+        return [worker for worker in started if any("spawn_main" in word for word in worker.cmdline())]
+
+    def has_begun() -> bool:
+        return any(b"\n" in path.read_bytes() for path in folder.glob("cells/*/trials.jsonl"))
+
+    wait_until(has_begun, "the first trial", lambda: process.poll() is None)
+    workers()[0].kill()
+    assert process.wait(PATIENCE) in (0, 1)  # 0 where the killed worker had no cell at that moment
+    states = list(optbench.load(folder).states().values())
+    assert states.count("failed") == process.returncode
+    assert states.count("done") == 4 - process.returncode
+    rows = optbench.load(folder).runs.query("status == 'error'")
+    assert rows["error"].str.contains("worker process died").all()
+    assert rows["test_metric"].isna().all()
+    subprocess.run([*_command(program, folder, 2, *TINY_ARGUMENTS), "--retry-failed"], check=True, capture_output=True)
+    whole = tmp_path / "whole"
+    serial = [*_command(program, whole, 1, *TINY_ARGUMENTS), "--engine", "serial"]
+    subprocess.run(serial, check=True, capture_output=True)
+    assert_same_results(folder, whole)
 
 
 def test_two_runs_cannot_fill_one_directory(tmp_path: Path) -> None:

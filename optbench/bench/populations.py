@@ -14,6 +14,7 @@ from optbench.api import configure
 from optbench.batches import BatchStream
 from optbench.bench.comparison import Comparison, compare
 from optbench.cell import execute
+from optbench.convolution import mend_convolutions
 from optbench.execution.replica import Replica
 from optbench.execution.trainer import Trainer
 from optbench.job import Job
@@ -54,6 +55,7 @@ def loops(cell: Cell, learning_rates: Sequence[float], source: DataSource) -> fl
     for seed, rate in enumerate(learning_rates):
         torch.manual_seed(derive(seed, "initial weights"))
         model = problem.model().train()
+        mend_convolutions(model)  # as in the other side
         optimizer = constructor(model.parameters(), lr=rate, **cell.optimizer.arguments)
         order = torch.Generator().manual_seed(derive(seed, "data order"))
         batches = BatchStream(len(data.train), cell.batch_size, [order], cell.device)

@@ -51,6 +51,8 @@ def _flip(path: Path) -> None:
         (_flip, ("plan", "--problem", TINY, "--optimizer", "adadelta", "--against")),
         (Path.unlink, ("compare",)),
         (lambda path: path.write_bytes(b""), ("reference", "show")),
+        (_flip, ("compare",)),
+        (_flip, ("reference", "show")),
     ],
 )
 def test_damage_is_found(

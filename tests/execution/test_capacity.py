@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
+from optbench.allocations import memory_changes
 from optbench.construct import make_model
 from optbench.device import cores
 from optbench.execution import capacity, trainer
@@ -62,16 +62,15 @@ def test_a_population_stays_within_the_estimate() -> None:
 
     cell, problem, data = loaded("mlp[hidden=100]", 100)
     count = 16
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+
+    def work() -> None:
         replicas = [Replica({"lr": 1e-3}, seed) for seed in range(count)]
         population = Population(cell, problem, data, replicas, True, Ledger(10**6))
         for _ in range(3):
             population.step()
         population.evaluate(data.valid)
-    assert profile.profiler is not None
-    assert profile.profiler.kineto_results is not None
-    events = [e for e in profile.profiler.kineto_results.events() if e.name() == "[memory]"]
-    peak = np.cumsum([e.nbytes() for e in sorted(events, key=lambda e: e.start_ns())]).max()
+
+    peak = np.cumsum(memory_changes(work)).max()
     bound = count * bytes_of_a_replica(cell, problem, data)
     assert bound / 4 < peak < bound
 

@@ -215,7 +215,7 @@ def _remount(folder: Path, options: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "pages", [pytest.param(16, marks=pytest.mark.slow), 40, pytest.param(90, marks=pytest.mark.slow)]
+    "pages", [pytest.param(16, marks=pytest.mark.slow), 40, pytest.param(75, marks=pytest.mark.slow)]
 )
 def test_a_disk_that_is_full(pages: int, undisturbed: Path, tmp_path: Path) -> None:
     """One line says so; with more room the same command goes on from what is there."""

@@ -42,6 +42,47 @@ def test_errors_and_power_are_as_computed_in_advance() -> None:
     assert (margin == "tie").mean() <= 0.05 + 2.5 * math.sqrt(0.05 * 0.95 / 100)
 
 
+def many(n: int, better: float, studies: int, optimizers: int = 1) -> pd.DataFrame:
+    """The verdicts of independent studies, each a problem of its own."""
+    rng = np.random.default_rng(int(1000 * n + 10 * better))
+    outcomes = {}
+    for index in range(studies):
+        draws = paired_draws(rng, n, better)
+        outcomes[f"p{index}", 10, "adam"] = draws["adam"]
+        for other in range(optimizers):
+            again = paired_draws(rng, n, better)["mine"] if other else draws["mine"]
+            outcomes[f"p{index}", 10, f"mine{other}"] = again
+    found = study(outcomes)
+    return verdicts(found.runs, found.cells)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [3, 5, 6, 8, 10])
+def test_no_difference_is_called_one_in_at_most_five_of_a_hundred_studies(n: int) -> None:
+    studies = 300 if n >= 6 else 60
+    found = many(n, 0.0, studies)["verdict"]
+    wrong = found.isin(["win", "loss"]).mean()
+    assert wrong <= 0.05 + 2.5 * math.sqrt(0.05 * 0.95 / studies)
+    if n < 6:
+        assert wrong == 0
+
+
+@pytest.mark.slow
+def test_nor_is_any_of_nine_optimizers_in_a_group() -> None:
+    found = many(10, 0.0, 120, optimizers=9)
+    wrong = found["verdict"].isin(["win", "loss"]).groupby(found["problem"]).any().mean()
+    assert wrong <= 0.05 + 2.5 * math.sqrt(0.05 * 0.95 / 120)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("n", "better"), [(6, 0.6), (8, 0.4), (10, 0.4), (10, 0.8)])
+def test_power_is_as_computed_in_advance(n: int, better: float) -> None:
+    found = many(n, better, 400)["verdict"]
+    planned = planning.power(better / (0.3 * math.sqrt(2)), n)
+    assert (found == "win").mean() == pytest.approx(planned, abs=0.06)
+    assert (found == "loss").mean() <= 0.01
+
+
 def test_verdicts_follow_from_the_tests_of_a_family() -> None:
     """The optimizers of a problem are one family, whose p-values are adjusted together."""
     rng = np.random.default_rng(1)
