@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+
+# Each of several test processes has a core: threads of more would wait for each other. Before NumPy and torch load.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +21,6 @@ from tests.support.unfinished import (  # noqa: F401 as hooks of pytest
     pytest_terminal_summary,
     pytest_xdist_node_collection_finished,
 )
-
-# Each of several test processes has a core: threads of more would wait for each other. Before torch is imported.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # The same examples every time, however slow the machine.
 settings.register_profile("reproducible", derandomize=True, deadline=None, database=None)

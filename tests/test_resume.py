@@ -19,6 +19,7 @@ import pytest
 import optbench
 from optbench.results import atomic
 from optbench.runner import _Execution
+from tests.support import forked
 from tests.support.conduct import PROGRAM
 from tests.support.same_results import assert_same_results
 from tests.support.tiny import TINY
@@ -196,9 +197,7 @@ def test_a_dead_worker_fails_its_cell_alone_and_two_workers_compute_what_one_pro
 ) -> None:
     """A worker killed from outside costs the cell that it held; `--retry-failed` computes that again."""
     folder = tmp_path / "run"
-    process = subprocess.Popen(
-        _command(program, folder, 2, *TINY_ARGUMENTS), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    process = forked.start(_command(program, folder, 2, *TINY_ARGUMENTS))
 
     def workers() -> list[psutil.Process]:
         started = psutil.Process(process.pid).children(recursive=True)
@@ -216,10 +215,11 @@ def test_a_dead_worker_fails_its_cell_alone_and_two_workers_compute_what_one_pro
     rows = optbench.load(folder).runs.query("status == 'error'")
     assert rows["error"].str.contains("worker process died").all()
     assert rows["test_metric"].isna().all()
-    subprocess.run([*_command(program, folder, 2, *TINY_ARGUMENTS), "--retry-failed"], check=True, capture_output=True)
+    again = forked.run([*_command(program, folder, 2, *TINY_ARGUMENTS), "--retry-failed"], timeout=PATIENCE)
+    assert again.returncode == 0, again.stderr
     whole = tmp_path / "whole"
     serial = [*_command(program, whole, 1, *TINY_ARGUMENTS), "--engine", "serial"]
-    subprocess.run(serial, check=True, capture_output=True)
+    assert forked.run(serial, timeout=PATIENCE).returncode == 0
     assert_same_results(folder, whole)
 
 

@@ -140,9 +140,9 @@ class Opened:
         return found
 
     def settled(self) -> None:
-        """Waits until the browser has nothing left to draw."""
+        """Waits until the browser has nothing left to draw, or is kept from saying so by other programs."""
         self.page.evaluate(
-            "() => new Promise(done => requestAnimationFrame(() => requestIdleCallback(done, {timeout: 60000})))"
+            "() => new Promise(done => requestAnimationFrame(() => requestIdleCallback(done, {timeout: 1000})))"
         )
 
     def shown(self, name: str) -> list[dict[str, Any]]:

@@ -28,7 +28,7 @@ def test_power_is_as_computed_in_advance(n: int, effect: float) -> None:
     assert np.mean(p <= 0.05) == pytest.approx(planning.power(effect, n), abs=0.03)
 
 
-@pytest.mark.parametrize("n", [9, 12])
+@pytest.mark.parametrize("n", [9, 10, 12])
 def test_power_at_the_level_of_a_family(n: int) -> None:
     p = paired.sign_flip(np.random.default_rng(n).normal(1.5, 1, (4000, n)))
     assert np.mean(p <= 0.05 / 9) == pytest.approx(planning.power(1.5, n, 0.05 / 9), abs=0.045)
