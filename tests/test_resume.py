@@ -12,6 +12,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -215,12 +216,10 @@ def test_a_dead_worker_fails_its_cell_alone_and_two_workers_compute_what_one_pro
     rows = optbench.load(folder).runs.query("status == 'error'")
     assert rows["error"].str.contains("worker process died").all()
     assert rows["test_metric"].isna().all()
-    again = forked.run([*_command(program, folder, 2, *TINY_ARGUMENTS), "--retry-failed"], timeout=PATIENCE)
-    assert again.returncode == 0, again.stderr
-    whole = tmp_path / "whole"
-    serial = [*_command(program, whole, 1, *TINY_ARGUMENTS), "--engine", "serial"]
-    assert forked.run(serial, timeout=PATIENCE).returncode == 0
-    assert_same_results(folder, whole)
+    same: dict[str, Any] = {"batch_sizes": [10, 50], "run_budget": "1000examples", "evaluations": None}
+    _run(folder, **same, retry_failed=True)
+    _run(tmp_path / "whole", **same)
+    assert_same_results(folder, tmp_path / "whole")
 
 
 def test_two_runs_cannot_fill_one_directory(tmp_path: Path) -> None:

@@ -189,7 +189,7 @@ def attach_and_wait(seconds: float) -> None:
     time.sleep(seconds)
 
 
-@pytest.mark.parametrize("whom", ["coordinator", "all"])
+@pytest.mark.parametrize("whom", ["coordinator", pytest.param("all", marks=pytest.mark.slow)])
 def test_nothing_is_left_of_a_killed_run(whom: str) -> None:
     """Where the coordinator alone is killed, its worker notices and ends, although it is in the middle of a call."""
     process = subprocess.Popen(

@@ -76,8 +76,8 @@ def test_a_crash_keeps_its_last_words_names_its_test_and_what_was_not_run(tmp_pa
 
 @pytest.mark.processes
 def test_a_test_that_never_ends_is_stopped_and_named(tmp_path: Path) -> None:
-    printed = suite_of("endless", tmp_path, "-o", "timeout=2", "-o", "faulthandler_timeout=5")
-    assert "FAILED test_planted.py::test_endless_in_python - Failed: Timeout (>2.0s)" in printed
+    printed = suite_of("endless", tmp_path, "-o", "timeout=1", "-o", "faulthandler_timeout=3")
+    assert "FAILED test_planted.py::test_endless_in_python - Failed: Timeout (>1.0s)" in printed
     assert "in test_endless_in_a_library" in printed  # its stack
     assert "crashed while running 'test_planted.py::test_endless_in_a_library'" in printed
     assert "2 failed, 1 passed" in printed

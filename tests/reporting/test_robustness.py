@@ -108,7 +108,7 @@ def test_strange_names_are_shown_and_not_run(opened: Open, tmp_path: Path) -> No
     ("options", "said"),
     [
         ({"missing": 4}, "Partial: 4 of 4 cells have no result yet"),
-        ({"missing": 1, "seeds": 1}, "Partial: 1 of 4 cells"),
+        pytest.param({"missing": 1, "seeds": 1}, "Partial: 1 of 4 cells", marks=pytest.mark.slow),
         ({"optimizers": ["adam"], "problems": ["clouds"]}, "1 of 1 cells complete, 0 failed"),
         ({"failing": [(problem, name) for problem in ("valley", "clouds") for name in ("adam", "sgd")]},
          "Nothing can be recommended yet"),
