@@ -79,6 +79,7 @@ def test_a_script_finds_and_leaves_what_it_does_in_a_new_process(end: str, scrip
     assert copied.stderr.splitlines()[-1:] == new.stderr.splitlines()[-1:]  # a traceback has other frames
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["plan", *CELLS], ["run", "--sedes", "3"]], ids=["plan", "run"])
 def test_a_module_says_what_it_does_in_a_new_process(arguments: list[str], tmp_path: Path) -> None:
     command = [sys.executable, "-m", "optbench", *arguments]
