@@ -35,6 +35,13 @@ def test_every_cell_stays_within_its_tuning_budget_and_adds_up(all_optimizers: o
     assert (cells["tuning_budget"] - cells["tuning_cost"] < cells["run_budget"]).all()
 
 
+def test_trials_that_diverge_are_charged_for_what_they_computed(tmp_path: Path) -> None:
+    results = run_tiny(tmp_path / "run", problems=[TINY], optimizers=[EXPLODING], tuning_worth=2)
+    assert set(results.trials["status"]) == {"diverged"}
+    [cell] = results.cells.to_dict("records")
+    assert 0 < results.trials["cost"].sum() == cell["tuning_cost"] <= cell["tuning_budget"]
+
+
 def test_every_training_stays_within_the_run_budget(all_optimizers: optbench.Results) -> None:
     for frame in (all_optimizers.runs, all_optimizers.trials):
         merged = frame.merge(all_optimizers.cells[["cell_id", "run_budget"]], on="cell_id")
