@@ -40,6 +40,9 @@ def test_trials_that_diverge_are_charged_for_what_they_computed(tmp_path: Path) 
     assert set(results.trials["status"]) == {"diverged"}
     [cell] = results.cells.to_dict("records")
     assert 0 < results.trials["cost"].sum() == cell["tuning_cost"] <= cell["tuning_budget"]
+    result = results.directory.cell(cell["cell_id"]).result()
+    assert result is not None
+    assert result["tuning_cost"] == cell["tuning_cost"], "as `status` says it"
 
 
 def test_every_training_stays_within_the_run_budget(all_optimizers: optbench.Results) -> None:
