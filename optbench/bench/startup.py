@@ -20,7 +20,8 @@ from optbench.results.directory import ResultsDirectory
 _BARE = ("-c", "import click")
 #: Conditions of a quadratic valley, of 100 cells each: a large matrix, and one of a tenth.
 _MANY, _FEW = 20, 2
-_RESUME = """
+#: What `run` does before it prints the leaderboard, in a process that has imported nothing.
+RESUME = """
 import sys
 from pathlib import Path
 from optbench.config import load_config
@@ -28,7 +29,7 @@ from optbench.problem import DataSource
 from optbench.run_options import RunOptions
 from optbench.runner import run
 file, folder = map(Path, sys.argv[1:])
-run(load_config(file=file), folder, RunOptions(DataSource(folder), report=folder / "report.html"))
+outcome = run(load_config(file=file), folder, RunOptions(DataSource(folder), report=folder / "report.html"))
 """
 
 
@@ -57,7 +58,7 @@ def _commands(place: Path, conditions: int) -> dict[str, tuple[str, ...]]:
     return {
         "plan of": ("-m", "optbench", "plan", "--config", file),
         "status of": ("-m", "optbench", "status", folder.name, "--results", str(place)),
-        "resume of finished": ("-c", _RESUME, file, str(folder)),
+        "resume of finished": ("-c", RESUME, file, str(folder)),
     }
 
 

@@ -16,7 +16,7 @@ from unittest.mock import patch
 
 import pytest
 
-from optbench.bench.startup import finished_directory, matrix
+from optbench.bench.startup import RESUME, finished_directory, matrix
 from optbench.cli import _main
 from optbench.config import load_config
 from optbench.matrix import make_plan
@@ -73,20 +73,14 @@ def test_status_reads_two_files_of_each_finished_cell_at_most(
     assert sum(found.values()) <= 2 * cells + 10
 
 
-#: What `run` does before it prints the leaderboard, in a process that has imported nothing.
-RESUME = """
+#: Before and after what is measured: which files are opened, and what is imported at the end.
+WATCHED = """
 import sys
-from pathlib import Path
-from optbench.config import load_config
-from optbench.problem import DataSource
-from optbench.run_options import RunOptions
-from optbench.runner import run
 opened = []
 sys.addaudithook(lambda event, arguments: opened.append(str(arguments[0])) if event == "open" else None)
-file, folder = map(Path, sys.argv[1:])
-outcome = run(load_config(file=file), folder, RunOptions(DataSource(folder), report=folder / "report.html"))
+{resume}
 assert (outcome.cells, outcome.failed) == (100, 0)
-print(sorted({"torch", "pandas", "optuna"} & set(sys.modules)))
+print(sorted({{"torch", "pandas", "optuna"}} & set(sys.modules)))
 print(sum(path.startswith(str(folder)) for path in opened))
 """
 
@@ -94,7 +88,7 @@ print(sum(path.startswith(str(folder)) for path in opened))
 @pytest.mark.processes
 def test_resuming_finished_cells_reads_two_files_of_each_at_most_and_imports_nothing_heavy(tmp_path: Path) -> None:
     folder = finished_directory(tmp_path, 1)
-    arguments = [sys.executable, "-c", RESUME, str(matrix(tmp_path, 1)), str(folder)]
+    arguments = [sys.executable, "-c", WATCHED.format(resume=RESUME), str(matrix(tmp_path, 1)), str(folder)]
     imported, opened = subprocess.run(arguments, check=True, capture_output=True, text=True).stdout.splitlines()
     assert imported == "[]"
     assert 100 <= int(opened) <= 2 * 100 + 20

@@ -40,7 +40,10 @@ const standings = held(() => {
 });
 
 /** The probabilities of improvement of what passes the filters. */
-const shownImprovements = held(() => improvements(filtered(rowsOf("ranked_losses" in frames ? "ranked_losses" : "seed_losses")), shownOptimizers()));
+const shownImprovements = held(() => {
+  const losses = rowsOf("ranked_losses" in frames ? "ranked_losses" : "seed_losses");
+  return improvements(filtered(losses), shownOptimizers());
+});
 
 const compared = (one, other) => (one === other ? 0 : one < other ? -1 : 1);
 
