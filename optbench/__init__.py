@@ -9,22 +9,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from optbench.api import check, compare, experiment, figure, plan, recommend, report, run
-    from optbench.config import Config, load_config
-    from optbench.declare import optimizer
+    from optbench.api import check, compare, figure, plan, recommend, report, run
+    from optbench.config.load import load_config
+    from optbench.config.schema import Config
     from optbench.errors import UserError
-    from optbench.problem import Data, DataSource, Plane, Problem
+    from optbench.experiments.conduct import experiment
+    from optbench.optimizers.decorator import optimizer
+    from optbench.optimizers.search_space import Choices, Range
+    from optbench.optimizers.spec import OptimizerSpec
+    from optbench.problem.base import Problem
+    from optbench.problem.data import Data, DataSource, Plane
     from optbench.problems.plane_functions import PlaneFunction
-    from optbench.ranges import Choices, Range
     from optbench.results.load import Results, load
-    from optbench.spec import OptimizerSpec
 
 _HOME = {
-    "Choices": "ranges", "Config": "config", "Data": "problem", "DataSource": "problem", "OptimizerSpec": "spec",
-    "Plane": "problem", "PlaneFunction": "problems.plane_functions", "Problem": "problem", "Range": "ranges",
-    "Results": "results.load", "UserError": "errors", "check": "api", "compare": "api", "experiment": "api",
-    "figure": "api", "load": "results.load", "load_config": "config", "optimizer": "declare", "plan": "api",
-    "recommend": "api", "report": "api", "run": "api",
+    "Choices": "optimizers.search_space", "Config": "config.schema", "Data": "problem.data",
+    "DataSource": "problem.data", "OptimizerSpec": "optimizers.spec", "Plane": "problem.data",
+    "PlaneFunction": "problems.plane_functions", "Problem": "problem.base", "Range": "optimizers.search_space",
+    "Results": "results.load", "UserError": "errors", "check": "api", "compare": "api",
+    "experiment": "experiments.conduct", "figure": "api", "load": "api", "load_config": "config.load",
+    "optimizer": "optimizers.decorator", "plan": "api", "recommend": "api", "report": "api", "run": "api",
 }  # fmt: skip
 
 __all__ = [

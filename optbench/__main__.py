@@ -1,6 +1,6 @@
 """`python -m optbench`."""
 
-from optbench.cli import main
+from optbench.cli.verbs import main
 
 if __name__ == "__main__":
     main()

@@ -1,53 +1,31 @@
-"""The functions that `optbench` offers to notebooks and scripts: what the command line does."""
+"""The functions that `optbench` offers to notebooks and scripts; the command line calls them too."""
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optbench.config import Config, load_config
-from optbench.declare import target
+from optbench.baselines.located import REFERENCE, located, reference_folder, refuse_times
+from optbench.config.load import configure, default_name
+from optbench.config.schema import Config
 from optbench.errors import UserError, out_of_range, unknown
-from optbench.locations import default_data_dir, default_name
-from optbench.matrix import Plan, make_plan
 from optbench.metrics import METRICS
-from optbench.problem import DataSource
-from optbench.progress import SilentProgress
+from optbench.optimizers.decorator import target
+from optbench.planning.matrix import Plan, make_plan
+from optbench.problem.data import DataSource, default_data_dir
+from optbench.results.directory import ABOUT, ResultsDirectory
+from optbench.runner.progress import SilentProgress
 
 if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
     from optbench.conformance.finding import Finding
+    from optbench.reporting.comparison import Comparison
     from optbench.reporting.section import Section
-
-
-def configure(
-    config: Config | None = None,
-    *,
-    preset: str | None = None,
-    file: Path | None = None,
-    against: Path | None = None,
-    **choices: Any,
-) -> Config:
-    """A configuration from a `preset`, a TOML `file` and `choices` such as `optimizers=["adam"]`, `seeds=5`, of which
-    the later wins; or `config` as it is, where there is nothing else.
-
-    Where no preset is named, that is `quick`, or what the stored results in the folder `against` were computed with.
-    Choices have the names of the TOML keys, the fields of `Config`; `tuning_worth` stands for `tuning.worth`.
-    Optimizers and problems may be classes, if these are in a file. Raises UserError for what is no configuration.
-    """
-    if config is not None and not (choices or preset or file):
-        return config
-    named = {key.replace("tuning_", "tuning.", 1): value for key, value in choices.items()}
-    named = {key: list(value) if isinstance(value, (tuple, set)) else value for key, value in named.items()}
-    for key in ("problems", "optimizers"):
-        if key in named and not isinstance(named[key], str):
-            named[key] = [target(item) if callable(item) else item for item in named[key]]
-    if against is None:
-        return load_config(preset, file, named)
-    from optbench.baselines.protocol import protocol_of
-
-    return load_config(preset, file, named, protocol_of(against))
+    from optbench.results.load import Results
+    from optbench.results.stored import StoredResults
 
 
 def plan(
@@ -60,18 +38,23 @@ def plan(
 ) -> Plan:
     """The cells of a configuration with their cost in example gradients; computes nothing.
 
-    `config` is a `Config`; in its place `preset`, `file` and any field of it may be given (`problems=["mlp"]`,
-    `tuning_worth=8`, …), the `choices`. `execution` says how trainings are executed: "auto", "eager", "population",
-    "compile" or "cuda_graph". With `against`, "reference" or a results directory (by its path, or its name in
-    `results`), only the cells that aren't there. Raises UserError for what is no configuration.
-    """
-    if against is None:
-        return make_plan(configure(config, **choices), execution)
-    from optbench.baselines.against import compared_with
-    from optbench.baselines.located import located
+    Args:
+        config: What is planned. In its place `preset`, `file` and any field of `Config` may be given as `choices`
+            (`problems=["mlp"]`, `tuning_worth=8`, …).
+        execution: How trainings are executed: "auto", "eager", "population", "compile" or "cuda_graph".
+        against: "reference", or a results directory (its path, or its name in `results`); then only the cells that
+            these stored results lack are planned.
+        results: The folder of results directories.
+        **choices: See `config`.
 
-    stored = located(str(against), Path(results))
-    return compared_with(stored, make_plan(configure(config, against=stored, **choices), execution))[0]
+    Raises:
+        UserError: The configuration is not valid, or can't be compared with the stored results.
+
+    Example:
+        >>> [cell.id for cell in optbench.plan(problems=["mlp"], optimizers=["adam"]).cells]
+    """
+    stored = _stored(against, results)
+    return _plan(_configuration(config, stored, choices), execution, stored)
 
 
 def run(
@@ -89,40 +72,76 @@ def run(
     execution: str = "auto",
     cell_timeout: float | None = None,
     outputs: bool = True,
+    rank_by: str = "test_metric",
     against: str | Path | None = None,
     progress: SilentProgress | None = None,
     **choices: Any,
-) -> Any:
+) -> Results:
     """Runs a configuration and returns its `Results`; run again, it resumes.
 
-    What is run: `config`, or in its place the `choices`, with `execution`, as for `plan`. Where: the folder `name`
-    (default: one made of the configuration) in `results`; with `fresh`, what is there is forgotten first. On which
-    data: that in `data_dir`, in torchvision's layout, which is fetched where it isn't there, but for `download=False`.
+    Args:
+        config: What is run; in its place `choices`, as for `plan`.
+        name: The results directory, a folder in `results` (default: a name made from the configuration).
+        results: The folder of results directories.
+        data_dir: Data sets in torchvision's layout; missing ones are downloaded, unless `download=False`.
+        download: See `data_dir`.
+        engine: What computes: "processes", "serial" or "dask".
+        scheduler: With "dask", the address of a running scheduler.
+        workers: Number of worker processes (default: one per core).
+        retry_failed: Computes failed cells again.
+        fresh: Deletes what the results directory holds first.
+        execution: See `plan`.
+        cell_timeout: Seconds after which a cell is stopped and recorded as failed.
+        outputs: Writes tables, plots and the page; `report` does that later.
+        rank_by: The metric that optimizers are compared by, one of `optbench list metrics`.
+        against: As for `plan`: only the cells that these stored results lack are computed, and reported with them.
+        progress: Receives messages and the share that is done.
+        **choices: See `config`.
 
-    Who computes: `engine`, "processes", "serial" or "dask", with so many `workers` (default: one a core), for dask
-    optionally those of a `scheduler` by its address. `progress` is told how far it is. A cell that takes longer than
-    `cell_timeout` seconds is killed, and recorded; `retry_failed` computes failed cells again. Without `outputs` no
-    tables, plots and page are written: `report` does that later. With `against`, "reference" or a results directory,
-    only cells that aren't there are computed, and tables, plots and page compare with those that are.
+    Raises:
+        UserError: Invalid settings, found before anything is computed. What fails within a cell is a row of the
+            results instead.
 
-    Raises UserError for what can't work. What fails within a cell is a row of the results instead. A script that uses
-    worker processes needs the usual `if __name__ == "__main__":`.
+    A script that uses worker processes needs the usual `if __name__ == "__main__":`.
+
+    Example:
+        >>> results = optbench.run(problems=["mlp"], optimizers=["sgd", "adam"], seeds=5, name="first")
     """
-    from optbench.baselines.located import located
-    from optbench.results.load import load
-    from optbench.run_options import RunOptions
-    from optbench.runner import run as execute
+    from optbench.reporting.notebook import ShownResults
+    from optbench.reporting.outputs import up_to_date, write_outputs
+    from optbench.runner.options import RunOptions
+    from optbench.runner.run import run as compute
+    from optbench.runner.run import unwritable
 
-    stored = None if against is None else located(str(against), Path(results))
-    chosen = configure(config, against=stored, **choices)
-    folder = Path(results) / (name or default_name(chosen))
-    source = DataSource(Path(data_dir).expanduser() if data_dir else default_data_dir(), download)
+    stored = _stored(against, results)
+    chosen = _configuration(config, stored, choices)
+    directory = ResultsDirectory(Path(results) / _folder_name(name or default_name(chosen)))
+    _check_metric(rank_by)
+    if stored is not None:
+        refuse_times(rank_by)
     options = RunOptions(
-        source, engine, workers, retry_failed, fresh, execution=execution, outputs=outputs, scheduler=scheduler,
-        cell_timeout=cell_timeout, against=stored,
+        _source(data_dir, download), engine, workers, retry_failed, fresh, scheduler, cell_timeout, stored,
+        intact=outputs and not fresh and up_to_date(directory, rank_by=rank_by),
     )  # fmt: skip
-    execute(chosen, folder, options, progress)
-    return load(folder)
+    planned = _plan(chosen, execution, stored, directory.folder, options.elsewhere)
+    outcome = compute(planned, chosen, directory, options, progress)
+    if outputs and not outcome.unchanged:
+        try:
+            with directory.lock():
+                write_outputs(directory, rank_by=rank_by)
+        except OSError as error:
+            raise unwritable(error, directory.folder) from error
+    return ShownResults(directory.folder, outcome.states)
+
+
+def load(folder: str | Path) -> Results:
+    """Opens the results directory `folder`.
+
+    Raises UserError where there is none, or one of an unknown schema.
+    """
+    from optbench.reporting.notebook import ShownResults
+
+    return ShownResults(folder)
 
 
 def report(
@@ -131,20 +150,22 @@ def report(
     rank_by: str = "test_metric",
     sections: Sequence[Section] = (),
 ) -> Path:
-    """Writes tables, plots and the HTML page of the results directory `folder`, also a partial one, or a frozen one.
+    """Writes tables, plots and the HTML page of a results directory, also a partial one, and returns the page's path.
 
-    Returns where the page is: `output`, or by default `reports/NAME.html` beside `results`. Tables and plots are in the
-    results directory; of frozen results, such as the reference, they are in `reports/NAME`, and `reports` is here.
-    `rank_by`, one of `optbench list metrics`, is what optimizers are compared by. `sections` (see
-    `optbench.reporting.section.Section`) are added to the page, before its methods. Raises UserError for an unknown
-    metric, and where there are no results.
+    Args:
+        folder: A results directory, frozen results, or "reference".
+        output: Where the page goes (default: `reports/NAME.html` beside `results`). Tables and plots are in the results
+            directory; those of frozen results are in `reports/NAME`, below the current folder.
+        rank_by: The metric that optimizers are compared by, one of `optbench list metrics`.
+        sections: Further sections of the page, before its methods; see `optbench.reporting.section.Section`.
+
+    Raises:
+        UserError: An unknown metric, or no results.
     """
-    from optbench.outputs import write_frozen_outputs, write_outputs
-    from optbench.results.directory import ABOUT, ResultsDirectory
+    from optbench.reporting.outputs import write_frozen_outputs, write_outputs
 
-    if rank_by not in METRICS:
-        raise unknown("metric", rank_by, METRICS)
-    place, page = Path(folder), Path(output) if output else None
+    _check_metric(rank_by)
+    place, page = _place(folder), Path(output) if output else None
     if (place / ABOUT).exists():
         return write_frozen_outputs(place, page, rank_by, sections).report
     directory = ResultsDirectory(place)
@@ -152,16 +173,16 @@ def report(
     return write_outputs(directory, page, rank_by, force=True, sections=sections).report
 
 
-def figure(results: Any, name: str, problem: str | None = None) -> tuple[Any, Any]:
+def figure(results: StoredResults, name: str, problem: str | None = None) -> tuple[Axes | list[Axes], pd.DataFrame]:
     """A figure of `results` (what `load` gives): its matplotlib axes, and the frame that they show.
 
     `name` is that of one of the plots (`optbench.plots.registry.PLOTS`), such as "lr_sensitivity"; `problem` a label
     in the results, for figures of one problem (by default the first). Of several axes there is a list. Raises
     UserError for an unknown name or problem, and where the results don't suffice, with what is missing.
     """
+    from optbench.metrics.tables import all_tables
     from optbench.plots.registry import PLOTS
     from optbench.plots.style import NothingToDraw
-    from optbench.tables import all_tables
 
     if name not in PLOTS:
         raise unknown("figure", name, PLOTS)
@@ -184,21 +205,21 @@ def compare(
     reference: str | None = None,
     metric: str = "test_metric",
     output: str | Path | None = None,
-) -> Any:
+) -> Comparison:
     """Who is better than whom, in one results directory or in several side by side, the `folders`.
 
     Returns a `Comparison` with `.verdicts`, `.leaderboard`, `.tables` and `.notes`; `print` shows the verdicts. Every
     optimizer is judged against `reference` (default: adam, if it is there) by `metric`, on seeds that both have run.
     With `output`, tables and plots are written below it. Raises UserError for what can't be compared.
     """
-    from optbench.comparison import compare_folders
+    from optbench.reporting.comparison import compare_folders
 
-    return compare_folders([Path(folder) for folder in folders], reference, metric, Path(output) if output else None)
+    return compare_folders([_place(folder) for folder in folders], reference, metric, Path(output) if output else None)
 
 
 def recommend(
     *folders: str | Path, trials: int | None = None, seconds: float | None = None, memory_mib: float | None = None
-) -> Any:
+) -> pd.DataFrame:
     """Which optimizer to take, from the results directories `folders`: the frame of `metrics.recommendation`.
 
     The budget is what tuning may take: `trials`, `seconds` of all of them together at the speed measured in isolation,
@@ -214,7 +235,8 @@ def recommend(
             raise out_of_range(what, value, "above 0")
     if trials is not None and (trials != int(trials) or trials > MOST_TRIALS):
         raise out_of_range("trials", trials, f"a whole number up to {MOST_TRIALS:,}")
-    results = opened(folders[0]) if len(folders) == 1 else join(folders)
+    places = [_place(folder) for folder in folders]
+    results = opened(places[0]) if len(places) == 1 else join(places)
     memory = None if memory_mib is None else memory_mib * 2**20
     budgets = None if (trials, seconds, memory) == (None, None, None) else [Budget(trials, seconds, memory)]
     table = recommendation(results.trials, results.runs, results.cells, budgets)
@@ -225,56 +247,89 @@ def recommend(
 def check(
     thing: Any,
     *,
+    config: str | Path | None = None,
     device: str = "cpu",
     data_dir: str | Path | None = None,
     download: bool = True,
     only: Sequence[str] = (),
 ) -> list[Finding]:
-    """The findings of the conformance suite on a problem or an optimizer, `thing`: a name, `FILE.py:NAME`, a class.
+    """The findings of the conformance suite on a problem or an optimizer.
 
-    Each has a `check`, an `outcome` (`ok`, `failed`, `note` or `skipped`), a `reason` and a `fix`. `only` names some of
-    the checks. They are done on `device` ("cpu", "cuda", …), on data in `data_dir` that is fetched where it isn't
-    there, but for `download=False`. Raises UserError for what can't be found or isn't installed.
+    Args:
+        thing: A name, `FILE.py:NAME`, or a class.
+        config: A TOML file whose optimizers may be named.
+        device: Where the checks run: "auto", "cpu", "cuda", ….
+        data_dir: As for `run`.
+        download: As for `run`.
+        only: The names of the checks to run (default: all).
+
+    Returns:
+        Findings, each with a `check`, an `outcome` (`ok`, `failed`, `note` or `skipped`), a `reason` and a `fix`.
+
+    Raises:
+        UserError: The thing can't be found or isn't installed.
     """
-    from optbench.conformance.suite import check as findings
-
-    source = DataSource(Path(data_dir).expanduser() if data_dir else default_data_dir(), download)
     text = thing if isinstance(thing, str) else target(thing)
-    return list(findings(text, device=device, source=source, only=only))
+    return list(iterate_findings(text, config=config, device=device, data_dir=data_dir, download=download, only=only))
 
 
-def experiment(
-    text: str,
+def iterate_findings(
+    name: str,
     *,
-    quick: bool = False,
-    results: str | Path = "results",
+    config: str | Path | None = None,
+    device: str = "cpu",
     data_dir: str | Path | None = None,
     download: bool = True,
-    device: str = "cpu",
-    engine: str = "processes",
-    workers: int | None = None,
-    weights: str | None = None,
-    progress: SilentProgress | None = None,
-) -> Any:
-    """Conducts one of the lecture's experiments; conducted again, it resumes.
+    only: Sequence[str] = (),
+) -> Iterator[Finding]:
+    """The findings of `check` one by one, as soon as each is known."""
+    from optbench.config.load import load_config
+    from optbench.conformance.suite import check as checked
+    from optbench.machine.device import resolve
 
-    `text` is `NAME` or `NAME[parameter=value,…]`. `device`, `data_dir`, `download`, `engine`, `workers` and `progress`
-    are as for `run`; `weights` is a file of pretrained ones, or "none", for experiments that start from some.
+    tables = load_config(file=Path(config)).model_dump(exclude_none=True, by_alias=True)["optimizer"] if config else {}
+    yield from checked(name, device=resolve(device), tables=tables, source=_source(data_dir, download), only=only)
 
-    Returns an `Outcome` with `.verdict`, `.summary`, `.tables` and `.figure`, all of which is also written to
-    `experiments` in `results` (`experiments-quick` with `quick`, which needs no network and less than a minute). Raises
-    UserError for what can't be measured.
-    """
-    from optbench.device import resolve
-    from optbench.experiments.conduct import conduct
-    from optbench.experiments.experiment import Setting
-    from optbench.experiments.registry import experiment as named
 
-    found = named(text)
-    folder = Path(results) / ("experiments-quick" if quick else "experiments") / found.name
-    source = DataSource(Path(data_dir).expanduser() if data_dir else default_data_dir(), download and not quick)
-    setting = Setting(
-        folder, found.size(quick), source, resolve(device), workers, engine, weights, progress or SilentProgress()
-    )
-    command = f"python -m optbench experiment {shlex.quote(text)}" + (" --quick" if quick else "")
-    return conduct(found, setting, command)
+def _configuration(config: Config | None, stored: Path | None, choices: dict[str, Any]) -> Config:
+    if stored is None:
+        return configure(config, **choices)
+    from optbench.baselines.protocol import protocol_of
+
+    return configure(config, base=protocol_of(stored), **choices)
+
+
+def _plan(
+    config: Config, execution: str, stored: Path | None, own: Path | None = None, elsewhere: bool = False
+) -> Plan:
+    planned = make_plan(config, execution, elsewhere)
+    if stored is None:
+        return planned
+    from optbench.baselines.against import compared_with
+
+    return compared_with(stored, planned, own)
+
+
+def _stored(against: str | Path | None, results: str | Path) -> Path | None:
+    return None if against is None else located(str(against), Path(results))
+
+
+def _place(folder: str | Path) -> Path:
+    """The folder itself, or that of the reference results."""
+    path = Path(folder)
+    return reference_folder() if str(folder) == REFERENCE and not path.exists() else path
+
+
+def _folder_name(name: str) -> str:
+    if not name or name in (".", "..") or Path(name).name != name:
+        raise UserError(f"invalid results name {name!r} (use letters, digits, dots, dashes; no slashes)")
+    return name
+
+
+def _source(data_dir: str | Path | None, download: bool) -> DataSource:
+    return DataSource(Path(data_dir).expanduser() if data_dir else default_data_dir(), download)
+
+
+def _check_metric(name: str) -> None:
+    if name not in METRICS:
+        raise unknown("metric", name, METRICS)

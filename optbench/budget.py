@@ -16,6 +16,9 @@ from functools import lru_cache
 from optbench.errors import UserError
 
 THIRDS = 3
+
+#: The budget of a training that is measured, not compared: more than any that is computed.
+UNLIMITED = 2**62
 #: Thirds of differentiating the gradient of one example once more.
 SECOND_BACKWARD = 6
 _FORM = re.compile(r"\s*([0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*(epochs?|examples?|seconds?|s)\s*", re.IGNORECASE)

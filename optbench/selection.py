@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from optbench.errors import UserError
+from optbench.errors import UserError, out_of_range
 
 _WORD = re.compile(r"[^\[\]\(\),=\"\s]+")
 _NAME = re.compile(r"[^\]\[\(\)=,\"]+")
@@ -66,6 +66,72 @@ def format_value(value: Any) -> str:
     text = str(value)
     plain = _WORD.fullmatch(text) and text.lower() not in _KEYWORDS and not _NUMBER.match(text)
     return text if plain else json.dumps(text, ensure_ascii=False)
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """Which values a parameter accepts, besides the type of its default."""
+
+    #: The bounds of numbers; `low` itself is accepted unless `above` is set.
+    low: float = -math.inf
+    high: float = math.inf
+    above: bool = False
+    #: Whole numbers only.
+    whole: bool = False
+    #: Tuples of any length but 0, in place of the default's.
+    any_length: bool = False
+    #: `none` in place of a text.
+    none: bool = False
+
+    @property
+    def numbers(self) -> str:
+        """The accepted numbers in words."""
+        kind = "a whole number" if self.whole else "a number"
+        if self.high < math.inf:
+            return f"{kind} from {self.low:g} to {self.high:g}"
+        if self.low == -math.inf:
+            return kind
+        return f"{kind} above {self.low:g}" if self.above else f"{kind} of at least {self.low:g}"
+
+
+def convert(what: str, value: Any, default: Any, accepted: Accepted) -> Any:
+    """A parameter's value in the type of its default: 2 for 2.0 is meant as a float.
+
+    `what` names the parameter in messages. Raises UserError for a value of another type, or out of range.
+    """
+    if isinstance(default, bool):
+        if not isinstance(value, bool):
+            raise out_of_range(what, value, "true or false")
+    elif isinstance(default, (int, float)):
+        if not _is_number(value, accepted):
+            raise out_of_range(what, value, accepted.numbers)
+        return float(value) if isinstance(default, float) else value
+    elif isinstance(default, tuple):
+        return _convert_tuple(what, value, default, accepted)
+    elif isinstance(default, str) and not (isinstance(value, str) or (value is None and accepted.none)):
+        raise out_of_range(what, value, f"a text such as {default}" + (", or none" if accepted.none else ""))
+    return value
+
+
+def _convert_tuple(what: str, value: Any, default: tuple[Any, ...], accepted: Accepted) -> tuple[Any, ...]:
+    if accepted.any_length:
+        if not isinstance(value, tuple) or not value:
+            raise out_of_range(what, value, f"values in parentheses, as in {default}")
+        return tuple(convert(what, item, default[0], accepted) for item in value) if default else value
+    if not isinstance(value, tuple) or len(value) != len(default) or not all(map(is_number, value)):
+        raise out_of_range(what, value, f"{len(default)} numbers in parentheses, as in {default}")
+    return tuple(float(item) if isinstance(like, float) else item for item, like in zip(value, default, strict=True))
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite number; true and false are none."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_number(value: Any, accepted: Accepted) -> bool:
+    if not is_number(value) or (accepted.whole and not isinstance(value, int)):
+        return False
+    return accepted.low <= value <= accepted.high and not (accepted.above and value == accepted.low)
 
 
 class _Parser:

@@ -87,7 +87,7 @@ def _from_torchvision(download: bool) -> Any:
     import torch
     from torchvision.models import get_weight
 
-    from optbench.datasets.download import guarded
+    from optbench.problem.datasets.download import guarded
 
     weights = get_weight(_TORCHVISION)
     kept = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rpartition("/")[2]

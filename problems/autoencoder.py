@@ -6,9 +6,9 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from optbench.datasets.images import SmallGreyImages
 from optbench.errors import out_of_range, unknown
-from optbench.problem import Batch, Data, DataSource
+from optbench.problem.data import Batch, Data, DataSource
+from optbench.problem.datasets.images import SmallGreyImages
 from optbench.problems.initialisation import INITIALISATIONS
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class Autoencoder(SmallGreyImages):
 
     def load_data(self, source: DataSource) -> Data:
         """Images as float32 between 0 and 1, (N, pixels)."""
-        from optbench.datasets.pixels import brightness
+        from optbench.problem.datasets.pixels import brightness
 
         return brightness(self._pixels(source), self._valid())
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from optbench.datasets.classification import ImageClassification
-from optbench.datasets.known import KNOWN
 from optbench.errors import out_of_range, unknown
-from optbench.problem import Batch
+from optbench.problem.data import Batch
+from optbench.problem.datasets.classification import ImageClassification
+from optbench.problem.datasets.known import KNOWN
 
 if TYPE_CHECKING:
     import torch

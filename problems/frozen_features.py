@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from optbench.datasets.classification import ImageClassification
-from optbench.datasets.known import KNOWN
 from optbench.errors import out_of_range
-from optbench.problem import Data, DataSource
+from optbench.problem.data import Data, DataSource
+from optbench.problem.datasets.classification import ImageClassification
+from optbench.problem.datasets.known import KNOWN
 from optbench.problems.alexnet import check_weights, first_layer, weights_identity
 
 if TYPE_CHECKING:

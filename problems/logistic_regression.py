@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from optbench.datasets.classification import ImageClassification
-from optbench.datasets.images import SmallGreyImages
 from optbench.errors import out_of_range
-from optbench.problem import Batch
+from optbench.problem.data import Batch
+from optbench.problem.datasets.classification import ImageClassification
+from optbench.problem.datasets.images import SmallGreyImages
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -6,9 +6,9 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from optbench.datasets.classification import ImageClassification
-from optbench.datasets.images import SmallGreyImages
 from optbench.errors import out_of_range
+from optbench.problem.datasets.classification import ImageClassification
+from optbench.problem.datasets.images import SmallGreyImages
 
 if TYPE_CHECKING:
     from torch import nn

@@ -10,7 +10,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from optbench.errors import out_of_range
-from optbench.problem import Batch, Data, DataSource, Plane, Problem
+from optbench.problem.base import Problem
+from optbench.problem.data import Batch, Data, DataSource, Plane
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

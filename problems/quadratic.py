@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from optbench.errors import out_of_range
-from optbench.problem import Batch, Data, DataSource, Problem
+from optbench.problem.base import Problem
+from optbench.problem.data import Batch, Data, DataSource
 
 if TYPE_CHECKING:
     import numpy as np

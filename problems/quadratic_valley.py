@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from optbench.errors import out_of_range, unknown
-from optbench.problem import Batch, Plane
+from optbench.problem.data import Batch, Plane
 from optbench.problems.quadratic import Quadratic
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from optbench.datasets.next_character import NextCharacter
-from optbench.datasets.text import UNICODE_NAMES
 from optbench.errors import UserError, out_of_range
+from optbench.problem.datasets.next_character import NextCharacter
+from optbench.problem.datasets.text import UNICODE_NAMES
 
 if TYPE_CHECKING:
     from torch import nn

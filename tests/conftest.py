@@ -47,7 +47,7 @@ def pytest_collection_finish() -> None:
 def timed_briefly() -> Iterator[None]:
     """The timing pass of cells in this process, of whose figures no test expects precision, repeats single steps."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("optbench.timing.REPETITION_SECONDS", 1e-4)
+        patch.setattr("optbench.runner.timing_pass.REPETITION_SECONDS", 1e-4)
         yield
 
 

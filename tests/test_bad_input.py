@@ -13,10 +13,11 @@ import pandas as pd
 import pytest
 
 from optbench.errors import UserError
+from optbench.metrics.tables import all_tables
 from optbench.metrics.verdicts import verdicts as verdicts_of
 from optbench.plots import draw, draw_all, style
 from optbench.plots.registry import PLOTS
-from optbench.tables import all_tables, write_tables
+from optbench.reporting.files import write_tables
 from tests.support.drawn import only
 from tests.support.frames import PROBLEMS, VALLEY, Frames
 from tests.support.frames import make as make_frames

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import optbench
-from optbench.cli import COMPLETE, _main
+from optbench.cli.verbs import COMPLETE, _main
 from tests.support.cluster import Cluster
 from tests.support.drawn import only
 from tests.support.same_results import assert_same_results

@@ -10,16 +10,14 @@ from unittest.mock import patch
 
 import pytest
 
-from optbench.outputs import _state
-from optbench.problem import DataSource
+import optbench
+from optbench.reporting.outputs import _state
 from optbench.results.atomic import write_bytes
 from optbench.results.checksum import unseal
 from optbench.results.directory import ResultsDirectory
 from optbench.results.store import CellStore
-from optbench.run_options import RunOptions
-from optbench.runner import run
 from tests.support.same_results import assert_same_results
-from tests.test_resume import _run
+from tests.test_resume import CHOICES, _run
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +59,7 @@ def test_a_damaged_record_is_found_and_its_cell_redone(
     before = {path: path.stat().st_mtime_ns for other in others for path in other.rglob("*.json*")}
     injure(cell / name)
     assert CellStore(cell).damage() == name
-    with patch("optbench.runner.SilentProgress.message") as message:
+    with patch("optbench.runner.run.SilentProgress.message") as message:
         _run(folder)
     assert f"cell {cell.name}: {name} is damaged; the cell is computed again" in str(message.call_args_list)
     assert {path: path.stat().st_mtime_ns for other in others for path in other.rglob("*.json*")} == before
@@ -75,15 +73,18 @@ def test_records_are_read_for_damage_only_where_they_are_read_at_all(undisturbed
     directory = ResultsDirectory(folder)
     for name in ("report.html", "tables/summary.parquet", "plots/none.svg"):
         write_bytes(folder / name, b"")
-    options = RunOptions(DataSource(tmp_path), engine="serial", report=folder / "report.html")
+    arguments = {"name": folder.name, "results": folder.parent, "engine": "serial", **CHOICES}
     stamp = f"{_state(directory)} test_metric"
     write_bytes(folder / "tables" / ".made-from", stamp.encode())
     with patch.object(CellStore, "damage", side_effect=AssertionError("read")):
-        run(directory.config(), folder, options)
+        optbench.run(**arguments)
     injured = sorted(folder.glob("cells/*/runs/0.json"))[0]
     _flip(injured)
-    with patch("optbench.runner.SilentProgress.message") as message, patch("optbench.runner.write_outputs"):
-        run(directory.config(), folder, options)
+    with (
+        patch("optbench.runner.run.SilentProgress.message") as message,
+        patch("optbench.reporting.outputs.write_outputs"),
+    ):
+        optbench.run(**arguments)
     assert f"{injured.parent.parent.name}: runs/0.json is damaged" in str(message.call_args_list)
     assert_same_results(folder, undisturbed)
 

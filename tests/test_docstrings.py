@@ -41,6 +41,7 @@ def explained(thing: Any, seen: tuple[str, ...] = ()) -> set[str]:
     """
     quoted = re.findall(r"`([^`]+)`", own_docstring(thing))
     words = {word for text in quoted for word in re.findall(r"\w+", text)}
+    words |= set(re.findall(r"^ {4}\*{0,2}(\w+): ", own_docstring(thing), re.M))  # the section Args
     for cls in thing.__mro__ if inspect.isclass(thing) else ():
         if cls.__module__.startswith("optbench."):
             words |= said_of_fields(cls)

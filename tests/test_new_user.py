@@ -14,7 +14,7 @@ import pytest
 
 import optbench
 from optbench.baselines.located import reference_folder
-from optbench.cli import COMPLETE, SOME_FAILED, WRONG_USE, _main
+from optbench.cli.verbs import COMPLETE, SOME_FAILED, WRONG_USE, _main
 from optbench.results.frozen import Frozen
 from tests.support import forked
 

@@ -15,11 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from optbench.config import SAMPLERS, Config, load_config, parse_config
+from optbench.config.load import load_config, parse_config
+from optbench.config.schema import SAMPLERS, Config
 from optbench.errors import UserError
-from optbench.matrix import Plan, make_plan
+from optbench.planning.matrix import Plan, make_plan
 from optbench.results.plan_record import fault
-from optbench.runner import _record
+from optbench.runner.run import _record
 from optbench.selection import Selection, parse
 from tests.support.tiny import TINY
 

@@ -19,7 +19,7 @@ import pytest
 
 import optbench
 from optbench.results import atomic
-from optbench.runner import _Execution
+from optbench.runner.run import _Execution
 from tests.support import forked
 from tests.support.conduct import PROGRAM
 from tests.support.same_results import assert_same_results

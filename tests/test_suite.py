@@ -94,7 +94,7 @@ def test_no_test_compares_a_time_with_a_number() -> None:
         "tests/support/large.py": "prints what tables take",
         "tests/reporting/test_size.py": "prints what a page takes",
         "tests/faults/test_faults.py": "the true time of a process whose own clock jumps",
-        "tests/test_shells.py": "a net for what never happens",
+        "tests/cli/test_shells.py": "a net for what never happens",
     }
     found = []
     for path in sorted((ROOT / "tests").rglob("*.py")):

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from optbench.metrics.performance_profile import performance_profile
-from optbench.tables import all_tables
+from optbench.metrics.tables import all_tables
 from tests.support.frames import PROBLEMS, make
 from tests.support.rows import cell_of, curve_of, frame, run_of, trial_of
 

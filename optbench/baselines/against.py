@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +13,13 @@ from optbench.baselines.fair import new_cells
 from optbench.baselines.located import recorded, refuse_times
 from optbench.baselines.stale import stale_cells
 from optbench.errors import UserError
-from optbench.matrix import Plan
+from optbench.planning.matrix import Plan
 from optbench.results.directory import ResultsDirectory
 from optbench.results.frozen import Frozen, opened
 from optbench.results.join import Joined, Stored, join_opened, machine
 from optbench.results.load import Results, load
+from optbench.results.stored import GROUP
 
-_TASK = ["problem", "batch_size", "device", "schedule"]
 #: Loss of the untrained network: equal initial weights give it to this relative accuracy on every machine.
 _SAME_START = 1e-3
 
@@ -32,7 +32,7 @@ class Compared(Joined):
 
     directory: ResultsDirectory
     baseline: str
-    warnings: list[str]
+    warnings: Sequence[str]
 
 
 def stored_results(folder: Path) -> tuple[Stored, list[str]]:
@@ -57,15 +57,16 @@ def stored_results(folder: Path) -> tuple[Stored, list[str]]:
     return stored.without(stale, notes), notes
 
 
-def compared_with(folder: Path, plan: Plan, own: Path | None = None) -> tuple[Plan, list[str]]:
-    """What of a plan is to be computed, in the directory `own` if anywhere, and what to say of it; raises UserError
-    where a comparison with the stored results in `folder` would not be fair (see `baselines.fair`).
+def compared_with(folder: Path, plan: Plan, own: Path | None = None) -> Plan:
+    """What of a plan is to be computed, in the directory `own` if anywhere, with notes on what is not.
+
+    Raises UserError where a comparison with the stored results in `folder` would not be fair (see `baselines.fair`).
     """
     if own is not None and folder.resolve() == own.resolve():
         raise UserError(f"{own} can't be compared with itself; choose another --name")
     stored, stale = stored_results(folder)
     new, notes = new_cells(plan, stored)
-    return new, [*stale, *notes]
+    return replace(new, notes=(*plan.notes, *stale, *notes))
 
 
 def results_of(directory: ResultsDirectory, metric: str = "test_metric") -> Results | Compared:
@@ -78,8 +79,8 @@ def results_of(directory: ResultsDirectory, metric: str = "test_metric") -> Resu
     stored, stale = stored_results(recorded(folder))
     joined = join_opened([own, stored], own_timings=True)
     # Only what was run here too: a problem that has none of the new optimizers says nothing of them.
-    shared = joined.cells.merge(own.cells[_TASK].drop_duplicates(), on=_TASK)["cell_id"]
-    values = {field.name: getattr(joined, field.name) for field in fields(Joined)}
+    shared = joined.cells.merge(own.cells[GROUP].drop_duplicates(), on=GROUP)["cell_id"]
+    values = {field.name: getattr(joined, field.name) for field in fields(Joined) if field.name != "warnings"}
     values |= {
         name: frame[frame["cell_id"].isin(shared)].reset_index(drop=True)
         for name, frame in values.items()
@@ -122,7 +123,7 @@ def _unpaired(curves: pd.DataFrame, stored: set[str]) -> Sequence[str]:
     start = curves[(curves["kind"] == "run") & (curves["step"] == 0)]
     theirs = start["cell_id"].isin(stored)
     loss = [
-        part.groupby([*_TASK, "seed"], observed=True)["valid_loss"].median() for part in (start[~theirs], start[theirs])
+        part.groupby([*GROUP, "seed"], observed=True)["valid_loss"].median() for part in (start[~theirs], start[theirs])
     ]
     both = pd.concat(loss, axis=1, keys=["own", "stored"]).dropna()
     unlike = both[~np.isclose(both["own"], both["stored"], rtol=_SAME_START, atol=0)]

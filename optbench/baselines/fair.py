@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from optbench.baselines.difference import differences, protocol
 from optbench.errors import UserError, unknown
-from optbench.matrix import Plan
+from optbench.planning.matrix import Plan
 from optbench.results.join import Stored
-
-_GROUP = ("problem", "batch_size", "device", "schedule")
+from optbench.results.stored import GROUP
 
 
 def new_cells(plan: Plan, stored: Stored) -> tuple[Plan, list[str]]:
@@ -31,7 +29,7 @@ def new_cells(plan: Plan, stored: Stored) -> tuple[Plan, list[str]]:
     groups: dict[tuple[Any, ...], dict[str, Any]] = {}
     for cell in cells:
         if cell["cell_id"] in stored.identities:
-            groups.setdefault(tuple(cell[name] for name in _GROUP), protocol(stored.identities[cell["cell_id"]]))
+            groups.setdefault(tuple(cell[name] for name in GROUP), protocol(stored.identities[cell["cell_id"]]))
     compared, alone = 0, []
     for cell in plan.cells:
         group = (cell.problem.label, cell.batch_size, cell.device, cell.schedule)
@@ -65,3 +63,18 @@ def _nothing_shared(plan: Plan, stored: Stored, groups: Collection[tuple[Any, ..
         if not set(own) & set(theirs):
             return UserError(f"of {stored.name}: {unknown(what, own[0], theirs)}")
     return UserError(f"{stored.name} has no problem at one of these batch sizes, devices and schedules")
+
+
+def protocol(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """What a cell has in common with all that it may be compared with: everything but its optimizer."""
+    return {name: value for name, value in identity.items() if name != "optimizer"}
+
+
+def differences(new: Any, old: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Each place in which two nested values differ, such as `tuning worth`, with both values (None: missing)."""
+    if isinstance(new, Mapping) and isinstance(old, Mapping):
+        for name in dict.fromkeys([*new, *old]):
+            words = f"{path} {name}".strip().replace("_", " ")
+            yield from differences(new.get(name), old.get(name), words)
+    elif new != old:
+        yield path, new, old

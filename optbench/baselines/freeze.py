@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 
 from optbench.errors import UserError
+from optbench.formatting import uniform
 from optbench.results.atomic import write_bytes, write_json
 from optbench.results.directory import ABOUT
 from optbench.results.frames import TIMING_COLUMNS
 from optbench.results.frozen import FORMAT, FRAMES, Frozen
 from optbench.results.load import Results
-from optbench.tabular import uniform
 
 #: Of a trajectory, which is only looked at.
 _POINTS = 100

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from optbench.config.layers import Base
 from optbench.results.directory import ABOUT
 from optbench.results.frozen import Frozen, opened
-from optbench.settings import Base
 
 
 def protocol_of(folder: Path) -> Base:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from optbench.baselines.difference import differences
-from optbench.config import parse_config
+from optbench.baselines.fair import differences
+from optbench.config.load import parse_config
+from optbench.config.named_code import without_named_code
 from optbench.errors import UserError
-from optbench.matrix import make_plan
-from optbench.named_code import without_named_code
+from optbench.planning.matrix import make_plan
 from optbench.results.frozen import Frozen
 
 

@@ -7,10 +7,10 @@ from functools import lru_cache
 from typing import Any
 
 from optbench import selection
-from optbench.config import Config
+from optbench.config.schema import Config
 from optbench.conformance.suite import check
 from optbench.errors import UserError
-from optbench.registry import REGISTERED_OPTIMIZERS, code_version, optimizer_spec
+from optbench.optimizers.registry import REGISTERED_OPTIMIZERS, code_version, optimizer_spec
 
 #: On what is tuned rests that the rate matters, and on what is repeated that trainings don't depend on each other.
 _GRAVE = ("zero_rate", "rate_matters", "isolated")

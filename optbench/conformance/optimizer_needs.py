@@ -9,8 +9,8 @@ import torch
 from optbench.budget import SECOND_BACKWARD, THIRDS
 from optbench.conformance.finding import failed, note, skipped
 from optbench.conformance.subject import Counting, OptimizerSubject, positions
-from optbench.execution.probe import linearity
-from optbench.problem import Problem
+from optbench.problem.base import Problem
+from optbench.training.execution.linearity import linearity
 
 
 def charges(subject: OptimizerSubject) -> str:

@@ -11,8 +11,8 @@ import torch
 from optbench.conformance.finding import failed, skipped
 from optbench.conformance.subject import OptimizerSubject, Trainable, equal, positions, taken
 from optbench.errors import one_line
-from optbench.evaluation_weights import switch
-from optbench.registry import load_attribute
+from optbench.importing import load_attribute
+from optbench.training.evaluation_weights import switch
 
 _STEPS = 4
 #: What torch's change of precision in loaded state may change of weights of about 1.

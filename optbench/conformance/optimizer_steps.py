@@ -13,8 +13,8 @@ import torch
 from optbench.conformance.finding import failed, note, skipped
 from optbench.conformance.subject import OptimizerSubject, positions, set_rates, taken
 from optbench.errors import one_line
-from optbench.ranges import Range
-from optbench.stepper import Stepper
+from optbench.optimizers.search_space import Range
+from optbench.training.stepper import Stepper
 
 #: Steps in which the quadratic's loss has to fall below half of what it was.
 DESCENT_STEPS = 100

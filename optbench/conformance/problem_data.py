@@ -8,7 +8,7 @@ from torch import Tensor
 from optbench.budget import parse_budget
 from optbench.conformance.finding import failed, note, skipped
 from optbench.conformance.problem_subject import ProblemSubject
-from optbench.problem import Batch
+from optbench.problem.data import Batch
 
 #: The share of validation examples that are also training examples from which on it is no accident of the data.
 OVERLAP = 0.02

@@ -12,7 +12,7 @@ from torch import Tensor
 from optbench.conformance.finding import failed, note, skipped
 from optbench.conformance.problem_subject import ProblemSubject
 from optbench.conformance.subject import equal
-from optbench.evaluate import means
+from optbench.training.evaluation import means
 
 
 def start(subject: ProblemSubject) -> str:

@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 
 from optbench.conformance.finding import failed, skipped
 from optbench.conformance.problem_subject import ProblemSubject
-from optbench.problem import Batch
+from optbench.problem.data import Batch
 from optbench.problems.plane_functions import PlaneFunction
 
 #: How far values may be below the minimum, in parts of the excess at the start: a thousandth of the target.

@@ -8,10 +8,11 @@ from functools import cached_property
 import torch
 
 from optbench.conformance.subject import Trainable, trainable
-from optbench.construct import make_model
-from optbench.evaluate import Evaluation, evaluate
-from optbench.matrix import Cell
-from optbench.problem import Batch, Data, DataSource, loaded
+from optbench.planning.matrix import Cell
+from optbench.problem.base import loaded
+from optbench.problem.data import Batch, Data, DataSource
+from optbench.training.construct import make_model
+from optbench.training.evaluation import Evaluation, evaluate
 
 #: Examples with which a network is tried out.
 EXAMPLES = 64

@@ -16,9 +16,9 @@ from optbench.conformance.finding import failed
 from optbench.conformance.problem_subject import ProblemSubject
 from optbench.conformance.subject import equal, positions, taken
 from optbench.errors import one_line
-from optbench.evaluate import evaluate
-from optbench.matrix import Cell
-from optbench.problem import Batch
+from optbench.planning.matrix import Cell
+from optbench.problem.data import Batch
+from optbench.training.evaluation import evaluate
 
 
 def reproducible(subject: ProblemSubject) -> str:

@@ -14,16 +14,17 @@ from torch import Tensor
 
 from optbench import selection
 from optbench.budget import Ledger
-from optbench.config import Config
-from optbench.declared import training_examples
-from optbench.matrix import Cell, make_plan
-from optbench.optimizer_choice import OptimizerChoice
-from optbench.problem import Batch, Data, DataSource, Problem
-from optbench.ranges import Choices, Range
-from optbench.registry import make_problem
-from optbench.resident import ResidentData, load
-from optbench.spec import SCHEDULE_HYPERPARAMETERS
-from optbench.stepper import Stepper
+from optbench.config.schema import Config
+from optbench.optimizers.search_space import Choices, Range
+from optbench.optimizers.spec import SCHEDULE_HYPERPARAMETERS
+from optbench.planning.matrix import Cell, make_plan
+from optbench.planning.optimizer_choice import OptimizerChoice
+from optbench.problem.base import Problem
+from optbench.problem.data import Batch, Data, DataSource
+from optbench.problem.registry import make_problem
+from optbench.problem.validation import training_examples
+from optbench.training.device_data import ResidentData, load
+from optbench.training.stepper import Stepper
 
 _TOYS = "optbench.conformance.toy"
 UNLIMITED = 2**62

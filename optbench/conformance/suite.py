@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from optbench import selection
 from optbench.conformance.finding import Finding, Verdict
-from optbench.declare import settings_of
 from optbench.errors import UserError, one_line, unknown
-from optbench.locations import default_data_dir
-from optbench.problem import DataSource, Problem
-from optbench.registry import code_version, load_attribute, load_module, names, optimizer_spec
-from optbench.spec import OptimizerSpec
+from optbench.importing import load_attribute, load_module
+from optbench.optimizers.decorator import settings_of
+from optbench.optimizers.registry import code_version, optimizer_names, optimizer_spec
+from optbench.optimizers.spec import OptimizerSpec
+from optbench.problem.base import Problem
+from optbench.problem.data import DataSource, default_data_dir
+from optbench.problem.registry import problem_names
 
 if TYPE_CHECKING:
     from optbench.conformance.subject import OptimizerSubject
@@ -40,7 +42,7 @@ def kind(text: str, tables: Mapping[str, Any] | None = None) -> str:
     if ":" in name:
         found = load_attribute(name)
         return "problem" if isinstance(found, type) and issubclass(found, Problem) else "optimizer"
-    problems, optimizers = names("problems"), {*names("optimizers"), *(tables or {})}
+    problems, optimizers = problem_names(), {*optimizer_names(), *(tables or {})}
     if name not in problems and name not in optimizers:
         raise unknown("problem or optimizer", name, {*problems, *optimizers})
     return "problem" if name in problems else "optimizer"

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from optbench.problem import Batch, Data, DataSource, Problem
+from optbench.problem.base import Problem
+from optbench.problem.data import Batch, Data, DataSource
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -20,8 +20,8 @@ from optbench.experiments.experiment import Experiment, Setting, Tables
 from optbench.experiments.slide import COLORS, RC, heading, slide
 from optbench.experiments.verdict import Finding, estimate
 from optbench.results.load import Results
-from optbench.results.target import first_crossing
 from optbench.selection import format_value
+from optbench.statistics.survival import first_crossing
 
 #: Million steps in the paper's table, by the factor of the rate of the network without normalisation.
 TABLE = {1.0: 13.3, 5.0: 2.1, 30.0: 2.7}

@@ -15,7 +15,7 @@ from optbench.experiments.experiment import Experiment, Setting, Tables
 from optbench.experiments.slide import COLORS, RC, heading, slide
 from optbench.experiments.verdict import Finding, estimate
 from optbench.plots import style
-from optbench.registry import make_problem
+from optbench.problem.registry import make_problem
 
 
 def measure(setting: Setting) -> Tables:

@@ -18,10 +18,10 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from optbench.device import synchronize
 from optbench.experiments.experiment import Experiment, Setting, Tables
 from optbench.experiments.slide import COLORS, RC, heading, logarithmic, slide
 from optbench.experiments.verdict import Finding, estimate
+from optbench.machine.device import synchronize
 from optbench.plots import style
 
 #: By kind of device, what the lecture measured.

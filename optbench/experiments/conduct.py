@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,13 +12,17 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from optbench.environment import describe
+from optbench.experiments.claims import select_experiment
 from optbench.experiments.experiment import Experiment, Setting, Tables
 from optbench.experiments.verdict import Finding, table, together
+from optbench.machine.device import resolve
+from optbench.machine.environment import describe
 from optbench.plots import style
+from optbench.problem.data import DataSource, default_data_dir
+from optbench.reporting.files import write_tables
 from optbench.reporting.section import Section
 from optbench.results.atomic import write_json
-from optbench.tables import write_tables
+from optbench.runner.progress import SilentProgress
 
 #: Tables of more rows are no reading, and are written as parquet and csv only.
 _READABLE_ROWS = 60
@@ -89,3 +94,35 @@ def _section(outcome: Outcome, setting: Setting, seconds: float, command: str) -
         "command": command,
         "seconds": seconds,
     }
+
+
+def experiment(
+    text: str,
+    *,
+    quick: bool = False,
+    results: str | Path = "results",
+    data_dir: str | Path | None = None,
+    download: bool = True,
+    device: str = "cpu",
+    engine: str = "processes",
+    workers: int | None = None,
+    weights: str | None = None,
+    progress: SilentProgress | None = None,
+) -> Outcome:
+    """Conducts one of the lecture's experiments; conducted again, it resumes.
+
+    `text` is `NAME` or `NAME[parameter=value,…]`. `device`, `data_dir`, `download`, `engine`, `workers` and `progress`
+    are as for `run`; `weights` is a file of pretrained ones, or "none", for experiments that start from some.
+
+    Returns an `Outcome` with `.verdict`, `.summary`, `.tables` and `.figure`, all of which is also written to
+    `experiments` in `results` (`experiments-quick` with `quick`, which needs no network and less than a minute). Raises
+    UserError for what can't be measured.
+    """
+    found = select_experiment(text)
+    folder = Path(results) / ("experiments-quick" if quick else "experiments") / found.name
+    source = DataSource(Path(data_dir).expanduser() if data_dir else default_data_dir(), download and not quick)
+    setting = Setting(
+        folder, found.size(quick), source, resolve(device), workers, engine, weights, progress or SilentProgress()
+    )
+    command = f"python -m optbench experiment {shlex.quote(text)}" + (" --quick" if quick else "")
+    return conduct(found, setting, command)

@@ -61,7 +61,7 @@ def measure(setting: Setting) -> Tables:
 
 
 def _wait(device: str) -> None:
-    from optbench.device import synchronize
+    from optbench.machine.device import synchronize
 
     synchronize(device)
 

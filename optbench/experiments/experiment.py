@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optbench.errors import out_of_range, unknown
-from optbench.problem import DataSource
-from optbench.progress import SilentProgress
+from optbench.errors import unknown
+from optbench.problem.data import DataSource
+from optbench.runner.progress import SilentProgress
+from optbench.selection import Accepted, convert
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,13 +84,21 @@ class Experiment:
 
     @property
     def claim(self) -> str:
-        from optbench.experiments.registry import CLAIMS
+        from optbench.experiments.claims import CLAIMS
 
         return CLAIMS[self.name]
 
     def size(self, quick: bool) -> dict[str, Any]:
         """The parameters in one of the two settings."""
         return {**self.full, **(self.quick if quick else {}), **self.chosen}
+
+    def _accepted(self, name: str) -> Accepted:
+        default = self.full[name]
+        whole = isinstance(default[0] if isinstance(default, tuple) and default else default, int)
+        if name in self.limits:
+            low, high = self.limits[name]
+            return Accepted(low, high, whole=whole, any_length=True)
+        return Accepted(1, whole=True, any_length=True) if whole else Accepted(0, above=True, any_length=True)
 
     def changed(self, parameters: Mapping[str, Any]) -> Experiment:
         """The experiment with other parameters; raises UserError for one that it does not have or can't be."""
@@ -100,27 +108,5 @@ class Experiment:
                 raise unknown(f"parameter of experiment {self.name}", name, self.full)
             # The grammar's `none` is no text, but there are parameters that take this word.
             chosen[name] = "none" if value is None and isinstance(self.full[name], str) else value
-            _check(f"{self.name}[{name}]", chosen[name], self.full[name], self.limits.get(name))
+            convert(f"{self.name}[{name}]", chosen[name], self.full[name], self._accepted(name))
         return replace(self, chosen={**self.chosen, **chosen})
-
-
-def _check(what: str, value: Any, default: Any, limits: tuple[float, float] | None) -> None:
-    """Refuses a value of another type than the parameter has, and a number outside of its limits."""
-    if isinstance(default, tuple):
-        fits, accepted = isinstance(value, tuple) and len(value) > 0, f"values in parentheses, as in {default}"
-        if fits and default:
-            for item in value:
-                _check(what, item, default[0], limits)
-    elif isinstance(default, str):
-        fits, accepted = isinstance(value, str), f"a text such as {default}"
-    else:
-        kinds, word = (int, "a whole number") if isinstance(default, int) else ((int, float), "a number")
-        number = isinstance(value, kinds) and not isinstance(value, bool)
-        if limits is None:
-            fits, accepted = number and value > 0, f"{word} {'of at least 1' if kinds is int else 'above 0'}"
-        else:
-            low, high = limits
-            fits = number and low <= value <= high
-            accepted = f"{word} of at least {low:g}" if math.isinf(high) else f"{word} from {low:g} to {high:g}"
-    if not fits:
-        raise out_of_range(what, value, accepted)

@@ -20,7 +20,7 @@ from optbench.experiments.arms import by_seed, fit_logarithmic, run_curves, seed
 from optbench.experiments.experiment import Experiment, Setting, Tables
 from optbench.experiments.slide import RC, contours, heading, path, slide
 from optbench.experiments.verdict import Finding, estimate, exact
-from optbench.optimizers import BUILT_IN
+from optbench.optimizers.builtin import BUILT_IN
 from optbench.plots import style
 
 FUNCTIONS = {"Valley": "quadratic_valley[examples=1,noise=0,rotated=true]", "Rosenbrock": "rosenbrock"}

@@ -9,19 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from optbench.problem import DataSource, Problem
+from optbench.problem.base import Problem
+from optbench.problem.data import DataSource
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from optbench.resident import ResidentData
+    from optbench.training.device_data import ResidentData
 
 
 def resident(problem: str, source: DataSource, device: str) -> tuple[ResidentData, Problem]:
     """The data of a problem on a device, as its trainings have it, and the problem."""
-    from optbench.config import Config
-    from optbench.matrix import make_plan
-    from optbench.resident import load
+    from optbench.config.schema import Config
+    from optbench.planning.matrix import make_plan
+    from optbench.training.device_data import load
 
     (cell,) = make_plan(Config(problems=(problem,), optimizers=("sgd",), batch_sizes=(1,), devices=(device,))).cells
     made, data = load(cell.problem, source, device)
@@ -39,8 +40,8 @@ def fresh_model(problem: str, seed: int, device: str) -> nn.Module:
     import torch
 
     from optbench import selection
-    from optbench.registry import make_problem
-    from optbench.seeds import derive
+    from optbench.problem.registry import make_problem
+    from optbench.training.seeds import derive
 
     chosen = selection.parse(problem)[0]
     torch.manual_seed(derive(seed, "initial weights"))

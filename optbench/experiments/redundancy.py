@@ -21,7 +21,7 @@ from optbench.experiments.experiment import Experiment, Setting, Tables
 from optbench.experiments.slide import COLORS, RC, heading, logarithmic, slide
 from optbench.experiments.verdict import Finding, estimate, exact
 from optbench.plots import style
-from optbench.registry import make_problem
+from optbench.problem.registry import make_problem
 from optbench.selection import format_value
 
 #: Rate of the full sum in parts of 1/L, with L its largest eigenvalue.

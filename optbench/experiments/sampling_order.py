@@ -20,7 +20,7 @@ from optbench.experiments.experiment import Experiment, Setting, Tables
 from optbench.experiments.slide import RC, heading, logarithmic, slide
 from optbench.experiments.verdict import FAILS, HOLDS, UNKNOWN, Finding, estimate
 from optbench.plots import style
-from optbench.problem import ORDERS
+from optbench.problem.base import ORDERS
 from optbench.selection import format_value
 from optbench.statistics.intervals import t_bounds
 

@@ -13,8 +13,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from optbench.experiments.verdict import UNKNOWN, Finding, together
+from optbench.formatting import significant
 from optbench.plots import style
-from optbench.tabular import significant
 
 #: For `matplotlib.rc_context` around whatever draws an experiment.
 RC: dict[Any, Any] = {

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
-from optbench.problem import Plane
+from optbench.problem.data import Plane
 from optbench.problems.plane_functions import PlaneFunction
 
 

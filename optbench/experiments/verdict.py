@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from optbench.formatting import significant
 from optbench.statistics.intervals import t_interval
-from optbench.tabular import significant
 
 HOLDS, FAILS, UNKNOWN = "holds", "does not hold here", "can't be told at this size"
 #: Significant digits of a number in a table of findings.

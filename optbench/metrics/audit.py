@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from optbench.metrics.compared import CELL, GROUP, RUN
+from optbench.formatting import significant
+from optbench.metrics.compared import RUN
 from optbench.metrics.losses import require, seed_losses
-from optbench.tabular import significant
+from optbench.results.stored import CELL, GROUP
 
 #: Fewer finite trials than this can't bracket an optimum.
 FEWEST_TRIALS = 3

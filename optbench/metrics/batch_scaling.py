@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from optbench.metrics.compared import CELL
+from optbench.results.stored import CELL
 
 #: A batch pays as long as reaching the target costs at most this many times what it costs at best: at the
 #: critical batch size of McCandlish et al. (2018) cost has doubled, and so have the fewest possible steps.

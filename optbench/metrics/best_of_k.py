@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from optbench.metrics.compared import CELL
+from optbench.results.stored import CELL
 from optbench.statistics.best_of import expected_best, median_best
 from optbench.statistics.intervals import median_interval
 

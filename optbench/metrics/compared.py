@@ -6,8 +6,6 @@ import numpy as np
 import pandas as pd
 
 #: What is compared with one another: optimizers on one problem, batch size, device and schedule.
-GROUP = ["problem", "batch_size", "device", "schedule"]
-CELL = [*GROUP, "optimizer"]
 #: What tells runs apart.
 RUN = ["cell_id", "seed", "tuned"]
 #: Figures that can't all agree to the last bit between two seeds, unless the seed has no effect.

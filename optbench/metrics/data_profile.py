@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from optbench.metrics.compared import GROUP
+from optbench.results.stored import GROUP
 
 #: Shares of the run budget at which the table gives the share solved.
 BUDGET_SHARES = (0.1, 0.2, 0.5, 1.0)

@@ -7,8 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from optbench.metrics.compared import CELL, distinct
-from optbench.tabular import significant
+from optbench.formatting import significant
+from optbench.metrics.compared import distinct
+from optbench.results.stored import CELL
 
 #: How many of the last evaluations are shown.
 TAIL = 5

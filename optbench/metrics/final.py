@@ -12,7 +12,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from optbench.metrics.compared import CELL, directions, independent, signs
+from optbench.metrics.compared import directions, independent, signs
+from optbench.results.stored import CELL
 from optbench.statistics.intervals import t_bounds
 
 #: What ends a run because of what it computed. `skipped` is a tuned run whose tuning found no finite loss.

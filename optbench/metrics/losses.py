@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 from optbench.errors import UserError, unknown
-from optbench.metrics.compared import CELL, GROUP, compared_runs, directions
+from optbench.metrics.compared import compared_runs, directions
 from optbench.metrics.ranking import METRICS, higher_is_better
+from optbench.results.stored import CELL, GROUP
 
 #: Figures of a run that can't all agree to the last bit between two seeds, unless the seed has no effect.
 _FINGERPRINT = ["train_loss", "valid_loss", "test_loss"]

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from optbench.metrics.compared import CELL, distinct
+from optbench.metrics.compared import distinct
+from optbench.results.stored import CELL
 from optbench.statistics.lr_curve import LrCurve
 
 #: A loss counts as good as the best up to this many times it.

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from optbench.metrics.compared import CELL, GROUP
 from optbench.metrics.losses import medians, require, seed_losses
+from optbench.results.stored import CELL, GROUP
 
 #: Scores are limited to this range: a run that failed or ends worse than it started has made none of the
 #: way, and none counts for more than twice the way.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from optbench.metrics.compared import GROUP
+from optbench.results.stored import GROUP
 from optbench.statistics.bootstrap import freedom, indices
 
 #: What times are measured in, and the columns of `time_to_target` that hold it.

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from optbench.metrics.compared import CELL, GROUP, compared_runs
+from optbench.metrics.compared import compared_runs
 from optbench.metrics.losses import seed_losses, task_ranks
+from optbench.results.stored import CELL, GROUP
 
 #: Shares of the run budget at which the ranking is looked at.
 SHARES = (0.25, 0.5, 0.75, 1.0)

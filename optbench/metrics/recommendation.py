@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from optbench.metrics.compared import CELL, GROUP
+from optbench.formatting import significant
 from optbench.metrics.losses import require
+from optbench.results.stored import CELL, GROUP
 from optbench.statistics.intervals import t_interval
-from optbench.tabular import significant
 
 COLUMNS = [
     "trials", "seconds", "memory_bytes", "scope", "optimizer", "recommended", "expected_regret", "regret_low",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
@@ -23,9 +22,10 @@ from optbench.metrics.probability_of_improvement import probability_of_improveme
 from optbench.metrics.rank_stability import rank_stability
 from optbench.metrics.recommendation import recommendation
 from optbench.metrics.target_summary import compared_times, target_summary
+from optbench.metrics.targets import targets_of
 from optbench.metrics.time_to_target import time_to_target
 from optbench.metrics.verdicts import verdicts
-from optbench.targets import targets_of
+from optbench.results.stored import StoredResults
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Table:
     by_metric: bool = False
 
 
-def _compared(results: Any, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+def _compared(results: StoredResults, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return compared_times(tables["time_to_target"], results.runs, results.cells)
 
 

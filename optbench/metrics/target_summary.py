@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from optbench.metrics.compared import CELL, GROUP, RUN, compared_runs, independent
+from optbench.metrics.compared import RUN, compared_runs, independent
 from optbench.metrics.timing_error import timing_errors
+from optbench.results.stored import CELL, GROUP
 from optbench.statistics.intervals import wilson_bounds
 from optbench.statistics.survival import expected_running_time, median_time, restricted_mean
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from optbench.metrics.compared import CELL, directions, distinct, signs
+from optbench.metrics.compared import directions, distinct, signs
+from optbench.results.stored import CELL
 
 _COLUMNS = [
     "cell_id", *CELL, "seed", "tuned", "status", "target_name", "target", "reached", "steps_to_target",
@@ -19,7 +20,7 @@ def time_to_target(
     """The first crossing of each target by the running best of the validation metric, one row a run and target.
 
     `targets` has a row for each problem and target: `problem target_name target` (see
-    `optbench.targets.targets_of`); problems without one have no rows. The crossing is linear between
+    `optbench.metrics.targets.targets_of`); problems without one have no rows. The crossing is linear between
     evaluations, as in `results.target.first_crossing`. Evaluations that are not finite are passed over.
 
     `reached` is false for a run that is not `ok`, whatever it had reached before: it diverged, and would

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from optbench.metrics.compared import CELL, GROUP
 from optbench.metrics.losses import require
+from optbench.results.stored import CELL, GROUP
 
 
 def timing_errors(cells: pd.DataFrame, metric: str) -> pd.DataFrame:

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 
 from optbench.errors import unknown
+from optbench.formatting import significant
 from optbench.metrics import losses as loss_frames
-from optbench.metrics.compared import GROUP
 from optbench.metrics.timing_error import by_cell, error_of_ratio, timing_errors
+from optbench.results.stored import GROUP
 from optbench.statistics import paired, planning
 from optbench.statistics.intervals import t_interval
-from optbench.tabular import significant
 
 #: Ratios of losses within this factor, and differences of metrics within this share of the reference's
 #: median, don't matter: optimizers shown to be as close are tied.

@@ -6,9 +6,9 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from optbench.metrics.compared import CELL
 from optbench.plots import style
 from optbench.plots.grid import fields, fill, grid, patch
+from optbench.results.stored import CELL
 
 #: Findings about the tuning are one colour, about trials that failed a second, about seeds and selection a third.
 _COLORS = {

@@ -14,9 +14,9 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from optbench.formatting import significant
+from optbench.metrics.leaderboard import FAILURES
 from optbench.plots import style
-from optbench.tables import FAILURES
-from optbench.tabular import significant
 
 
 @mpl.rc_context(style.RC)

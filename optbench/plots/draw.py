@@ -23,6 +23,7 @@ from optbench.errors import one_line
 from optbench.plots import style
 from optbench.plots.registry import PLOTS
 from optbench.results.atomic import write_bytes
+from optbench.results.stored import StoredResults
 
 #: From so many pictures on they are drawn by several processes at once: fewer take no longer than starting these.
 _MANY = 16
@@ -43,7 +44,7 @@ class Picture:
     file: Path | None = None
 
 
-def draw_all(results: Any, tables: Mapping[str, pd.DataFrame], folder: Path) -> list[Picture]:
+def draw_all(results: StoredResults, tables: Mapping[str, pd.DataFrame], folder: Path) -> list[Picture]:
     """Draws and writes the plots of `results` (what `optbench.load` gives): those of all problems
     together, then those of each problem.
 
@@ -86,7 +87,7 @@ def _named(pictures: Iterable[tuple[str, str]]) -> list[tuple[str, str, str]]:
 _held: list[Any] = []
 
 
-def _hold(results: Any, tables: Mapping[str, pd.DataFrame], folder: Path, parent: int) -> None:
+def _hold(results: StoredResults, tables: Mapping[str, pd.DataFrame], folder: Path, parent: int) -> None:
     # Whoever interrupts means the process that waits, which ends these; and with which they end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -106,7 +107,7 @@ def _draw_held(problem: str, plot: str, stem: str) -> Picture | None:
 
 
 def _draw(
-    results: Any, tables: Mapping[str, pd.DataFrame], folder: Path, problem: str, plot: str, stem: str
+    results: StoredResults, tables: Mapping[str, pd.DataFrame], folder: Path, problem: str, plot: str, stem: str
 ) -> Picture | None:
     """Draws and writes one plot; None where it has no meaning."""
     svg, caption = "", PLOTS[plot].caption

@@ -8,8 +8,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from optbench.formatting import significant
 from optbench.plots import style
-from optbench.tabular import significant
 
 _TRAINING = ["kind", "trial", "seed", "tuned"]
 _CELL = ["optimizer", "batch_size", "device", "schedule"]

@@ -9,8 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from optbench.metrics.compared import CELL, ENOUGH_FOR_INTERVALS, compared_runs, independent
+from optbench.metrics.compared import ENOUGH_FOR_INTERVALS, compared_runs, independent
 from optbench.plots import style
+from optbench.results.stored import CELL
 
 #: Thickness of an interval, in points: more than a mark, which lies on it.
 _BAR = 10

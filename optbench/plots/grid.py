@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from optbench.metrics.compared import GROUP
 from optbench.plots import style
+from optbench.results.stored import GROUP
 
 _COLUMN, _ROW, _HEAD = 1.05, 0.38, 0.17
 #: Characters of a heading to an inch.

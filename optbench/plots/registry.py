@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,7 +30,8 @@ from optbench.plots.recommendation import recommendation
 from optbench.plots.time_to_target import time_to_target
 from optbench.plots.trajectories import trajectories
 from optbench.plots.verdicts import verdicts
-from optbench.problem import Plane
+from optbench.problem.data import Plane
+from optbench.results.stored import StoredResults
 
 Drawn = tuple[Figure, pd.DataFrame]
 Tables = Mapping[str, pd.DataFrame]
@@ -47,12 +47,12 @@ class Plot:
     takes the figure's place.
     """
 
-    draw: Callable[[Any, Tables, str], Drawn | None]
+    draw: Callable[[StoredResults, Tables, str], Drawn | None]
     caption: str
     each_problem: bool = True
 
 
-def _trajectories(results: Any, tables: Tables, problem: str) -> Drawn | None:
+def _trajectories(results: StoredResults, tables: Tables, problem: str) -> Drawn | None:
     ground = results.planes.get(problem)
     if not ground:
         return None
@@ -62,7 +62,7 @@ def _trajectories(results: Any, tables: Tables, problem: str) -> Drawn | None:
     return trajectories(results.trajectories, results.cells, problem, plane, x, y, value)
 
 
-def _compared(results: Any, tables: Tables) -> pd.DataFrame:
+def _compared(results: StoredResults, tables: Tables) -> pd.DataFrame:
     return compared_times(tables["time_to_target"], results.runs, results.cells)
 
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from optbench.plots import style
-from optbench.problem import Plane
+from optbench.problem.data import Plane
 
 #: Points of a path closer than this part of the domain's diagonal to the last one kept are dropped.
 _RESOLUTION = 0.002

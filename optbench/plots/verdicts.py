@@ -9,9 +9,9 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
+from optbench.formatting import significant
 from optbench.plots import style
 from optbench.plots.grid import fields, fill, grid, patch
-from optbench.tabular import significant
 
 _COLORS = {"win": style.BLUE, "tie": style.GREEN, "loss": style.VERMILLION, "inconclusive": style.GRID}
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
+from optbench.formatting import cell_text, significant
+from optbench.metrics.leaderboard import FAILURES
 from optbench.metrics.recommendation import ALL
-from optbench.reporting.content import joined
-from optbench.tables import FAILURES
-from optbench.tabular import cell_text, significant
+from optbench.reporting.html_tables import joined
 
 #: Six pairs are the fewest from which an exact paired test can give p < 0.05 (2/2^6 = 0.03).
 ENOUGH_SEEDS = 6

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from optbench.metrics.compared import GROUP
-from optbench.tabular import significant
+from optbench.formatting import significant
+from optbench.results.stored import GROUP
 
 #: The target that is shown at first, where a problem has it.
 FIRST_TARGET = "medium"

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from html import escape
-from typing import Any
 
 import pandas as pd
 
-from optbench.metrics.compared import GROUP
+from optbench.formatting import cell_text
+from optbench.metrics.leaderboard import leaderboard
 from optbench.reporting.header import banners, completeness
-from optbench.tables import leaderboard
-from optbench.tabular import cell_text
+from optbench.results.load import Results
+from optbench.results.stored import GROUP
 
 #: More rows than this are for `tables`, not for a cell's output.
 MOST = 30
 
 
-def summary_html(results: Any) -> str:
+class ShownResults(Results):
+    """Results that a notebook shows with their leaderboard."""
+
+    def _repr_html_(self) -> str:
+        return summary_html(self)
+
+
+def summary_html(results: Results) -> str:
     """Results (what `optbench.load` gives) as a fragment of HTML: what there is, and the best of each task."""
     cells, runs = results.cells, results.runs
     name = escape(results.name)

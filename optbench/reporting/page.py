@@ -16,15 +16,16 @@ from markupsafe import Markup, escape
 
 from optbench.metrics.verdicts import chosen_reference
 from optbench.plots.draw import Picture
-from optbench.reporting import content, header, images, matrices, trust
+from optbench.reporting import header, images, matrices, trust
+from optbench.reporting import html_tables as content
 from optbench.reporting.bundle import packed, plotly_packed
 from optbench.reporting.figures import FIGURES, MORE, Slot
 from optbench.reporting.images import static_figures
 from optbench.reporting.inline import inlined
 from optbench.reporting.methods import methods
+from optbench.reporting.page_data import handed_on, shared_json
 from optbench.reporting.payload import script_safe
 from optbench.reporting.section import Section
-from optbench.reporting.shared import handed_on, shared_json
 from optbench.reporting.standings import standings
 from optbench.results.frozen import Frozen
 
@@ -45,7 +46,7 @@ class Meta(TypedDict, total=False):
     #: The configuration as TOML, and as parsed.
     config: str
     settings: dict[str, Any]
-    #: By key: what `optbench.environment.describe` gives.
+    #: By key: what `optbench.machine.environment.describe` gives.
     environments: dict[str, dict[str, Any]]
     #: The command that repeats the results.
     command: str

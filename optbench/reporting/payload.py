@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from optbench.tabular import is_missing, is_numeric
+from optbench.formatting import is_missing, is_numeric
 
 #: What may not stand in a <script>, and what old readers take for the end of a line.
 _UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from optbench.metrics.compared import GROUP
+from optbench.metrics.leaderboard import FAILURES
 from optbench.metrics.verdicts import chosen_reference
-from optbench.tables import FAILURES
+from optbench.results.stored import GROUP
 
 COLUMNS = [
     "rank", "tied", "optimizer", "score", "score_low", "score_high", "median_rank", "wins", "ties", "losses",

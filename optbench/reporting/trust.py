@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from optbench.reporting.content import BAD, NUMBER, WIDE, Column, Table
+from optbench.reporting.html_tables import BAD, NUMBER, WIDE, Column, Table
 
 
 def failures_table(failures: pd.DataFrame) -> Table:

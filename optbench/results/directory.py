@@ -12,7 +12,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from optbench.config import Config, parse_config
+from optbench.config.load import parse_config
+from optbench.config.schema import Config
 from optbench.errors import UserError, unknown
 from optbench.results.atomic import finite, write_bytes, write_json
 from optbench.results.migration import SCHEMA_VERSION, check_schema, migrated_plan

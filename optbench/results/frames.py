@@ -13,7 +13,7 @@ import pandas as pd
 from optbench.budget import THIRDS
 from optbench.results.directory import ResultsDirectory
 from optbench.results.store import CellStore
-from optbench.results.target import first_crossing
+from optbench.statistics.survival import first_crossing
 
 COMMON = ["cell_id", "problem", "optimizer", "batch_size", "device", "schedule", "seed", "lr"]
 TRIALS = [*COMMON, "status", "error", "trial", "valid_loss", "valid_metric", "cost", "seconds"]

@@ -15,7 +15,8 @@ from typing import Any
 
 import pandas as pd
 
-from optbench.config import Config, parse_config
+from optbench.config.load import parse_config
+from optbench.config.schema import Config
 from optbench.errors import UserError
 from optbench.results.directory import ABOUT
 from optbench.results.load import Results, load

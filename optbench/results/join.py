@@ -18,8 +18,8 @@ from optbench.errors import UserError
 from optbench.results.frames import TIMING_COLUMNS
 from optbench.results.frozen import Frozen, opened
 from optbench.results.load import Results
+from optbench.results.stored import GROUP
 
-_GROUP = ["problem", "batch_size", "device", "schedule"]
 #: What has to be equal for optimizers to be compared, in words.
 _PROTOCOL = {
     "problem_version": "version of the problem", "threads": "number of threads", "evaluations": "number of evaluations",
@@ -47,6 +47,7 @@ class Joined:
     names: list[str]
     machines: list[str]
     notes: list[str] = field(default_factory=list)
+    warnings: Sequence[str] = ()
 
 
 def join(folders: Sequence[str | Path]) -> Joined:
@@ -77,7 +78,7 @@ def join_opened(opened: Sequence[Stored], own_timings: bool = False) -> Joined:
     cells = _most_complete(cells, opened, notes)
     cells = _one_protocol(cells, notes)
     cells = _own_names(cells, notes)
-    frames = {name: _taken(name, cells, opened) for name in _FRAMES}
+    frames: dict[str, Any] = {name: _taken(name, cells, opened) for name in _FRAMES}
     machines = _machines(cells, opened)
     if own_timings:
         own = set(_machines(cells[cells["_place"] == 0], opened))
@@ -123,7 +124,7 @@ def _one_protocol(cells: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     keep = pd.Series(True, index=cells.index)
     for column, words in _PROTOCOL.items():
         stated = cells[column].mask(cells[column] == "")  # what an older version didn't record contradicts nothing
-        first = stated.groupby([cells[name] for name in _GROUP], observed=True).transform("first")
+        first = stated.groupby([cells[name] for name in GROUP], observed=True).transform("first")
         unlike = stated.notna() & (stated != first).fillna(False).astype(bool)
         for (problem, name), part in cells[unlike & keep].groupby(["problem", "_of"], observed=True):
             notes.append(
@@ -142,7 +143,7 @@ def _values(column: pd.Series) -> str:
 
 def _own_names(cells: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     """Cells of which no two of a group share a name: the later ones bear their directory's."""
-    later = cells.duplicated([*_GROUP, "optimizer"])
+    later = cells.duplicated([*GROUP, "optimizer"])
     # An optimizer that is another one somewhere is another one everywhere in that directory.
     other = set(zip(cells.loc[later, "optimizer"], cells.loc[later, "_of"], strict=True))
     both = zip(cells["optimizer"], cells["_of"], strict=True)

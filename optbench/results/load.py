@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +18,17 @@ from optbench.results.frames import Frames, collect
 class Results:
     """What the results directory `folder` holds, also a partial one; frames are read when first asked for.
 
+    `states` are those of its cells where they are known already.
+
     Costs are in example gradients, `seconds` and `_seconds` in seconds, `_ms` in milliseconds, `_bytes` in bytes;
     columns are listed in docs/design.md, section 4. Raises UserError where there is none, or an unknown schema.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    #: What a reader has to know before comparing anything; see `StoredResults`.
+    warnings: Sequence[str] = ()
+
+    def __init__(self, folder: str | Path, states: Mapping[str, str] | None = None) -> None:
+        self._states = states
         self.directory = ResultsDirectory(Path(folder))
         self.directory.check()
         self.plan = self.directory.plan()
@@ -78,6 +87,8 @@ class Results:
 
     def states(self) -> dict[str, str]:
         """By cell id: `done`, `failed` or `missing`."""
+        if self._states is not None:
+            return dict(self._states)
         asked = self.plan["seeds"], self.plan.get("studies", 1)
         return {cell["cell_id"]: self.directory.cell(cell["cell_id"]).state(*asked) for cell in self.plan["cells"]}
 
@@ -89,11 +100,9 @@ class Results:
         )
 
     def _repr_html_(self) -> str:
-        """What notebooks show."""
-        # What is shown rests on tables; only here, since nothing else of results does.
-        from optbench.reporting.notebook import summary_html
-
-        return summary_html(self)
+        """What notebooks show where `optbench.load` and `optbench.run` don't add a leaderboard."""
+        states = ", ".join(f"{number} {state}" for state, number in sorted(Counter(self.states().values()).items()))
+        return f"<p><b>{escape(self.name)}</b>: {states} cells</p>"
 
 
 def load(folder: str | Path) -> Results:

@@ -16,11 +16,11 @@ from optbench.baselines.freeze import freeze
 from optbench.errors import UserError
 from optbench.metrics.performance_profile import performance_profile
 from optbench.metrics.target_summary import compared_times
+from optbench.metrics.targets import targets_of
 from optbench.metrics.time_to_target import time_to_target
 from optbench.metrics.verdicts import verdicts
 from optbench.results.directory import ResultsDirectory
 from optbench.results.frames import TIMING_COLUMNS
-from optbench.targets import targets_of
 from tests.support.drawn import only
 from tests.support.tiny import run_tiny
 
@@ -157,7 +157,7 @@ def test_the_page_says_whose_cells_are_whose(
     board = pd.read_parquet(folder / "tables" / "leaderboard.parquet")
     assert set(board["optimizer"]) == {"sgd", "adam", "adadelta"}
     shutil.rmtree(folder / "tables")
-    monkeypatch.setattr("optbench.tables.TABLES", {})
+    monkeypatch.setattr("optbench.metrics.tables.TABLES", {})
     monkeypatch.setattr("optbench.reporting.page.report_page", lambda *_: "")
     with only():
         optbench.report(folder)

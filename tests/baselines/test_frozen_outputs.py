@@ -9,9 +9,9 @@ import pytest
 
 import optbench
 from optbench.baselines.freeze import freeze
-from optbench.cli import COMPLETE, WRONG_USE, _main
+from optbench.cli.verbs import COMPLETE, WRONG_USE, _main
 from optbench.errors import UserError
-from optbench.tables import leaderboard
+from optbench.metrics.leaderboard import leaderboard
 from tests.support.conducted import coarsely
 from tests.support.drawn import only
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 import optbench
-from optbench.baselines.difference import protocol
+from optbench.baselines.fair import protocol
 from optbench.baselines.freeze import freeze
 from optbench.baselines.located import reference_folder
 from optbench.baselines.protocol import protocol_of
-from optbench.cli import COMPLETE, WRONG_USE, _main
+from optbench.cli.verbs import COMPLETE, WRONG_USE, _main
 from optbench.errors import UserError
 from optbench.results.frozen import Frozen
 from tests.support.own import OWN

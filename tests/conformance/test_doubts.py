@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from optbench.config import Config
+from optbench.config.schema import Config
 from optbench.conformance.doubts import doubts
-from optbench.progress import LineProgress, SilentProgress
+from optbench.runner.progress import LineProgress, SilentProgress
 from tests.support import broken
 from tests.support.tiny import TINY, run_tiny
 

@@ -14,18 +14,20 @@ from pathlib import Path
 
 import pytest
 
-from optbench import resident, selection
+from optbench import selection
 from optbench.budget import THIRDS
-from optbench.config import preset
+from optbench.config.presets import preset
 from optbench.conformance import check
 from optbench.conformance.finding import Finding
 from optbench.conformance.subject import Trainable, quietly, trainable
 from optbench.conformance.suite import OPTIMIZER_CHECKS, PROBLEM_CHECKS
-from optbench.construct import make_optimizer, run_facts
 from optbench.errors import Inapplicable, UserError, one_line
-from optbench.evaluate import evaluate, parameters_finite
-from optbench.problem import DataSource
-from optbench.registry import BUILT_IN_PROBLEMS, REGISTERED_OPTIMIZERS, make_problem, problem_class
+from optbench.optimizers.registry import REGISTERED_OPTIMIZERS
+from optbench.problem.data import DataSource
+from optbench.problem.registry import BUILT_IN_PROBLEMS, make_problem, problem_class
+from optbench.training import device_data as resident
+from optbench.training.construct import make_optimizer, run_facts
+from optbench.training.evaluation import evaluate, parameters_finite
 
 QUICK = [entry["select"] if isinstance(entry, dict) else entry for entry in preset("quick")["problems"]]
 #: `quadratic_valley` is in both.

@@ -129,7 +129,7 @@ def test_an_unknown_check() -> None:
 
 
 def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    from optbench.cli import main
+    from optbench.cli.verbs import main
 
     arguments = ["--only", "zero_rate", "--only", "isolated"]
     for names, code in ((["Plain"], 0), (["IgnoresRate", "Plain"], 1)):
@@ -157,7 +157,7 @@ def test_the_same_as_a_function() -> None:
 
 
 def test_tables_of_a_file_are_checked_by_their_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from optbench.cli import main
+    from optbench.cli.verbs import main
 
     file = tmp_path / "my.toml"
     file.write_text("""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from optbench.cli import COMPLETE, _main
+from optbench.cli.verbs import COMPLETE, _main
 from tests.support.executed import shortened
 from tests.support.pages import blocks
 
@@ -40,7 +40,7 @@ def stocked(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.fromarray(np.random.RandomState(0).randint(0, 255, (4, 4, 3), "uint8")).save(folder / name)
     with pytest.MonkeyPatch.context() as patch:
         shortened(patch)
-        patch.setattr("optbench.plane.POINTS", 9)
+        patch.setattr("optbench.training.landscape.POINTS", 9)
         for name, optimizers in {"quick": ("sgd", "adam"), "mine": ("momentum", "adam")}.items():
             options = [f"--optimizer={optimizer}" for optimizer in optimizers]
             options += ["--problem=quadratic_valley", "--batch-size=100"]

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 import optbench
-from optbench.config import load_config
-from optbench.matrix import make_plan
+from optbench.config.load import load_config
 from optbench.metrics.registry import TABLES
+from optbench.optimizers.registry import optimizer_names
+from optbench.planning.matrix import make_plan
+from optbench.problem.registry import problem_names
 from tests.support.executed import CHEAP
 from tests.support.pages import Block, blocks
 from tests.support.tiny import TINY_NET
@@ -36,7 +38,7 @@ def _reason(block: Block) -> str | None:
 @pytest.fixture
 def cheaply(monkeypatch: pytest.MonkeyPatch) -> None:
     """`optbench.run` with the problems and optimizers that it is given, cut down; figures have their tables."""
-    monkeypatch.setattr("optbench.tables.TABLES", TABLES)
+    monkeypatch.setattr("optbench.metrics.tables.TABLES", TABLES)
     run = optbench.run
     less = {**CHEAP, "engine": "serial", "outputs": False}
     monkeypatch.setattr(optbench, "run", lambda *given, **choices: run(*given, **{**choices, **less}))
@@ -104,14 +106,12 @@ def _configures(block: Block, reader: Path) -> None:
 
 def _is_looked_up(group: str, entries: dict[str, str]) -> None:
     """What an installed package says under this group is what `list` shows."""
-    from optbench.registry import names
-
-    kind = group.removeprefix("optbench.")
+    names = {"optbench.problems": problem_names, "optbench.optimizers": optimizer_names}[group]
     found = [importlib.metadata.EntryPoint(name, value, group) for name, value in entries.items()]
 
     def installed(*, group: str) -> list[importlib.metadata.EntryPoint]:
         return [entry for entry in found if entry.group == group]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("optbench.registry.entry_points", installed)
-        assert set(entries) <= set(names(kind))
+        patch.setattr("optbench.importing.entry_points", installed)
+        assert set(entries) <= set(names())

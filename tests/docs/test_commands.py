@@ -15,9 +15,9 @@ pytestmark = pytest.mark.docs
 NOT_EXECUTED = {
     ". .venv/bin/activate": "changes the reader's shell, nothing else",
     "dask scheduler --host 192.168.0.1 --port 8786 --scheduler-file scheduler.json":
-        "several machines; tests/scale/test_engine.py starts a scheduler on one",
+        "several machines; tests/runner/dask/test_engine.py starts a scheduler on one",
     "dask worker tcp://192.168.0.1:8786 --nthreads 1":
-        "several machines; tests/scale/test_engine.py starts workers on one",
+        "several machines; tests/runner/dask/test_engine.py starts workers on one",
     "CUDA_VISIBLE_DEVICES=0 dask worker tcp://127.0.0.1:8786 --nthreads 1 --resources GPU=1": "needs two GPUs",
     "CUDA_VISIBLE_DEVICES=1 dask worker tcp://127.0.0.1:8786 --nthreads 1 --resources GPU=1": "needs two GPUs",
     'cat timing.md >> "$GITHUB_STEP_SUMMARY"': "of GitHub's runners",
@@ -36,17 +36,17 @@ STANDS_FOR = {
     "python -m optbench experiment NAME": "optbench experiment 'adam[steps=50]'",
     "python -m optbench experiment NAME --quick": "optbench experiment 'adam[steps=20]' --quick",
     "optbench timing record NAME": "optbench timing record before",
-    "python -m optbench.targets.freeze results/NAME --first-seed 3":
-        "python -m optbench.targets.freeze results/quick --first-seed 1",
+    "python -m optbench.metrics.targets.freeze results/NAME --first-seed 3":
+        "python -m optbench.metrics.targets.freeze results/quick --first-seed 1",
     "python -m optbench timing ab origin/${{ github.base_ref }} HEAD --markdown timing.md --plot timing":
         "optbench timing ab origin/main HEAD --markdown timing.md --plot timing",
 }  # fmt: skip
 
 #: Options with which a `run` is planned, but not run.
 NOT_RUN = {
-    "scheduler": "needs one that runs: tests/scale/test_engine.py",
-    "engine=dask": "starts a scheduler and workers: tests/scale/test_engine.py",
-    "devices": "needs a GPU: tests/scale/test_engine.py imagines some",
+    "scheduler": "needs one that runs: tests/runner/dask/test_engine.py",
+    "engine=dask": "starts a scheduler and workers: tests/runner/dask/test_engine.py",
+    "devices": "needs a GPU: tests/runner/dask/test_engine.py imagines some",
 }
 
 COMMANDS = {command.text: command for command in commands()}

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from optbench.cli import COMPLETE, _main
+from optbench.cli.verbs import COMPLETE, _main
 from tests.support.executed import words
 from tests.support.pages import blocks, commands_of
 
@@ -55,7 +55,9 @@ def test_the_tutorial_concludes_what_the_verdicts_say(
     from tests.support.pages import ROOT
 
     run = optbench.run
-    monkeypatch.setattr("optbench.tables.TABLES", {name: TABLES[name] for name in ("lr_sensitivity", "verdicts")})
+    monkeypatch.setattr(
+        "optbench.metrics.tables.TABLES", {name: TABLES[name] for name in ("lr_sensitivity", "verdicts")}
+    )
 
     def serially(**choices: Any) -> Any:
         return run(**{**choices, "run_budget": "1epochs", "tuning_worth": 4}, engine="serial")

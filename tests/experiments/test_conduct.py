@@ -9,12 +9,12 @@ from unittest.mock import patch
 import pandas as pd
 import pytest
 
-from optbench.cli import COMPLETE, WRONG_USE, _main
+from optbench.cli.verbs import COMPLETE, WRONG_USE, _main
 from optbench.errors import UserError
+from optbench.experiments.claims import CLAIMS
 from optbench.experiments.experiment import Setting
-from optbench.experiments.registry import CLAIMS
 from optbench.experiments.verdict import HOLDS
-from optbench.problem import DataSource
+from optbench.problem.data import DataSource
 from tests.support.conducted import coarsely
 from tests.support.drawn import only
 from tests.support.tiny import CHOICES, RAISING
@@ -29,7 +29,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_verb_writes_section_figure_and_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with patch("optbench.plane.POINTS", 9):
+    with patch("optbench.training.landscape.POINTS", 9):
         assert _main(["experiment", SMALL, "--quick", "--results", str(tmp_path), "--workers", "1"]) == COMPLETE
     out = capsys.readouterr().out
     folder = tmp_path / "experiments-quick"

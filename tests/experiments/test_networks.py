@@ -86,7 +86,7 @@ def test_a_layer_is_freed_at_half_of_an_odd_number_of_epochs(outcome_of: Callabl
 def test_bad_input_is_one_line(
     text: str, weights: str | None, complaint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    from optbench.cli import WRONG_USE, _main
+    from optbench.cli.verbs import WRONG_USE, _main
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))

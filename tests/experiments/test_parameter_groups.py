@@ -6,10 +6,10 @@ import math
 
 import pandas as pd
 
-from optbench.api import configure
+from optbench.config.load import configure
 from optbench.experiments import parameter_groups
 from optbench.experiments.verdict import FAILS, HOLDS, UNKNOWN
-from optbench.matrix import make_plan
+from optbench.planning.matrix import make_plan
 from tests.support.experiment_tables import noise, verdicts
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from optbench.experiments import redundancy
 from optbench.experiments.verdict import FAILS, HOLDS, UNKNOWN
-from optbench.problem import DataSource
+from optbench.problem.data import DataSource
 from optbench.problems.quadratic_valley import QuadraticValley
 from tests.support.conducted import conducted
 from tests.support.experiment_tables import verdicts

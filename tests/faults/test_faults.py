@@ -47,13 +47,13 @@ CAUSES = {
 LATER = """
 import time, types
 from pathlib import Path
-import optbench.window
+import optbench.runner.window
 hours = 0
 def later():
     global hours
     hours = min(hours + 1, 2 * len(list(Path({hangs!r}).glob("hangs-*"))))
     return time.monotonic() + 3600 * hours
-optbench.window.time = types.SimpleNamespace(monotonic=later, sleep=time.sleep)
+optbench.runner.window.time = types.SimpleNamespace(monotonic=later, sleep=time.sleep)
 """
 
 
@@ -63,7 +63,7 @@ COPIES = """
 import multiprocessing
 get_context = multiprocessing.get_context
 multiprocessing.get_context = lambda method=None: get_context(method and "forkserver")
-multiprocessing.set_forkserver_preload(["torch._dynamo", "optbench.cell", "optbench.timing"])
+multiprocessing.set_forkserver_preload(["torch._dynamo", "optbench.runner.cell", "optbench.runner.timing_pass"])
 """
 
 

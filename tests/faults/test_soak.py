@@ -1,4 +1,4 @@
-"""A small soak: workers are killed all the time, and nothing is lost; `optbench.bench.soak` has the large one."""
+"""A small soak: workers are killed all the time, and nothing is lost; the large one is `timing.bench.soak`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from optbench.bench.soak import soak
+from optbench.timing.bench.soak import soak
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from optbench.metrics.audit import audit, marked
-from optbench.metrics.compared import CELL
+from optbench.results.stored import CELL
 from tests.support.frames import make
 from tests.support.studies import Study, study
 

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from optbench.formatting import significant
 from optbench.metrics.recommendation import Budget, budgets_of, recommendation
-from optbench.tabular import significant
 from tests.support.frames import make
 from tests.support.studies import Study, study
 

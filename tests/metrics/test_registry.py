@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from optbench.metrics import registry
-from optbench.tables import all_tables
+from optbench.metrics.tables import all_tables
 from tests.support.frames import VALLEY, make
 
 
@@ -19,7 +19,7 @@ def test_tables_are_made_in_order_from_those_before(monkeypatch: pytest.MonkeyPa
     results = SimpleNamespace(**frames.__dict__)
     first = registry.Table(lambda results, tables: tables["leaderboard"].head(1))
     second = registry.Table(lambda results, tables: pd.concat([tables["first"], tables["first"]]))
-    monkeypatch.setattr("optbench.tables.TABLES", {"first": first, "second": second})
+    monkeypatch.setattr("optbench.metrics.tables.TABLES", {"first": first, "second": second})
     tables = all_tables(results)
     assert list(tables)[-2:] == ["first", "second"]
     assert len(tables["second"]) == 2

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from optbench.metrics.time_to_target import time_to_target
-from optbench.results.target import first_crossing
+from optbench.statistics.survival import first_crossing
 from tests.support.rows import cell_of, curve_of, frame, run_of
 
 NAN = math.nan

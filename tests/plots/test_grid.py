@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from optbench.metrics.compared import GROUP
 from optbench.plots import style
 from optbench.plots.grid import fields, grid
+from optbench.results.stored import GROUP
 from tests.support.frames import PROBLEMS, TEN, make
 
 

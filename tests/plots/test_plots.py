@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from optbench.metrics.leaderboard import leaderboard
+from optbench.metrics.tables import all_tables
 from optbench.plots import draw_all, style
 from optbench.plots.batch_size_heatmap import batch_size_heatmap
 from optbench.plots.loss_against_cost import loss_against_cost
@@ -18,8 +20,7 @@ from optbench.plots.lr_sensitivity import lr_sensitivity
 from optbench.plots.registry import PLOTS
 from optbench.plots.style import FORMATS
 from optbench.plots.trajectories import thinned, trajectories
-from optbench.problem import Plane
-from optbench.tables import all_tables, leaderboard
+from optbench.problem.data import Plane
 from tests.support.drawn import only
 from tests.support.frames import DIVERGED, PROBLEMS, TEN, VALLEY, Frames, grid, make
 

@@ -11,11 +11,11 @@ import torch
 from PIL import Image
 
 from optbench.errors import UserError
-from optbench.problem import DataSource
+from optbench.problem.data import DataSource
+from optbench.problem.registry import make_problem
 from optbench.problems.autoencoder import Autoencoder
 from optbench.problems.logistic_regression import LogisticRegression
-from optbench.registry import make_problem
-from tests.test_datasets import make_folder
+from tests.problem.datasets.test_datasets import make_folder
 
 NOWHERE = DataSource(Path("/nonexistent"), download=False)
 ACTIVATIONS = {"sigmoid": lambda v: 1 / (1 + np.exp(-v)), "tanh": np.tanh, "relu": lambda v: np.maximum(v, 0)}

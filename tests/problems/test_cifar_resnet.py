@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from optbench.errors import UserError
-from optbench.problem import DataSource
+from optbench.problem.data import DataSource
+from optbench.problem.registry import make_problem
 from optbench.problems.augmentation import shifted_and_flipped
 from optbench.problems.cifar_resnet import CifarResnet
 from optbench.problems.resnet import Block, PadShortcut, ResNet
-from optbench.registry import make_problem
 
 NOWHERE = DataSource(Path("/nonexistent"), download=False)
 

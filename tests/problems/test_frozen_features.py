@@ -11,13 +11,13 @@ import torch
 from torch import nn
 from torchvision.models import alexnet
 
-from optbench.cli import WRONG_USE, _main
+from optbench.cli.verbs import WRONG_USE, _main
 from optbench.errors import UserError
-from optbench.problem import DataSource
+from optbench.problem.data import DataSource
+from optbench.problem.registry import make_problem
 from optbench.problems.alexnet import first_layer
 from optbench.problems.frozen_features import FrozenFeatures
 from optbench.problems.resnet import Block
-from optbench.registry import make_problem
 
 NOWHERE = DataSource(Path("/nonexistent"), download=False)
 WEIGHT, BIAS = "features.0.weight", "features.0.bias"

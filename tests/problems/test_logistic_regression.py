@@ -11,9 +11,9 @@ import torch
 from sklearn.linear_model import LogisticRegression as Reference
 
 from optbench.errors import UserError
-from optbench.problem import Batch, DataSource
+from optbench.problem.data import Batch, DataSource
+from optbench.problem.registry import make_problem
 from optbench.problems.logistic_regression import LogisticRegression
-from optbench.registry import make_problem
 
 NOWHERE = DataSource(Path("/nonexistent"), download=False)
 

@@ -12,9 +12,9 @@ import torch
 
 from optbench.conformance.subject import taken, trainable
 from optbench.errors import UserError
-from optbench.problem import Batch, Data, DataSource
+from optbench.problem.data import Batch, Data, DataSource
+from optbench.problem.registry import make_problem
 from optbench.problems.matrix_factorisation import MatrixFactorisation
-from optbench.registry import make_problem
 
 NOWHERE = DataSource(Path("/nonexistent"), download=False)
 VARIANTS = [MatrixFactorisation(), MatrixFactorisation(rows=9, columns=30, rank=2, condition=1.0, observed=0.5, skew=0)]

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from optbench.errors import UserError
-from optbench.problem import DataSource
+from optbench.problem.data import DataSource
 from optbench.problems.mlp import Mlp
 
 NOWHERE = DataSource(Path("/nonexistent"), download=False)

@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from optbench.api import configure
+from optbench.config.load import configure
 from optbench.errors import UserError
-from optbench.execution.replica import Replica
-from optbench.execution.trainer import Trainer
-from optbench.matrix import make_plan
-from optbench.problem import DataSource
+from optbench.planning.matrix import make_plan
+from optbench.problem.data import DataSource
+from optbench.problem.registry import make_problem
 from optbench.problems.mnist_cnn import MnistCnn
-from optbench.registry import make_problem
-from optbench.resident import load
-from optbench.stepper import chunk_sizes
-from optbench.training import Training
+from optbench.training.device_data import load
+from optbench.training.execution.replica import Replica
+from optbench.training.execution.trainer import Trainer
+from optbench.training.record import Training
+from optbench.training.stepper import chunk_sizes
 
 NOWHERE = DataSource(Path("/nonexistent"), download=False)
 
@@ -103,7 +103,7 @@ def test_settings_out_of_range_are_refused() -> None:
 @pytest.mark.processes
 def test_planning_needs_no_torch() -> None:
     code = (
-        "import sys; from optbench.registry import make_problem\n"
+        "import sys; from optbench.problem.registry import make_problem\n"
         "for name in ('mnist_cnn', 'cifar_resnet', 'frozen_features'):\n"
         "    p = make_problem(name, {'data': 'digits'}); assert p.training_examples() == 1200\n"
         "    assert p.identity()['data'] == 'digits' and p.display() == {'data': 'digits'}\n"

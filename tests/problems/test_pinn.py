@@ -12,10 +12,10 @@ import torch
 from scipy.integrate import quad
 
 from optbench.errors import UserError
-from optbench.evaluate import evaluate
-from optbench.problem import DataSource
+from optbench.problem.data import DataSource
 from optbench.problems.pinn import Pinn
-from optbench.resident import Split
+from optbench.training.device_data import Split
+from optbench.training.evaluation import evaluate
 
 NOWHERE = DataSource(Path("/nonexistent"), download=False)
 PROBLEMS = [Pinn(), Pinn(frequency=2, points=40), Pinn(frequency=7, boundary=3.0, layers=3, hidden=5)]

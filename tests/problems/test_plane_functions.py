@@ -13,7 +13,8 @@ import torch
 from scipy.optimize import approx_fprime
 
 from optbench.errors import UserError
-from optbench.problem import DataSource, Plane
+from optbench.problem.data import DataSource, Plane
+from optbench.problem.registry import make_problem
 from optbench.problems.plane_functions import (
     Beale,
     Branin,
@@ -22,7 +23,6 @@ from optbench.problems.plane_functions import (
     Rosenbrock,
     StyblinskiTang,
 )
-from optbench.registry import make_problem
 
 NOWHERE = DataSource(Path("/nonexistent"), download=False)
 PROBLEMS = [

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from optbench.config import Config
+from optbench.config.schema import Config
 from optbench.errors import UserError
-from optbench.matrix import make_plan
-from optbench.problem import DataSource
+from optbench.planning.matrix import make_plan
+from optbench.problem.data import DataSource
+from optbench.problem.registry import make_problem
 from optbench.problems.quadratic_deep import QuadraticDeep
-from optbench.registry import make_problem
 
 NOWHERE = DataSource(Path("/nonexistent"), download=False)
 VARIANTS = [QuadraticDeep(), QuadraticDeep(dim=3, examples=40, noise=2.0), QuadraticDeep(dim=25, noise=0.0)]

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from optbench.errors import UserError
-from optbench.problem import DataSource
+from optbench.problem.data import DataSource
+from optbench.problem.registry import make_problem
 from optbench.problems.quadratic_valley import QuadraticValley
-from optbench.registry import make_problem
 
 NOWHERE = DataSource(Path("/nonexistent"), download=False)
 VARIANTS = [
@@ -170,7 +170,7 @@ def test_values_out_of_range_are_refused_in_one_line(parameter: str, value: floa
 @pytest.mark.processes
 def test_planning_needs_no_torch() -> None:
     code = (
-        "import sys; from optbench.registry import make_problem\n"
+        "import sys; from optbench.problem.registry import make_problem\n"
         "p = make_problem('quadratic_valley', {'dim': 3}); p.training_examples(); p.identity(); p.display()\n"
         "assert not {'torch', 'numpy'} & set(sys.modules)"
     )

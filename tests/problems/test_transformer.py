@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from optbench.errors import UserError
-from optbench.problem import DataSource
+from optbench.problem.data import DataSource
 from optbench.problems.causal import Block
 from optbench.problems.transformer import Transformer
 

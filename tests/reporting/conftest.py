@@ -12,11 +12,11 @@ import pandas as pd
 import pytest
 
 import optbench
+from optbench.metrics.tables import all_tables
 from optbench.plots import style
 from optbench.plots.draw import Picture
 from optbench.plots.registry import PLOTS
 from optbench.reporting.page import report_page
-from optbench.tables import all_tables
 from tests.support.directories import write_directory
 
 #: What browsers need in a container, and what keeps them from asking the network for anything.

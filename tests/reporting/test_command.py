@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from optbench.cli import COMPLETE, WRONG_USE, _main
+from optbench.cli.verbs import COMPLETE, WRONG_USE, _main
 from tests.support.directories import write_directory
 from tests.support.drawn import only
 

@@ -10,10 +10,10 @@ import pytest
 from matplotlib.axes import Axes
 
 import optbench
-from optbench.metrics.compared import GROUP
+from optbench.formatting import cell_text
+from optbench.metrics.leaderboard import leaderboard
 from optbench.plots.registry import PLOTS
-from optbench.tables import leaderboard
-from optbench.tabular import cell_text
+from optbench.results.stored import GROUP
 from tests.support.directories import write_directory
 
 
@@ -63,7 +63,7 @@ def test_a_figure_gives_axes_and_its_frame(results: optbench.Results, name: str)
 
 
 def test_what_cannot_be_drawn_is_one_line(results: optbench.Results, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("optbench.tables.TABLES", {})  # trajectories are drawn from none of these
+    monkeypatch.setattr("optbench.metrics.tables.TABLES", {})  # trajectories are drawn from none of these
     with pytest.raises(optbench.UserError, match=r"unknown figure 'lr_sensitivty'.*lr_sensitivity"):
         optbench.figure(results, "lr_sensitivty")
     with pytest.raises(optbench.UserError, match=r"'valey'.*valley"):

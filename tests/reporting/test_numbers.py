@@ -13,14 +13,14 @@ import pandas as pd
 import pytest
 
 import optbench
-from optbench.metrics.compared import GROUP
 from optbench.metrics.performance_profile import profile_curves
 from optbench.metrics.probability_of_improvement import probability_of_improvement
+from optbench.metrics.tables import all_tables
 from optbench.metrics.target_summary import compared_times
 from optbench.metrics.verdicts import verdicts
 from optbench.reporting.page import report_page
 from optbench.reporting.standings import standings
-from optbench.tables import all_tables
+from optbench.results.stored import GROUP
 from tests.reporting.conftest import Made, Opened
 from tests.support.directories import write_directory
 

@@ -15,16 +15,16 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from optbench.formatting import cell_text, significant
+from optbench.metrics.tables import all_tables
 from optbench.plots import style
 from optbench.plots.draw import Picture
 from optbench.plots.loss_against_cost import loss_against_cost
 from optbench.plots.style import GRID, INK, PAPER, save
-from optbench.reporting.content import joined
+from optbench.reporting.html_tables import joined
 from optbench.reporting.inline import inlined
 from optbench.reporting.page import Meta, render
 from optbench.reporting.section import Section
-from optbench.tables import all_tables
-from optbench.tabular import cell_text, significant
 from tests.support.frames import PROBLEMS, VALLEY, Frames, make
 
 VOID = {"meta", "link", "br", "hr", "img", "input", "wbr"}

@@ -12,12 +12,13 @@ import pandas as pd
 import pytest
 
 import optbench
+from optbench.metrics.tables import all_tables
 from optbench.plots import draw_all
 from optbench.plots.draw import Picture
-from optbench.reporting import images, shared
+from optbench.reporting import images
+from optbench.reporting import page_data as shared
 from optbench.reporting.images import static_figures
 from optbench.reporting.page import report_page
-from optbench.tables import all_tables
 from tests.reporting.conftest import Made, Opened
 from tests.support.directories import TEN, write_directory
 

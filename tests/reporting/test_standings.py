@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
+from optbench.metrics.tables import all_tables
 from optbench.reporting.standings import standings
-from optbench.tables import all_tables
 from tests.support.frames import make
 
 #: Those of `tests.support.frames` in whose cells something fails, and three others.

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optbench.reporting.thinning import thinned
+from optbench.reporting.curves import thinned
 
 
 @given(st.lists(st.floats(-1e6, 1e6) | st.just(float("nan")), min_size=1, max_size=900), st.integers(8, 80))

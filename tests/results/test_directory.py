@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from optbench.config import load_config
+from optbench.config.load import load_config
 from optbench.errors import UserError
 from optbench.results import atomic
 from optbench.results.directory import ResultsDirectory

@@ -12,15 +12,10 @@ import pandas as pd
 import pytest
 
 import optbench
-from optbench.api import configure
 from optbench.metrics.registry import TABLES
-from optbench.outputs import Outputs
-from optbench.problem import DataSource
 from optbench.results.directory import ResultsDirectory
 from optbench.results.load import Results
 from optbench.results.migration import READABLE, SCHEMA_VERSION, migrated_plan
-from optbench.run_options import RunOptions
-from optbench.runner import run
 
 STORED = Path(__file__).parent / "stored"
 ALL = sorted(path.name for path in STORED.iterdir() if path.is_dir())
@@ -37,11 +32,9 @@ def stored(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def go_on(folder: Path, monkeypatch: pytest.MonkeyPatch, **choices: Any) -> Results:
-    nothing = Outputs(folder / "tables", folder / "plots", folder / "report.html")
-    monkeypatch.setattr("optbench.runner.write_outputs", lambda *_: nothing)
-    monkeypatch.setattr("optbench.plane.POINTS", 9)
-    run(configure(**{**CHOICES, **choices}), folder, RunOptions(DataSource(folder), engine="serial"))
-    return optbench.load(folder)
+    monkeypatch.setattr("optbench.training.landscape.POINTS", 9)
+    arguments = {"name": folder.name, "results": folder.parent, "engine": "serial", "outputs": False}
+    return optbench.run(**arguments, **{**CHOICES, **choices})
 
 
 def records(folder: Path) -> dict[str, bytes]:
@@ -93,7 +86,7 @@ def test_frames_are_what_its_records_say(stored: Path) -> None:
 def test_its_leaderboard_is_made(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("optbench.plots.draw_all", lambda *_: [])
     monkeypatch.setattr("optbench.reporting.page.report_page", lambda *_: "")
-    monkeypatch.setattr("optbench.tables.TABLES", {})
+    monkeypatch.setattr("optbench.metrics.tables.TABLES", {})
     optbench.report(stored)
     board = pd.read_parquet(stored / "tables" / "leaderboard.parquet")
     median = optbench.load(stored).runs.query("tuned")["test_metric"].median()

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import optbench
-from optbench.problem import Batch, Data, DataSource, Plane
+from optbench.problem.data import Batch, Data, DataSource, Plane
 from optbench.problems.plane_functions import PlaneFunction
 from tests.support.tiny import TinyNet
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TypeAlias, TypeVar
 from unittest.mock import patch
 
-from optbench.progress import SilentProgress
-from optbench.scale.engine import DaskEngine
+from optbench.runner.dask.engine import DaskEngine
+from optbench.runner.progress import SilentProgress
 from tests.support import forked
 from tests.support.waiting import PATIENCE, wait_until
 

@@ -29,13 +29,11 @@ PROGRAM = """
 from unittest.mock import patch
 from pathlib import Path
 from optbench import cli
-from optbench.outputs import Outputs
 if __name__ == "__main__":
-    nothing = Outputs(Path("tables"), Path("plots"), Path("report.html"))
     with (
-        patch("optbench.runner.write_outputs", return_value=nothing),
-        patch("optbench.listing.leaderboard_text"),
-        patch("optbench.timing.REPETITION_SECONDS", 1e-4),
+        patch("optbench.reporting.outputs.write_outputs"),
+        patch("optbench.cli.text.leaderboard_text", return_value=""),
+        patch("optbench.runner.timing_pass.REPETITION_SECONDS", 1e-4),
     ):
         cli.main()
 """

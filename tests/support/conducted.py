@@ -10,9 +10,9 @@ from unittest.mock import patch
 import sklearn.datasets
 
 import optbench
-from optbench.datasets.known import KNOWN, Known
 from optbench.experiments.conduct import Outcome
 from optbench.plots.style import FORMATS
+from optbench.problem.datasets.known import KNOWN, Known
 
 #: How many of scikit-learn's 1,797 digits there are: 128 to train on, 32 to validate, 40 to test.
 FEW_DIGITS = Known(train=160, valid=32, test=40, classes=10, channels=1)
@@ -34,7 +34,7 @@ def few_digits() -> Iterator[None]:
 @contextmanager
 def coarsely() -> Iterator[None]:
     """Figures are written as SVG only, and have few points of the ground below a path: both take a while."""
-    with patch.dict(FORMATS, {"svg": FORMATS["svg"]}, clear=True), patch("optbench.plane.POINTS", 9):
+    with patch.dict(FORMATS, {"svg": FORMATS["svg"]}, clear=True), patch("optbench.training.landscape.POINTS", 9):
         yield
 
 

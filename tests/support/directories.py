@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from optbench.api import configure
+from optbench.config.load import configure
 from optbench.results.directory import ResultsDirectory
 
 TEN = ("sgd", "momentum", "nesterov", "adam", "adagrad", "adadelta", "rmsprop", "adamax", "nadam", "lbfgs")

@@ -1,6 +1,7 @@
 """Results whose reader looks at few of their plots: all of them take ten seconds.
 
-`tests/test_outputs.py` has all of a run, `tests/test_bad_input.py` of what lacks something, `tests/plots` each alone.
+`tests/reporting/test_outputs.py` has all plots of a run, `tests/test_bad_input.py` those of results that lack
+something, `tests/plots` each alone.
 """
 
 from __future__ import annotations

@@ -22,10 +22,11 @@ from unittest.mock import patch
 import click
 import pytest
 
-from optbench.cli import COMPLETE, _main, cli
+import optbench
+from optbench.cli.verbs import COMPLETE, _main, cli
 from optbench.metrics.registry import TABLES
-from optbench.regressions import visits
-from optbench.regressions.recording import place, write
+from optbench.timing import visits
+from optbench.timing.recording import place, write
 from tests.support.pages import ROOT
 from tests.support.recordings import recording
 from tests.support.tiny import CHOICES, TINY_NET
@@ -40,10 +41,10 @@ _visited = functools.cache(visits.visit)
 
 def shortened(patch: pytest.MonkeyPatch) -> None:
     """Leaves out what other tests have: most tables, plots, the page, second visits."""
-    patch.setattr("optbench.tables.TABLES", {"verdicts": TABLES["verdicts"]})
+    patch.setattr("optbench.metrics.tables.TABLES", {"verdicts": TABLES["verdicts"]})
     patch.setattr("optbench.plots.draw_all", lambda *_: [])
     patch.setattr("optbench.reporting.page.report_page", lambda *_: "")
-    patch.setattr("optbench.regressions.visits.visit", _visited)
+    patch.setattr("optbench.timing.visits.visit", _visited)
 
 
 def words(text: str) -> list[str]:
@@ -95,7 +96,7 @@ def is_executed(command: list[str]) -> bool:
             return False  # measures for minutes
         case ["optbench", "experiment", *options]:
             return not ("--data-dir" in options or "data=cifar" in " ".join(options))  # minutes, on data not here
-    return command[0] == "optbench" or command[:3] == ["python", "-m", "optbench.targets.freeze"]
+    return command[0] == "optbench" or command[:3] == ["python", "-m", "optbench.metrics.targets.freeze"]
 
 
 def execute(command: list[str]) -> None:
@@ -109,15 +110,8 @@ def execute(command: list[str]) -> None:
                 write(place(name, Path("results")), recording(name, {"suite.py::test_step": _VISITS}))
             _succeeds(command[1:])
         case ["optbench", "reference", "make", *_]:
-            from optbench.config import load_config
-            from optbench.run_options import RunOptions
-
-            cheap = load_config(choices={key.replace("tuning_", "tuning."): CHOICES[key] for key in CHOICES})
-            serial = functools.partial(RunOptions, engine="serial")
-            with (
-                patch("optbench.config.load_config", return_value=cheap),
-                patch("optbench.run_options.RunOptions", serial),
-            ):
+            cheap = functools.partial(optbench.run, engine="serial", **CHOICES)
+            with patch("optbench.api.run", lambda **given: cheap(**{**given, **CHOICES})):
                 _succeeds(command[1:])
         case ["python", "-m", module, *arguments]:
             with patch.object(sys, "argv", [module, *arguments]):
@@ -191,10 +185,10 @@ def _typed(verb: str, given: dict[str, Any]) -> list[str]:
 
 
 def _experiments_are_known(options: list[str]) -> None:
-    from optbench.experiments.registry import experiment
+    from optbench.experiments.claims import select_experiment
 
     for name in _parsed(["experiment", *options]).params["names"]:
-        assert experiment(name).size(False)
+        assert select_experiment(name).size(False)
 
 
 def _extras_exist(requirements: Iterable[str]) -> None:

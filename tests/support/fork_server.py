@@ -17,13 +17,13 @@ from typing import Any
 
 import torch._dynamo  # noqa: F401 as the first optimizer that is made does
 
-import optbench.cell
-import optbench.cli
-import optbench.outputs
+import optbench.cli.verbs
 import optbench.plots
-import optbench.preflight
-import optbench.runner  # noqa: F401
-from optbench.construct import _version
+import optbench.reporting.outputs
+import optbench.runner.cell
+import optbench.runner.preflight
+import optbench.runner.run  # noqa: F401
+from optbench.training.construct import _version
 
 
 def serve() -> dict[str, Any] | None:
@@ -51,7 +51,7 @@ def _started(program: dict[str, Any]) -> int:
 
 def _import_dask() -> None:
     """Once, and only for tests that start a scheduler or workers."""
-    for module in ("distributed.cli.dask_scheduler", "distributed.cli.dask_worker", "optbench.scale.worker"):
+    for module in ("distributed.cli.dask_scheduler", "distributed.cli.dask_worker", "optbench.runner.dask.worker"):
         importlib.import_module(module)
 
 

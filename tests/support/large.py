@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from optbench.metrics.registry import TABLES
+from optbench.metrics.tables import all_tables
 from optbench.results.frames import CELLS, CURVES, RUNS, STUDIES, TRIALS
-from optbench.tables import all_tables
 
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adam", "adagrad", "adadelta", "rmsprop", "adamax", "nadam", "lbfgs")
 BATCH_SIZES = (16, 32, 64, 128, 256)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from optbench.regressions.recording import Recording
+from optbench.timing.recording import Recording
 
 MACHINE = {"cpu": "Made Up 9000", "cores": 2, "python": "3.12.1", "torch": "2.14.1", "threads": 1, "accelerators": []}
 

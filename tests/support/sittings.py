@@ -17,9 +17,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from optbench.regressions.in_turn import measure
-from optbench.regressions.verdict import FAILING
-from optbench.regressions.visits import visit
+from optbench.timing.interleaved import measure
+from optbench.timing.verdict import FAILING
+from optbench.timing.visits import visit
 
 SUITE = Path(__file__).with_name("suite_of_three.py").relative_to(Path.cwd())
 #: Of unchanged code only what needs no torch is measured, whose import takes most of a visit.

@@ -10,13 +10,13 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
-from unittest.mock import patch
 
 import numpy as np
 
 import optbench
 from optbench.errors import out_of_range
-from optbench.problem import Batch, Data, DataSource, Plane, Problem
+from optbench.problem.base import Problem
+from optbench.problem.data import Batch, Data, DataSource, Plane
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -240,11 +240,5 @@ CHOICES: dict[str, Any] = {
 
 def run_tiny(folder: Path, *, outputs: bool = False, **choices: Any) -> optbench.Results:
     """Runs `CHOICES`, some of them replaced, in this process; tables, plots and report with `outputs` only."""
-    arguments = {"name": folder.name, "results": folder.parent, "engine": "serial", **CHOICES, **choices}
-    if outputs:
-        return optbench.run(**arguments)
-    from optbench.outputs import Outputs
-
-    nothing = Outputs(folder / "tables", folder / "plots", folder / "report.html")
-    with patch("optbench.runner.write_outputs", return_value=nothing):
-        return optbench.run(**arguments)
+    arguments = {"name": folder.name, "results": folder.parent, "engine": "serial", "outputs": outputs}
+    return optbench.run(**{**arguments, **CHOICES, **choices})

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from optbench.api import configure
-from optbench.execution.replica import Replica
-from optbench.execution.trainer import Trainer
-from optbench.matrix import Cell, make_plan
-from optbench.problem import DataSource
-from optbench.resident import load
-from optbench.training import Training
+from optbench.config.load import configure
+from optbench.planning.matrix import Cell, make_plan
+from optbench.problem.data import DataSource
+from optbench.training.device_data import load
+from optbench.training.execution.replica import Replica
+from optbench.training.execution.trainer import Trainer
+from optbench.training.record import Training
 
 SOURCE = DataSource(Path("unused"), download=False)
 

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from optbench.api import configure
 from optbench.budget import Ledger
-from optbench.matrix import make_plan
-from optbench.optimizers import BUILT_IN
+from optbench.config.load import configure
+from optbench.metrics.tables import all_tables
+from optbench.optimizers.builtin import BUILT_IN
+from optbench.planning.matrix import make_plan
 from optbench.reporting.page import report_page
 from optbench.results.directory import ResultsDirectory
 from optbench.results.load import load
-from optbench.tables import all_tables
 from tests.support.directories import write_directory
 from tests.support.large import large
 

@@ -10,9 +10,9 @@ from importlib.util import find_spec
 
 import pytest
 
-from optbench.config import preset
+from optbench.config.presets import preset
 from optbench.errors import Inapplicable
-from optbench.registry import REGISTERED_OPTIMIZERS, names
+from optbench.optimizers.registry import REGISTERED_OPTIMIZERS, optimizer_names
 
 PROBLEMS = {
     "quadratic": "quadratic_valley",
@@ -28,7 +28,7 @@ def _there(package: str | None) -> bool:
 
 OPTIMIZERS = [
     pytest.param(name, marks=() if name in ("sgd", "adam", "lbfgs") else pytest.mark.slow)
-    for name in names("optimizers")
+    for name in optimizer_names()
     if name not in REGISTERED_OPTIMIZERS or _there(REGISTERED_OPTIMIZERS[name].package)
 ]
 

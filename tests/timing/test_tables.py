@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from optbench.tables import all_tables
+from optbench.metrics.tables import all_tables
 from tests.support.large import large
 
 #: What the tables of 100,000 runs and 10 million points may take.

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from optbench.bench import executions
-from optbench.bench.comparison import Comparison
-from optbench.bench.loading import batch_against_loop
-from optbench.bench.throughput import conv_net_cell, run_against_bare
-from optbench.device import make_deterministic
-from optbench.problem import DataSource
+from optbench.machine.device import make_deterministic
+from optbench.problem.data import DataSource
+from optbench.timing.bench import executions
+from optbench.timing.bench.comparison import Comparison
+from optbench.timing.bench.loading import batch_against_loop
+from optbench.timing.bench.throughput import conv_net_cell, run_against_bare
 
 SOURCE = DataSource(Path("unused"), download=False)
 

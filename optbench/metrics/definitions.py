@@ -1,0 +1,57 @@
+"""Where each table is defined: the sections of docs/methodology.md, as an index that lies beside the tables."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+#: The definitions, where optbench is used from its repository; an installed package comes without them.
+METHODOLOGY = Path(__file__).resolve().parents[2] / "docs" / "methodology.md"
+#: By table, the anchor of its section in docs/methodology.md.
+SECTIONS = {
+    "trials": "2-trials-tune",
+    "runs": "5-final-runs-fresh-seeds-paired-seeds-cell",
+    "curves": "7-evaluation-evaluate-train",
+    "cells": "3-search-ranges-spec-ranges-optimizers-zoo",
+    "leaderboard": "9-divergence-and-failure-train-cell-tables",
+    "summary": "9-divergence-and-failure-train-cell-tables",
+    "verdicts": "15-verdicts-metricsverdicts-statisticspaired",
+    "aggregate": "17-aggregates-over-problems-metricsaggregate-statisticsbootstrap",
+    "probability_of_improvement": "18-probability-of-improvement-metricsprobability_of_improvement",
+    "critical_difference": "19-critical-differences-metricscritical_difference-statisticsranks",
+    "audit": "20-the-undertuning-audit-metricsaudit",
+    "rank_stability": "21-stability-of-the-ranking-metricsrank_stability",
+    "failures": "22-failures-metricsfailures",
+    "recommendation": "23-recommendations-metricsrecommendation",
+    "final_metric": "25-what-runs-end-with-metricsfinal",
+    "final_loss": "25-what-runs-end-with-metricsfinal",
+    "targets": "26-targets-and-when-they-are-reached-targets-metricstime_to_target-metricstarget_summary",
+    "time_to_target": "26-targets-and-when-they-are-reached-targets-metricstime_to_target-metricstarget_summary",
+    "target_summary": "26-targets-and-when-they-are-reached-targets-metricstime_to_target-metricstarget_summary",
+    "performance_profile": "27-profiles-metricsperformance_profile-metricspairwise_profile-metricsdata_profile",
+    "pairwise_profile": "27-profiles-metricsperformance_profile-metricspairwise_profile-metricsdata_profile",
+    "data_profile": "27-profiles-metricsperformance_profile-metricspairwise_profile-metricsdata_profile",
+    "best_of_k": "28-the-best-of-k-trials-metricsbest_of_k-statisticsbest_of",
+    "studies": "28-the-best-of-k-trials-metricsbest_of_k-statisticsbest_of",
+    "lr_sensitivity": "29-learning-rates-sensitivity-and-transfer-metricslr_sensitivity-metricslr_transfer",
+    "lr_transfer": "29-learning-rates-sensitivity-and-transfer-metricslr_sensitivity-metricslr_transfer",
+    "batch_scaling": "30-batch-scaling-metricsbatch_scaling",
+}
+
+
+def index(tables: Iterable[str], folder: Path, notes: Iterable[str] = ()) -> str:
+    """The tables of a folder in Markdown, each with the section that defines its columns, and what to know of them.
+
+    The sections are links where the file that they are in is there to lead to.
+    """
+    lines = ["# Tables", "", "Each as parquet and csv. What the columns mean, with formula and source:", ""]
+    for name in sorted(tables):
+        section = SECTIONS[name]
+        text = f"section {section.partition('-')[0]}"
+        if METHODOLOGY.is_file():
+            text = f"[{text}]({Path(os.path.relpath(METHODOLOGY, folder.resolve())).as_posix()}#{section})"
+        lines.append(f"- `{name}`: {text}")
+    lines += ["", "The sections are those of `docs/methodology.md` in optbench's repository."]
+    lines += ["", "## Notes", "", *(f"- {note}" for note in notes)] if notes else []
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,131 @@
+"""The leaderboard, its summary, and writing tables: frame in, frame (or file) out.
+
+A failed seed is worse than every number, whichever direction the metric has: it enters medians as
+an infinity, and a median that lands on it is reported as NaN and ranked last.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from optbench.metrics import METRICS, higher_is_better
+from optbench.metrics.compared import compared_runs, directions, distinct, signs
+from optbench.results.stored import CELL, GROUP
+
+#: How a cell or run can fail. `skipped` is none of them: it was never asked to succeed.
+FAILURES = ("diverged", "oom", "timeout", "error")
+
+_COLUMNS = [
+    *GROUP, "rank", "optimizer", "lr", "n_ok", "n_runs", "test_metric", "test_metric_low", "test_metric_high",
+    "test_metric_default", "valid_loss", "target_reached", "cost_to_target", "step_ms", "diverged", "edge",
+    "status",
+]  # fmt: skip
+_SUMMARY = [
+    "optimizer", "mean_rank", "median_rank", "groups", "best_in", "target_reached", "diverged",
+    "failed_cells",
+]  # fmt: skip
+_COUNTS = ["rank", "n_ok", "n_runs", "diverged", "groups", "best_in", "failed_cells"]
+
+
+def leaderboard(runs: pd.DataFrame, cells: pd.DataFrame, rank_by: str = "test_metric") -> pd.DataFrame:
+    """One row per cell, ranked inside its group (`GROUP`) by a median over seeds: of the test metric,
+    or of the column of `runs` that `rank_by` names (one of `metrics.METRICS`).
+
+    `runs` and `cells` are the frames of `optbench.load`. Ties share the better rank. A cell that
+    failed before any run is ranked last; one without runs that did not fail (not yet run) has no
+    rank. `test_metric_low` and `_high` are the range over the seeds that succeeded,
+    `target_reached` is a share of all seeds, `cost_to_target` a median over all seeds in which a
+    miss is infinite.
+    """
+    # Frames may hold a cell twice, and categories without rows.
+    cells = cells.drop_duplicates("cell_id")
+    runs = distinct(runs)
+    ranked = compared_runs(runs, cells)
+    default = runs[~runs["tuned"].astype(bool) & (runs["status"] != "skipped")]
+    higher = directions(cells)
+    ok = (ranked["status"] == "ok").to_numpy()
+    reached = ok & ranked["target_reached"].fillna(False).to_numpy(dtype=bool)
+    metric = _numbers(ranked, "test_metric")
+    known = pd.Series(np.where(ok & np.isfinite(metric), metric, np.nan)).groupby(ranked["cell_id"].to_numpy())
+    mine = ranked["cell_id"].to_numpy()
+    up = pd.Series(signs(cells["problem"], higher), index=cells["cell_id"])
+    ascending = up if METRICS[rank_by].better == "problem" else (1.0 if higher_is_better(rank_by, False) else -1.0)
+    figures = pd.DataFrame({
+        "lr": ranked.drop_duplicates("cell_id").set_index("cell_id")["lr"],
+        "n_ok": pd.Series(ok).groupby(mine).sum(),
+        "n_runs": pd.Series(ok).groupby(mine).size(),
+        "test_metric": _finite(_medians(ranked, "test_metric", -up) * -up),
+        "test_metric_low": known.min(),
+        "test_metric_high": known.max(),
+        "test_metric_default": _finite(_medians(default, "test_metric", -up) * -up),
+        "valid_loss": _finite(_medians(ranked, "valid_loss")),
+        "target_reached": pd.Series(reached).groupby(mine).mean(),
+        "cost_to_target": _finite(_medians(ranked.assign(status=np.where(reached, "ok", "missed")), "cost_to_target")),
+        "step_ms": ranked[ok].groupby("cell_id", observed=True)["step_ms"].median(),
+        "diverged": ranked["status"].isin(["diverged", "skipped"]).groupby(mine).sum(),
+        "score": -_medians(ranked, rank_by, -ascending),
+    })  # fmt: skip
+    board = cells[[*CELL, "cell_id", "edge", "status", "lr_tuned", "target"]].join(figures, on="cell_id")
+    ran, failed = board["n_runs"].fillna(0) > 0, board["status"].isin(FAILURES)
+    board["lr"] = board["lr"].where(ran, board["lr_tuned"])
+    board["score"] = board["score"].where(ran, np.where(failed, -math.inf, math.nan))
+    board["target_reached"] = board["target_reached"].where(ran, np.where(failed, 0.0, math.nan))
+    board = board.fillna({"n_ok": 0, "n_runs": 0, "diverged": 0})
+    board.loc[board["target"].isna(), ["target_reached", "cost_to_target"]] = math.nan
+    if rank_by.endswith("_to_target"):
+        board.loc[board["target"].isna(), "score"] = math.nan
+    board["rank"] = board.groupby(GROUP, dropna=False, observed=True)["score"].rank(method="min", ascending=False)
+    board = board.sort_values([*GROUP, "rank", "optimizer"], na_position="last", ignore_index=True)
+    return _with_counts(board[_COLUMNS])
+
+
+def _numbers(frame: pd.DataFrame, column: str) -> np.ndarray:
+    return pd.to_numeric(frame[column]).to_numpy(dtype=float, na_value=math.nan)
+
+
+def _medians(runs: pd.DataFrame, column: str, sign: pd.Series | float = 1.0) -> pd.Series:
+    """By cell the median over its runs of `sign` times the column, where one that failed or has no value is
+    infinite: `sign` (a number, or one by cell) makes lower better.
+    """
+    values = _numbers(runs, column)
+    lost = (runs["status"] != "ok").to_numpy() | ~np.isfinite(values)
+    cell = runs["cell_id"].to_numpy()
+    turned = values * (sign if isinstance(sign, float) else pd.Series(cell).map(sign).to_numpy(dtype=float))
+    return pd.Series(np.where(lost, math.inf, turned)).groupby(cell).median()
+
+
+def _finite(medians: pd.Series) -> pd.Series:
+    return medians.where(np.isfinite(medians))
+
+
+def _with_counts(frame: pd.DataFrame) -> pd.DataFrame:
+    """Whole numbers as nullable integers: a rank that is missing must not turn the others to floats."""
+    return frame.astype({name: "Int64" for name in _COUNTS if name in frame})
+
+
+def summary(board: pd.DataFrame) -> pd.DataFrame:
+    """One row per optimizer of a leaderboard, by mean rank over the `groups` in which it has one.
+
+    `best_in` counts the groups in which it is first, `target_reached` is the mean share over the
+    groups that have a target, `diverged` counts runs.
+    """
+    rows = []
+    for optimizer, cells in board.groupby("optimizer", sort=True):
+        ranks = cells["rank"].dropna().astype(float)
+        rows.append(
+            {
+                "optimizer": optimizer,
+                "mean_rank": ranks.mean(),
+                "median_rank": ranks.median(),
+                "groups": len(ranks),
+                "best_in": int((ranks == 1).sum()),
+                "target_reached": cells["target_reached"].mean(),
+                "diverged": int(cells["diverged"].sum()),
+                "failed_cells": int(cells["status"].isin(FAILURES).sum()),
+            }
+        )
+    table = pd.DataFrame(rows, columns=_SUMMARY)
+    return _with_counts(table.sort_values(["mean_rank", "optimizer"], na_position="last", ignore_index=True))

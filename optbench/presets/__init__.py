@@ -1,1 +1,0 @@
-"""The presets: configurations that are known by name."""

@@ -1,0 +1,174 @@
+"""Decodes a folder of images once, and keeps the bytes in a cache that later processes map."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+
+from optbench.errors import UserError, one_line
+from optbench.problem.datasets.folder import Folder
+from optbench.problem.datasets.pixels import Pixels
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+#: Raised whenever images are decoded differently.
+_VERSION = 1
+
+
+def cache_directory() -> Path:
+    """Where decoded folders are kept: $OPTBENCH_CACHE, or the user's cache directory."""
+    from platformdirs import user_cache_path
+
+    given = os.environ.get("OPTBENCH_CACHE")
+    return Path(given).expanduser() if given else user_cache_path("optbench")
+
+
+def read(folder: Folder, size: int, channels: int) -> Pixels:
+    """All images of a folder, scaled to `size` × `size`; grey for one channel, RGB for three.
+
+    Decoding is torchvision's ImageFolder and Pillow; what it gives is kept in the cache under the
+    names, sizes and times of the files. Raises UserError for a file that is no readable image.
+    """
+    pixels = _cached(folder, size, channels)
+    classes = np.arange(len(folder.classes))
+    count = sum(folder.train)
+    return Pixels(
+        train=pixels[:count],
+        train_labels=np.repeat(classes, folder.train),
+        test=pixels[count:],
+        test_labels=np.repeat(classes, folder.test),
+    )
+
+
+def _cached(folder: Folder, size: int, channels: int) -> np.ndarray:
+    shape = (sum(folder.train) + sum(folder.test), size, size, channels)
+    key = hashlib.sha256(f"{_VERSION} {size} {channels} {folder.state}".encode()).hexdigest()[:32]
+    path = cache_directory() / "folders" / f"{key}.npy"
+    with _locked(path):
+        pixels = _valid(path)
+        if pixels is None:
+            pixels = _decode(folder, shape)
+            try:
+                _write(path, pixels)
+            except OSError as error:
+                warnings.warn(f"decoded images can't be kept in {path.parent}: {one_line(error)}", stacklevel=2)
+    return pixels
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Lets one process decode a folder while those that start with it wait for the result."""
+    from filelock import FileLock
+
+    lock = FileLock(path.with_suffix(".lock"))
+    # Where nothing can be written there is nothing to guard either.
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _valid(path: Path) -> np.ndarray | None:
+    """The cached array, mapped read-only, or None where it is missing or not as it was written."""
+    try:
+        if path.with_suffix(".sha256").read_bytes() != _digest(path):
+            return None
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except OSError:
+        return None
+
+
+def _write(path: Path, pixels: np.ndarray) -> None:
+    with _replacing(path) as file:
+        np.save(file, pixels, allow_pickle=False)
+    with _replacing(path.with_suffix(".sha256")) as file:
+        file.write(_digest(path))
+
+
+def _digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest().encode()
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _decode(folder: Folder, shape: tuple[int, ...]) -> np.ndarray:
+    from torchvision.datasets import ImageFolder
+
+    pixels = np.empty(shape, dtype=np.uint8)
+    at = 0
+    for split, counts in (("train", folder.train), ("test", folder.test)):
+        try:
+            images = ImageFolder(str(folder.root / split), loader=lambda path: _open(path, shape[1], shape[3]))
+        except OSError:
+            raise _changed(folder) from None
+        if tuple(images.classes) != folder.classes or tuple(np.bincount(images.targets)) != counts:
+            raise _changed(folder)
+        for index in range(len(images)):
+            pixels[at] = images[index][0]
+            at += 1
+    return pixels
+
+
+def _changed(folder: Folder) -> UserError:
+    return UserError(f"image folder {str(folder.root)!r} changed while it was read; run again")
+
+
+def _open(path: str, size: int, channels: int) -> np.ndarray:
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            # A file of some kilobytes may say that it is an image of gigabytes.
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                pixels = np.asarray(_scaled(image, size, channels))
+    except Exception as error:  # Pillow's decoders raise what they like for broken files
+        raise UserError(f"image {path!r} can't be read: {_reason(error)}") from error
+    return pixels.reshape(size, size, channels)
+
+
+def _reason(error: Exception) -> str:
+    from PIL import UnidentifiedImageError
+
+    if isinstance(error, UnidentifiedImageError):
+        return "it is no image that Pillow knows"
+    return one_line(error)
+
+
+def _scaled(image: Image, size: int, channels: int) -> Image:
+    from PIL import Image
+
+    if image.mode == "F":
+        raise ValueError("its pixels are floating-point numbers, of which nobody says what white is")
+    if image.mode.startswith("I"):
+        # Pillow would cut 16-bit grey off at 255 instead of scaling it.
+        image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
+    image = image.convert("L" if channels == 1 else "RGB")
+    if image.size != (size, size):
+        image = image.resize((size, size), Image.Resampling.BILINEAR)
+    return image

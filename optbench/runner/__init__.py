@@ -1,0 +1,1 @@
+"""Computes the cells of a plan: engines, workers, timing pass, progress."""

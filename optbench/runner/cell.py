@@ -1,0 +1,226 @@
+"""What a worker executes: one cell, from its first trial to the marker that it is done."""
+
+from __future__ import annotations
+
+import math
+import time
+import traceback
+from typing import Any
+
+from optbench.budget import THIRDS
+from optbench.errors import one_line
+from optbench.optimizers.search_space import Space
+from optbench.problem.base import Problem
+from optbench.results.atomic import ResultsUnwritable, finite
+from optbench.results.store import FAILED, CellStore
+from optbench.runner.job import Job
+from optbench.runner.timing_pass import budget_from_seconds
+from optbench.training.device_data import ResidentData, load
+from optbench.training.execution.replica import Replica
+from optbench.training.execution.trainer import Trainer
+from optbench.training.record import Training
+from optbench.tuning.rounds import next_round, searched_space
+from optbench.tuning.trial import Trial, best_trial, edge_of
+
+#: Points of a trajectory that are kept for the plot, evenly spread over the steps.
+TRAJECTORY_POINTS = 400
+
+
+class _CellFailed(Exception):
+    def __init__(self, training: Training) -> None:
+        super().__init__(training.error)
+        self.training = training
+
+
+def execute(job: Job) -> str:
+    """Computes what of a cell is not on the disk yet; returns its status.
+
+    An exception of the problem or the optimizer is a result (status `error` or `oom`), never raised;
+    ResultsUnwritable means that the disk doesn't take them.
+    """
+    store = job.directory.cell(job.cell.id)
+    with store.lock():
+        if store.state(job.seeds, job.studies) != "missing":
+            return str((store.result() or {}).get("status"))
+        store.write_cell(job.cell.identity)
+        started = time.perf_counter()
+        failure: dict[str, Any] = {"status": "ok", "error": "", "traceback": ""}
+        summary: dict[str, Any] = {}
+        try:
+            execution = _Execution(job, store)
+            try:
+                execution.tune()
+                execution.repeat()
+                for study in range(1, job.studies):
+                    execution.tune(study)
+            except _CellFailed as failed:
+                found = failed.training
+                failure = {"status": found.status, "error": found.error, "traceback": found.traceback}
+            summary = execution.summary()
+        except ResultsUnwritable:
+            raise
+        except Exception as error:
+            failure = {
+                "status": "oom" if isinstance(error, MemoryError) else "error",
+                "error": one_line(error),
+                "traceback": traceback.format_exc(),
+            }
+        seconds = time.perf_counter() - started
+        result = {
+            **summary,
+            **failure,
+            "seeds": list(job.seeds),
+            "studies": job.studies,
+            "seconds": seconds,
+            "environment": job.environment,
+        }
+        store.write_result(result)
+        return str(result["status"])
+
+
+def record_lost(job: Job, reason: str, status: str = "error") -> None:
+    """Marks a cell as failed whose worker died."""
+    store = job.directory.cell(job.cell.id)
+    store.write_cell(job.cell.identity)
+    failure = {"status": status, "error": reason, "traceback": "", "seeds": list(job.seeds), "seconds": None}
+    store.write_result({**failure, "environment": job.environment})
+
+
+class _Execution:
+    def __init__(self, job: Job, store: CellStore) -> None:
+        self.job, self.cell, self.store = job, job.cell, store
+        self.problem: Problem
+        self.data: ResidentData
+        self.problem, self.data = load(job.cell.problem, job.source, job.cell.device)
+        if self.cell.run_budget.unit == "seconds":
+            self.run_cost = budget_from_seconds(self.cell, store.timing())
+        else:
+            self.run_cost = self.cell.run_cost
+        self.trials = [_from_record(record) for record in store.trials()]
+        self.trainer = Trainer(self.cell, self.problem, self.data, store.fallback(), store.write_fallback)
+
+    def tune(self, study: int = 0) -> None:
+        """Tunes the cell; `study` above 0 repeats that from other seeds, and decides nothing."""
+        trials = self.trials if study == 0 else [_from_record(record) for record in self.store.trials(study)]
+        while self.cell.tuned and (proposals := next_round(self.cell, trials, self.run_cost, study)):
+            replicas = [Replica(p.hyperparameters, p.seed, p.observer) for p in proposals]
+            trainings = self.trainer.train(replicas, self.run_cost)
+            for proposal, training in zip(proposals, trainings, strict=True):
+                # As it will be read back: what is proposed next must not depend on an interruption.
+                record = finite({"trial": proposal.number, **_trial_record(training, self.cell.evaluations)})
+                self.store.append_trial(record, _curve(training), study)
+                trials.append(_from_record(record))
+                if training.status in FAILED:
+                    raise _CellFailed(training)
+
+    def repeat(self) -> None:
+        """The final runs on fresh seeds: with the tuned and with the default hyperparameters."""
+        default = self.cell.optimizer.defaults
+        best = best_trial(self.trials)
+        # Where the default was selected, the same hyperparameters and seed would give the same bits again.
+        twins = self.cell.tuned and best is not None and best.hyperparameters == default
+        missing: list[tuple[bool, Replica]] = []
+        for seed in self.job.seeds:
+            if self.cell.tuned and self.store.run(seed, True) is None:
+                if best is None:
+                    self._skip(seed)
+                else:
+                    missing.append((True, Replica(best.hyperparameters, seed)))
+            if not twins and self.store.run(seed, False) is None:
+                missing.append((False, Replica(default, seed)))
+        if missing:
+            trainings = self.trainer.train([replica for _, replica in missing], self.run_cost, test=True)
+            for (tuned, _), training in zip(missing, trainings, strict=True):
+                self.store.write_run({"tuned": tuned, **_record(training)}, _curve(training))
+                if training.status in FAILED:
+                    raise _CellFailed(training)
+        for seed in self.job.seeds if twins else ():
+            twin = self.store.run(seed, True)
+            if twin is not None and self.store.run(seed, False) is None:
+                self.store.write_run({**twin, "tuned": False}, self.store.run_curve(seed, True) or {})
+
+    def summary(self) -> dict[str, Any]:
+        """What the tuning found, for `result.json`."""
+        best = best_trial(self.trials)
+        searched = searched_space(self.cell, self.trials, self.run_cost)
+        return {
+            "best": best.hyperparameters if best else None,
+            "edge": edge_of(self.cell.optimizer.search, best),
+            "space": _ranges(self.cell.optimizer.search),
+            "space_searched": _ranges(searched),
+            "run_budget": self.run_cost,
+            "tuning_budget": self.cell.worth * self.run_cost if self.cell.tuned else 0,
+            "trials": len(self.trials),
+            "tuning_cost": sum(trial.thirds for trial in self.trials) / THIRDS,
+            "metric_name": self.problem.metric_name,
+            "metric_higher_is_better": self.problem.metric_higher_is_better,
+            "target": self.problem.target,
+            "execution": self.trainer.execution,
+            "execution_note": self.trainer.note,
+        }
+
+    def _skip(self, seed: int) -> None:
+        nothing = Training({}, seed, status="skipped", error="no trial of the tuning ended with a finite loss")
+        self.store.write_run({"tuned": True, **_record(nothing)}, _curve(nothing))
+
+
+def _record(training: Training) -> dict[str, Any]:
+    last = training.points[-1] if training.points else None
+    return {
+        "seed": training.seed,
+        "hyperparameters": training.hyperparameters,
+        "status": training.status,
+        "error": training.error,
+        "traceback": training.traceback,
+        "constructed": training.constructed,
+        "steps": training.steps,
+        "thirds": round(training.cost * THIRDS),
+        "forwards": training.forwards,
+        "backwards": training.backwards,
+        "initial_loss": training.points[0].valid_loss if training.points else None,
+        "train_loss": last.train_loss if last else None,
+        "valid_loss": last.valid_loss if last else None,
+        "valid_metric": last.valid_metric if last else None,
+        "test_loss": training.test_loss,
+        "test_metric": training.test_metric,
+        "train_seconds": training.train_seconds,
+        "eval_seconds": training.eval_seconds,
+        "optimizer_state_bytes": training.optimizer_state_bytes,
+        "reports": {point.index: point.valid_loss for point in training.points},
+    }
+
+
+def _trial_record(training: Training, evaluations: int) -> dict[str, Any]:
+    loss, metric = training.judged(evaluations)
+    return {**_record(training), "valid_loss": loss, "valid_metric": metric}
+
+
+def _curve(training: Training) -> dict[str, Any]:
+    points = training.points
+    columns = ("step", "cost", "train_loss", "valid_loss", "valid_metric", "trainable_parameters")
+    curve: dict[str, Any] = {name: [getattr(point, name) for point in points] for name in columns}
+    if training.trajectory:
+        last = len(training.trajectory) - 1
+        kept = min(last, TRAJECTORY_POINTS - 1)
+        steps = sorted({round(i * last / max(kept, 1)) for i in range(kept + 1)})
+        curve["trajectory"] = {"step": steps, "position": [training.trajectory[step] for step in steps]}
+    return curve
+
+
+def _from_record(record: dict[str, Any]) -> Trial:
+    def number(value: Any) -> float:
+        return math.nan if value is None else float(value)
+
+    return Trial(
+        number=record["trial"],
+        hyperparameters=record["hyperparameters"],
+        status=record["status"],
+        initial_loss=number(record["initial_loss"]),
+        loss=number(record["valid_loss"]),
+        thirds=record["thirds"],
+        reports={int(k): float(v) for k, v in record["reports"].items() if v is not None},
+    )
+
+
+def _ranges(space: Space) -> dict[str, list[Any]]:
+    return {name: found.bounds for name, found in space.items()}

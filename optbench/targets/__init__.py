@@ -1,5 +1,0 @@
-"""Targets of times: frozen, versioned, several a problem, never taken from the runs that are compared."""
-
-from optbench.targets.frozen import targets_of
-
-__all__ = ["targets_of"]

@@ -1,0 +1,85 @@
+"""Data that stays on the device: every split as whole tensors, batches taken by index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from optbench.planning.problem_choice import ProblemChoice
+from optbench.problem.base import Problem, loaded
+from optbench.problem.data import Batch, Data, DataSource
+from optbench.training import shared_data as shared
+
+#: Training examples, spread evenly over the split, on which the training loss is reported.
+TRAIN_SAMPLE = 512
+
+
+class Split:
+    """The examples of one split on a device.
+
+    Images are stored channels-last if the problem asks for it, so that a batch taken by index is
+    channels-last without a copy.
+    """
+
+    def __init__(self, tensors: Batch, device: str, channels_last: bool) -> None:
+        moved = [tensor.to(device) for tensor in tensors]
+        self._images = [channels_last and tensor.dim() == 4 for tensor in moved]
+        self._tensors = [
+            tensor.permute(0, 2, 3, 1).contiguous() if images else tensor.contiguous()
+            for tensor, images in zip(moved, self._images, strict=True)
+        ]
+        self.device = device
+
+    def __len__(self) -> int:
+        return len(self._tensors[0])
+
+    def batch(self, index: Tensor) -> Batch:
+        """The examples at these indices, (N,) or (replicas, N): images as (…, N, C, H, W)."""
+        flat, shape = index.flatten(), index.shape
+        chosen = (tensor.index_select(0, flat) for tensor in self._tensors)
+        if index.dim() > 1:
+            chosen = (tensor.view(*shape, *tensor.shape[1:]) for tensor in chosen)
+        return self._viewed(chosen)
+
+    def chunks(self, size: int) -> Iterator[Batch]:
+        """All examples in order, at most `size` at a time, without copies."""
+        for start in range(0, len(self), size):
+            yield self._viewed(tensor[start : start + size] for tensor in self._tensors)
+
+    def _viewed(self, tensors: Iterator[Tensor]) -> Batch:
+        return tuple(
+            tensor.movedim(-1, -3) if images else tensor for tensor, images in zip(tensors, self._images, strict=True)
+        )
+
+
+class ResidentData:
+    """A problem with its three splits on a device."""
+
+    def __init__(self, problem: Problem, data: Data, device: str) -> None:
+        self.train, self.valid, self.test = (
+            Split(tensors, device, problem.channels_last) for tensors in (data.train, data.valid, data.test)
+        )
+        n = len(data.train[0])
+        spread = torch.arange(min(n, TRAIN_SAMPLE)) * n // min(n, TRAIN_SAMPLE)
+        self.train_sample = Split(tuple(t[spread] for t in data.train), device, problem.channels_last)
+        self.device = device
+
+
+# Cells come in the order of the matrix, so two remembered data sets serve nearly all of them.
+@lru_cache(maxsize=2)
+def _load(selection_text: str, identity: str, source: DataSource, device: str) -> tuple[Problem, ResidentData]:
+    from optbench import selection
+    from optbench.problem.registry import make_problem
+
+    chosen = selection.parse(selection_text)[0]
+    problem = make_problem(chosen.name, dict(chosen.parameters))
+    data = shared.attached((selection_text, identity)) or loaded(problem, source)
+    return problem, ResidentData(problem, data, device)
+
+
+def load(choice: ProblemChoice, source: DataSource, device: str) -> tuple[Problem, ResidentData]:
+    """The problem and its data, from memory where this process used them last."""
+    return _load(*choice.key, source, device)

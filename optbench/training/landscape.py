@@ -1,0 +1,41 @@
+"""The values of a two-dimensional problem on a grid, for the contours under the trajectories."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.utils import vector_to_parameters
+
+from optbench.problem.base import Problem
+from optbench.problem.data import Data
+from optbench.training.device_data import ResidentData
+from optbench.training.evaluation import evaluate
+
+POINTS = 61
+
+
+def plane_values(problem: Problem, loaded: Data) -> dict[str, Any] | None:
+    """Start, minimum, domain and the full training objective on a grid; None for other problems."""
+    plane = problem.plane
+    if plane is None:
+        return None
+    data = ResidentData(problem, loaded, "cpu")
+    model = problem.model()
+    dtype = next(model.parameters()).dtype
+    x = np.linspace(*plane.domain[0], POINTS)
+    y = np.linspace(*plane.domain[1], POINTS)
+    value = np.empty((POINTS, POINTS))
+    for row, second in enumerate(y):
+        for column, first in enumerate(x):
+            vector_to_parameters(torch.tensor([first, second], dtype=dtype), model.parameters())
+            value[row, column] = evaluate(problem, model, data.train_sample).loss
+    return {
+        "start": list(plane.start),
+        "minimum": list(plane.minimum),
+        "domain": [list(side) for side in plane.domain],
+        "x": x.tolist(),
+        "y": y.tolist(),
+        "value": value.tolist(),
+    }

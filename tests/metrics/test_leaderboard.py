@@ -1,0 +1,253 @@
+"""Ranks, medians and failures in the leaderboard, and tables as files."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from optbench.formatting import cell_text, latex, markdown, significant, terminal
+from optbench.metrics.leaderboard import leaderboard, summary
+from optbench.metrics.tables import all_tables
+from optbench.reporting.files import write_tables
+from tests.support.frames import PROBLEMS, VALLEY, make
+
+ONE = PROBLEMS[1]
+
+
+def board_of(values: dict[str, list[float | None]], higher: bool = True, tuned: bool = True) -> pd.DataFrame:
+    """The leaderboard of optimizers whose seeds ended with these test metrics; None is a diverged one."""
+    frames = make(optimizers=list(values), problems=[ONE], batch_sizes=[64], seeds=1)
+    frames.cells["metric_higher_is_better"] = higher
+    frames.cells["trials"] = 12 if tuned else 0
+    template = frames.runs.iloc[0].to_dict()
+    rows = [
+        template | {"cell_id": f"{ONE}-{name}-64", "optimizer": name, "seed": seed, "tuned": tuned,
+                    "status": "diverged" if value is None else "ok",
+                    "test_metric": math.nan if value is None else value}
+        for name, seeds in values.items() for seed, value in enumerate(seeds)
+    ]  # fmt: skip
+    return leaderboard(pd.DataFrame(rows, columns=frames.runs.columns), frames.cells).set_index("optimizer")
+
+
+def test_ranks_follow_the_median_and_ties_share_the_better_rank() -> None:
+    values: dict[str, list[float | None]] = {
+        "adam": [0.9, 0.8, 0.1], "sgd": [0.7, 0.8, 0.99], "nadam": [0.95, 0.9, 0.85], "rmsprop": [0.5, 0.5, 0.5],
+    }  # fmt: skip
+    board = board_of(values)
+    assert board["rank"].to_dict() == {"nadam": 1, "adam": 2, "sgd": 2, "rmsprop": 4}
+    assert board.loc["adam", ["test_metric", "test_metric_low", "test_metric_high"]].tolist() == [0.8, 0.1, 0.9]
+    assert board_of(values, higher=False)["rank"].to_dict() == {"rmsprop": 1, "adam": 2, "sgd": 2, "nadam": 4}
+
+
+@pytest.mark.parametrize("higher", [True, False])
+def test_a_diverged_seed_is_worse_than_every_number(higher: bool) -> None:
+    bad, good = (0.1, 0.9) if higher else (0.9, 0.1)
+    board = board_of({"adam": [good, good, None], "sgd": [bad] * 3, "nadam": [good, None, None]}, higher)
+    assert board["rank"].to_dict() == {"adam": 1, "sgd": 2, "nadam": 3}
+    assert board.loc["adam", "test_metric"] == good
+    assert math.isnan(board.loc["nadam", "test_metric"])
+    assert board.loc["nadam", ["n_ok", "n_runs", "diverged"]].tolist() == [1, 3, 2]
+    assert board.loc["nadam", "test_metric_low"] == good
+
+
+def test_an_even_number_of_seeds_with_half_of_them_lost_has_no_median() -> None:
+    board = board_of({"adam": [0.9, None], "sgd": [0.2, 0.1]})
+    assert board["rank"].to_dict() == {"sgd": 1, "adam": 2}
+    assert math.isnan(board.loc["adam", "test_metric"])
+
+
+def test_cells_whose_seeds_all_diverged_share_the_last_rank() -> None:
+    board = board_of({"adam": [None, None], "sgd": [None, None], "nadam": [0.1, 0.2]})
+    assert board["rank"].to_dict() == {"nadam": 1, "adam": 2, "sgd": 2}
+    assert board.loc["adam", ["test_metric", "test_metric_low", "test_metric_high"]].isna().all()
+
+
+def test_a_metric_that_is_not_finite_counts_as_failed() -> None:
+    board = board_of({"adam": [math.inf] * 3, "sgd": [0.1] * 3, "nadam": [math.nan] * 3})
+    assert board["rank"].to_dict() == {"sgd": 1, "adam": 2, "nadam": 2}
+    assert board["test_metric"].isna().to_dict() == {"sgd": False, "adam": True, "nadam": True}
+
+
+def test_one_seed_and_one_optimizer() -> None:
+    board = board_of({"adam": [0.5]})
+    assert board.loc["adam", ["rank", "test_metric", "n_runs"]].tolist() == [1, 0.5, 1]
+
+
+def test_without_tuning_the_default_runs_are_ranked() -> None:
+    board = board_of({"adam": [0.5, 0.6, 0.7], "sgd": [0.9, 0.8, 0.7]}, tuned=False)
+    assert board["rank"].to_dict() == {"sgd": 1, "adam": 2}
+    assert board.loc["adam", "test_metric_default"] == board.loc["adam", "test_metric"] == 0.6
+
+
+def test_default_runs_never_stand_in_for_tuned_ones_that_are_missing() -> None:
+    frames = make(optimizers=["adam", "sgd"], problems=[ONE], batch_sizes=[64])
+    runs = frames.runs[(frames.runs["optimizer"] == "sgd") | ~frames.runs["tuned"]]
+    board = leaderboard(runs, frames.cells).set_index("optimizer")
+    assert board["rank"].isna().to_dict() == {"sgd": False, "adam": True}
+    assert not math.isnan(board.loc["adam", "test_metric_default"])
+
+
+def test_failed_cells_rank_last_and_missing_ones_not_at_all() -> None:
+    frames = make()
+    frames.cells.loc[frames.cells["optimizer"] == "sgd", "status"] = "missing"
+    runs = frames.runs[frames.runs["optimizer"] != "sgd"]
+    board = leaderboard(runs, frames.cells)
+    assert len(board) == len(frames.cells) == 60
+    assert board.loc[board["optimizer"] == "sgd", "rank"].isna().all()
+    failed = board[board["status"] == "oom"].iloc[0]
+    assert (failed["rank"], failed["n_runs"], failed["target_reached"]) == (9, 0, 0.0)
+    table = summary(board).set_index("optimizer")
+    assert table.loc["sgd", "groups"] == 0
+    assert math.isnan(table.loc["sgd", "mean_rank"])
+    assert table.index[-1] == "sgd"
+
+
+def test_targets_count_misses_as_infinite() -> None:
+    frames = make(optimizers=["adam", "sgd"], problems=[ONE], batch_sizes=[64])
+    tuned = frames.runs["tuned"]
+    frames.runs["target_reached"], frames.runs["cost_to_target"] = False, math.nan
+    for name, costs in {"adam": [100.0, 300.0, None], "sgd": [50.0, None, None]}.items():
+        rows = frames.runs.index[tuned & (frames.runs["optimizer"] == name)]
+        for row, cost in zip(rows, costs, strict=True):
+            frames.runs.loc[row, "target_reached"] = cost is not None
+            frames.runs.loc[row, "cost_to_target"] = math.nan if cost is None else cost
+    board = leaderboard(frames.runs, frames.cells).set_index("optimizer")
+    assert board.loc["adam", ["target_reached", "cost_to_target"]].tolist() == [2 / 3, 300.0]
+    assert board.loc["sgd", "target_reached"] == 1 / 3
+    assert math.isnan(board.loc["sgd", "cost_to_target"])
+    ranked = leaderboard(frames.runs, frames.cells, "cost_to_target").set_index("optimizer")
+    assert ranked["rank"].to_dict() == {"adam": 1, "sgd": 2}
+    frames.cells["target"] = math.nan
+    board = leaderboard(frames.runs, frames.cells, "cost_to_target")
+    assert board["target_reached"].isna().all()
+    assert board["rank"].isna().all()
+
+
+def test_another_metric_ranks_in_its_own_direction() -> None:
+    frames = make(problems=[ONE], batch_sizes=[64])
+    board = leaderboard(frames.runs, frames.cells, "test_loss")
+    medians = frames.runs[frames.runs["tuned"]].groupby("optimizer")["test_loss"].median().rank()
+    assert board.set_index("optimizer")["rank"].astype(float).to_dict() == medians.to_dict()
+
+
+def test_the_leaderboard_agrees_with_an_independent_ranking() -> None:
+    frames = make()
+    board = leaderboard(frames.runs, frames.cells).set_index(["problem", "batch_size", "optimizer"])
+    for problem, batch in itertools.product(PROBLEMS, (32, 128)):
+        medians = {}
+        for name in frames.cells["optimizer"].unique():
+            runs = frames.runs.query("problem == @problem and batch_size == @batch and optimizer == @name and tuned")
+            worst = math.inf if problem == VALLEY else -math.inf
+            seeds = sorted(v if s == "ok" else worst for v, s in zip(runs["test_metric"], runs["status"], strict=True))
+            medians[name] = seeds[1] if seeds else worst
+        for name, value in medians.items():
+            better = sum(v < value if problem == VALLEY else v > value for v in medians.values())
+            assert board.loc[(problem, batch, name), "rank"] == better + 1
+
+
+def test_summary() -> None:
+    frames = make()
+    board = leaderboard(frames.runs, frames.cells)
+    table = summary(board)
+    assert table["mean_rank"].is_monotonic_increasing
+    adam = table.set_index("optimizer").loc["adam"]
+    own = board[board["optimizer"] == "adam"]
+    assert adam["mean_rank"] == own["rank"].mean()
+    assert (adam["groups"], adam["best_in"]) == (6, int((own["rank"] == 1).sum()))
+    assert table["diverged"].sum() == 2
+    assert table["failed_cells"].sum() == 2
+
+
+def test_empty_frames() -> None:
+    frames = make()
+    board = leaderboard(frames.runs.iloc[:0], frames.cells)
+    assert len(board) == 60
+    assert board["rank"].notna().sum() == 2, "cells that failed"
+    empty = leaderboard(frames.runs.iloc[:0], frames.cells.iloc[:0])
+    assert len(empty) == 0
+    assert len(summary(empty)) == 0
+    assert list(empty.columns) == list(board.columns)
+
+
+def test_files_hold_every_digit(tmp_path) -> None:
+    frames = make(optimizers=["adam", "nadam", "sgd"])
+    frames.runs["hp_eps"] = ["auto", 1e-8] * (len(frames.runs) // 2)
+    results = SimpleNamespace(**frames.__dict__)
+    tables = all_tables(results)
+    write_tables(tables, tmp_path, {"leaderboard", "summary"})
+    found = {path.name for path in tmp_path.iterdir()}
+    assert found == {f"{name}.{kind}" for name in tables for kind in ("parquet", "csv")} | {
+        f"{name}.{kind}" for name in ("leaderboard", "summary") for kind in ("md", "tex")
+    }
+    for name in ("runs", "curves"):
+        back = pd.read_csv(tmp_path / f"{name}.csv", dtype={"valid_loss": str})
+        np.testing.assert_array_equal(back["valid_loss"].astype(float), tables[name]["valid_loss"])
+        back = pd.read_parquet(tmp_path / f"{name}.parquet")
+        np.testing.assert_array_equal(back["valid_loss"], tables[name]["valid_loss"])
+    assert set(pd.read_parquet(tmp_path / "runs.parquet")["hp_eps"]) == {"auto", "1e-08"}
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "leaderboard.parquet"), tables["leaderboard"])
+
+
+def test_csv_in_parts_reads_back_as_the_table(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("optbench.reporting.files._ROWS", 2)
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({
+        "number": [*rng.normal(size=3) * 1e-9, math.nan, math.inf, 1 / 3, 1e300],
+        "whole": pd.array([1, None, 3, 4, 5, 6, 2**60], dtype="Int64"),
+        "text": ["x,y", 'q"z', "two\nlines", "µ", "", "None", "d"],
+        "late": [None, None, None, "only", "in", "later", "parts"],
+        "kind": pd.Categorical(["run"] * 6 + ["trial"]),
+        "mixed": ["auto", 0.1, None, 1, "auto", 2.5, True],
+        "unknown": [None] * 7,
+    })  # fmt: skip
+    write_tables({"t": table, "empty": table.iloc[:0]}, tmp_path, set())
+    back = pd.read_csv(tmp_path / "t.csv", dtype={"whole": "Int64", "mixed": str}, keep_default_na=False,
+                       na_values={"number": [""], "whole": [""]})  # fmt: skip
+    np.testing.assert_array_equal(back["number"], table["number"])
+    assert back["whole"].equals(table["whole"])
+    for name in ("text", "kind"):
+        assert back[name].tolist() == table[name].tolist()
+    assert back["late"].tolist() == ["", "", "", "only", "in", "later", "parts"]
+    assert back["mixed"].tolist() == ["auto", "0.1", "", "1", "auto", "2.5", "True"]
+    assert list(pd.read_csv(tmp_path / "empty.csv").columns) == list(table.columns)
+    assert len(pd.read_parquet(tmp_path / "t.parquet")) == 7
+
+
+def test_text_forms_escape() -> None:
+    table = pd.DataFrame({"a_b": ["x|y", "50% & {z}"], "n": [1.5, math.nan]})
+    assert markdown(table).splitlines() == [
+        "| a_b       |     n |",
+        "|-----------|------:|",
+        r"| x\|y      | 1.500 |",
+        "| 50% & {z} |     – |",
+    ]
+    lines = latex(table).splitlines()
+    assert lines[1] == r"\begin{tabular}{lr}"
+    assert r"a\_b" in lines[3]
+    assert lines[6].split(" & ")[0].strip() == r"50\% \& \{z\}"
+    assert lines[-2:] == [r"\bottomrule", r"\end{tabular}"]
+    assert terminal(table).splitlines()[0] == "a_b            n"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.98, "0.9800"), (0.999999, "1.000"), (123456.0, "123,456"), (math.nan, "–"), (None, "–"), (pd.NA, "–"),
+     (math.inf, "∞"), (0.0, "0"), (-0.5, "-0.5000"), (2.5e-9, "2.500e-09"), (1234, "1,234"), (True, "yes"),
+     ("text", "text")],
+)  # fmt: skip
+def test_significant_digits(value: object, text: str) -> None:
+    assert significant(value) == text
+
+
+def test_columns_have_their_own_digits() -> None:
+    assert cell_text("lr", 0.1) == "0.1"
+    assert cell_text("lr_tuned", 0.00123456) == "0.00123"
+    assert cell_text("target_reached", 2 / 3) == "67 %"
+    assert cell_text("mean_rank", 1.5) == "1.50"
+    assert cell_text("tuning_cost", 71234.3333) == "71,234"
+    assert cell_text("cost_to_target", math.nan) == "–"

@@ -1,0 +1,85 @@
+"""Ranges, lists of values, and conditions under which they have a meaning."""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from optbench.errors import UserError
+from optbench.optimizers.search_space import Choices, Range, active, check_conditions, condition, plain
+
+WHOLE = Range(1, 9, log=False, whole=True)
+SPACE = {
+    "shape": Choices(("flat", "cosine")),
+    "nesterov": Choices((True, False)),
+    "warmup": Range(0, 0.2, log=False, when=condition({"shape": "cosine"})),
+    "floor": Range(1e-3, 1, when=condition({"shape": "cosine", "nesterov": [True]})),
+    "below": Range(1, 2, when=condition({"floor": [1e-3], "warmup": [0.1]})),
+}
+
+
+@given(st.floats(0, 1), st.booleans())
+def test_at_is_the_inverse_of_position(share: float, log: bool) -> None:
+    found = Range(1e-3, 1e2, log)
+    assert found.position(found.at(share)) == pytest.approx(share, abs=1e-9)
+
+
+@given(st.floats(0, 1))
+def test_whole_numbers_stay_within(share: float) -> None:
+    assert WHOLE.at(share) == int(WHOLE.at(share))
+    assert WHOLE.contains(WHOLE.at(share))
+
+
+def test_choices_share_the_line_evenly() -> None:
+    found = Choices(("a", "b", "c"))
+    assert [found.at(share) for share in (0.0, 0.33, 0.34, 0.66, 0.67, 1.0)] == ["a", "a", "b", "b", "c", "c"]
+    assert all(found.at(found.position(value)) == value for value in found.values)
+    assert found.bounds == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("values", [(), ("a",), ("a", "a")])
+def test_a_list_has_different_values(values: tuple[Any, ...]) -> None:
+    with pytest.raises(UserError, match="at least two different ones"):
+        Choices(values)
+
+
+def test_extending_keeps_scale_and_condition() -> None:
+    found = Range(1e-3, 1, when=condition({"shape": "cosine"})).extended("low")
+    assert (found.low, found.high, found.log) == (pytest.approx(1e-4), 1, True)
+    assert found.when == (("shape", ("cosine",)),)
+
+
+def test_what_is_active_by_a_plain_recursion() -> None:
+    """Over all combinations: a hyperparameter is active if all that its condition names have the value and are so."""
+
+    def on(name: str, values: dict[str, Any]) -> bool:
+        return all(values[key] in of and on(key, values) for key, of in SPACE[name].when)
+
+    for shape, nesterov, warmup, floor in product(("flat", "cosine"), (True, False), (0.1, 0.2), (1e-3, 1.0)):
+        values = {"shape": shape, "nesterov": nesterov, "warmup": warmup, "floor": floor, "below": 1.5}
+        assert active(SPACE, values) == {name for name in SPACE if on(name, values)}
+
+
+def test_conditions_that_make_no_sense() -> None:
+    check_conditions("mine", SPACE, SPACE)
+    with pytest.raises(UserError, match=r"in a condition of mine\.warmup 'shapes'; did you mean 'shape'\?"):
+        check_conditions("mine", {"warmup": Range(1, 2, when=condition({"shapes": 1}))}, ["shape"])
+    circle = {"a": Range(1, 2, when=condition({"b": 1})), "b": Range(1, 2, when=condition({"a": 1}))}
+    with pytest.raises(UserError, match=r"the condition of mine\.a depends on itself"):
+        check_conditions("mine", circle, circle)
+
+
+def test_a_range_without_condition_is_in_identities_as_it_always_was() -> None:
+    assert plain(Range(1, 2)) == {"low": 1, "high": 2, "log": True, "whole": False}
+    assert plain(SPACE["warmup"])["when"] == (("shape", ("cosine",)),)
+
+
+def test_as_text() -> None:
+    assert str(SPACE["warmup"]) == "0 to 0.2 linear where shape is cosine"
+    assert str(SPACE["shape"]) == "flat or cosine"
+    assert math.isclose(Range(1e-5, 1e-1).at(0.5), 1e-3)

@@ -1,0 +1,470 @@
+"""Data sets by name and from folders: what arrives, and what is refused, in one line each time."""
+
+import os
+import shutil
+import socket
+import struct
+import urllib.request
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar
+from urllib.error import URLError
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.datasets import ImageFolder
+
+from optbench.errors import UserError
+from optbench.problem.data import Batch, Data, DataSource
+from optbench.problem.datasets import decode
+from optbench.problem.datasets.classification import ImageClassification
+from optbench.problem.datasets.folder import scan
+from optbench.problem.datasets.pixels import Pixels, drawn, standardised
+
+
+class Colours(ImageClassification):
+    """RGB images of 8 × 8 pixels; enough of a problem to load data."""
+
+    name: ClassVar[str] = "colours"
+    named: ClassVar[tuple[str, ...]] = ("cifar10", "digits")
+    image_size = 8
+    channels = 3
+
+    def model(self) -> torch.nn.Module:
+        return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, self.classes))
+
+
+class Grey(Colours):
+    named: ClassVar[tuple[str, ...]] = ("mnist", "fashion_mnist", "digits")
+    image_size = 28
+    channels = 1
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("OPTBENCH_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> DataSource:
+    return DataSource(tmp_path / "data", download=False)
+
+
+COUNTS = {"train": {"ant": 13, "bee": 9, "cow": 5}, "test": {"ant": 2, "bee": 1, "cow": 3}}
+
+
+def make_folder(root: Path, size: int = 8) -> Path:
+    random = np.random.default_rng(0)
+    for split, classes in COUNTS.items():
+        for name, count in classes.items():
+            (root / split / name).mkdir(parents=True)
+            for i in range(count):
+                pixels = random.integers(0, 256, (size, size, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(root / split / name / f"{i:02}.png")
+    return root
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return make_folder(tmp_path / "animals")
+
+
+def refused(action: Callable[[], object]) -> str:
+    with pytest.raises(UserError) as caught:
+        action()
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+# Splits and standardisation
+
+
+def test_splits_are_disjoint_complete_and_always_the_same() -> None:
+    for total in (21, 50, 499):
+        first, rest = drawn(total, 20)
+        assert len(first) == 20
+        assert sorted([*first, *rest]) == list(range(total))
+        assert np.array_equal(first, drawn(total, 20)[0])
+    # Pinned, as results on the disk depend on it.
+    assert drawn(1797, 5)[0].tolist() == [208, 399, 476, 1482, 1606]
+
+
+def random_pixels(channels: int, train: int = 60, test: int = 11) -> Pixels:
+    random = np.random.default_rng(0)
+    return Pixels(
+        random.integers(0, 200, (train, 5, 4, channels), dtype=np.uint8),
+        np.arange(train),
+        random.integers(50, 256, (test, 5, 4, channels), dtype=np.uint8),
+        np.arange(test),
+    )
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_all_splits_are_standardised_by_the_training_split(channels: int) -> None:
+    pixels = random_pixels(channels)
+    data = standardised(pixels, valid=10)
+    (train, train_labels), (valid, valid_labels), (test, test_labels) = data.train, data.valid, data.test
+    assert sorted([*train_labels.tolist(), *valid_labels.tolist()]) == list(range(60))
+    original = pixels.train[train_labels.numpy()].astype(np.float64)
+    mean, deviation = original.mean(axis=(0, 1, 2)), original.std(axis=(0, 1, 2))
+    for images, source, labels in (
+        (train, pixels.train, train_labels),
+        (valid, pixels.train, valid_labels),
+        (test, pixels.test, test_labels),
+    ):
+        assert images.dtype == torch.float32
+        assert labels.dtype == torch.int64
+        expected = (source[labels.numpy()] - mean) / deviation
+        assert images.numpy() == pytest.approx(expected.transpose(0, 3, 1, 2), abs=1e-5)
+        assert images.permute(0, 2, 3, 1).is_contiguous()
+
+
+def test_a_channel_of_one_colour_is_no_division_by_zero() -> None:
+    pixels = random_pixels(3)
+    pixels.train[..., 1] = 7
+    data = standardised(pixels, valid=5)
+    assert torch.isfinite(data.test[0]).all()
+    assert not data.train[0][:, 1].any()
+
+
+# scikit-learn's digits
+
+
+def test_digits_need_no_network_and_are_split_by_a_fixed_draw(source: DataSource) -> None:
+    from sklearn.datasets import load_digits
+
+    problem = Grey("digits")
+    data = problem.load_data(source)
+    sizes = [len(split[0]) for split in (data.train, data.valid, data.test)]
+    assert sizes == [1200, 300, 297]
+    assert problem.training_examples() == 1200
+    assert data.train[0].shape[1:] == (1, 28, 28)
+    every = torch.cat([split[1] for split in (data.train, data.valid, data.test)])
+    assert torch.equal(every.bincount(), torch.from_numpy(load_digits().target).bincount())
+    again = problem.load_data(source)
+    assert all(torch.equal(a, b) for a, b in zip(data.test, again.test, strict=True))
+    # Distinct images stay distinct and in one split each.
+    images = torch.cat([split[0] for split in (data.train, data.valid, data.test)]).flatten(1)
+    assert len(images.unique(dim=0)) == len(np.unique(load_digits().data, axis=0))
+
+
+# MNIST's files
+
+
+def write_idx(folder: Path, shift: int = 0) -> dict[str, np.ndarray]:
+    """Random files in the layout of Fashion-MNIST, whose content is not checked, only its form."""
+    random = np.random.default_rng(0)
+    written = {}
+    folder.mkdir(parents=True)
+    for prefix, count in (("train", 60_000), ("t10k", 10_000)):
+        images = np.frombuffer(random.bytes(count * 784), np.uint8).reshape(count, 28, 28)
+        labels = random.integers(0, 10, count, dtype=np.uint8)
+        header = struct.pack(">IIII", 0x803, count, 28, 28), struct.pack(">II", 0x801, count)
+        (folder / f"{prefix}-images-idx3-ubyte").write_bytes(header[0] + images.tobytes())
+        (folder / f"{prefix}-labels-idx1-ubyte").write_bytes(header[1] + labels.tobytes())
+        written[prefix], written[f"{prefix} labels"] = images, labels
+    return written
+
+
+def test_fashion_mnist_is_read_as_it_lies_and_refused_where_it_is_damaged(source: DataSource) -> None:
+    raw = source.directory / "FashionMNIST" / "raw"
+    written = write_idx(raw)
+    problem = Grey("fashion_mnist")
+    data = problem.load_data(source)
+    assert [len(s[0]) for s in (data.train, data.valid, data.test)] == [55_000, 5_000, 10_000]
+    assert problem.training_examples() == 55_000
+    assert np.array_equal(data.test[1].numpy(), written["t10k labels"])
+    rest = drawn(60_000, 5_000)[1]
+    expected = written["train"][rest].astype(np.float64)
+    assert data.train[0][:50, 0].numpy() == pytest.approx((expected[:50] - expected.mean()) / expected.std(), abs=1e-5)
+
+    labels = raw / "train-labels-idx1-ubyte"
+    content = labels.read_bytes()
+    for damaged, reason in (
+        (content[:-1], "60007 bytes, not 60008"),
+        (b"", "header"),
+        (b"\0\0\x08\x03" + content[4:], "header"),
+        (content[:8] + b"\x0a" + content[9:], "labels beyond 9"),
+    ):
+        labels.write_bytes(damaged)
+        message = refused(lambda: problem.load_data(source))
+        assert reason in message
+        assert str(labels) in message
+    labels.unlink()
+    assert "incomplete" in refused(lambda: problem.load_data(source))
+
+
+@pytest.mark.parametrize("problem", [Grey("mnist"), Grey("fashion_mnist"), Colours("cifar10")], ids=str)
+def test_missing_data_names_the_place_and_the_options(problem: ImageClassification, source: DataSource) -> None:
+    message = refused(lambda: problem.load_data(source))
+    assert str(problem.data) in message
+    assert str(source.directory) in message
+    assert "--data-dir" in message
+    assert "--no-download" in message
+    assert not source.directory.exists()
+
+
+def test_corrupt_cifar_is_no_missing_cifar(source: DataSource) -> None:
+    batches = source.directory / "cifar-10-batches-py"
+    batches.mkdir(parents=True)
+    for name in [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.meta"]:
+        (batches / name).write_bytes(b"not a batch")
+    assert "corrupt" in refused(lambda: Colours("cifar10").load_data(source))
+
+
+@pytest.mark.parametrize("problem", [Grey("mnist"), Grey("fashion_mnist"), Colours("cifar10")], ids=str)
+@pytest.mark.parametrize(
+    "failure", [URLError("no route\nto host"), TimeoutError("timed out"), ConnectionResetError(), EOFError()]
+)
+def test_a_failed_download_is_one_line(
+    problem: ImageClassification, failure: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object, **named: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(urllib.request, "urlopen", fail)
+    message = refused(lambda: problem.load_data(DataSource(tmp_path / "new")))
+    assert f"{problem.data} can't be downloaded" in message
+    assert "--data-dir" in message
+    assert socket.getdefaulttimeout() is None
+
+
+def test_a_place_where_nothing_can_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    message = refused(lambda: Grey("mnist").load_data(DataSource(tmp_path / "file" / "below")))
+    assert "can't be downloaded" in message
+
+
+def real_data() -> Path:
+    given = os.environ.get("OPTBENCH_TEST_DATA")
+    if not given:
+        pytest.skip("OPTBENCH_TEST_DATA names no directory with real data")
+    return Path(given)
+
+
+@pytest.fixture
+def mnist() -> Path:
+    if not (real_data() / "MNIST" / "raw").is_dir():
+        pytest.skip("no MNIST below OPTBENCH_TEST_DATA")
+    return real_data()
+
+
+def test_real_mnist_is_read_as_torchvision_has_it(mnist: Path) -> None:
+    from torchvision.datasets import MNIST
+
+    data = Grey("mnist").load_data(DataSource(mnist, download=False))
+    train, test = MNIST(mnist, train=True), MNIST(mnist, train=False)
+    valid_index, train_index = drawn(60_000, 5_000)
+    assert torch.equal(data.train[1], train.targets[train_index])
+    assert torch.equal(data.valid[1], train.targets[valid_index])
+    assert torch.equal(data.test[1], test.targets)
+    kept = train.data[train_index].double()
+    expected = (test.data[:500].double() - kept.mean()) / kept.std(correction=0)
+    assert torch.allclose(data.test[0][:500, 0].double(), expected, atol=1e-5)
+
+
+def test_one_changed_byte_of_real_mnist_is_noticed(mnist: Path, tmp_path: Path) -> None:
+    shutil.copytree(mnist / "MNIST", tmp_path / "MNIST")
+    path = tmp_path / "MNIST" / "raw" / "t10k-images-idx3-ubyte"
+    path.chmod(0o644)
+    with path.open("r+b") as file:
+        file.seek(4321)
+        old = file.read(1)
+        file.seek(4321)
+        file.write(bytes([old[0] ^ 1]))
+    assert "MD5" in refused(lambda: Grey("mnist").load_data(DataSource(tmp_path, download=False)))
+
+
+# Folders of images
+
+
+def test_a_folder_is_what_image_folder_reads(folder: Path, source: DataSource) -> None:
+    (folder / "train" / "ant" / "deeper").mkdir()
+    shutil.copy(folder / "train" / "ant" / "00.png", folder / "train" / "ant" / "deeper" / "Z.PNG")
+    (folder / "train" / "notes.txt").write_text("no class")
+    (folder / "test" / "ant" / "notes.txt").write_text("no image")
+    pixels = decode.read(scan(folder), 8, 3)
+    for split, images, labels in (
+        ("train", pixels.train, pixels.train_labels),
+        ("test", pixels.test, pixels.test_labels),
+    ):
+        expected = ImageFolder(folder / split)
+        assert labels.tolist() == expected.targets
+        for found, (image, _) in zip(images, expected, strict=True):
+            assert np.array_equal(found, np.asarray(image))
+    problem = Colours(str(folder))
+    problem.check()
+    data = problem.load_data(source)
+    assert problem.classes == 3
+    assert [len(s[0]) for s in (data.train, data.valid, data.test)] == [26, 2, 6]
+    assert problem.training_examples() == 26
+
+
+def test_images_of_any_kind_become_what_was_asked_for(tmp_path: Path) -> None:
+    ramp = np.tile(np.linspace(0, 255, 16).astype(np.uint8), (12, 1))
+    for split in COUNTS:
+        for name in ("a", "b"):
+            (tmp_path / split / name).mkdir(parents=True)
+    for split, name in (("train", "a"), ("train", "b"), ("test", "a"), ("test", "b")):
+        image = {
+            ("train", "a"): Image.fromarray(ramp),
+            ("train", "b"): Image.fromarray(ramp.astype(np.uint16) * 257),
+            ("test", "a"): Image.fromarray(np.dstack([ramp, ramp, ramp, np.full_like(ramp, 9)])),
+            ("test", "b"): Image.fromarray(ramp).convert("P"),
+        }[split, name]
+        image.save(tmp_path / split / name / "x.png")
+    for channels in (1, 3):
+        pixels = decode.read(scan(tmp_path), 6, channels)
+        assert pixels.train.shape == (2, 6, 6, channels)
+        for image in (*pixels.train, *pixels.test):
+            assert np.array_equal(image, pixels.train[0])
+        assert (np.diff(pixels.train[0].astype(int), axis=1) > 0).all()
+
+
+def test_a_folder_is_decoded_once(
+    folder: Path, cache: Path, source: DataSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = Colours(str(folder)).load_data(source)
+    held = sorted(path.suffix for path in cache.rglob("*") if path.is_file() and path.suffix != ".lock")
+    assert held == [".npy", ".sha256"]
+
+    def fail(*arguments: object) -> None:
+        raise AssertionError("decoded again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(decode, "_decode", fail)
+        second = Colours(str(folder)).load_data(source)
+        assert isinstance(decode.read(scan(folder), 8, 3).train, np.memmap)
+        with pytest.raises(AssertionError, match="decoded again"):
+            decode.read(scan(folder), 9, 3)
+    assert all(torch.equal(a, b) for a, b in zip(first.train, second.train, strict=True))
+
+
+@pytest.mark.parametrize("damage", ["truncated", "changed", "emptied", "no digest"])
+def test_a_damaged_cache_is_made_anew(damage: str, folder: Path, cache: Path, source: DataSource) -> None:
+    first = Colours(str(folder)).load_data(source)
+    (held,) = cache.rglob("*.npy")
+    whole = held.read_bytes()
+    if damage == "no digest":
+        held.with_suffix(".sha256").unlink()
+    else:
+        changed = whole[:-1] + bytes([whole[-1] ^ 4])
+        held.write_bytes({"truncated": whole[:-7], "changed": changed, "emptied": b""}[damage])
+    second = Colours(str(folder)).load_data(source)
+    assert all(torch.equal(a, b) for a, b in zip(first.test, second.test, strict=True))
+    assert held.read_bytes() == whole
+
+
+def test_a_cache_that_cannot_be_written_is_a_warning(
+    folder: Path, tmp_path: Path, source: DataSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("OPTBENCH_CACHE", str(tmp_path / "file"))
+    with pytest.warns(UserWarning, match="can't be kept"):
+        assert len(Colours(str(folder)).load_data(source).test[0]) == 6
+
+
+def test_a_changed_image_is_noticed(folder: Path, source: DataSource) -> None:
+    before = Colours(str(folder)).load_data(source).test[0]
+    path = folder / "test" / "bee" / "00.png"
+    path.unlink()
+    Image.new("RGB", (8, 8), "red").save(path)
+    after = Colours(str(folder)).load_data(source).test[0]
+    assert not torch.equal(before[2], after[2])
+    assert torch.equal(before[:2], after[:2])
+
+
+def test_the_identity_of_a_folder_is_what_it_holds_not_where(folder: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "elsewhere" / "animals"
+    shutil.copytree(folder, moved, copy_function=shutil.copyfile)
+    here, there = Colours(str(folder)), Colours(f"{moved}/")
+    assert here.identity() == there.identity()
+    assert here.identity()["data"]["folder"] == "animals"
+    assert str(tmp_path) not in str(here.identity())
+    assert here.display() == there.display() == {"data": "animals"}
+    with (moved / "test" / "cow" / "00.png").open("ab") as file:
+        file.write(b"!")
+    (moved / "test" / "touched").mkdir()
+    (moved / "test" / "touched").rmdir()
+    assert here.identity() != there.identity()
+
+
+def test_paths_may_be_relative_or_start_at_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(folder.parent))
+    monkeypatch.chdir(folder.parent)
+    expected = Colours(str(folder)).identity()
+    for given in ("animals", "./animals", "animals/", "~/animals", "../" + folder.parent.name + "/animals"):
+        problem = Colours(given)
+        assert problem.identity() == expected
+        assert problem.display() == {"data": "animals"}
+    monkeypatch.chdir(folder)
+    assert Colours(".").identity() == expected
+
+
+def remove(path: Path) -> None:
+    shutil.rmtree(path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda root: remove(root), "does not exist"),
+        (lambda root: remove(root / "train"), "has no train/"),
+        (lambda root: remove(root / "test"), "has no test/"),
+        (lambda root: remove(root / "test" / "bee"), "class 'bee' in train/, but not in test/"),
+        (lambda root: remove(root / "train" / "cow"), "class 'cow' in test/, but not in train/"),
+        (lambda root: [p.unlink() for p in (root / "train" / "ant").iterdir()], "no image in train/ant"),
+        (lambda root: [p.rename(p.with_suffix("")) for p in (root / "test" / "ant").iterdir()], "image in test/ant"),
+        (lambda root: [remove(root / s / c) for s in COUNTS for c in ("ant", "bee")], "one class"),
+        (lambda root: [remove(root / s / c) for s in COUNTS for c in COUNTS[s]], "no classes"),
+        (lambda root: (root / "train" / "ant" / "x.png").symlink_to("nowhere"), "x.png"),
+        (lambda root: (remove(root), root.write_text("")), "is no folder"),
+    ],
+)  # fmt: skip
+def test_folders_of_another_layout_are_refused(damage: Callable[[Path], object], reason: str, folder: Path) -> None:
+    damage(folder)
+    message = refused(Colours(str(folder)).check)
+    assert reason in message
+    assert str(folder) in message
+    assert "train/<class>/" in message
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"GIF89a no image", b"\x89PNG\r\n\x1a\n broken", "half"], ids=["empty", "text", "header", "half"]
+)
+def test_files_that_are_no_images_are_named(content: bytes | str, folder: Path, source: DataSource) -> None:
+    path = folder / "test" / "cow" / "01.png"
+    path.write_bytes(path.read_bytes()[:120] if content == "half" else content)  # type: ignore[arg-type]
+    message = refused(lambda: Colours(str(folder)).load_data(source))
+    assert str(path) in message
+    assert "can't be read" in message
+
+
+def test_an_unknown_name_gets_the_nearest_match(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    message = refused(Grey("fashion-mnist").check)
+    assert "did you mean 'fashion_mnist'" in message
+    for name in ("mnist", "digits", "folder"):
+        assert name in message
+    assert "unknown" in refused(Grey("").check)
+    assert "cifar10" in refused(Grey("cifar10").check)
+    assert "does not exist" in refused(Grey("./mnist").check)
+    assert "does not exist" in refused(Grey("~nobody-of-that-name/x").check)
+
+
+def test_nothing_is_printed_or_warned_about(
+    folder: Path, source: DataSource, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for problem in (Colours(str(folder)), Grey("digits")):
+            data: Data = problem.load_data(source)
+            batch: Batch = data.valid
+            torch.manual_seed(0)
+            assert batch[0].shape[1:] == (problem.channels, problem.image_size, problem.image_size)
+    assert capfd.readouterr() == ("", "")

@@ -1,0 +1,96 @@
+"""Files of the user travel with a cell, keep its id, and are the ones that it was planned with."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from optbench.config.load import configure
+from optbench.errors import UserError
+from optbench.planning.matrix import Cell, make_plan
+from optbench.runner.dask.sources import carried, check_same, placed
+
+PROBLEM = """
+from dataclasses import dataclass
+from tests.support.tiny import TinyNet
+
+@dataclass(frozen=True)
+class Mine(TinyNet):
+    name = "mine"
+"""
+OPTIMIZER = """
+import torch
+
+class Steps(torch.optim.SGD):
+    def __init__(self, params, lr=0.1):
+        super().__init__(params, lr=lr)
+"""
+
+
+def planned(folder: Path, **choices: Any) -> Cell:
+    (folder / "my problem.py").write_text(PROBLEM)
+    (folder / "steps.py").write_text(OPTIMIZER)
+    chosen = {
+        "problems": [f"{folder}/my problem.py:Mine[examples=50]"],
+        "optimizers": [f"{folder}/steps.py:Steps"],
+        "batch_sizes": [10],
+        "devices": ["cpu"],
+    }
+    return make_plan(configure(**{**chosen, **choices})).cells[0]
+
+
+def test_files_that_are_not_there_are_put_down_and_the_cell_stays_the_same(tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    cell = planned(tmp_path / "here")
+    sources = carried(cell)
+    assert {Path(location).name: content.decode() for location, content in sources.items()} == {
+        "my problem.py": PROBLEM,
+        "steps.py": OPTIMIZER,
+    }
+    for path in (tmp_path / "here").iterdir():
+        path.unlink()
+    cell = pickle.loads(pickle.dumps(cell))
+    moved = placed(cell, sources, tmp_path / "there")
+    assert moved.problem.selection.name.startswith(str(tmp_path / "there"))
+    assert (moved.id, moved.key) == (cell.id, cell.key)
+    assert moved.problem.make().training_examples() == 50
+    check_same(moved)
+
+
+def test_files_that_are_there_are_used_in_place_unless_they_are_others(tmp_path: Path) -> None:
+    cell = planned(tmp_path)
+    sources = carried(cell)
+    assert placed(cell, sources, tmp_path / "there") == cell
+    (tmp_path / "steps.py").write_text(OPTIMIZER + "# edited\n")
+    moved = placed(cell, sources, tmp_path / "there")
+    assert moved.optimizer.constructor.startswith(str(tmp_path / "there"))
+    assert moved.problem.selection == cell.problem.selection
+    check_same(moved)
+    with pytest.raises(UserError, match=r"optimizer Steps is another one on this worker \(its source differs\)"):
+        check_same(cell)
+
+
+def test_another_version_of_a_problem_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from optbench.problems.quadratic_valley import QuadraticValley
+
+    cell = planned(tmp_path, problems=["quadratic_valley"])
+    check_same(cell)
+    monkeypatch.setattr(QuadraticValley, "version", 99)
+    with pytest.raises(UserError, match=r"quadratic_valley is another one on this worker \(its version differ"):
+        check_same(cell)
+
+
+def test_a_file_that_is_gone_is_one_line(tmp_path: Path) -> None:
+    cell = planned(tmp_path)
+    (tmp_path / "steps.py").unlink()
+    with pytest.raises(UserError, match=r"steps\.py can't be read: No such file"):
+        carried(cell)
+
+
+def test_what_is_installed_does_not_travel(tmp_path: Path) -> None:
+    cell = planned(tmp_path, problems=["quadratic_valley"], optimizers=["adam"])
+    assert carried(cell) == {}
+    assert placed(cell, {}, tmp_path) is cell

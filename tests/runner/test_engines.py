@@ -1,0 +1,152 @@
+"""Engines: the same calls with the same results, and deaths that stay where they happen."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from optbench.runner.engines import ProcessEngine, SerialEngine, default_workers, make_engine
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.processes
+
+
+def _double(x: int) -> int:
+    return 2 * x
+
+
+def _fail() -> None:
+    raise ValueError("on purpose")
+
+
+def _die() -> None:
+    os._exit(7)
+
+
+def _both(folder: Path, fn: Callable[[], Any]) -> Any:
+    """`fn` once two calls are under way, so that neither worker makes both."""
+    (folder / str(os.getpid())).touch()
+    wait_until(lambda: len(list(folder.iterdir())) == 2, "the other worker makes a call")
+    return fn()
+
+
+def _state() -> tuple[int, int, bool, bool]:
+    import torch
+
+    handled = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    return os.getpid(), torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), handled
+
+
+class FirstCalls(NamedTuple):
+    """What an engine of two workers did when it was new: where it made its calls, and what processes it had then."""
+
+    engine: ProcessEngine
+    pids: set[int]
+    children: set[int]
+
+
+@pytest.fixture(scope="module")
+def first_calls() -> Iterator[FirstCalls]:
+    before = set(multiprocessing.active_children())  # other tests of this session may have left theirs
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "2")  # what they would have of themselves
+        with make_engine("processes", 2, 1, partial(_prepare, "ready")) as engine:
+            assert isinstance(engine, ProcessEngine)
+            pids = {engine.submit(os.getpid).result() for _ in range(20)}
+            children = {process.pid or 0 for process in set(multiprocessing.active_children()) - before}
+            yield FirstCalls(engine, pids, children)
+
+
+@pytest.fixture
+def processes(first_calls: FirstCalls) -> ProcessEngine:
+    """Two prepared workers, each of which takes seconds to start; a test leaves them free, and may end some."""
+    return first_calls.engine
+
+
+def _is_an_executor(engine: SerialEngine | ProcessEngine) -> None:
+    assert [engine.submit(_double, n).result() for n in range(5)] == [0, 2, 4, 6, 8]
+    assert list(engine.map(_double, range(6))) == [0, 2, 4, 6, 8, 10]
+    with pytest.raises(ValueError, match="on purpose"):
+        engine.submit(_fail).result()
+
+
+def test_the_serial_engine_is_an_executor() -> None:
+    with make_engine("serial", 2, 1) as engine:
+        _is_an_executor(engine)
+
+
+def test_worker_processes_are_an_executor(processes: ProcessEngine) -> None:
+    _is_an_executor(processes)
+
+
+def test_workers_are_fresh_single_threaded_deterministic_processes(processes: ProcessEngine, tmp_path: Path) -> None:
+    calls = [processes.submit(_both, tmp_path, _state) for _ in range(2)]
+    states = [call.result() for call in calls]
+    assert len({pid for pid, *_ in states} | {os.getpid()}) == 3
+    assert [settings for _, *settings in states] == [[1, True, True]] * 2
+
+
+def test_a_dying_worker_breaks_its_own_call_alone(processes: ProcessEngine, tmp_path: Path) -> None:
+    """The next call has a new one, which is prepared as the first one was."""
+    dying, living = processes.submit(_die), processes.submit(_double, 4)
+    wait([dying, living])
+    assert living.result() == 8
+    with pytest.raises(BrokenProcessPool):
+        dying.result()
+    calls = [processes.submit(_both, tmp_path, _prepared) for _ in range(2)]
+    assert [call.result() for call in calls] == ["ready"] * 2
+
+
+def test_calls_one_after_another_share_a_worker(first_calls: FirstCalls) -> None:
+    """The first one, which is warm; others are not even started."""
+    assert len(first_calls.pids) == 1
+    assert first_calls.children == first_calls.pids
+
+
+def test_workers_ignore_ctrl_c_from_their_very_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They inherit it from the process that starts them."""
+    before, then = signal.getsignal(signal.SIGINT), []
+
+    def submit(self: ProcessPoolExecutor, *arguments: Any) -> Future[None]:
+        then.append(signal.getsignal(signal.SIGINT))
+        done: Future[None] = Future()
+        done.set_result(None)
+        return done
+
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", submit)
+    with ProcessEngine(1, 1) as engine:
+        engine.submit(_double, 1).result()
+    assert then == [signal.SIG_IGN]
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+def _prepare(text: str) -> None:
+    os.environ["OPTBENCH_TEST_PREPARED"] = text
+
+
+def _prepared() -> str | None:
+    return os.environ.get("OPTBENCH_TEST_PREPARED")
+
+
+def test_ctrl_c_reaches_the_caller_of_the_serial_engine() -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        SerialEngine(1).submit(interrupted)
+
+
+def test_one_worker_a_core_unless_an_accelerator_is_shared() -> None:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    assert default_workers(1, ["cpu"]) == cores
+    assert default_workers(2 * cores, ["cpu"]) == 1
+    assert default_workers(1, ["cpu", "cuda"]) == 1

@@ -1,0 +1,152 @@
+"""What steps do for optimizers with needs: second backwards, facts of the run, own schedules, other weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from optbench.budget import Ledger
+from optbench.config.load import configure
+from optbench.errors import UserError
+from optbench.planning.matrix import Cell, make_plan
+from optbench.problem.data import DataSource
+from optbench.training.device_data import load
+from optbench.training.evaluation import evaluate
+from optbench.training.loop import train
+from optbench.training.stepper import Stepper
+from tests.support import broken
+from tests.support.own import OWN
+from tests.support.tiny import TINY, TINY_NET
+
+SOURCE = DataSource(Path("unused"), download=False)
+
+
+def cell_of(problem: str, optimizer: str, **choices: Any) -> Cell:
+    choices = {"batch_sizes": [10], "devices": ["cpu"], **choices}
+    [found] = make_plan(configure(problems=[problem], optimizers=[optimizer], **choices)).cells
+    return found
+
+
+def stepper_of(cell: Cell, budget: int = 10**6, seed: int = 0) -> Stepper:
+    return Stepper(cell, *load(cell.problem, SOURCE, cell.device), cell.optimizer.defaults, seed, Ledger(budget))
+
+
+def test_a_newton_step_ends_in_the_minimum_of_its_batch() -> None:
+    """On ½ mean (w − ξ)ᵀ D (w − ξ) that is the mean of the batch's ξ, whatever D is."""
+    stepper = stepper_of(cell_of(f"{TINY}[condition=50]", f"{OWN}:Newton"))
+    seen: list[Any] = []
+    draw = stepper._next_batch
+    stepper._next_batch = lambda: seen.append(draw()) or seen[-1]  # type: ignore[func-returns-value, method-assign]
+    for _ in range(3):
+        stepper.step()
+        expected = seen[-1][0].numpy().mean(axis=0)
+        np.testing.assert_allclose(stepper.model.position.detach().numpy(), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("samples", [1, 3])
+def test_each_second_backward_costs_two_example_gradients(samples: int) -> None:
+    stepper = stepper_of(cell_of(TINY_NET, f"{OWN}:Newton[samples={samples}]"))
+    for _ in range(4):
+        stepper.step()
+    ledger = stepper.ledger
+    assert ledger.cost == 4 * 10 * (1 + 2 * samples)
+    assert (ledger.forwards, ledger.backwards) == (4, 4 * (1 + samples))
+
+
+def test_a_second_backward_that_the_budget_doesnt_cover_undoes_the_step() -> None:
+    stepper = stepper_of(cell_of(TINY_NET, f"{OWN}:Newton"), budget=30 + 29)
+    assert stepper.step()
+    before = [p.detach().clone() for p in stepper.model.parameters()]
+    assert not stepper.step()
+    assert all(map(torch.equal, before, stepper.model.parameters()))
+    assert (stepper.steps, stepper.ledger.cost) == (1, 40)
+
+
+def test_an_operations_count_agrees_with_what_a_second_backward_is_charged() -> None:
+    """Counted by torch: less than twice the gradient by what the first layer saves, which passes none on."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    layers = [layer for _ in range(8) for layer in (torch.nn.Linear(64, 64), torch.nn.Tanh())]
+    model, inputs = torch.nn.Sequential(*layers), torch.randn(32, 64)
+    own = list(model.parameters())
+    with FlopCounterMode(display=False) as gradient:
+        torch.autograd.grad(model(inputs).square().mean(), own)
+    found = torch.autograd.grad(model(inputs).square().mean(), own, create_graph=True)
+    with FlopCounterMode(display=False) as second:
+        torch.autograd.grad(found, own, [torch.ones_like(part) for part in found])
+    assert 1.8 < second.get_total_flops() / gradient.get_total_flops() < 2
+
+
+def test_facts_of_the_run_reach_the_constructor() -> None:
+    """Of 120 examples in tens, two and a half epochs are 30 steps and three epochs begun."""
+    stepper = stepper_of(cell_of(TINY_NET, f"{OWN}:Asking", run_budget="2.5epochs"), budget=300)
+    assert stepper.optimizer.defaults["asked"] == (30, 3)
+    given = stepper_of(cell_of(TINY_NET, f"{OWN}:Asking[total_steps=7]", run_budget="2.5epochs"), budget=300)
+    assert given.optimizer.defaults["asked"] == (7, 3)
+    width = stepper_of(cell_of(TINY_NET, f"{OWN}:Told", batch_sizes=[20]))
+    assert width.optimizer.defaults["width"] == 20
+
+
+def test_an_own_schedule_is_the_matrix_schedule() -> None:
+    ends = []
+    for optimizer, text in (("sgd[lr_schedule=cosine,lr_warmup=0.2]", "constant"), ("sgd", "cosine[warmup=0.2]")):
+        cell = cell_of(TINY_NET, optimizer, schedules=[text])
+        problem, data = load(cell.problem, SOURCE, "cpu")
+        record = train(cell, problem, data, {"lr": 0.5}, 3, 240, test=True)
+        assert record.status == "ok", record.traceback
+        ends.append((record.test_loss, record.points))
+    assert ends[0] == ends[1]
+
+
+def test_two_schedules_at_once_are_refused() -> None:
+    with pytest.raises(UserError, match=r"brings its own lr_schedule or lr_warmup, beside schedule cosine"):
+        cell_of(TINY_NET, "sgd[lr_warmup=0.1]", schedules=["cosine"])
+    assert cell_of(TINY_NET, "sgd[lr_warmup=0.1]").execution.reason == "the optimizer brings its own schedule"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("sgd[lr_schedule=cosin]", "unknown schedule 'cosin'; did you mean 'cosine'?"),
+        ("sgd[lr_warmup=1.0]", "is out of range (accepted: a fraction from 0 up to, not including, 1)"),
+        ('sgd[lr_schedule="cosine[warmup=0.1]"]', "is no single shape; lr_warmup gives the warm-up"),
+    ],
+)
+def test_schedules_that_are_none(text: str, line: str) -> None:
+    with pytest.raises(UserError) as caught:
+        cell_of(TINY_NET, text)
+    assert line in str(caught.value)
+
+
+def test_running_statistics_are_those_of_the_weights_that_are_evaluated() -> None:
+    """A batch norm in front: what it should know of its inputs doesn't depend on the weights, and is plain NumPy.
+
+    Afterwards it goes on with the statistics of the training, and with the random numbers of the training.
+    """
+    stepper = stepper_of(cell_of(f"{broken.__file__}:Coupled", f"{OWN}:Averaging"))
+    for _ in range(5):
+        stepper.step()
+    norm = stepper.model[0]
+    before = {name: buffer.clone() for name, buffer in norm.named_buffers()}
+    numbers, inputs = torch.get_rng_state(), stepper.data.train_sample.batch(torch.arange(120))[0].double().numpy()
+    with stepper.evaluating():
+        np.testing.assert_allclose(norm.running_mean, inputs.mean(axis=0), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(norm.running_var, inputs.var(axis=0, ddof=1), rtol=1e-5)
+        assert not norm.training
+        found = evaluate(stepper.problem, stepper.model, stepper.data.valid)
+    assert np.isfinite(found.loss)
+    assert all(torch.equal(before[name], buffer) for name, buffer in norm.named_buffers())
+    assert (norm.momentum, norm.training) == (0.1, True)
+    assert torch.equal(numbers, torch.get_rng_state())
+
+
+def test_running_statistics_stay_where_the_weights_do() -> None:
+    stepper = stepper_of(cell_of(f"{broken.__file__}:Coupled", "sgd"))
+    stepper.step()
+    before = stepper.model[0].running_mean.clone()
+    with stepper.evaluating():
+        assert torch.equal(before, stepper.model[0].running_mean)
