@@ -89,6 +89,13 @@ class Ledger:
         self.forwards += 1
         self.backwards += 1
 
+    def charge_backward(self, examples: int) -> None:
+        """Charges a backward pass alone, such as a second one through a loss: 2/3 per example."""
+        if self.thirds + (THIRDS - 1) * examples > THIRDS * self.budget:
+            raise BudgetExhausted
+        self.thirds += (THIRDS - 1) * examples
+        self.backwards += 1
+
     def charge_second_backward(self, examples: int) -> None:
         """Charges differentiating a gradient over a batch once more, as a Hessian's product with a vector takes.
 

@@ -18,6 +18,8 @@ from optbench.training.stepper import Stepper
 
 #: Steps in which the quadratic's loss has to fall below half of what it was.
 DESCENT_STEPS = 100
+#: Units in the last place by which a step that goes away and comes back may miss its start.
+_ROUNDING = 8
 #: Rates of the search range at which that is tried, beside the default.
 DESCENT_RATES = 9
 
@@ -136,7 +138,8 @@ def zero_rate(subject: OptimizerSubject) -> str:
             f"a rate of zero fails: {one_line(error)}", "schedules and warm-up start or end at zero; don't divide by it"
         ) from error
     moved = max(float((a - b).abs().max()) for a, b in zip(after, before, strict=True))
-    if moved > 0:
+    scale = max(float(a.abs().max()) for a in before)
+    if moved > _ROUNDING * torch.finfo(before[0].dtype).eps * scale:
         raise failed(
             f"moves by up to {moved:.2g} at a learning rate of 0, so it ignores param_groups[…]['lr']: whatever is "
             "tuned would be noise",

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from optbench.budget import BudgetExhausted, Ledger
+from optbench.budget import UNLIMITED, BudgetExhausted, Ledger
 from optbench.machine.device import seed_torch
 from optbench.optimizers.schedule import Schedule, schedule, shaped
 from optbench.optimizers.spec import SCHEDULE_HYPERPARAMETERS
 from optbench.planning.matrix import Cell
 from optbench.problem.base import Problem
 from optbench.problem.data import Batch
+from optbench.training import pending_gradient
 from optbench.training.batches import BatchStream
+from optbench.training.charging import charged_passes
 from optbench.training.construct import make_model, make_optimizer, run_facts, state_bytes
 from optbench.training.device_data import ResidentData, Split
 from optbench.training.evaluation import Evaluation, evaluate, parameters_finite, trainable_parameters
@@ -60,6 +61,10 @@ class Stepper:
         self._schedule = _schedule(cell, hyperparameters)
         self._rates = [group["lr"] for group in self.optimizer.param_groups if "lr" in group]
         self._needs_closure = cell.optimizer.needs_closure
+        #: Parameters on which the loss was seen not to depend.
+        self._unused: set[nn.Parameter] = set()
+        #: Where the weights and buffers are kept while a step may have to be undone.
+        self._kept: list[Tensor] = []
         self._set_training(True)
 
     def step(self) -> bool:
@@ -72,7 +77,8 @@ class Stepper:
         self.ledger.charge_gradient(self.batch_size)
         self.optimizer.zero_grad(set_to_none=True)
         self._backward(batch)
-        self.optimizer.step()
+        with _explained():
+            self.optimizer.step()
         self.steps += 1
         return True
 
@@ -148,29 +154,15 @@ class Stepper:
         """A step whose gradients the optimizer may differentiate; each time that it does is charged."""
         self.ledger.charge_gradient(self.batch_size)
         self.optimizer.zero_grad(set_to_none=True)
-        self._backward(batch)
-        self._charge_second_backwards()
-        self.optimizer.step()
+        loss = self._backward(batch)
+        with charged_passes(self.ledger, self.batch_size, [loss]):
+            self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)  # frees the graph
-
-    def _charge_second_backwards(self) -> None:
-        """Lets gradients that are differentiated charge that: one pass differentiates each of them at most once."""
-        charged = 0
-
-        def count(place: int, passes: list[int]) -> None:
-            nonlocal charged
-            passes[place] += 1
-            if passes[place] > charged:
-                charged += 1
-                self.ledger.charge_second_backward(self.batch_size)
-
-        gradients = [p.grad for p in self.model.parameters() if p.grad is not None and p.grad.requires_grad]
-        passes = [0] * len(gradients)
-        for place, gradient in enumerate(gradients):
-            gradient.register_hook(lambda _, place=place: count(place, passes))
 
     def _closure_step(self, batch: Batch) -> bool:
         charged, random_seed = self.ledger.thirds, self._training_seed + self.steps
+        losses: list[Tensor] = []
+        trained = [p for p in self.model.parameters() if p.requires_grad and p not in self._unused]
 
         def closure() -> Tensor:
             # Every evaluation within a step sees the same dropout masks, so the line search
@@ -180,29 +172,60 @@ class Stepper:
                 self.ledger.charge_forward(self.batch_size)
                 return self._loss(self.model, batch)
             self.ledger.charge_gradient(self.batch_size)
+            pending_gradient.remove(trained)
             self.optimizer.zero_grad(set_to_none=True)
-            loss = self._backward(batch)
-            if self._second_backward:
-                self._charge_second_backwards()
-            return loss
+            with unpaid():
+                losses.append(self._backward(batch))
+            self._unused.update(parameter for parameter in trained if parameter.grad is None)
+            return losses[-1]
 
-        if not self._undone_if_exhausted(lambda: self.optimizer.step(closure)):  # type: ignore[arg-type]
-            return False
+        def compute() -> None:
+            with torch.enable_grad():
+                closure()
+
+        def step() -> None:
+            nonlocal unpaid
+            with charged_passes(self.ledger, self.batch_size, losses) as unpaid, _explained():
+                self.optimizer.step(closure)  # type: ignore[arg-type]
+
+        unpaid: Callable[[], AbstractContextManager[None]] = nullcontext
+        pending_gradient.place(trained, compute)
+        try:
+            if not self._undone_if_exhausted(step):
+                return False
+        finally:
+            pending_gradient.remove(trained)
         if self.ledger.thirds == charged:
-            raise RuntimeError("the optimizer's step() did not call its closure")
+            raise RuntimeError("the optimizer's step() neither called its closure nor read a gradient")
         return True
 
     def _undone_if_exhausted(self, step: Callable[[], Any]) -> bool:
         """A step of several charges; False where the budget ended inside it, which leaves the model as it was."""
-        before = copy.deepcopy(self.model.state_dict())
+        self._keep()
         try:
             step()
         except BudgetExhausted:
             # A line search, say, was left at a trial point, which is no step of the optimizer's.
-            self.model.load_state_dict(before)
+            self._restore()
             return False
         self.steps += 1
         return True
+
+    def _keep(self) -> None:
+        """Copies weights and buffers, unless the budget has no end, as where steps are timed."""
+        if self.ledger.budget >= UNLIMITED:
+            return
+        state = list(self.model.state_dict().values())
+        if not self._kept:
+            self._kept = [torch.empty_like(tensor) for tensor in state]
+        with torch.no_grad():
+            for kept, tensor in zip(self._kept, state, strict=True):
+                kept.copy_(tensor)
+
+    def _restore(self) -> None:
+        with torch.no_grad():
+            for kept, tensor in zip(self._kept, self.model.state_dict().values(), strict=True):
+                tensor.copy_(kept)
 
     def _set_rates(self) -> None:
         for group, rate in zip(self.optimizer.param_groups, self._rates, strict=False):
@@ -217,6 +240,19 @@ class Stepper:
     def _set_training(self, training: bool) -> None:
         self.model.train(training)
         switch(self.optimizer, training)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Says what to declare where a step differentiates gradients that have no graph."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "does not require grad and does not have a grad_fn" not in str(error):
+            raise
+        raise RuntimeError(
+            "the step differentiates gradients, which have no graph: declare second_backward = true"
+        ) from error
 
 
 def _schedule(cell: Cell, hyperparameters: Mapping[str, Any]) -> Schedule | None:
