@@ -31,12 +31,13 @@ class SearchRange(Strict):
     scale: Literal["log", "linear"] = "log"
     values: tuple[Any, ...] = ()
     when: dict[str, Any] = {}
+    whole: bool = False
 
     @model_validator(mode="after")
     def _is_range(self) -> Self:
         try:
             if self.values and self.low is None and self.high is None:
-                Choices(self.values)
+                Choices(tuple(map(_tuple, self.values)))
             elif self.values or self.low is None or self.high is None:
                 raise ValueError("neither a range nor a list (accepted: low and high, or values)")
             else:
@@ -135,11 +136,12 @@ def _ranges(name: str, tables: Mapping[str, SearchRange], base: OptimizerSpec) -
         if key not in base.known:
             raise unknown(f"hyperparameter of {name} to search", key, base.known)
         if entry.values:
-            found[key] = Choices(_checked(base, key, entry.values), condition(entry.when))
+            found[key] = Choices(_checked(base, key, entry.values), condition(_tuples(entry.when)))
         else:
             assert entry.low is not None
             assert entry.high is not None
-            whole, when = counts(base.hyperparameters.get(key)), condition(entry.when)
+            whole, when = key in base.whole or entry.whole, condition(entry.when)
+            whole = whole or counts(base.hyperparameters.get(key), entry.low, entry.high)
             found[key] = Range(entry.low, entry.high, entry.scale == "log", whole, when)
     return found
 
@@ -185,6 +187,10 @@ def _with_group(spec: OptimizerSpec, group: str, entry: GroupTable) -> Optimizer
     )
 
 
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
 def _tuples(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments as the grammar has them: TOML's lists as tuples."""
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in arguments.items()}
+    return {key: _tuple(value) for key, value in arguments.items()}

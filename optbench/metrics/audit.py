@@ -47,6 +47,7 @@ def audit(trials: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) -> pd.D
     | `reused_seed` | a seed served twice: for two trials, or for tuning and for the report |
     | `repeated_seed` | a run is there twice; the first was counted |
     | `seedless` | runs of different seeds are equal to the last bit |
+    | `standstill` | a run succeeded whose model never changed, or that took no step |
     """
     require(trials, "trials", ["cell_id", "trial", "seed", "lr", "status", "valid_loss", "cost"])
     require(runs, "runs", [*RUN, *CELL, "status", "valid_loss"])
@@ -59,7 +60,12 @@ def audit(trials: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) -> pd.D
         if cell["cell_id"] in studies:
             name = str(cell["cell_id"])
             found += [(name, finding, reason) for finding, reason in _of_tuning(cell, studies[name])]
-    found += [*_of_inclusion(trials, cells, studies), *_of_fresh_seeds(runs), *_of_seeds(trials, runs, cells)]
+    found += [
+        *_of_inclusion(trials, cells, studies),
+        *_of_fresh_seeds(runs),
+        *_of_seeds(trials, runs, cells),
+        *_of_standstill(runs),
+    ]
     table = pd.DataFrame(found, columns=["cell_id", "finding", "reason"])
     about = cells[["cell_id", *CELL]].assign(place=range(len(cells)))
     table = table.merge(about, on="cell_id").sort_values(["place", "finding"], kind="stable", ignore_index=True)
@@ -98,6 +104,14 @@ def _studies(trials: pd.DataFrame) -> Iterator[_Study]:
     names, starts = np.unique(trials["cell_id"].to_numpy(dtype=object).astype(str), return_index=True)
     for name, *parts in zip(names, *(np.split(values, starts)[1:] for values in (loss, lr, cost)), strict=True):
         yield _Study(str(name), *parts)
+
+
+def _of_standstill(runs: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
+    if "error" not in runs:
+        return
+    still = runs[(runs["status"] == "ok") & (runs["error"].fillna("") != "")]
+    for cell, own in still.groupby("cell_id", observed=True, sort=False):
+        yield str(cell), "standstill", f"{len(own)} of {(runs['cell_id'] == cell).sum()} runs: {own['error'].iloc[0]}"
 
 
 def _worse(loss: float, other: float) -> bool:

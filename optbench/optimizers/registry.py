@@ -43,11 +43,15 @@ def optimizer_spec(name: str, lr: float | None = None, given: Iterable[str] = ()
     return spec_of(name, found, lr, set(given))
 
 
-def counts(default: Any) -> bool:
-    """Whether a hyperparameter counts something: its default is a whole number, and not 0 or 1, by which
-    torch also writes 0.0 and 1.0.
+def counts(default: Any, low: float, high: float) -> bool:
+    """Whether a hyperparameter that is searched from `low` to `high` counts something, and so takes whole numbers only.
+
+    Its default is a whole number then. Torch also writes 0.0 and 1.0 as 0 and 1, so with such a default the bounds
+    decide: whole numbers of which the larger one is above 1.
     """
-    return isinstance(default, int) and not isinstance(default, bool) and default > 1
+    if not isinstance(default, int) or isinstance(default, bool):
+        return False
+    return default > 1 or (low >= 1 and high >= 2 and float(low).is_integer() and float(high).is_integer())
 
 
 def code_version(spec: OptimizerSpec) -> str:

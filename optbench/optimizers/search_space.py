@@ -88,6 +88,11 @@ class Choices:
         if len(set(self.values)) != len(self.values) or len(self.values) < 2:
             raise out_of_range("search values", self.values, "at least two different ones")
 
+    @property
+    def structured(self) -> bool:
+        """Whether some of the values are tuples."""
+        return any(isinstance(value, tuple) for value in self.values)
+
     def position(self, value: Any) -> float:
         """The middle of the value's share of 0 to 1; ValueError for one that isn't among them."""
         return (self.values.index(value) + 0.5) / len(self.values)

@@ -50,6 +50,8 @@ class OptimizerSpec:
     #: On quadratic problems the range of the learning rate is theirs, not `learning_rate`.
     follows_curvature: bool = True
     search: Mapping[str, Range | Choices] = field(default_factory=dict)
+    #: Hyperparameters that take whole numbers only, whatever is searched.
+    whole: frozenset[str] = frozenset()
     groups: Mapping[str, tuple[str, ...] | str] = field(default_factory=dict)
     partners: Mapping[str, str] = field(default_factory=dict)
     #: `step` calls a closure, each call of which is charged. Detected where `step` requires one.

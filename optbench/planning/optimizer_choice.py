@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from optbench.errors import out_of_range
+from optbench.optimizers.registry import REGISTERED_OPTIMIZERS
 from optbench.optimizers.search_space import Choices, Range, active, plain
 from optbench.optimizers.spec import SCHEDULE_HYPERPARAMETERS, ConfiguredOptimizer
 from optbench.planning.execution import Step
@@ -56,8 +57,24 @@ class OptimizerChoice:
         for name in _LATER:
             if not named[name]:
                 del named[name]
+        if revisions := self._revisions():
+            named["revisions"] = revisions
         found: dict[str, Any] = plain_json(named)
         return found
+
+    def _revisions(self) -> list[str]:
+        """What is computed in another way since cells without this word were stored, so that these are not taken for
+        the same: only of what it concerns.
+        """
+        registered = {spec.constructor for spec in REGISTERED_OPTIMIZERS.values()}
+        own = self.constructor not in registered
+        lists = any(isinstance(tried, Choices) and tried.structured for tried in self.search.values())
+        known = {
+            "passes": own and (self.needs_closure or self.second_backward),
+            "fixed rate": bool(self.search) and "lr" in self.defaults and "lr" not in self.search,
+            "tuples": lists,
+        }
+        return [name for name, concerned in known.items() if concerned]
 
     def active(self, hyperparameters: dict[str, Any]) -> dict[str, Any]:
         """Those of the values for all that is searched which have a meaning together."""

@@ -102,6 +102,7 @@ class _Execution:
     def tune(self, study: int = 0) -> None:
         """Tunes the cell; `study` above 0 repeats that from other seeds, and decides nothing."""
         trials = self.trials if study == 0 else [_from_record(record) for record in self.store.trials(study)]
+        failed: Training | None = None
         while self.cell.tuned and (proposals := next_round(self.cell, trials, self.run_cost, study)):
             replicas = [Replica(p.hyperparameters, p.seed, p.observer) for p in proposals]
             trainings = self.trainer.train(replicas, self.run_cost)
@@ -111,7 +112,9 @@ class _Execution:
                 self.store.append_trial(record, _curve(training), study)
                 trials.append(_from_record(record))
                 if training.status in FAILED:
-                    raise _CellFailed(training)
+                    failed = failed or training
+        if failed and best_trial(trials) is None:
+            raise _CellFailed(failed)
 
     def repeat(self) -> None:
         """The final runs on fresh seeds: with the tuned and with the default hyperparameters."""
@@ -132,7 +135,7 @@ class _Execution:
             trainings = self.trainer.train([replica for _, replica in missing], self.run_cost, test=True)
             for (tuned, _), training in zip(missing, trainings, strict=True):
                 self.store.write_run({"tuned": tuned, **_record(training)}, _curve(training))
-                if training.status in FAILED:
+                if training.status in FAILED and (tuned or not self.cell.tuned):
                     raise _CellFailed(training)
         for seed in self.job.seeds if twins else ():
             twin = self.store.run(seed, True)
@@ -213,13 +216,18 @@ def _from_record(record: dict[str, Any]) -> Trial:
 
     return Trial(
         number=record["trial"],
-        hyperparameters=record["hyperparameters"],
+        hyperparameters=_tuples(record["hyperparameters"]),
         status=record["status"],
         initial_loss=number(record["initial_loss"]),
         loss=number(record["valid_loss"]),
         thirds=record["thirds"],
         reports={int(k): float(v) for k, v in record["reports"].items() if v is not None},
     )
+
+
+def _tuples(values: dict[str, Any]) -> dict[str, Any]:
+    """Hyperparameters with tuples where JSON has lists."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
 def _ranges(space: Space) -> dict[str, list[Any]]:

@@ -133,6 +133,7 @@ class Session:
         for place, record in enumerate(self.records):
             record.optimizer_state_bytes = replicas.state_bytes() if record.steps else 0
             record.trajectory = [tuple(step[place]) for step in positions[: record.steps + 1]]
+            record.note_standstill(ledger.budget)
         if self.test and self.active:
             self._test()
 

@@ -96,6 +96,18 @@ class Training:
             return math.nan, math.nan
         return statistics.fmean(p.valid_loss for p in late), statistics.fmean(p.valid_metric for p in late)
 
+    def note_standstill(self, budget: int) -> None:
+        """Says so where a training that succeeded has left the model as it was."""
+        if self.status != "ok" or len(self.points) < 2:
+            return
+        first = self.points[0]
+        if not self.steps:
+            self.error = f"no step was taken: the first one needs more than the budget of {budget:,} example gradients"
+        elif all(
+            (point.train_loss, point.valid_loss) == (first.train_loss, first.valid_loss) for point in self.points[1:]
+        ):
+            self.error = f"the model never changed in {self.steps:,} steps"
+
     def charge(self, ledger: Ledger) -> None:
         """Notes what has been spent."""
         self.cost, self.forwards, self.backwards = ledger.cost, ledger.forwards, ledger.backwards

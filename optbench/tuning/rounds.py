@@ -20,7 +20,7 @@ from optbench.optimizers.search_space import Choices, Range, Space, active
 from optbench.planning.matrix import Cell
 from optbench.training.seeds import trial_seed
 from optbench.tuning.design import design_point, design_size
-from optbench.tuning.study import ask_trial, pruning_observer, rebuild_study
+from optbench.tuning.study import ask_trial, decode, encode, pruning_observer, rebuild_study
 from optbench.tuning.trial import Proposal, Trial, best_trial, edge_of
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -83,12 +83,15 @@ def next_round(cell: Cell, trials: Sequence[Trial], run_cost: int, study: int = 
     start, size = list(rounds(cell, trials, run_cost))[-1]
     earlier, space = trials[:start], searched_space(cell, trials, run_cost)
     known = rebuild_study(cell, earlier, space, study) if size else None
+    # A rate that is fixed while others are searched is every trial's.
+    fixed = {name: value for name, value in cell.optimizer.defaults.items() if name not in cell.optimizer.search}
     proposals = []
     edge = _untried_edge(cell, earlier, space, run_cost) if size and start < design_size(cell) else None
     for number in range(start, start + size):
         values = {"lr": edge} if edge and number == start else _values(cell, number, space, known)
         if values is None:
             break
+        values = {**fixed, **values}
         pruned = cell.pruner != "none" and number > 0
         observer = partial(pruning_observer, cell, earlier, space, values, study) if pruned else None
         proposals.append(Proposal(number, trial_seed(number, study), values, observer))
@@ -128,5 +131,5 @@ def _values(cell: Cell, number: int, space: Space, study: optuna.Study | None) -
     if point is not None:
         drawn = {name: space[name].at(share) for name, share in zip(sorted(space), point, strict=True)}
         on = active(space, drawn)
-        study.enqueue_trial({name: value for name, value in drawn.items() if name in on})
-    return ask_trial(study, space).params
+        study.enqueue_trial(encode(space, {name: value for name, value in drawn.items() if name in on}))
+    return decode(space, ask_trial(study, space).params)

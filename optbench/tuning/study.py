@@ -20,6 +20,8 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 _STATES = {
     "ok": optuna.trial.TrialState.COMPLETE,
     "diverged": optuna.trial.TrialState.COMPLETE,
+    "error": optuna.trial.TrialState.COMPLETE,
+    "oom": optuna.trial.TrialState.COMPLETE,
     "skipped": optuna.trial.TrialState.PRUNED,
 }
 
@@ -35,14 +37,34 @@ def ask_trial(study: optuna.Study, space: Space) -> optuna.trial.Trial:
         ready = [name for name in waiting if not any(key in waiting for key, _ in space[name].when)]
         for name in ready:
             waiting.remove(name)
-            if name in active({name: space[name]}, asked.params):
+            if name in active({name: space[name]}, decode(space, asked.params)):
                 _suggest(asked, name, space[name])
     return asked
 
 
+def encode(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values as Optuna takes them: it knows no tuples, of which it gets the place in the list."""
+    return {
+        name: tried.values.index(value) if isinstance(tried := space[name], Choices) and tried.structured else value
+        for name, value in values.items()
+    }
+
+
+def decode(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The reverse of `encode`."""
+    return {
+        name: tried.values[value] if isinstance(tried := space[name], Choices) and tried.structured else value
+        for name, value in values.items()
+    }
+
+
+def _categories(tried: Choices) -> tuple[Any, ...]:
+    return tuple(range(len(tried.values))) if tried.structured else tried.values
+
+
 def _suggest(asked: optuna.trial.Trial, name: str, found: Range | Choices) -> None:
     if isinstance(found, Choices):
-        asked.suggest_categorical(name, found.values)
+        asked.suggest_categorical(name, _categories(found))
     elif found.whole:
         asked.suggest_int(name, math.ceil(found.low), math.floor(found.high), log=found.log)
     else:
@@ -51,7 +73,7 @@ def _suggest(asked: optuna.trial.Trial, name: str, found: Range | Choices) -> No
 
 def _distribution(found: Range | Choices) -> optuna.distributions.BaseDistribution:
     if isinstance(found, Choices):
-        return optuna.distributions.CategoricalDistribution(found.values)
+        return optuna.distributions.CategoricalDistribution(_categories(found))
     if found.whole:
         return optuna.distributions.IntDistribution(math.ceil(found.low), math.floor(found.high), log=found.log)
     return optuna.distributions.FloatDistribution(found.low, found.high, log=found.log)
@@ -75,8 +97,8 @@ def rebuild_study(cell: Cell, trials: Sequence[Trial], space: Space, number: int
         # A default outside of the range can't be told to the sampler; it still competes.
         tried, on = trial.hyperparameters, active(space, trial.hyperparameters)
         inside = all(name in tried and space[name].contains(tried[name]) for name in on)
-        if inside and trial.status in _STATES:
-            params = {name: tried[name] for name in space if name in on}
+        if inside and trial.status in _STATES and math.isfinite(trial.value):
+            params = encode(space, {name: tried[name] for name in space if name in on})
             study.add_trial(
                 optuna.trial.create_trial(
                     params=params,
@@ -120,7 +142,7 @@ def pruning_observer(
 ) -> Observer:
     """Stops a trial that does worse than those of earlier rounds; of its own round it knows nothing."""
     study = rebuild_study(cell, trials, space, number)
-    study.enqueue_trial(dict(hyperparameters))
+    study.enqueue_trial(encode(space, {key: value for key, value in hyperparameters.items() if key in space}))
     asked = ask_trial(study, space)
 
     def observe(training: Training) -> str:
