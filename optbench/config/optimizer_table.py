@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from optbench.errors import UserError, unknown
 from optbench.optimizers.parameter_groups import rule
 from optbench.optimizers.registry import counts, optimizer_spec
-from optbench.optimizers.search_space import Choices, Range, check_conditions, condition
+from optbench.optimizers.search_space import Choices, Condition, Range, check_conditions, condition
 from optbench.optimizers.spec import RUN_FACTS, OptimizerSpec
 
 # As TOML has them: `seeds = true` or `seeds = "3"` is a mistake, not a number.
@@ -31,7 +31,6 @@ class SearchRange(Strict):
     scale: Literal["log", "linear"] = "log"
     values: tuple[Any, ...] = ()
     when: dict[str, Any] = {}
-    whole: bool = False
 
     @model_validator(mode="after")
     def _is_range(self) -> Self:
@@ -136,14 +135,23 @@ def _ranges(name: str, tables: Mapping[str, SearchRange], base: OptimizerSpec) -
         if key not in base.known:
             raise unknown(f"hyperparameter of {name} to search", key, base.known)
         if entry.values:
-            found[key] = Choices(_checked(base, key, entry.values), condition(_tuples(entry.when)))
+            found[key] = Choices(_checked(base, key, entry.values), _condition(base, entry.when))
         else:
             assert entry.low is not None
             assert entry.high is not None
-            whole, when = key in base.whole or entry.whole, condition(entry.when)
-            whole = whole or counts(base.hyperparameters.get(key), entry.low, entry.high)
+            whole = counts(base.hyperparameters.get(key), entry.low, entry.high)
+            when = _condition(base, entry.when)
             found[key] = Range(entry.low, entry.high, entry.scale == "log", whole, when)
     return found
+
+
+def _condition(base: OptimizerSpec, when: Mapping[str, Any]) -> Condition:
+    """A condition in which lists stand for several values, or for one tuple where the hyperparameter is a tuple."""
+    plain = {}
+    for key, value in when.items():
+        one = isinstance(base.known.get(key), tuple) and isinstance(value, list) and not isinstance(value[0], list)
+        plain[key] = [_tuple(item) for item in ([value] if one else value)] if isinstance(value, list) else value
+    return condition(plain)
 
 
 def _checked(base: OptimizerSpec, key: str, values: Sequence[Any]) -> tuple[Any, ...]:

@@ -31,7 +31,7 @@ def spec_of(target: str, factory: Any, lr: float | None, given: Set[str]) -> Opt
     UserError for what is no optimizer, and for arguments without a value.
     """
     try:
-        parameters = list(inspect.signature(factory).parameters.values())[1:]
+        parameters = _parameters(factory)
     except (ValueError, TypeError):
         raise UserError(f"{target} is no optimizer (accepted: a class or function called as f(params, lr=…))") from None
     named = {p.name: p.default for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
@@ -70,6 +70,21 @@ def spec_of(target: str, factory: Any, lr: float | None, given: Set[str]) -> Opt
         rule=(inspect.getdoc(factory) or "").partition("\n")[0],
     )
     return _declared(detected, said) if said else detected
+
+
+def _parameters(factory: Any) -> list[inspect.Parameter]:
+    """The parameters after the first; a class that passes on `**kwargs` has those of the class that takes them."""
+    parameters = list(inspect.signature(factory).parameters.values())
+    own = [p for p in parameters[1:] if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    passes_on = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    bases = factory.__mro__ if inspect.isclass(factory) and passes_on else ()
+    initializers = [vars(base)["__init__"] for base in bases if "__init__" in vars(base)]
+    if len(initializers) < 2 or initializers[1] is object.__init__:
+        return own
+    named = {parameter.name for parameter in parameters}
+    inherited = list(inspect.signature(initializers[1]).parameters.values())[2:]
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [*own, *(p for p in inherited if p.name not in named and p.kind in kinds)]
 
 
 def _declared(spec: OptimizerSpec, said: Mapping[str, Any]) -> OptimizerSpec:

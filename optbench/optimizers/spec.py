@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 #: rate over the run, and the fraction of the budget over which it first rises. No constructor sees them.
 SCHEDULE_HYPERPARAMETERS: dict[str, Any] = {"lr_schedule": "constant", "lr_warmup": 0.0}
 
+#: Names that other constructors give to their learning rate.
+RATE_NAMES = ("learning_rate", "max_lr", "base_lr", "init_lr", "initial_lr", "lr0", "lrate", "eta", "step_size")
+
 #: What a constructor may be told about the training (see `construct.run_facts`).
 RUN_FACTS = ("steps", "epochs", "steps_per_epoch", "batch_size", "training_examples")
 
@@ -50,8 +53,6 @@ class OptimizerSpec:
     #: On quadratic problems the range of the learning rate is theirs, not `learning_rate`.
     follows_curvature: bool = True
     search: Mapping[str, Range | Choices] = field(default_factory=dict)
-    #: Hyperparameters that take whole numbers only, whatever is searched.
-    whole: frozenset[str] = frozenset()
     groups: Mapping[str, tuple[str, ...] | str] = field(default_factory=dict)
     partners: Mapping[str, str] = field(default_factory=dict)
     #: `step` calls a closure, each call of which is charged. Detected where `step` requires one.
@@ -109,6 +110,13 @@ class OptimizerSpec:
         rate = {} if self.default_lr is None else {"lr": self.default_lr}
         schedules = {} if self.default_lr is None else SCHEDULE_HYPERPARAMETERS
         return {**rate, **schedules, **self.hyperparameters}
+
+    @property
+    def other_rates(self) -> list[str]:
+        """Hyperparameters that look like a learning rate of which nothing is tuned, where none is called `lr`."""
+        if self.default_lr is not None:
+            return []
+        return [name for name in self.hyperparameters if name in RATE_NAMES and name not in self.search]
 
     @property
     def without_tuning(self) -> bool:

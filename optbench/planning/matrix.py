@@ -77,7 +77,16 @@ class Cell:
                 "judged": "mean of the last quarter",
             },
             "evaluations": self.evaluations,
+            # Stored cells without this word bought trials with what a batch left of each run.
+            **({"priced": "whole runs"} if self._leaves_trials else {}),
         }
+
+    @property
+    def _leaves_trials(self) -> bool:
+        if not self.tuned or self.run_budget.unit == "seconds" or self.run_cost < self.batch_size:
+            return False
+        whole = self.run_cost - self.run_cost % self.batch_size
+        return self.worth * self.run_cost // whole > self.worth // 1
 
     @cached_property
     def id(self) -> str:
@@ -156,7 +165,13 @@ def make_plan(config: Config, execution: str = "auto", elsewhere: bool = False) 
     schedules = list(dict.fromkeys(map(_canonical_schedule, config.schedules)))
     optimizers = list(_optimizers(config))
     cells: dict[str, Cell] = {}
-    notes: list[str] = []
+    notes = [
+        f"{name} of optimizer {label} looks like its learning rate and is not tuned (call it lr, or give it a range "
+        "in a TOML table)"
+        for label, optimizer, _ in optimizers
+        for name in optimizer.spec.other_rates
+        if name not in optimizer.arguments
+    ]
     for entry, choice, problem in _problems(config):
         budget = parse_budget(entry.run_budget or config.run_budget or problem.run_budget)
         examples = training_examples(problem)

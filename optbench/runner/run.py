@@ -197,10 +197,12 @@ class _Execution:
             return
         with self.progress.phase("timing steps in isolation", len(untimed)) as phase:
             limit = self.options.cell_timeout
-            for _, future in completed(engine, measure, untimed, alone=True, tell=phase.message, limit=limit):
+            for job, future in completed(engine, measure, untimed, alone=True, tell=phase.message, limit=limit):
                 # Whatever fails here, a dying worker included, will fail in the cell itself, which records it.
                 if isinstance(error := future.exception(), ResultsUnwritable):
                     raise error
+                if error is None and (reason := future.result()):
+                    phase.message(f"{job.name}: steps can't be timed: {reason}")
                 phase.advance(1)
 
     def _compute(self, engine: Engine, missing: Sequence[Cell]) -> None:

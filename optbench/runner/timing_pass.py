@@ -13,11 +13,13 @@ import numpy as np
 import torch
 
 from optbench.budget import UNLIMITED, Ledger
+from optbench.errors import one_line
 from optbench.machine.allocations import memory_changes
 from optbench.machine.device import synchronize
 from optbench.planning.matrix import Cell
 from optbench.problem.data import DataSource
 from optbench.runner.job import Job
+from optbench.training.construct import run_facts
 from optbench.training.device_data import load
 from optbench.training.stepper import Stepper
 
@@ -27,17 +29,19 @@ REPETITIONS = 5
 REPETITION_SECONDS = 0.03
 
 
-def measure(job: Job) -> None:
+def measure(job: Job) -> str:
     """Times a cell's steps at its default learning rate and writes `timing.json`.
 
     Seconds are given a unit of cost (one example gradient), median over repetitions with their
-    lowest and highest; warm-up apart. An optimizer that fails is left to the cell itself to record.
+    lowest and highest; warm-up apart. Returns why a cell could not be timed; what fails in its training too is left
+    to the cell itself to record.
     """
     try:
         timing = _timed(job.cell, job.source)
-    except Exception:
-        return
+    except Exception as error:  # whatever a user's code raises
+        return one_line(error)
     job.directory.cell(job.cell.id).write_timing({**timing, "environment": job.environment})
+    return ""
 
 
 def budget_from_seconds(cell: Cell, timing: dict[str, Any] | None) -> int:
@@ -49,16 +53,25 @@ def budget_from_seconds(cell: Cell, timing: dict[str, Any] | None) -> int:
 
 def _timed(cell: Cell, source: DataSource) -> dict[str, Any]:
     problem, data = load(cell.problem, source, cell.device)
-    peak_memory = _peak_memory(cell, Stepper(cell, problem, data, cell.optimizer.defaults, 0, Ledger(UNLIMITED)))
-    ledger = Ledger(UNLIMITED)
-    stepper = Stepper(cell, problem, data, cell.optimizer.defaults, 0, ledger)
+
+    def fresh() -> Stepper:
+        return Stepper(cell, problem, data, cell.optimizer.defaults, 0, Ledger(UNLIMITED))
+
+    peak_memory = _peak_memory(cell, fresh())
+    stepper = fresh()
     warmup = _time_steps(cell, stepper, WARMUP_STEPS)
     count = max(1, round(REPETITION_SECONDS / max(_time_steps(cell, stepper, 1), 1e-6)))
+    # An optimizer that was told the number of steps may fail after the last one: a fresh one goes on.
+    most = run_facts(cell, UNLIMITED)["steps"] if cell.optimizer.from_run else UNLIMITED
+    count = min(count, max(1, most - WARMUP_STEPS))
     per_cost, per_step = [], []
     for _ in range(REPETITIONS):
-        before = ledger.cost
+        if stepper.steps + count > most:
+            stepper = fresh()
+            _time_steps(cell, stepper, min(WARMUP_STEPS, max(0, most - count)))
+        before = stepper.ledger.cost
         seconds = _time_steps(cell, stepper, count)
-        per_cost.append(seconds / (ledger.cost - before))
+        per_cost.append(seconds / (stepper.ledger.cost - before))
         per_step.append(seconds / count)
     return {
         "seconds_per_cost": float(np.median(per_cost)),

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from optbench.budget import UNLIMITED
 from optbench.errors import Inapplicable
 from optbench.importing import load_attribute
 from optbench.machine.device import seed_torch
@@ -46,6 +47,8 @@ def run_facts(cell: Cell, budget: int | None = None) -> dict[str, int]:
     """
     if cell.run_budget.unit != "seconds":
         budget = cell.run_cost  # also where something is only tried, on a budget without end
+    elif budget and budget >= UNLIMITED:
+        budget = cell.training_examples  # how far the seconds reach isn't known yet: an epoch
     spent, examples = budget or cell.batch_size, cell.training_examples
     return {
         "steps": max(1, spent // cell.batch_size),

@@ -162,6 +162,7 @@ class Stepper:
     def _closure_step(self, batch: Batch) -> bool:
         charged, random_seed = self.ledger.thirds, self._training_seed + self.steps
         losses: list[Tensor] = []
+        unpaid: Callable[[], AbstractContextManager[None]] = nullcontext
         trained = [p for p in self.model.parameters() if p.requires_grad and p not in self._unused]
 
         def closure() -> Tensor:
@@ -188,7 +189,6 @@ class Stepper:
             with charged_passes(self.ledger, self.batch_size, losses) as unpaid, _explained():
                 self.optimizer.step(closure)  # type: ignore[arg-type]
 
-        unpaid: Callable[[], AbstractContextManager[None]] = nullcontext
         pending_gradient.place(trained, compute)
         try:
             if not self._undone_if_exhausted(step):

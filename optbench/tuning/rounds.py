@@ -38,7 +38,7 @@ def rounds(cell: Cell, trials: Sequence[Trial], run_cost: int) -> Iterator[tuple
     """
     start, latest = 0, 0
     while start <= len(trials):
-        rest = cell.worth * run_cost * THIRDS - sum(trial.thirds for trial in trials[:start])
+        rest = cell.worth * run_cost * THIRDS - sum(_price(trial, cell, run_cost) for trial in trials[:start])
         size = min(cell.round, math.floor(rest / (run_cost * THIRDS)))
         if start and not any(trial.thirds for trial in trials[latest:start]):
             size = 0  # nowhere was even the start finite: further trials would be free, and so without end
@@ -46,6 +46,15 @@ def rounds(cell: Cell, trials: Sequence[Trial], run_cost: int) -> Iterator[tuple
         if size <= 0:
             return
         start, latest = start + size, start
+
+
+def _price(trial: Trial, cell: Cell, run_cost: int) -> int:
+    """Thirds of the tuning budget that a trial takes: a whole run's, unless it ended early.
+
+    A batch that doesn't divide the budget leaves a rest of every run, which would buy further trials.
+    """
+    whole = run_cost - run_cost % cell.batch_size
+    return run_cost * THIRDS if trial.thirds >= whole * THIRDS else trial.thirds
 
 
 def searched_space(cell: Cell, trials: Sequence[Trial], run_cost: int) -> dict[str, Range | Choices]:

@@ -10,9 +10,11 @@ import pandas as pd
 import pytest
 
 import optbench
+from optbench.metrics.audit import audit
 from optbench.metrics.definitions import index
 from optbench.metrics.tables import all_tables
 from optbench.optimizers.builtin import BUILT_IN
+from tests.support.passes import PASSES
 from tests.support.tiny import EXPLODING, OUT_OF_MEMORY, RAISING, TINY, TINY_NET, run_tiny
 
 
@@ -238,3 +240,55 @@ def test_repeated_tunings_are_extra_and_decide_nothing(tmp_path: Path, sampler: 
     assert len(table["studies"]) == len(studies)
     assert "- `studies`: " in index([*table], tmp_path)
     assert "studies" not in all_tables(once)
+
+
+def test_a_trial_that_raises_is_one_trial(tmp_path: Path) -> None:
+    results = run_tiny(
+        tmp_path / "run", optimizers=[f"{PASSES}:Choosy", f"{PASSES}:Choosy[lr=0.5]"], tuning_worth=4, seeds=2
+    )
+    cells = results.cells.set_index("optimizer")
+    assert list(cells["status"]) == ["ok", "error"]
+    trials = results.trials[results.trials["optimizer"] == "Choosy"]
+    assert set(trials.loc[trials["lr"] > 0.1, "status"]) == {"error"}
+    assert set(trials.loc[trials["lr"] <= 0.1, "status"]) == {"ok"}
+    runs = results.runs[results.runs["optimizer"] == "Choosy"]
+    assert set(runs["status"]) == {"ok"}
+
+
+def test_a_fixed_rate_is_every_trials(tmp_path: Path) -> None:
+    results = run_tiny(tmp_path / "run", optimizers=["adamw[lr=0.05]"], tuning_worth=4, seeds=1, problems=[TINY_NET])
+    assert len(results.trials) == 4
+    assert set(results.trials["lr"]) == set(results.runs["lr"]) == {0.05}
+    assert len(set(results.trials["hp_weight_decay"])) == 4
+
+
+def test_a_training_that_never_moves_is_said(tmp_path: Path) -> None:
+    results = run_tiny(tmp_path / "run", optimizers=[f"{PASSES}:Idle", "sgd"], tuning_worth=0, seeds=2)
+    still = results.runs[results.runs["optimizer"] == "Idle"]
+    assert set(still["status"]) == {"ok"}
+    assert still["error"].str.fullmatch(r"the model never changed in \d+ steps").all()
+    assert set(results.runs.loc[results.runs["optimizer"] == "sgd", "error"]) == {""}
+    findings = audit(results.trials, results.runs, results.cells)
+    assert list(findings.loc[findings["finding"] == "standstill", "optimizer"]) == ["Idle"]
+
+
+def test_an_optimizer_that_is_told_its_steps_is_timed_and_has_a_budget_in_seconds(tmp_path: Path) -> None:
+    for budget in ("200examples", "0.05seconds"):
+        results = run_tiny(
+            tmp_path / budget, optimizers=[f"{PASSES}:Limited"], tuning_worth=0, seeds=1, run_budget=budget
+        )
+        assert set(results.runs["status"]) == {"ok"}, budget
+        assert results.cells["step_ms"].notna().all(), budget
+
+
+@pytest.mark.parametrize("batch_size", [10, 70])
+def test_a_batch_that_doesnt_divide_the_budget_buys_no_further_trials(batch_size: int, tmp_path: Path) -> None:
+    results = run_tiny(
+        tmp_path / "run",
+        optimizers=["sgd"],
+        batch_sizes=[batch_size],
+        run_budget="100examples",
+        tuning_worth=6,
+        seeds=1,
+    )
+    assert len(results.trials) == 6
