@@ -47,7 +47,7 @@ def audit(trials: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) -> pd.D
     | `reused_seed` | a seed served twice: for two trials, or for tuning and for the report |
     | `repeated_seed` | a run is there twice; the first was counted |
     | `seedless` | runs of different seeds are equal to the last bit |
-    | `standstill` | a run succeeded whose model never changed, or that took no step |
+    | `remark` | runs that succeeded took no step, never changed the model, or had their own schedule overwritten |
     """
     require(trials, "trials", ["cell_id", "trial", "seed", "lr", "status", "valid_loss", "cost"])
     require(runs, "runs", [*RUN, *CELL, "status", "valid_loss"])
@@ -64,7 +64,7 @@ def audit(trials: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) -> pd.D
         *_of_inclusion(trials, cells, studies),
         *_of_fresh_seeds(runs),
         *_of_seeds(trials, runs, cells),
-        *_of_standstill(runs),
+        *_of_remarks(runs),
     ]
     table = pd.DataFrame(found, columns=["cell_id", "finding", "reason"])
     about = cells[["cell_id", *CELL]].assign(place=range(len(cells)))
@@ -106,12 +106,12 @@ def _studies(trials: pd.DataFrame) -> Iterator[_Study]:
         yield _Study(str(name), *parts)
 
 
-def _of_standstill(runs: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
+def _of_remarks(runs: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
     if "error" not in runs:
         return
-    still = runs[(runs["status"] == "ok") & (runs["error"].fillna("") != "")]
-    for cell, own in still.groupby("cell_id", observed=True, sort=False):
-        yield str(cell), "standstill", f"{len(own)} of {(runs['cell_id'] == cell).sum()} runs: {own['error'].iloc[0]}"
+    remarks = runs[(runs["status"] == "ok") & (runs["error"].fillna("") != "")]
+    for cell, own in remarks.groupby("cell_id", observed=True, sort=False):
+        yield str(cell), "remark", f"{len(own)} of {(runs['cell_id'] == cell).sum()} runs: {own['error'].iloc[0]}"
 
 
 def _worse(loss: float, other: float) -> bool:

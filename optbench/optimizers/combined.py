@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from optbench.errors import UserError
+
 
 class Combined(torch.optim.Optimizer):
     """Steps its members one after another; their parameter groups and their state are its own.
@@ -64,6 +66,15 @@ class Switching(Combined):
 
 
 def combined(members: Sequence[torch.optim.Optimizer]) -> Combined:
-    """The members as one optimizer, with `train()` and `eval()` where one of them has these."""
+    """The members as one optimizer, with `train()` and `eval()` where one of them has these.
+
+    Raises UserError for a member that wraps another optimizer, whose groups and state are not its own.
+    """
+    for member in members:
+        if isinstance(getattr(type(member), "param_groups", None), property):
+            raise UserError(
+                f"{type(member).__name__} can't be combined with others by parameter groups: its param_groups are "
+                "those of the optimizer that it wraps (accepted: optimizers that hold their own)"
+            )
     switching = any(hasattr(member, "eval") for member in members)
     return Switching(members) if switching else Combined(members)

@@ -6,6 +6,7 @@ import inspect
 import math
 from collections.abc import Mapping, Set
 from dataclasses import replace
+from numbers import Real
 from typing import Any
 
 from optbench.errors import UserError, unknown
@@ -62,7 +63,7 @@ def spec_of(target: str, factory: Any, lr: float | None, given: Set[str]) -> Opt
         constructor=target,
         default_lr=lr,
         learning_rate=None if lr is None else Range(lr / 100, lr * 100),
-        hyperparameters={key: None if default is empty else default for key, default in named.items()},
+        hyperparameters={key: None if default is empty else _plain_number(default) for key, default in named.items()},
         from_run=asked,
         needs_closure=closure is not None and closure.default is inspect.Parameter.empty,
         # Layouts that a custom optimizer's arithmetic may not expect are not tried on it.
@@ -118,4 +119,17 @@ def _declared(spec: OptimizerSpec, said: Mapping[str, Any]) -> OptimizerSpec:
 
 
 def _rate(value: Any) -> float | None:
+    """A default learning rate, which may be a tensor, a NumPy number or a fraction too."""
+    value = _plain_number(value)
     return float(value) if isinstance(value, (int, float)) and 0 < value < math.inf else None
+
+
+def _plain_number(value: Any) -> Any:
+    """Python's number for a tensor of one, NumPy's or a fraction; anything else as it is."""
+    if isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, Real):
+        return float(value)
+    if callable(getattr(value, "item", None)) and getattr(value, "ndim", None) == 0:
+        return value.item()
+    return value

@@ -160,7 +160,14 @@ class _Execution:
             "target": self.problem.target,
             "execution": self.trainer.execution,
             "execution_note": self.trainer.note,
+            "remarks": self._remarks(),
         }
+
+    def _remarks(self) -> list[str]:
+        """What is to be known of final runs that succeeded, each once."""
+        records = [self.store.run(seed, tuned) for seed in self.job.seeds for tuned in (True, False)]
+        said = [str(record["error"]) for record in records if record and record["status"] == "ok" and record["error"]]
+        return list(dict.fromkeys(said))
 
     def _skip(self, seed: int) -> None:
         nothing = Training({}, seed, status="skipped", error="no trial of the tuning ended with a finite loss")

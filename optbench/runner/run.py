@@ -234,9 +234,11 @@ class _Execution:
                     status = "error"
                     record_lost(job, one_line(error))
                 phase.finish(job.cell.id, weights[job.cell.id])
+                result = self.directory.cell(job.cell.id).result() or {}
                 if status in FAILED:
-                    found = self.directory.cell(job.cell.id).result() or {}
-                    phase.message(f"{job.name}: {found.get('error') or status}")
+                    phase.message(f"{job.name}: {result.get('error') or status}")
+                for remark in result.get("remarks") or ():
+                    phase.message(f"{job.name}: {remark}")
 
     def _job(self, cell: Cell) -> Job:
         shared = self.plan.seeds, self.directory, self.options.source, self.environment

@@ -23,6 +23,8 @@ class Replicas(Protocol):
     #: How many they are, and how many steps each has taken.
     count: int
     steps: int
+    #: What a reader has to know of trainings that succeeded, or an empty text.
+    remark: str
 
     def step(self) -> bool:
         """Takes one step, charged to the ledger; False where the budget ended inside it."""
@@ -134,6 +136,8 @@ class Session:
             record.optimizer_state_bytes = replicas.state_bytes() if record.steps else 0
             record.trajectory = [tuple(step[place]) for step in positions[: record.steps + 1]]
             record.note_standstill(ledger.budget)
+            if record.status == "ok" and not record.error:
+                record.error = replicas.remark
         if self.test and self.active:
             self._test()
 

@@ -27,6 +27,9 @@ from optbench.training.evaluation_weights import evaluation_weights, switch
 from optbench.training.freezing import Freezing
 from optbench.training.seeds import derive
 
+#: The remark on a training in which two schedules met.
+OVERWRITTEN = "the schedule overwrote learning rates that the optimizer had changed itself"
+
 
 class Stepper:
     """A model, its optimizer and its batches; each `step` is one optimizer step, charged to a ledger."""
@@ -59,7 +62,11 @@ class Stepper:
         self._seed(self._training_seed)
         self.steps = 0
         self._schedule = _schedule(cell, hyperparameters)
-        self._rates = [group["lr"] for group in self.optimizer.param_groups if "lr" in group]
+        #: By the place of each group that has one: its rate, and the one that the schedule set last.
+        self._rates = {k: group["lr"] for k, group in enumerate(self.optimizer.param_groups) if "lr" in group}
+        self._set: dict[int, Any] = {}
+        #: What a reader has to know of a training that succeeded.
+        self.remark = ""
         self._needs_closure = cell.optimizer.needs_closure
         #: Parameters on which the loss was seen not to depend.
         self._unused: set[nn.Parameter] = set()
@@ -228,8 +235,11 @@ class Stepper:
                 tensor.copy_(kept)
 
     def _set_rates(self) -> None:
-        for group, rate in zip(self.optimizer.param_groups, self._rates, strict=False):
-            group["lr"] = rate * self._factor()
+        for place, rate in self._rates.items():
+            group = self.optimizer.param_groups[place]
+            if place in self._set and group["lr"] != self._set[place]:
+                self.remark = OVERWRITTEN
+            group["lr"] = self._set[place] = rate * self._factor()
 
     def _factor(self) -> float:
         """By what the schedule multiplies the learning rates of the next step."""

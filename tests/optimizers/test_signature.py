@@ -18,6 +18,10 @@ def test_a_subclass_that_passes_its_arguments_on_has_those_of_its_base() -> None
     assert {"betas", "eps", "weight_decay", "amsgrad"} <= set(spec.hyperparameters)
 
 
+def test_a_default_may_be_a_tensor() -> None:
+    assert optimizer_spec(f"{PASSES}:TensorDefault").default_lr == 0.25
+
+
 def test_a_rate_by_another_name_is_remarked_on() -> None:
     plan = make_plan(configure(problems=[TINY], optimizers=[f"{PASSES}:OtherName", "adam"]))
     [note] = [note for note in plan.notes if "learning_rate" in note]

@@ -269,7 +269,7 @@ def test_a_training_that_never_moves_is_said(tmp_path: Path) -> None:
     assert still["error"].str.fullmatch(r"the model never changed in \d+ steps").all()
     assert set(results.runs.loc[results.runs["optimizer"] == "sgd", "error"]) == {""}
     findings = audit(results.trials, results.runs, results.cells)
-    assert list(findings.loc[findings["finding"] == "standstill", "optimizer"]) == ["Idle"]
+    assert list(findings.loc[findings["finding"] == "remark", "optimizer"]) == ["Idle"]
 
 
 def test_an_optimizer_that_is_told_its_steps_is_timed_and_has_a_budget_in_seconds(tmp_path: Path) -> None:

@@ -140,6 +140,41 @@ class Limited(torch.optim.SGD):
         return super().step(closure)
 
 
+class Decaying(torch.optim.SGD):
+    """Halves its rate every 20 steps."""
+
+    def __init__(self, params: Any, lr: float = 0.1) -> None:
+        super().__init__(params, lr=lr)
+        self.taken = 0
+
+    def step(self, closure: Any = None) -> Any:  # type: ignore[override]
+        self.taken += 1
+        if self.taken % 20 == 0:
+            self.param_groups[0]["lr"] *= 0.5
+        return super().step(closure)
+
+
+class Signs(torch.optim.Optimizer):
+    """Has no rate."""
+
+    def __init__(self, params: Any, size: float = 1e-3) -> None:
+        super().__init__(params, {"size": size})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:  # type: ignore[override]
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.sub_(group["size"] * p.grad.sign())
+
+
+class TensorDefault(torch.optim.Adam):
+    """Its default rate is a tensor."""
+
+    def __init__(self, params: Any, lr: Any = torch.tensor(0.25)) -> None:  # noqa: B008
+        super().__init__(params, lr=lr)
+
+
 @optbench.optimizer(search={"betas": [(0.9, 0.999), (0.8, 0.99), (0.5, 0.9)]})
 class Pairs(torch.optim.Adam):
     """Searches a list of tuples."""

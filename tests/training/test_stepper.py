@@ -12,14 +12,18 @@ import torch
 from optbench.budget import Ledger
 from optbench.config.load import configure
 from optbench.errors import UserError
+from optbench.optimizers.combined import combined
 from optbench.planning.matrix import Cell, make_plan
 from optbench.problem.data import DataSource
 from optbench.training.device_data import load
 from optbench.training.evaluation import evaluate
+from optbench.training.execution.population import train_population
+from optbench.training.execution.replica import Replica
 from optbench.training.loop import train
-from optbench.training.stepper import Stepper
+from optbench.training.stepper import OVERWRITTEN, Stepper
 from tests.support import broken
 from tests.support.own import OWN
+from tests.support.passes import PASSES
 from tests.support.tiny import TINY, TINY_NET
 
 SOURCE = DataSource(Path("unused"), download=False)
@@ -150,3 +154,40 @@ def test_running_statistics_stay_where_the_weights_do() -> None:
     before = stepper.model[0].running_mean.clone()
     with stepper.evaluating():
         assert torch.equal(before, stepper.model[0].running_mean)
+
+
+class TestSchedulesThatMeet:
+    """One semantics in every execution: the schedule sets the rate, and a remark says so."""
+
+    def test_eager_and_population_overwrite_alike(self) -> None:
+        cell = cell_of(TINY_NET, f"{PASSES}:Decaying", schedules=["cosine"], run_budget="600examples")
+        problem, data = load(cell.problem, SOURCE, cell.device)
+        single = train(cell, problem, data, {"lr": 0.1}, 0, 600)
+        [stacked] = train_population(cell, problem, data, [Replica({"lr": 0.1}, 0)], 600, from_zero=True)
+        assert single.error == stacked.error == OVERWRITTEN
+        np.testing.assert_allclose(
+            [point.valid_loss for point in single.points], [point.valid_loss for point in stacked.points], rtol=1e-5
+        )
+
+    def test_at_a_constant_schedule_its_own_rates_hold(self) -> None:
+        cell = cell_of(TINY_NET, f"{PASSES}:Decaying", run_budget="600examples")
+        problem, data = load(cell.problem, SOURCE, cell.device)
+        assert train(cell, problem, data, {"lr": 0.1}, 0, 600).error == ""
+
+    def test_a_partner_is_scheduled_beside_a_main_class_without_a_rate(self) -> None:
+        table = {"class": f"{PASSES}:Signs", "groups": {"bias": {"where": "ndim == 1", "base": "sgd"}}}
+        choices = {"batch_sizes": [10], "devices": ["cpu"], "schedules": ["linear"], "run_budget": "100examples"}
+        config = configure(problems=[TINY_NET], optimizers=["both"], optimizer={"both": table}, **choices)
+        stepper = stepper_of(make_plan(config).cells[0], budget=100)
+        rates = []
+        while stepper.ledger.affords_gradient(10):
+            stepper.step()
+            rates.append(stepper.optimizer.param_groups[1]["lr"])
+        assert "lr" not in stepper.optimizer.param_groups[0]
+        np.testing.assert_allclose(np.array(rates) / rates[0] * 0.95, np.arange(0.95, 0, -0.1), rtol=1e-9)
+
+
+def test_a_wrapper_cant_be_combined() -> None:
+    wrapper = type("Wrapper", (torch.optim.SGD,), {"param_groups": property(lambda self: [])})
+    with pytest.raises(UserError, match="Wrapper can't be combined with others"):
+        combined([torch.optim.SGD([torch.zeros(1)]), object.__new__(wrapper)])

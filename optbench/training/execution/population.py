@@ -30,6 +30,7 @@ from optbench.training.execution.stacked_step import StackedStep
 from optbench.training.loop import Session
 from optbench.training.record import Training
 from optbench.training.seeds import TUNING_SEEDS, derive
+from optbench.training.stepper import OVERWRITTEN
 
 #: Replicas that are stepped at least.
 SMALLEST = 8
@@ -92,6 +93,7 @@ class Population:
         self.problem, self.data, self.ledger = problem, data, ledger
         self.batch_size = cell.batch_size
         self.count, self.steps = len(replicas), 0
+        self.remark = ""
         models = [make_model(problem, cell, replica.seed) for replica in replicas]
         if found := difference([*models, *(make_model(problem, cell, seed) for seed in _OTHER_SEEDS)]):
             raise ValueError(found)
@@ -122,6 +124,9 @@ class Population:
         """One step of every replica on its own next batch, charged once: all replicas are charged alike."""
         factor = 1.0
         if self._schedule is not None:
+            # As for one model: a schedule sets the rate, whatever the optimizer has made of it.
+            if self.stacked.reset_rate():
+                self.remark = OVERWRITTEN
             factor = self._schedule(min((self.ledger.cost + self.batch_size / 2) / self.ledger.budget, 1.0))
         self.ledger.charge_gradient(self.batch_size)
         batch = self._augmented(self.data.train.batch(self.batches.next()))

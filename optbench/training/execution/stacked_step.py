@@ -41,6 +41,14 @@ class StackedStep:
         self._spare = [torch.zeros_like(parameter.data) for parameter in self.parameters]
         self._rates = [self._shaped(rates, parameter) for parameter in self.parameters]
 
+    def reset_rate(self) -> bool:
+        """Undoes what the optimizer has made of its rate; whether there was anything to undo."""
+        changed = False
+        for group in self.optimizer.param_groups:
+            changed = changed or group["lr"] != 1.0
+            group["lr"] = 1.0
+        return changed
+
     @torch.no_grad()
     def step(self, factor: float = 1.0) -> None:
         """One step of every replica, at its rate times `factor`."""
