@@ -49,7 +49,7 @@ def constructs(subject: OptimizerSubject) -> str:
 def steps(subject: OptimizerSubject) -> str:
     """A step works as the optimizer is declared."""
     try:
-        taken(subject.net.stepper(), 3)
+        after = taken(subject.net.stepper(), 3)
     except Exception as error:
         for needed, fix in (
             ({"needs_closure": True}, "declare needs_closure = true, or write `def step(self, closure)`"),
@@ -59,6 +59,12 @@ def steps(subject: OptimizerSubject) -> str:
             if _works(subject, needed):
                 raise failed(f"step() fails as it is declared, and works otherwise: {one_line(error)}", fix) from error
         raise failed(f"step() fails: {one_line(error)}", "the traceback says where") from error
+    # Compared with anything, NaN is different: every other check would accuse the optimizer of something else.
+    if not all(torch.isfinite(p).all() for p in after):
+        raise failed(
+            "the weights are not finite after three steps at its default rate",
+            "choose a smaller default; mind divisions by zero in the first step",
+        )
     return "three steps on a small network"
 
 

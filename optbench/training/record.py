@@ -19,6 +19,9 @@ from optbench.training.evaluation import Evaluation
 DIVERGED_FACTOR = 10.0
 DIVERGED_EVALUATIONS = 3
 
+#: Losses below this are small changes, whatever the first one is: a model that starts solved has not diverged at 1e-4.
+DIVERGED_FLOOR = 1e-2
+
 #: A trial is judged by its evaluations after this share of them: one alone is too noisy to choose by.
 JUDGED_AFTER = 0.75
 
@@ -80,8 +83,7 @@ class Training:
         elif not parameters_finite:
             self.status, self.error = "diverged", f"parameters not finite at step {step}"
         else:
-            limit = initial + (DIVERGED_FACTOR - 1) * abs(initial)
-            self.high_losses = self.high_losses + 1 if valid.loss > limit else 0
+            self.high_losses = self.high_losses + 1 if valid.loss > divergence_limit(initial) else 0
             if self.high_losses >= DIVERGED_EVALUATIONS:
                 self.status = "diverged"
                 self.error = f"loss over {DIVERGED_FACTOR:g} times the initial one up to step {step}"
@@ -116,6 +118,11 @@ class Training:
         """Notes down what ended the training: out of memory, or any other exception."""
         self.status, self.error = "oom" if is_out_of_memory(error) else "error", one_line(error)
         self.traceback = "".join(traceback.format_exception(error))
+
+
+def divergence_limit(initial: float) -> float:
+    """The loss above which a training counts as diverging, from its first one."""
+    return initial + (DIVERGED_FACTOR - 1) * max(abs(initial), DIVERGED_FLOOR)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

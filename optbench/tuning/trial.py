@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from optbench.optimizers.search_space import Space
-from optbench.training.record import DIVERGED_FACTOR, Observer
+from optbench.training.record import Observer, divergence_limit
 
 #: A best value within this share of a range's width from an edge is flagged.
 EDGE = 0.05
@@ -32,7 +32,7 @@ class Trial:
     @property
     def value(self) -> float:
         """The score that samplers see: always finite, a diverged trial worse than any other."""
-        ceiling = self.initial_loss + (DIVERGED_FACTOR - 1) * abs(self.initial_loss)
+        ceiling = divergence_limit(self.initial_loss)
         if not math.isfinite(ceiling):
             ceiling = float(np.finfo(np.float64).max)
         return min(self.loss, ceiling) if self.status == "ok" else ceiling

@@ -12,6 +12,7 @@ from optbench.conformance import check, optimizer_test, problem_test
 from optbench.conformance.suite import OPTIMIZER_CHECKS, PROBLEM_CHECKS, defined_in, prove
 from optbench.errors import UserError
 from tests.support import broken, tiny
+from tests.support.passes import PASSES
 
 _FILE = broken.__file__
 
@@ -194,3 +195,10 @@ def test_the_documents_name_all_checks(page: str, checks: Mapping[str, object]) 
     text = (Path(__file__).parents[2] / "docs" / page).read_text("utf-8")
     section = text[text.index("## Check") :]
     assert [name for name in checks if f"`{name}`" not in section] == []
+
+
+def test_weights_that_are_not_finite_are_one_finding() -> None:
+    """Compared with anything, NaN is different: it is no leak, no clock and no overspent budget."""
+    findings = list(check(f"{PASSES}:Overflowing"))
+    assert [finding.check for finding in findings if finding.outcome == "failed"] == ["steps"]
+    assert findings[-1].reason == "the weights are not finite after three steps at its default rate"

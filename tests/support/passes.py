@@ -168,6 +168,18 @@ class Signs(torch.optim.Optimizer):
                     p.sub_(group["size"] * p.grad.sign())
 
 
+class Overflowing(torch.optim.SGD):
+    """Is NaN at once."""
+
+    def __init__(self, params: Any, lr: float = 0.05) -> None:
+        super().__init__(params, lr=lr)
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:  # type: ignore[override]
+        for p in self.param_groups[0]["params"]:
+            p.fill_(torch.nan)
+
+
 class TensorDefault(torch.optim.Adam):
     """Its default rate is a tensor."""
 

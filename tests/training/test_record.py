@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from optbench.training.evaluation import Evaluation
 from optbench.training.record import Point, Training
 
 
@@ -36,3 +37,19 @@ def test_the_mean_of_the_last_quarter_judges(losses: dict[int, float], evaluatio
 
 def test_without_an_evaluation_nothing_is_known() -> None:
     assert all(math.isnan(value) for value in trained({}).judged(20))
+
+
+@pytest.mark.parametrize(
+    ("initial", "later", "status"),
+    [
+        (1.0, 9.0, "ok"), (1.0, 11.0, "diverged"), (0.0, 1e-3, "ok"), (1e-6, 1e-4, "ok"), (1e-6, 1.0, "diverged"),
+        (-1.0, 9.0, "diverged"),
+    ],
+)  # fmt: skip
+def test_divergence_is_ten_times_the_first_loss_but_for_losses_near_zero(
+    initial: float, later: float, status: str
+) -> None:
+    training = Training({}, 0)
+    for index, loss in enumerate([initial, later, later, later]):
+        training.add_point(index, index, 0.0, Evaluation(loss, 0.0), Evaluation(loss, 0.0), True, 1)
+    assert training.status == status
