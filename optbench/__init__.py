@@ -1,6 +1,6 @@
-"""optbench: which optimizer trains a problem best for the same compute, and how sure one can be.
+"""optbench: compare neural-network optimizers at equal compute, with statistics that support a conclusion.
 
-Everything that the command line does is a function here; heavy imports wait for their first use.
+The functions of this package do everything that the command line does. Heavy modules are imported on first use.
 """
 
 from __future__ import annotations
@@ -42,6 +42,6 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'optbench' has no attribute {name!r}")
     value = getattr(import_module(f"optbench.{_HOME[name]}"), name)
-    # `optbench.plan` is the function, also after the module of that name was imported.
+    # Bind the name, so that `optbench.plan` remains the function even if a module of that name is imported.
     globals()[name] = value
     return value

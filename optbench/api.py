@@ -1,4 +1,4 @@
-"""The functions that `optbench` offers to notebooks and scripts; the command line calls them too."""
+"""The functions of `optbench` for notebooks and scripts, which the command line calls as well."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optbench.baselines.located import REFERENCE, located, reference_folder, refuse_times
+from optbench.baselines.located import REFERENCE, locate, reference_folder, reject_time_metric
 from optbench.config.load import configure, default_name
 from optbench.config.schema import Config
 from optbench.errors import UserError, out_of_range, unknown
 from optbench.metrics import METRICS
-from optbench.optimizers.decorator import target
+from optbench.optimizers.decorator import target_name
 from optbench.planning.matrix import Plan, make_plan
 from optbench.problem.data import DataSource, default_data_dir
 from optbench.results.directory import ABOUT, ResultsDirectory
@@ -36,16 +36,19 @@ def plan(
     results: str | Path = "results",
     **choices: Any,
 ) -> Plan:
-    """The cells of a configuration with their cost in example gradients; computes nothing.
+    """Plans the cells of a configuration, with their cost in example gradients, without computing anything.
 
     Args:
-        config: What is planned. In its place `preset`, `file` and any field of `Config` may be given as `choices`
+        config: The configuration. Instead, `preset`, `file` and any field of `Config` can be given as `choices`
             (`problems=["mlp"]`, `tuning_worth=8`, …).
         execution: How trainings are executed: "auto", "eager", "population", "compile" or "cuda_graph".
-        against: "reference", or a results directory (its path, or its name in `results`); then only the cells that
-            these stored results lack are planned.
-        results: The folder of results directories.
+        against: Stored results to compare with: "reference", or a results directory (its path, or its name in
+            `results`). Only the cells that these results lack are planned.
+        results: Folder that contains the results directories.
         **choices: See `config`.
+
+    Returns:
+        The plan; its attribute `cells` lists the cells.
 
     Raises:
         UserError: The configuration is not valid, or can't be compared with the stored results.
@@ -53,8 +56,8 @@ def plan(
     Example:
         >>> [cell.id for cell in optbench.plan(problems=["mlp"], optimizers=["adam"]).cells]
     """
-    stored = _stored(against, results)
-    return _plan(_configuration(config, stored, choices), execution, stored)
+    stored = _locate_against(against, results)
+    return _plan(_configure(config, stored, choices), execution, stored)
 
 
 def run(
@@ -77,30 +80,33 @@ def run(
     progress: SilentProgress | None = None,
     **choices: Any,
 ) -> Results:
-    """Runs a configuration and returns its `Results`; run again, it resumes.
+    """Runs a benchmark, or resumes an interrupted one, and returns its `Results`.
 
     Args:
-        config: What is run; in its place `choices`, as for `plan`.
-        name: The results directory, a folder in `results` (default: a name made from the configuration).
-        results: The folder of results directories.
-        data_dir: Data sets in torchvision's layout; missing ones are downloaded, unless `download=False`.
-        download: See `data_dir`.
-        engine: What computes: "processes", "serial" or "dask".
-        scheduler: With "dask", the address of a running scheduler.
+        config: The configuration, or `choices` instead, as for `plan`.
+        name: Name of the results directory, a folder in `results` (default: derived from the configuration).
+        results: Folder that contains the results directories.
+        data_dir: Folder with data sets in torchvision's layout.
+        download: Whether data sets that are missing in `data_dir` are downloaded.
+        engine: How cells are distributed: "processes", "serial" (one after another in this process) or "dask".
+        scheduler: Address of a running Dask scheduler (with engine "dask").
         workers: Number of worker processes (default: one per core).
-        retry_failed: Computes failed cells again.
-        fresh: Deletes what the results directory holds first.
+        retry_failed: Whether failed cells are computed again.
+        fresh: Whether the contents of the results directory are deleted first.
         execution: See `plan`.
-        cell_timeout: Seconds after which a cell is stopped and recorded as failed.
-        outputs: Writes tables, plots and the page; `report` does that later.
-        rank_by: The metric that optimizers are compared by, one of `optbench list metrics`.
-        against: As for `plan`: only the cells that these stored results lack are computed, and reported with them.
-        progress: Receives messages and the share that is done.
+        cell_timeout: Time limit per cell in seconds; a cell that exceeds it is stopped and recorded as failed.
+        outputs: Whether tables, plots and the HTML page are written; `report` writes them later.
+        rank_by: The metric by which optimizers are compared (see `optbench list metrics`).
+        against: Stored results to compare with, as for `plan`. Only the cells that they lack are computed.
+        progress: Receives messages and the completed amount of work (default: nothing is shown).
         **choices: See `config`.
 
+    Returns:
+        The results, also if some cells have failed.
+
     Raises:
-        UserError: Invalid settings, found before anything is computed. What fails within a cell is a row of the
-            results instead.
+        UserError: A setting is invalid (raised before anything is computed), or results can't be written. An error
+            within a cell is not raised but recorded in the results.
 
     A script that uses worker processes needs the usual `if __name__ == "__main__":`.
 
@@ -111,14 +117,14 @@ def run(
     from optbench.reporting.outputs import up_to_date, write_outputs
     from optbench.runner.options import RunOptions
     from optbench.runner.run import run as compute
-    from optbench.runner.run import unwritable
+    from optbench.runner.run import unwritable_results
 
-    stored = _stored(against, results)
-    chosen = _configuration(config, stored, choices)
-    directory = ResultsDirectory(Path(results) / _folder_name(name or default_name(chosen)))
+    stored = _locate_against(against, results)
+    chosen = _configure(config, stored, choices)
+    directory = ResultsDirectory(Path(results) / _check_name(name or default_name(chosen)))
     _check_metric(rank_by)
     if stored is not None:
-        refuse_times(rank_by)
+        reject_time_metric(rank_by)
     options = RunOptions(
         _source(data_dir, download), engine, workers, retry_failed, fresh, scheduler, cell_timeout, stored,
         intact=outputs and not fresh and up_to_date(directory, rank_by=rank_by),
@@ -130,14 +136,15 @@ def run(
             with directory.lock():
                 write_outputs(directory, rank_by=rank_by)
         except OSError as error:
-            raise unwritable(error, directory.folder) from error
+            raise unwritable_results(error, directory.folder) from error
     return ShownResults(directory.folder, outcome.states)
 
 
 def load(folder: str | Path) -> Results:
-    """Opens the results directory `folder`.
+    """Opens the results directory `folder`; figures and tables are displayed in notebooks.
 
-    Raises UserError where there is none, or one of an unknown schema.
+    Raises:
+        UserError: It is not a results directory, or its schema is unknown.
     """
     from optbench.reporting.notebook import ShownResults
 
@@ -150,22 +157,24 @@ def report(
     rank_by: str = "test_metric",
     sections: Sequence[Section] = (),
 ) -> Path:
-    """Writes tables, plots and the HTML page of a results directory, also a partial one, and returns the page's path.
+    """Writes tables, plots and the HTML page of a results directory, and returns the path of the page.
+
+    The results may be incomplete. Tables and plots are written to the results directory, and those of frozen results
+    to `reports/NAME` in the current folder.
 
     Args:
         folder: A results directory, frozen results, or "reference".
-        output: Where the page goes (default: `reports/NAME.html` beside `results`). Tables and plots are in the results
-            directory; those of frozen results are in `reports/NAME`, below the current folder.
-        rank_by: The metric that optimizers are compared by, one of `optbench list metrics`.
-        sections: Further sections of the page, before its methods; see `optbench.reporting.section.Section`.
+        output: Path of the page (default: `reports/NAME.html`, next to the folder `results`).
+        rank_by: The metric by which optimizers are compared (see `optbench list metrics`).
+        sections: Additional sections of the page, placed before its methods; see `optbench.reporting.section.Section`.
 
     Raises:
-        UserError: An unknown metric, or no results.
+        UserError: The metric is unknown, or the folder does not contain results.
     """
     from optbench.reporting.outputs import write_frozen_outputs, write_outputs
 
     _check_metric(rank_by)
-    place, page = _place(folder), Path(output) if output else None
+    place, page = _results_folder(folder), Path(output) if output else None
     if (place / ABOUT).exists():
         return write_frozen_outputs(place, page, rank_by, sections).report
     directory = ResultsDirectory(place)
@@ -174,11 +183,18 @@ def report(
 
 
 def figure(results: StoredResults, name: str, problem: str | None = None) -> tuple[Axes | list[Axes], pd.DataFrame]:
-    """A figure of `results` (what `load` gives): its matplotlib axes, and the frame that they show.
+    """Draws a figure of results.
 
-    `name` is that of one of the plots (`optbench.plots.registry.PLOTS`), such as "lr_sensitivity"; `problem` a label
-    in the results, for figures of one problem (by default the first). Of several axes there is a list. Raises
-    UserError for an unknown name or problem, and where the results don't suffice, with what is missing.
+    Args:
+        results: The results, such as those that `load` returns.
+        name: Name of the figure, such as "lr_sensitivity"; see `optbench.plots.registry.PLOTS`.
+        problem: Label of the problem, for figures of a single problem (default: the first problem).
+
+    Returns:
+        The figure's matplotlib axes (a list if there are several), and the frame that they show.
+
+    Raises:
+        UserError: The figure or the problem is unknown, or the results do not contain what the figure needs.
     """
     from optbench.metrics.tables import all_tables
     from optbench.plots.registry import PLOTS
@@ -191,13 +207,13 @@ def figure(results: StoredResults, name: str, problem: str | None = None) -> tup
         raise unknown("problem", problem, problems)
     label = (problem or problems[0]) if PLOTS[name].each_problem else ""
     try:
-        drawn = PLOTS[name].draw(results, all_tables(results), label)
+        drawing = PLOTS[name].draw(results, all_tables(results), label)
     except NothingToDraw as reason:
         raise UserError(f"figure {name} can't be drawn: {reason}") from None
-    if drawn is None:
-        raise UserError(f"figure {name} has no meaning for {label}, which is no function of the plane")
-    axes = drawn[0].axes
-    return (axes[0] if len(axes) == 1 else axes), drawn[1]
+    if drawing is None:
+        raise UserError(f"figure {name} can't be drawn for {label}, which is not a function of the plane")
+    axes = drawing[0].axes
+    return (axes[0] if len(axes) == 1 else axes), drawing[1]
 
 
 def compare(
@@ -206,37 +222,58 @@ def compare(
     metric: str = "test_metric",
     output: str | Path | None = None,
 ) -> Comparison:
-    """Who is better than whom, in one results directory or in several side by side, the `folders`.
+    """Compares optimizers on paired seeds, within one results directory or across several.
 
-    Returns a `Comparison` with `.verdicts`, `.leaderboard`, `.tables` and `.notes`; `print` shows the verdicts. Every
-    optimizer is judged against `reference` (default: adam, if it is there) by `metric`, on seeds that both have run.
-    With `output`, tables and plots are written below it. Raises UserError for what can't be compared.
+    Args:
+        *folders: Results directories, frozen results, or "reference".
+        reference: The optimizer with which all others are compared, on the seeds that both have run (default: adam, if
+            the results contain it).
+        metric: The metric of the comparison (see `optbench list metrics`).
+        output: Folder to which tables and plots are written (default: none).
+
+    Returns:
+        A `Comparison` with the attributes `verdicts`, `leaderboard`, `tables` and `notes`; `print` shows the verdicts.
+
+    Raises:
+        UserError: The results can't be compared, or the reference or the metric is unknown.
     """
     from optbench.reporting.comparison import compare_folders
 
-    return compare_folders([_place(folder) for folder in folders], reference, metric, Path(output) if output else None)
+    return compare_folders(
+        [_results_folder(folder) for folder in folders], reference, metric, Path(output) if output else None
+    )
 
 
 def recommend(
     *folders: str | Path, trials: int | None = None, seconds: float | None = None, memory_mib: float | None = None
 ) -> pd.DataFrame:
-    """Which optimizer to take, from the results directories `folders`: the frame of `metrics.recommendation`.
+    """Recommends an optimizer for a given tuning budget, with its starting learning rate and expected regret.
 
-    The budget is what tuning may take: `trials`, `seconds` of all of them together at the speed measured in isolation,
-    and `memory_mib` that a step allocates; without any, those that the results speak of. What was left out in
-    joining is in the frame's `attrs["notes"]`. Raises UserError for what can't be joined or is no budget.
+    Without a budget, three are considered: no tuning, half of the trials in the results, and all of them.
+
+    Args:
+        *folders: Results directories, frozen results, or "reference".
+        trials: Number of tuning trials; 1 means the default learning rate, untuned.
+        seconds: Time limit for all tuning trials together, at the speed measured in isolation.
+        memory_mib: Memory limit in MiB per step, including optimizer state.
+
+    Returns:
+        The table of `optbench.metrics.recommendation`. Its `attrs["notes"]` list what was left out of the comparison.
+
+    Raises:
+        UserError: The results can't be joined, or a budget is not valid.
     """
     from optbench.metrics.recommendation import MOST_TRIALS, Budget, recommendation
-    from optbench.results.frozen import opened
+    from optbench.results.frozen import open_results
     from optbench.results.join import join
 
-    for what, value in (("trials", trials), ("seconds", seconds), ("memory", memory_mib)):
+    for name, value in (("trials", trials), ("seconds", seconds), ("memory", memory_mib)):
         if value is not None and not value > 0:
-            raise out_of_range(what, value, "above 0")
+            raise out_of_range(name, value, "above 0")
     if trials is not None and (trials != int(trials) or trials > MOST_TRIALS):
         raise out_of_range("trials", trials, f"a whole number up to {MOST_TRIALS:,}")
-    places = [_place(folder) for folder in folders]
-    results = opened(places[0]) if len(places) == 1 else join(places)
+    places = [_results_folder(folder) for folder in folders]
+    results = open_results(places[0]) if len(places) == 1 else join(places)
     memory = None if memory_mib is None else memory_mib * 2**20
     budgets = None if (trials, seconds, memory) == (None, None, None) else [Budget(trials, seconds, memory)]
     table = recommendation(results.trials, results.runs, results.cells, budgets)
@@ -253,23 +290,23 @@ def check(
     download: bool = True,
     only: Sequence[str] = (),
 ) -> list[Finding]:
-    """The findings of the conformance suite on a problem or an optimizer.
+    """Checks a problem or an optimizer for anything that would make its results unreliable.
 
     Args:
         thing: A name, `FILE.py:NAME`, or a class.
-        config: A TOML file whose optimizers may be named.
-        device: Where the checks run: "auto", "cpu", "cuda", ….
+        config: A TOML file that defines optimizers.
+        device: Device on which the checks run: "auto", "cpu", "cuda", ….
         data_dir: As for `run`.
         download: As for `run`.
-        only: The names of the checks to run (default: all).
+        only: Names of the checks to run (default: all).
 
     Returns:
         Findings, each with a `check`, an `outcome` (`ok`, `failed`, `note` or `skipped`), a `reason` and a `fix`.
 
     Raises:
-        UserError: The thing can't be found or isn't installed.
+        UserError: The problem or the optimizer is unknown, or its package is not installed.
     """
-    text = thing if isinstance(thing, str) else target(thing)
+    text = thing if isinstance(thing, str) else target_name(thing)
     return list(iterate_findings(text, config=config, device=device, data_dir=data_dir, download=download, only=only))
 
 
@@ -282,21 +319,34 @@ def iterate_findings(
     download: bool = True,
     only: Sequence[str] = (),
 ) -> Iterator[Finding]:
-    """The findings of `check` one by one, as soon as each is known."""
+    """Yields the findings of `check` one by one, each as soon as its check has run.
+
+    Args:
+        name: A name or `FILE.py:NAME`.
+        config: As for `check`.
+        device: As for `check`.
+        data_dir: As for `check`.
+        download: As for `check`.
+        only: As for `check`.
+
+    Raises:
+        UserError: As for `check`.
+    """
     from optbench.config.load import load_config
-    from optbench.conformance.suite import check as checked
-    from optbench.machine.device import resolve
+    from optbench.conformance.suite import check as run_checks
+    from optbench.machine.device import resolve_device
 
     tables = load_config(file=Path(config)).model_dump(exclude_none=True, by_alias=True)["optimizer"] if config else {}
-    yield from checked(name, device=resolve(device), tables=tables, source=_source(data_dir, download), only=only)
+    source = _source(data_dir, download)
+    yield from run_checks(name, device=resolve_device(device), tables=tables, source=source, only=only)
 
 
-def _configuration(config: Config | None, stored: Path | None, choices: dict[str, Any]) -> Config:
+def _configure(config: Config | None, stored: Path | None, choices: dict[str, Any]) -> Config:
     if stored is None:
         return configure(config, **choices)
-    from optbench.baselines.protocol import protocol_of
+    from optbench.baselines.protocol import load_protocol
 
-    return configure(config, base=protocol_of(stored), **choices)
+    return configure(config, base=load_protocol(stored), **choices)
 
 
 def _plan(
@@ -305,22 +355,22 @@ def _plan(
     planned = make_plan(config, execution, elsewhere)
     if stored is None:
         return planned
-    from optbench.baselines.against import compared_with
+    from optbench.baselines.against import plan_against
 
-    return compared_with(stored, planned, own)
-
-
-def _stored(against: str | Path | None, results: str | Path) -> Path | None:
-    return None if against is None else located(str(against), Path(results))
+    return plan_against(stored, planned, own)
 
 
-def _place(folder: str | Path) -> Path:
-    """The folder itself, or that of the reference results."""
+def _locate_against(against: str | Path | None, results: str | Path) -> Path | None:
+    return None if against is None else locate(str(against), Path(results))
+
+
+def _results_folder(folder: str | Path) -> Path:
+    """Returns the folder itself, or that of the reference results."""
     path = Path(folder)
     return reference_folder() if str(folder) == REFERENCE and not path.exists() else path
 
 
-def _folder_name(name: str) -> str:
+def _check_name(name: str) -> str:
     if not name or name in (".", "..") or Path(name).name != name:
         raise UserError(f"invalid results name {name!r} (use letters, digits, dots, dashes; no slashes)")
     return name

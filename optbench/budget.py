@@ -1,8 +1,8 @@
 """Compute budgets, and the ledger that charges them.
 
-The currency is the example gradient: forward and backward on one example cost 1, a forward pass
-alone 1/3 (the backward pass of a network takes about twice the forward's operations; Kaplan et al.
-2020, section 2.1). Costs are kept as whole thirds, so that sums are exact.
+The unit of cost is the example gradient: a forward and a backward pass on one example cost 1, a forward pass alone
+costs 1/3, because the backward pass of a network takes about twice as many operations as the forward pass (Kaplan et
+al. 2020, section 2.1). Costs are stored as whole thirds, so that sums are exact.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from functools import lru_cache
 
 from optbench.errors import UserError
 
+#: Thirds per example gradient.
 THIRDS = 3
 
-#: The budget of a training that is measured, not compared: more than any that is computed.
+#: Budget of a training that is only timed and must not run out of budget.
 UNLIMITED = 2**62
-#: Thirds of differentiating the gradient of one example once more.
+#: Cost of differentiating the gradient of one example a second time, in thirds of an example gradient.
 SECOND_BACKWARD = 6
 _FORM = re.compile(r"\s*([0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*(epochs?|examples?|seconds?|s)\s*", re.IGNORECASE)
 _UNITS = {"epoch": "epochs", "epochs": "epochs", "example": "examples", "examples": "examples"}
@@ -36,35 +37,46 @@ class Budget:
         return f"{str(self.amount).removesuffix('.0')}{self.unit}"
 
     def examples(self, training_examples: int) -> int:
-        """The budget in example gradients. Seconds need the cell's own speed: see `timing`."""
+        """Convert the budget to example gradients.
+
+        Args:
+            training_examples: Size of the training split, by which epochs are converted.
+
+        Raises:
+            ValueError: If the budget is in seconds; that conversion needs the measured speed of a cell.
+        """
         if self.unit == "seconds":
-            raise ValueError("seconds become examples by a cell's measured speed only")
+            raise ValueError("a budget in seconds can only be converted with a cell's measured speed")
         return _examples(self.amount, training_examples if self.unit == "epochs" else 1)
 
 
 @lru_cache(maxsize=256)
-def _examples(amount: float, passed: int) -> int:
-    # In decimal fractions as they were written: 0.29 epochs of 100 examples are 29, not 28.
-    return math.floor(Fraction(str(amount)) * passed)
+def _examples(amount: float, examples_per_unit: int) -> int:
+    # Exact decimal arithmetic: 0.29 epochs of 100 examples are 29 examples, not 28.
+    return math.floor(Fraction(str(amount)) * examples_per_unit)
 
 
 def parse_budget(text: str) -> Budget:
-    """`2epochs`, `20000examples` or `30seconds`; raises UserError for anything else."""
+    """Parse a run budget such as `2epochs`, `20000examples` or `30seconds`.
+
+    Raises:
+        UserError: If the text has another form or the amount is not a positive, finite number.
+    """
     match = _FORM.fullmatch(text)
     if not match or not 0 < float(match[1]) < math.inf:
-        raise UserError(f"run budget {text!r} is not an amount (accepted: 2epochs, 20000examples, 30seconds)")
+        raise UserError(f"invalid run budget {text!r} (accepted: amounts such as 2epochs, 20000examples, 30seconds)")
     return Budget(float(match[1]), _UNITS.get(match[2].lower(), "seconds"))
 
 
 class BudgetExhausted(Exception):
-    """Raised by the ledger in place of a charge that would overspend."""
+    """Raised by the ledger when a charge would exceed the budget."""
 
 
 class Ledger:
-    """Counts what a training computes, and refuses what its budget does not cover.
+    """Counts the compute of a training and refuses charges that exceed its budget.
 
-    `forwards` and `backwards` count passes (of a whole batch), `thirds` the cost in thirds of an
-    example gradient.
+    `budget` is in example gradients. `forwards` and `backwards` count passes over a batch, and `thirds` is the cost so
+    far in thirds of an example gradient.
     """
 
     def __init__(self, budget: int) -> None:
@@ -75,14 +87,19 @@ class Ledger:
 
     @property
     def cost(self) -> float:
-        """What was charged, in example gradients."""
+        """The total charged so far, in example gradients."""
         return self.thirds / THIRDS
 
     def affords_gradient(self, examples: int) -> bool:
+        """Whether the remaining budget covers the gradient of a batch of `examples`."""
         return self.thirds + THIRDS * examples <= THIRDS * self.budget
 
     def charge_gradient(self, examples: int) -> None:
-        """Charges a forward and a backward pass over a batch, before they are computed."""
+        """Charge a forward and a backward pass over a batch, before they are computed.
+
+        Raises:
+            BudgetExhausted: If the remaining budget does not cover the charge; nothing is charged then.
+        """
         if self.thirds + THIRDS * examples > THIRDS * self.budget:
             raise BudgetExhausted
         self.thirds += THIRDS * examples
@@ -97,9 +114,13 @@ class Ledger:
         self.backwards += 1
 
     def charge_second_backward(self, examples: int) -> None:
-        """Charges differentiating a gradient over a batch once more, as a Hessian's product with a vector takes.
+        """Charge a second differentiation of a batch's gradient, as in a Hessian-vector product.
 
-        Differentiating costs twice the operations that are differentiated, here those of an example gradient: 2.
+        Differentiation takes twice as many operations as the computation that is differentiated. Here that is one
+        example gradient, so the cost is 2 per example.
+
+        Raises:
+            BudgetExhausted: If the remaining budget does not cover the charge; nothing is charged then.
         """
         if self.thirds + SECOND_BACKWARD * examples > THIRDS * self.budget:
             raise BudgetExhausted
@@ -107,7 +128,11 @@ class Ledger:
         self.backwards += 1
 
     def charge_forward(self, examples: int) -> None:
-        """Charges a forward pass without a backward one, before it is computed."""
+        """Charge a forward pass without a backward pass, before it is computed.
+
+        Raises:
+            BudgetExhausted: If the remaining budget does not cover the charge; nothing is charged then.
+        """
         if self.thirds + examples > THIRDS * self.budget:
             raise BudgetExhausted
         self.thirds += examples

@@ -1,4 +1,4 @@
-"""Tables as people read them: digits, and the forms that are pasted into terminals and papers."""
+"""Formats numbers and tables for people: significant digits, and tables as plain text, Markdown and LaTeX."""
 
 from __future__ import annotations
 
@@ -13,17 +13,24 @@ if TYPE_CHECKING:
 
 
 def is_missing(value: Any) -> bool:
-    """Whether a cell of a table holds nothing."""
-    import pandas as pd  # only where there is a frame: plans and lists do without
+    """Whether a table entry is missing: None, NA or NaN."""
+    import pandas as pd  # imported here because `plan` and `list` must not depend on pandas
 
     return value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value))
 
 
-def significant(value: Any, digits: int = 4, trim: bool = False) -> str:
-    """A value as people read it: floats to `digits` significant digits, whole numbers with thousands
-    separated, a missing one as a dash. `trim` drops trailing zeros.
+def format_number(value: Any, digits: int = 4, trim: bool = False) -> str:
+    """Format a value for display.
 
-    >>> significant(0.98), significant(0.98, trim=True), significant(2.5e-9), significant(math.nan)
+    Floats are rounded to `digits` significant digits, integers get thousands separators, missing values become a dash,
+    and all other values are converted by `str`.
+
+    Args:
+        value: The value to format.
+        digits: Number of significant digits of a float.
+        trim: Whether to drop trailing zeros of a float.
+
+    >>> format_number(0.98), format_number(0.98, trim=True), format_number(2.5e-9), format_number(math.nan)
     ('0.9800', '0.98', '2.500e-09', '–')
     """
     if is_missing(value):
@@ -38,7 +45,7 @@ def significant(value: Any, digits: int = 4, trim: bool = False) -> str:
         return "∞" if value > 0 else "−∞"
     if value == 0:
         return "0"
-    # Rounded first, so that 9.99996 is seen as the 10.00 that it is shown as.
+    # Round first: 9.99996 is shown as 10.00, so its exponent is 1.
     exponent = int(f"{value:.{digits - 1}e}".partition("e")[2])
     if -4 <= exponent < 7:
         text = f"{value:,.{max(digits - 1 - exponent, 0)}f}"
@@ -47,38 +54,40 @@ def significant(value: Any, digits: int = 4, trim: bool = False) -> str:
     return (mantissa.rstrip("0").rstrip(".") if trim and "." in mantissa else mantissa) + "e" + power
 
 
-def cell_text(column: str, value: Any) -> str:
-    """A value as text, with the digits that its column deserves: learning rates and counts of
-    examples are read as round numbers, metrics and losses by their digits.
+def format_cell(column: str, value: Any) -> str:
+    """Format a table entry with a precision that depends on its column.
+
+    Learning rates, hyperparameters and costs are shown as short round numbers; metrics and losses keep four
+    significant digits.
     """
     if isinstance(value, (float, np.floating)):
         if column == "lr" or column.startswith(("lr_", "hp_")):
-            return significant(value, digits=3, trim=True)
+            return format_number(value, digits=3, trim=True)
         if column.endswith("_ms"):
-            return significant(value, digits=3)
+            return format_number(value, digits=3)
         if column == "target_reached":
             return "–" if math.isnan(value) else f"{100 * value:.0f} %"
         if column.endswith("_rank"):
             return "–" if math.isnan(value) else f"{value:.2f}"
         if column.startswith("cost") or column.endswith(("_cost", "_budget")):
-            return significant(round(float(value)) if 1000 <= abs(float(value)) < math.inf else value, trim=True)
-    return significant(value)
+            return format_number(round(float(value)) if 1000 <= abs(float(value)) < math.inf else value, trim=True)
+    return format_number(value)
 
 
 def is_numeric(column: pd.Series) -> bool:
-    """Whether a column holds numbers, and so is set flush right."""
+    """Whether a column holds numbers and is therefore aligned right."""
     from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
     return bool(is_numeric_dtype(column) and not is_bool_dtype(column))
 
 
-def markdown(table: pd.DataFrame) -> str:
-    """The table in GitHub's Markdown, numbers flush right, columns padded to read well as text."""
+def to_markdown(table: pd.DataFrame) -> str:
+    """Format a table as GitHub-flavoured Markdown, with padded columns and numbers aligned right."""
 
     def escape(text: str) -> str:
         return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
 
-    columns = _padded(table, escape)
+    columns = _pad_columns(table, escape)
     right = [is_numeric(table[name]) for name in table]
     dashes = [
         "-" * (len(column[0]) + 1) + (":" if flush else "-") for column, flush in zip(columns, right, strict=True)
@@ -87,11 +96,11 @@ def markdown(table: pd.DataFrame) -> str:
     return "\n".join([head, f"|{'|'.join(dashes)}|", *body]) + "\n"
 
 
-def _padded(table: pd.DataFrame, escape: Callable[[str], str]) -> list[list[str]]:
-    """Each column as its heading and its texts, padded to one width."""
+def _pad_columns(table: pd.DataFrame, escape: Callable[[str], str]) -> list[list[str]]:
+    """Convert each column to its heading and its entries, all padded to the same width."""
     columns = []
     for name in table:
-        texts = [escape(text) for text in [str(name), *(cell_text(str(name), value) for value in table[name])]]
+        texts = [escape(text) for text in [str(name), *(format_cell(str(name), value) for value in table[name])]]
         width = max(map(len, texts))
         flush = str.rjust if is_numeric(table[name]) else str.ljust
         columns.append([flush(text, width) for text in texts])
@@ -105,9 +114,9 @@ _LATEX = str.maketrans({
 })  # fmt: skip
 
 
-def latex(table: pd.DataFrame) -> str:
-    """The table as a LaTeX `tabular` in the manner of booktabs, with every special character escaped."""
-    columns = _padded(table, lambda text: text.translate(_LATEX))
+def to_latex(table: pd.DataFrame) -> str:
+    """Format a table as a LaTeX `tabular` with booktabs rules; special characters are escaped."""
+    columns = _pad_columns(table, lambda text: text.translate(_LATEX))
     head, *body = (" & ".join(cells) + r" \\" for cells in zip(*columns, strict=True))
     spec = "".join("r" if is_numeric(table[name]) else "l" for name in table)
     lines = [
@@ -120,15 +129,17 @@ def latex(table: pd.DataFrame) -> str:
     return "\n".join([*lines, *body, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
-def terminal(table: pd.DataFrame) -> str:
-    """The table in aligned columns, two spaces apart."""
-    columns = _padded(table, str)
+def to_text(table: pd.DataFrame) -> str:
+    """Format a table as plain text in aligned columns, separated by two spaces."""
+    columns = _pad_columns(table, str)
     return "\n".join("  ".join(cells).rstrip() for cells in zip(*columns, strict=True))
 
 
-def uniform(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with one type a column, as files have it: one that mixes types (a hyperparameter such as
-    `auto` or 0.1) becomes text.
+def unify_types(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with one type per column, as file formats require.
+
+    A column of mixed types, such as a hyperparameter that is `auto` or 0.1, is converted to strings. Integers and
+    floats together are left as they are.
     """
     from pandas.api.types import is_object_dtype
 
@@ -140,8 +151,13 @@ def uniform(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def table(rows: Sequence[Sequence[str]], right: Iterable[int] = ()) -> str:
-    """Rows of texts in aligned columns, the first as the head; columns in `right` end flush."""
+def align_columns(rows: Sequence[Sequence[str]], right: Iterable[int] = ()) -> str:
+    """Format rows of strings in aligned columns.
+
+    Args:
+        rows: Rows of equal length; the first one is the header.
+        right: Indices of the columns that are aligned right; all others are aligned left.
+    """
     aligned_right = set(right)
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = []

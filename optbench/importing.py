@@ -1,4 +1,4 @@
-"""Imports code by its name, `module:Attribute` or `file.py:Attribute`, and digests its file for identities."""
+"""Imports code by name (`module:Attribute` or `file.py:Attribute`) and hashes its source file for cell identities."""
 
 from __future__ import annotations
 
@@ -16,25 +16,35 @@ from optbench.errors import UserError, one_line, unknown
 
 
 def source_digest(target: str) -> str:
-    """A short hash of the file that implements `module:Attribute` or `file.py:Attribute`.
+    """Compute a short hash of the file that implements `module:Attribute` or `file.py:Attribute`.
 
-    Part of the identity of everything that optbench doesn't version itself, so that results of an
-    edited file are not taken for those of the present one.
+    The hash is part of the identity of all code that optbench does not version itself, so that results of an older
+    version of the file are not mistaken for results of the current one.
+
+    Returns:
+        12 hexadecimal digits, or "" for a module without a source file.
+
+    Raises:
+        UserError: If the file or module can't be found.
     """
     location = target.rpartition(":")[0]
     try:
         if not location.endswith(".py"):
-            found = importlib.util.find_spec(location)
-            if found is None or found.origin is None or not Path(found.origin).is_file():
+            spec = importlib.util.find_spec(location)
+            if spec is None or spec.origin is None or not Path(spec.origin).is_file():
                 return ""
-            location = found.origin
+            location = spec.origin
         return hashlib.sha256(Path(location).expanduser().read_bytes()).hexdigest()[:12]
     except (ImportError, ValueError, OSError) as error:
         raise UserError(f"{target} can't be found: {one_line(error)}") from None
 
 
 def load_attribute(target: str) -> Any:
-    """Imports `module:Attribute` or `file.py:Attribute`; raises UserError where that fails."""
+    """Import `module:Attribute` or `file.py:Attribute`.
+
+    Raises:
+        UserError: If the import fails or the module has no such attribute.
+    """
     location, _, attribute = target.rpartition(":")
     try:
         module = load_module(location) if location.endswith(".py") else importlib.import_module(location)
@@ -49,11 +59,15 @@ def load_attribute(target: str) -> Any:
 
 
 def load_module(location: str) -> ModuleType:
-    """The module that a file is, imported once for each content; raises UserError where that fails."""
+    """Import a Python file as a module, once per content of the file.
+
+    Raises:
+        UserError: If the file does not exist or can't be imported.
+    """
     path = Path(location).expanduser().resolve()
     if not path.is_file():
         raise UserError(f"{location} does not exist (accepted: file.py:Class or package.module:Class)")
-    # One module a file and content, registered so that its classes can be pickled and inspected.
+    # The module is registered in sys.modules so that its classes can be pickled and inspected.
     name = f"optbench_file_{hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()[:16]}"
     if name in sys.modules:
         return sys.modules[name]
@@ -73,11 +87,22 @@ def load_module(location: str) -> ModuleType:
 
 
 def plugin_targets(group: str) -> dict[str, str]:
-    """By name what installed packages register under an entry point's group, such as `optbench.problems`."""
+    """Return the entry points of installed packages in a group such as `optbench.problems`: name → target."""
     return {entry.name: entry.value for entry in entry_points(group=group)}
 
 
-def registered_target(what: str, group: str, built_in: Mapping[str, str], name: str) -> str:
+def find_target(what: str, group: str, built_in: Mapping[str, str], name: str) -> str:
+    """Look up the target `module:Attribute` of a name, built in or from an entry point.
+
+    Args:
+        what: What the name stands for, for the error message.
+        group: The entry points' group.
+        built_in: Targets of the built-in names, which take precedence.
+        name: The name to look up.
+
+    Raises:
+        UserError: If the name is unknown.
+    """
     if name in built_in:
         return built_in[name]
     plugins = plugin_targets(group)

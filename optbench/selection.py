@@ -1,12 +1,12 @@
-"""The selection grammar, alike on the command line and in TOML: `name[param=value,param=[a,b]]`.
+"""The selection grammar, used on the command line and in TOML: `name[param=value,param=[a,b]]`.
 
     selection  = ( name | '"' text '"' ) [ "[" [ parameter { "," parameter } ] "]" ]
     parameter  = key "=" ( value | "[" value { "," value } "]" )
     value      = number | "true" | "false" | "none" | "(" value { "," value } ")" | word | '"' text '"'
 
-A list sweeps: `adam[eps=[1e-8,1e-3]]` selects two optimizers. Parentheses make one tuple:
-`adam[betas=(0.9,0.99)]`. A name may also be `file.py:Class` or `package.module:Class`, in quotes where
-it holds brackets, parentheses, commas or the like: `"my [old] rules.py:Class"[lr=0.1]`.
+A list is a sweep: `adam[eps=[1e-8,1e-3]]` selects two optimizers. Parentheses enclose one tuple:
+`adam[betas=(0.9,0.99)]`. A name may also be `file.py:Class` or `package.module:Class`. It is quoted if it contains
+brackets, parentheses, commas or similar characters: `"my [old] rules.py:Class"[lr=0.1]`.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _WORD = re.compile(r"[^\[\]\(\),=\"\s]+")
 _NAME = re.compile(r"[^\]\[\(\)=,\"]+")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\Z")
 _KEYWORDS = {"true": True, "false": False, "none": None}
-#: How deep parentheses may nest.
-_DEEPEST = 20
+#: Maximum nesting depth of parentheses.
+_MAX_DEPTH = 20
 
 
 @dataclass(frozen=True)
 class Selection:
-    """A name and the parameters given with it, in the order in which they were written."""
+    """A name and its parameters, in the order in which they were written."""
 
     name: str
     parameters: tuple[tuple[str, Any], ...] = ()
@@ -45,21 +45,25 @@ class Selection:
 
 
 def parse(text: str) -> list[Selection]:
-    """All selections that a text stands for; several where a parameter sweeps over a list.
+    """Parse a selection; a parameter that sweeps over a list yields several.
 
-    Raises UserError, naming the text and the column, where it does not follow the grammar.
+    Raises:
+        UserError: If the text does not follow the grammar; the message names the text and the column.
+
+    >>> [str(selection) for selection in parse("adam[eps=[1e-8,1e-3]]")]
+    ['adam[eps=1e-8]', 'adam[eps=0.001]']
     """
-    return _Parser(text).selections()
+    return _Parser(text).parse()
 
 
 def format_value(value: Any) -> str:
-    """A value as the grammar writes it; `parse` reads the same value back."""
+    """Format a value in the notation of the grammar; `parse` reads the same value back."""
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "none"}[value]
     if isinstance(value, (list, tuple)):
         return "(" + ",".join(format_value(item) for item in value) + ")"
     if isinstance(value, float):
-        # The shortest notation that reads back as the same float: 1e-8 rather than 1e-08.
+        # Use the shortest notation that reads back as the same float: 1e-8 instead of 1e-08.
         return re.sub(r"e([+-])0*(\d)", lambda m: f"e{m[1].strip('+')}{m[2]}", repr(value))
     if isinstance(value, int):
         return repr(value)
@@ -69,18 +73,18 @@ def format_value(value: Any) -> str:
 
 
 @dataclass(frozen=True)
-class Accepted:
-    """Which values a parameter accepts, besides the type of its default."""
+class AcceptedValues:
+    """The values that a parameter accepts, in addition to having the type of its default."""
 
-    #: The bounds of numbers; `low` itself is accepted unless `above` is set.
+    #: Bounds of a number. `low` itself is accepted unless `above` is set.
     low: float = -math.inf
     high: float = math.inf
     above: bool = False
-    #: Whole numbers only.
+    #: Accept only whole numbers.
     whole: bool = False
-    #: Tuples of any length but 0, in place of the default's.
+    #: Accept non-empty tuples of any length instead of the default's length.
     any_length: bool = False
-    #: `none` in place of a text.
+    #: Accept `none` instead of a string.
     none: bool = False
 
     @property
@@ -94,10 +98,17 @@ class Accepted:
         return f"{kind} above {self.low:g}" if self.above else f"{kind} of at least {self.low:g}"
 
 
-def convert(what: str, value: Any, default: Any, accepted: Accepted) -> Any:
-    """A parameter's value in the type of its default: 2 for 2.0 is meant as a float.
+def convert(what: str, value: Any, default: Any, accepted: AcceptedValues) -> Any:
+    """Convert a parameter value to the type of its default: 2 becomes 2.0 if the default is a float.
 
-    `what` names the parameter in messages. Raises UserError for a value of another type, or out of range.
+    Args:
+        what: Name of the parameter, for error messages.
+        value: The value to convert.
+        default: The parameter's default value, whose type decides.
+        accepted: The accepted range.
+
+    Raises:
+        UserError: If the value has another type or is out of range.
     """
     if isinstance(default, bool):
         if not isinstance(value, bool):
@@ -109,11 +120,11 @@ def convert(what: str, value: Any, default: Any, accepted: Accepted) -> Any:
     elif isinstance(default, tuple):
         return _convert_tuple(what, value, default, accepted)
     elif isinstance(default, str) and not (isinstance(value, str) or (value is None and accepted.none)):
-        raise out_of_range(what, value, f"a text such as {default}" + (", or none" if accepted.none else ""))
+        raise out_of_range(what, value, f"a string such as {default}" + (", or none" if accepted.none else ""))
     return value
 
 
-def _convert_tuple(what: str, value: Any, default: tuple[Any, ...], accepted: Accepted) -> tuple[Any, ...]:
+def _convert_tuple(what: str, value: Any, default: tuple[Any, ...], accepted: AcceptedValues) -> tuple[Any, ...]:
     if accepted.any_length:
         if not isinstance(value, tuple) or not value:
             raise out_of_range(what, value, f"values in parentheses, as in {default}")
@@ -124,45 +135,47 @@ def _convert_tuple(what: str, value: Any, default: tuple[Any, ...], accepted: Ac
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a finite number; true and false are none."""
+    """Whether a value is a finite number; true and false do not count."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _is_number(value: Any, accepted: Accepted) -> bool:
+def _is_number(value: Any, accepted: AcceptedValues) -> bool:
     if not is_number(value) or (accepted.whole and not isinstance(value, int)):
         return False
     return accepted.low <= value <= accepted.high and not (accepted.above and value == accepted.low)
 
 
 class _Parser:
+    """A recursive-descent parser of one selection; `at` is the current position."""
+
     def __init__(self, text: str) -> None:
         self.text = text
         self.at = 0
         self.depth = 0
 
-    def selections(self) -> list[Selection]:
+    def parse(self) -> list[Selection]:
         if not self.text.replace("\t", " ").isprintable():
-            raise UserError(f"selection {self.text!r} holds characters that can't be printed")
-        name = self._name()
+            raise UserError(f"selection {self.text!r} contains unprintable characters")
+        name = self._parse_name()
         keys: list[str] = []
         choices: list[list[Any]] = []
         if self._take("["):
             while not self._take("]"):
                 if keys:
                     self._expect(",")
-                key = self._word("a parameter's name")
+                key = self._parse_word("a parameter name")
                 if key in keys:
                     raise self._error(f"parameter {key!r} is given twice")
                 self._expect("=")
                 keys.append(key)
-                choices.append(self._values() if self._take("[") else [self._value()])
+                choices.append(self._parse_list() if self._take("[") else [self._parse_value()])
         if self.at < len(self.text):
-            raise self._error("expected the end")
+            raise self._error("expected the end of the selection")
         return [Selection(name, tuple(zip(keys, values, strict=True))) for values in product(*choices)]
 
-    def _name(self) -> str:
+    def _parse_name(self) -> str:
         if self._peek() == '"':
-            name = self._quoted()
+            name = self._parse_string()
             self._peek()
         else:
             end = self.text.find("[")
@@ -171,57 +184,57 @@ class _Parser:
             if not _NAME.fullmatch(name):
                 name = ""
         if not name:
-            raise UserError(f"selection {self.text!r} has no proper name (accepted: name[param=value,…])")
+            raise UserError(f"selection {self.text!r} has no valid name (accepted: name[param=value,…])")
         return name
 
-    def _values(self) -> list[Any]:
+    def _parse_list(self) -> list[Any]:
         values: list[Any] = []
         while not self._take("]"):
             if values:
                 self._expect(",")
-            values.append(self._value())
+            values.append(self._parse_value())
         if not values:
             raise self._error("an empty list selects nothing")
         return values
 
-    def _value(self) -> Any:
+    def _parse_value(self) -> Any:
         if self._take("("):
             self.depth += 1
-            if self.depth > _DEEPEST:
-                raise self._error(f"parentheses nest deeper than {_DEEPEST}")
+            if self.depth > _MAX_DEPTH:
+                raise self._error(f"parentheses are nested more than {_MAX_DEPTH} levels deep")
             items: list[Any] = []
             while not self._take(")"):
                 if items:
                     self._expect(",")
-                items.append(self._value())
+                items.append(self._parse_value())
             self.depth -= 1
             return tuple(items)
         if self._peek() == '"':
-            return self._quoted()
-        word = self._word("a value")
+            return self._parse_string()
+        word = self._parse_word("a value")
         if word.lower() in _KEYWORDS:
             return _KEYWORDS[word.lower()]
-        return self._number(word) if _NUMBER.match(word) else word
+        return self._parse_number(word) if _NUMBER.match(word) else word
 
-    def _quoted(self) -> str:
+    def _parse_string(self) -> str:
         try:
             text, self.at = json.JSONDecoder().raw_decode(self.text, self.at)
         except ValueError:
-            raise self._error("expected a quoted text as JSON has it") from None
+            raise self._error("expected a quoted JSON string") from None
         if not text.isprintable():
-            raise self._error("a quoted text must be printable")
+            raise self._error("a quoted string must be printable")
         return str(text)
 
-    def _number(self, word: str) -> int | float:
+    def _parse_number(self, word: str) -> int | float:
         try:
             number = int(word) if re.fullmatch(r"[+-]?\d+", word) else float(word)
             if math.isfinite(number):
                 return number
         except (ValueError, OverflowError):
             pass
-        raise self._error("the number before is too large")
+        raise self._error("the preceding number is too large")
 
-    def _word(self, what: str) -> str:
+    def _parse_word(self, what: str) -> str:
         self._skip_spaces()
         match = _WORD.match(self.text, self.at)
         if not match:

@@ -1,1 +1,1 @@
-"""The problems that come with optbench, one file a family."""
+"""The problems that come with optbench, one module per family."""

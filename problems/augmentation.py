@@ -1,4 +1,4 @@
-"""Random shifts and mirror images of a whole batch at once, on its device."""
+"""Randomly shifts and flips a whole batch of images at once, on its device."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def shifted_and_flipped(images: Tensor, reach: int, mirror: bool, generator: torch.Generator) -> Tensor:
-    """Images (N, C, H, W), each shifted by up to `reach` pixels both ways, and flipped half of the time.
+def shift_and_flip(images: Tensor, reach: int, mirror: bool, generator: torch.Generator) -> Tensor:
+    """Shift each image by a random number of pixels, and flip it left to right with probability ½.
 
-    What comes in from outside is 0. The result is stored channels-last, whatever the input. The random
-    numbers are drawn from `generator`, which must be on the images' device.
+    Args:
+        images: Images, (N, C, H, W).
+        reach: Maximum shift in each direction, in pixels. Pixels from outside of the image are 0.
+        mirror: Whether to flip.
+        generator: Generator of the random numbers, on the images' device.
+
+    Returns:
+        Images, (N, C, H, W), stored channels-last.
     """
     n, channels, height, width = images.shape
     device = images.device
@@ -25,10 +31,10 @@ def shifted_and_flipped(images: Tensor, reach: int, mirror: bool, generator: tor
     if mirror:
         columns = torch.where(draw(2) == 1, columns.flip(0), columns)
     columns = columns + draw(2 * reach + 1)
-    # One gather of whole pixels: their places in the padded batch, counted through all images.
+    # One gather of whole pixels, by their indices in the flattened padded batch.
     row_length = width + 2 * reach
     image_length = (height + 2 * reach) * row_length
     first = torch.arange(n, device=device).view(n, 1, 1) * image_length
-    places = first + rows.unsqueeze(2) * row_length + columns.unsqueeze(1)
-    pixels = padded.reshape(n * image_length, channels).index_select(0, places.flatten())
+    indices = first + rows.unsqueeze(2) * row_length + columns.unsqueeze(1)
+    pixels = padded.reshape(n * image_length, channels).index_select(0, indices.flatten())
     return pixels.view(n, height, width, channels).permute(0, 3, 1, 2)

@@ -1,4 +1,4 @@
-"""A deep autoencoder on small images: the classical hard case of optimization in depth, at the size of a toy."""
+"""A deep autoencoder on small images: a small version of a classical problem that is hard to optimize."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from optbench.problems.initialisation import INITIALISATIONS
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-#: Up to so many weights, and weights times examples of a batch, replicas at once gain on a CPU: 1.2 to 2.4 times.
-#: (At five million products they lose, 0.6 to 0.8 times, and at 280,000 weights, 0.2 to 0.3; docs/performance.md.)
+#: Maximum number of weights, and of weights times batch size, at which stacked replicas are faster on a CPU (by a
+#: factor of 1.2 to 2.4). At five million products the factor is 0.6 to 0.8, and at 280,000 weights 0.2 to 0.3
+#: (docs/performance.md).
 _STACKED_WEIGHTS, _STACKED_PRODUCTS = 60_000, 2_000_000
 
 _ACTIVATIONS = ("sigmoid", "tanh", "relu")
@@ -25,19 +26,19 @@ _TARGETS = {"digits": 2.5}
 
 @dataclass(frozen=True)
 class Autoencoder(SmallGreyImages):
-    """Grey images through a narrow code and back, by `layers` layers either way; 64-32-16-8-16-32-64 on digits.
+    """Compresses grey images to a narrow code and back, with `layers` layers each; 64-32-16-8-16-32-64 on digits.
 
-    Widths fall from the number of pixels to `code` by equal factors, and rise again likewise. All layers but the code
-    and the last are followed by `activation` (`sigmoid`, `tanh` or `relu`). Pixels are between 0 and 1. The loss is,
-    by `error`, the `cross_entropy` between pixels and what the last layer's sigmoid says of them, or their `squared`
-    difference, summed over the pixels of an image and averaged over images; the metric is the latter with either.
-    `init` is how weights start: see `initialisation`.
+    Layer widths fall by equal factors from the number of pixels to `code`, and rise back by the same factors. All
+    layers except the code and the output are followed by `activation` (`sigmoid`, `tanh` or `relu`). Pixels are between
+    0 and 1. The loss depends on `error`: `cross_entropy` between the pixels and the sigmoid of the output, or their
+    `squared` difference. Both are summed over the pixels of an image and averaged over images. The metric is the
+    squared difference in either case. `init` is the initialisation of the weights (see `initialisation`).
 
-    `data`: `digits` (scikit-learn's images of 8 × 8 pixels as they are), `mnist`, `fashion_mnist` (28 × 28), or
-    the path of a folder of images, which are turned grey and scaled to 28 × 28.
+    `data`: `digits` (scikit-learn's images of 8 × 8 pixels), `mnist`, `fashion_mnist` (28 × 28), or the path of a
+    folder of images, which are converted to grey and scaled to 28 × 28.
 
-    Tells apart: methods that get through layers of small gradients, and off the plateau on which every image is
-    rendered as their mean, from those that stay there, as plain gradient descent and mini-batch L-BFGS do.
+    Tells apart: methods that cope with layers of small gradients and leave the plateau on which every image is
+    reconstructed as the mean image, from those that stay there, such as plain gradient descent and mini-batch L-BFGS.
 
     Hinton and Salakhutdinov (2006), Reducing the Dimensionality of Data with Neural Networks; as a benchmark of
     optimizers Martens (2010), Deep Learning via Hessian-Free Optimization, and Sutskever et al. (2013), On the
@@ -77,7 +78,7 @@ class Autoencoder(SmallGreyImages):
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Units of all layers from the pixels to the pixels."""
+        """The number of units of each layer, from the input pixels to the output pixels."""
         pixels = self.image_size**2
         down = [round(pixels * (self.code / pixels) ** (i / self.layers)) for i in range(self.layers + 1)]
         return (*down, *down[-2::-1])
@@ -87,8 +88,8 @@ class Autoencoder(SmallGreyImages):
         return sum(before * after for before, after in itertools.pairwise(self.widths))
 
     def stacks(self, device_type: str, batch_size: int) -> bool:
-        few = self._weights <= _STACKED_WEIGHTS and self._weights * batch_size <= _STACKED_PRODUCTS
-        return device_type == "cuda" or few
+        is_small = self._weights <= _STACKED_WEIGHTS and self._weights * batch_size <= _STACKED_PRODUCTS
+        return device_type == "cuda" or is_small
 
     def model(self) -> nn.Module:
         from torch import nn
@@ -97,35 +98,35 @@ class Autoencoder(SmallGreyImages):
 
         activations = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU}
         parts: list[nn.Module] = []
-        for place, (before, after) in enumerate(itertools.pairwise(self.widths), 1):
+        for number, (before, after) in enumerate(itertools.pairwise(self.widths), 1):
             parts.append(nn.Linear(before, after))
-            if place not in (self.layers, 2 * self.layers):
+            if number not in (self.layers, 2 * self.layers):
                 parts.append(activations[self.activation]())
         model = nn.Sequential(*parts)
         initialise(model, self.init)
         return model
 
     def load_data(self, source: DataSource) -> Data:
-        """Images as float32 between 0 and 1, (N, pixels)."""
-        from optbench.problem.datasets.pixels import brightness
+        """Load images as float32 between 0 and 1, (N, pixels)."""
+        from optbench.problem.datasets.pixels import scale_brightness
 
-        return brightness(self._pixels(source), self._valid())
+        return scale_brightness(self._pixels(source), self._valid())
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         return self._losses(model(batch[0]), batch[0])
 
     def metric(self, model: nn.Module, batch: Batch) -> Tensor:
-        return _squared(model(batch[0]), batch[0])
+        return _reconstruction_error(model(batch[0]), batch[0])
 
     def evaluate(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         scores = model(batch[0])
-        return self._losses(scores, batch[0]), _squared(scores, batch[0])
+        return self._losses(scores, batch[0]), _reconstruction_error(scores, batch[0])
 
     def _losses(self, scores: Tensor, images: Tensor) -> Tensor:
         from torch.nn.functional import binary_cross_entropy_with_logits
 
         if self.error == "squared":
-            return _squared(scores, images)
+            return _reconstruction_error(scores, images)
         return binary_cross_entropy_with_logits(scores, images) * images.shape[-1]
 
     @property
@@ -133,6 +134,6 @@ class Autoencoder(SmallGreyImages):
         return _TARGETS.get(str(self.data))
 
 
-def _squared(scores: Tensor, images: Tensor) -> Tensor:
-    """Of (N, pixels): the squared error of an image, summed over its pixels, as a mean over images."""
+def _reconstruction_error(scores: Tensor, images: Tensor) -> Tensor:
+    """The squared error between sigmoid(scores) and images, (N, pixels): summed over pixels, averaged over images."""
     return (scores.sigmoid() - images).square().mean() * images.shape[-1]

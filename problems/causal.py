@@ -1,5 +1,7 @@
-"""A decoder-only transformer over tokens, of plain operations: they have second derivatives, and `torch.func.vmap`
-carries them, which fused attention kernels don't."""
+"""A decoder-only transformer built from basic operations.
+
+Unlike fused attention kernels, these have second derivatives and are supported by `torch.func.vmap`.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ _SPREAD = 0.02
 
 
 class CausalTransformer(nn.Module):
-    """Scores of the next token at each place, (N, T, alphabet), of tokens (N, T) with T up to `length`."""
+    """Predicts the next token at each position: maps tokens, (N, T) with T ≤ `length`, to scores, (N, T, alphabet)."""
 
     def __init__(self, alphabet: int, length: int, width: int, heads: int, layers: int, dropout: float) -> None:
         super().__init__()
@@ -25,22 +27,24 @@ class CausalTransformer(nn.Module):
         self.scores = nn.Linear(width, alphabet, bias=False)
         for name, parameter in self.named_parameters():
             if parameter.dim() == 2:
-                # What is added to the residual stream has a variance that doesn't grow with depth.
+                # Scaled so that the variance of the residual stream does not grow with depth.
                 residual = name.endswith(("attended.weight", "narrow.weight"))
                 nn.init.normal_(parameter, std=_SPREAD / math.sqrt(2 * layers) if residual else _SPREAD)
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        places = self.position.weight[: tokens.shape[1]]
-        states = self.blocks(self.dropout(self.token(tokens) + places))
+        positions = self.position.weight[: tokens.shape[1]]
+        states = self.blocks(self.dropout(self.token(tokens) + positions))
         scores: Tensor = self.scores(self.norm(states))
         return scores
 
 
 class Block(nn.Module):
-    """Causal self-attention of `heads` heads, then a layer of 4 · width GELUs, each after layer normalisation and added
-    to what it got: (N, T, width) to the same."""
+    """A transformer block: causal self-attention with `heads` heads, then an MLP with 4 · width GELUs.
+
+    Both follow a layer normalisation and have a residual connection. Input and output are (N, T, width).
+    """
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -59,7 +63,7 @@ class Block(nn.Module):
         return states + self.dropout(self.narrow(widened))
 
     def _attention(self, states: Tensor) -> Tensor:
-        """Each place's mean of the values up to it, weighted by softmax(q · k / √d), by heads; (N, T, width)."""
+        """Causal attention: softmax(q · k / √d) v over the positions up to each one, per head; (N, T, width)."""
         length = states.shape[1]
         # (N, heads, T, width / heads) each
         query, key, value = (

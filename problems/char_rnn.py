@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 _CELLS = ("lstm", "gru", "rnn")
-#: Microseconds for the gradient of a character, by cell, at 64 units.
+#: Microseconds for the gradient of one character, for each cell, with 64 units.
 _MICROSECONDS = {"lstm": 2.3, "gru": 3.5, "rnn": 1.5}
 #: Bits per character.
 _TARGETS = {UNICODE_NAMES: 2.0}
@@ -23,18 +23,19 @@ _TARGETS = {UNICODE_NAMES: 2.0}
 class CharRnn(NextCharacter):
     """A recurrent network (LSTM, GRU or tanh units) that predicts the next character of a text.
 
-    Embedding of `hidden` numbers a character, `layers` layers of as many units of `cell` (`lstm`, `gru`, or `rnn`: tanh
-    without gates), a linear layer. Weights start as torch's layers draw them, each sequence starts at a state of
-    zeros, and gradients go back to its beginning. Torch's cuDNN layers have no second derivatives, so optimizers that
-    need them don't work on CUDA devices.
+    The network has an embedding of dimension `hidden`, `layers` recurrent layers with `hidden` units of type `cell`
+    (`lstm`, `gru`, or `rnn`: tanh units without gates), and a linear layer. Weights have torch's default
+    initialisation. Each sequence starts from a zero state, and gradients are propagated back to its beginning. Torch's
+    cuDNN layers have no second derivatives, so optimizers that need them do not work on CUDA devices.
 
-    `data`: `unicode_names`, the names of characters that come with Python, or the path of a text file in UTF-8.
+    `data`: `unicode_names`, the Unicode character names that come with Python, or the path of a UTF-8 text file.
 
-    Tells apart: plain gradient descent from all that have momentum or scale coordinates; where steps are few, methods
-    that move at full size at once (RMSprop, Adagrad) from those that average gradients first (momentum, Adam).
+    Tells apart: plain gradient descent from methods with momentum or per-coordinate scaling; with few steps, methods
+    whose first steps have full size (RMSprop, Adagrad) from those that average gradients first (momentum, Adam).
 
     Karpathy (2015), The Unreasonable Effectiveness of Recurrent Neural Networks; Graves (2013), Generating Sequences
-    With Recurrent Neural Networks; larger in DeepOBS (Schneider, Balles and Hennig 2019), `tolstoi_char_rnn`.
+    With Recurrent Neural Networks. A larger version is `tolstoi_char_rnn` in DeepOBS (Schneider, Balles and Hennig
+    2019).
     """
 
     name: ClassVar[str] = "char_rnn"
@@ -60,7 +61,7 @@ class CharRnn(NextCharacter):
 
     @property
     def microseconds_per_step(self) -> float:
-        # Products of one character after another, whatever the batch.
+        # One sequential matrix product per character and layer, whatever the batch size.
         return 300.0 + 40.0 * self.length * self.layers
 
     def model(self) -> nn.Module:

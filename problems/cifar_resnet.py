@@ -1,4 +1,4 @@
-"""Residual networks for small colour images, with the paper's augmentation."""
+"""Residual networks for small colour images, with the augmentation of the paper."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from optbench.errors import out_of_range, unknown
 from optbench.problem.data import Batch
 from optbench.problem.datasets.classification import ImageClassification
-from optbench.problem.datasets.known import KNOWN
+from optbench.problem.datasets.known import DATASETS
 
 if TYPE_CHECKING:
     import torch
@@ -24,23 +24,24 @@ _INITIALISATIONS = ("he", "identity")
 class CifarResnet(ImageClassification):
     """The residual networks of He et al., "Deep residual learning" (2015), section 4.2, at any width.
 
-    `depth` is 6n + 2 layers; the three stages have `width`, 2 `width` and 4 `width` channels. Where the
-    size changes, the shortcut is the paper's option A (`pad`: stride-2 grid, zero channels) or B (`conv`:
-    1 × 1). `none` leaves all shortcuts away: the paper's plain network of the same depth. `norm` is `batch` or
-    `none`. `dropout` is that between the convolutions of a block (Zagoruyko and Komodakis, "Wide residual
-    networks", 2016, section 2.4). With `init=identity` every block starts as its shortcut alone: the last
-    factor of its branch is 0 (Goyal et al., "Accurate, large minibatch SGD", 2017, section 5.1). Inputs are
-    standardised per channel.
+    `depth` is the number of layers, 6n + 2. The three stages have `width`, 2 `width` and 4 `width` channels. `shortcut`
+    selects the shortcuts where the size changes: the paper's option A (`pad`: stride-2 grid, zero channels) or B
+    (`conv`: 1 × 1 convolution). `none` removes all shortcuts, which gives the paper's plain network of the same depth.
+    `norm` is `batch` or `none`. `dropout` is applied between the convolutions of a block (Zagoruyko and Komodakis,
+    "Wide residual networks", 2016, section 2.4). With `init=identity`, every block starts as its shortcut alone,
+    because the last scale of its branch is 0 (Goyal et al., "Accurate, large minibatch SGD", 2017, section 5.1). Inputs
+    are standardised per channel.
 
-    With `augment`, each training image is shifted by up to an eighth of its size in both directions
-    (pad 4, crop 32; what comes in from outside is the mean colour) and flipped left to right with
-    probability ½. Digits are shifted only: a digit's mirror image is no digit.
+    With `augment`, each training image is shifted by up to an eighth of its size in both directions (pad 4, crop 32;
+    pixels from outside have the mean colour) and flipped left to right with probability ½. Digits are shifted but not
+    flipped, because a mirrored digit is not a digit.
 
-    `data`: `cifar10`, `cifar100`, `digits` (scikit-learn's grey images of 8 × 8 pixels as they are), or the
-    path of a folder of images, which are scaled to 32 × 32.
+    `data`: `cifar10`, `cifar100`, `digits` (scikit-learn's grey images of 8 × 8 pixels), or the path of a folder of
+    images, which are scaled to 32 × 32.
 
-    Tells apart: methods on a network with batch normalisation, where those that are well tuned are near each other, so
-    that what shows is how they bear large batches and long runs; without `norm` or shortcuts, how they bear that.
+    Tells apart: methods by how well they handle large batches and long runs, because with batch normalisation
+    well-tuned methods are close to each other; with `norm=none` or `shortcut=none`, methods by how well they handle
+    that.
     """
 
     name: ClassVar[str] = "cifar_resnet"
@@ -64,7 +65,7 @@ class CifarResnet(ImageClassification):
 
     @property
     def channels(self) -> int:
-        return KNOWN[self.data].channels if self.data in self.named else 3
+        return DATASETS[self.data].channels if self.data in self.named else 3
 
     def check(self) -> None:
         super().check()
@@ -78,7 +79,7 @@ class CifarResnet(ImageClassification):
             if getattr(self, parameter) not in accepted:
                 raise unknown(f"cifar_resnet[{parameter}]", getattr(self, parameter), accepted)
         if self.init == "identity" and self.shortcut == "none":
-            raise out_of_range("cifar_resnet[init]", self.init, "he where shortcut=none: no signal would pass")
+            raise out_of_range("cifar_resnet[init]", self.init, "he with shortcut=none, because no signal would pass")
 
     @property
     def couples_examples(self) -> bool:
@@ -86,9 +87,9 @@ class CifarResnet(ImageClassification):
 
     @property
     def microseconds_per_example(self) -> float:
-        # One thread of a server CPU, channels-last, batch 100, forward and backward: fitted to depths 8
-        # to 56, widths 8 to 32, images of 8 and of 32 pixels. Convolutions
-        # grow with the square of the width, the rest with the width.
+        # Measured on one thread of a server CPU, channels-last, batch size 100, forward and backward; fitted to depths
+        # 8 to 56, widths 8 to 32, and image sizes 8 and 32. The cost of convolutions grows with the square of the
+        # width, all other costs with the width.
         layer = 0.44 * self.width**2 + 3.8 * self.width
         return self.depth * layer * (self.image_size / 32) ** 2
 
@@ -103,13 +104,13 @@ class CifarResnet(ImageClassification):
         return ResNet(self.channels, self.classes, self.depth, self.width, *block)
 
     def augment_batch(self, batch: Batch, generator: torch.Generator) -> Batch:
-        """The batch with its images shifted and flipped; as it is without `augment`."""
+        """Return the batch with its images shifted and flipped; without `augment`, the unchanged batch."""
         if not self.augment:
             return batch
-        from optbench.problems.augmentation import shifted_and_flipped
+        from optbench.problems.augmentation import shift_and_flip
 
         images, classes = batch
-        return shifted_and_flipped(images, self.image_size // 8, self._mirrors, generator), classes
+        return shift_and_flip(images, self.image_size // 8, self._mirrors, generator), classes
 
     @property
     def _mirrors(self) -> bool:

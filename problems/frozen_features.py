@@ -1,4 +1,4 @@
-"""A network on the pretrained first layer of another, which is frozen for a part of the training."""
+"""A network on top of another network's pretrained first layer, which is frozen for a part of the training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from optbench.errors import out_of_range
 from optbench.problem.data import Data, DataSource
 from optbench.problem.datasets.classification import ImageClassification
-from optbench.problem.datasets.known import KNOWN
+from optbench.problem.datasets.known import DATASETS
 from optbench.problems.alexnet import check_weights, first_layer, weights_identity
 
 if TYPE_CHECKING:
@@ -23,17 +23,17 @@ _TARGETS = {"cifar10": 0.7, "digits": 0.9}
 class FrozenFeatures(ImageClassification):
     """AlexNet's first layer, a converter, residual blocks, average pooling, a linear layer; 32 × 32 pixels.
 
-    The first layer (convolution 3→64, 11 × 11, stride 4, and ReLU) keeps its weights for the share `frozen` of
-    the run's budget and is trained like the rest from there on: 0 trains it from the start, 1 never. Its
-    `weights` are `imagenet` (torchvision's, downloaded where they aren't yet), the path of a state dict of
-    torchvision's AlexNet, or `none`: random ones. The converter (1 × 1 convolution, batch normalisation, ReLU)
-    goes from 64 to `width` channels, and `blocks` residual blocks keep those.
+    The first layer (convolution 3→64, 11 × 11, stride 4, and ReLU) is frozen for the share `frozen` of the run budget
+    and then trained like the rest: 0 trains it from the start, 1 never. Its `weights` are `imagenet` (torchvision's,
+    downloaded if missing), the path of a state dict of torchvision's AlexNet, or `none` (random weights). The converter
+    (1 × 1 convolution, batch normalisation, ReLU) maps 64 to `width` channels, and `blocks` residual blocks with
+    `width` channels follow.
 
-    `data`: `cifar10`, `digits` (scikit-learn's grey images, enlarged), or the path of a folder of images. Inputs
-    are standardised per channel; grey ones stand for all three.
+    `data`: `cifar10`, `digits` (scikit-learn's grey images, enlarged), or the path of a folder of images. Inputs are
+    standardised per channel. A grey image is used for all three channels.
 
-    Tells apart: how methods take it when a part of the network starts to be trained in mid-run, for which they have no
-    state yet.
+    Tells apart: methods by how well they handle parameters whose training starts in the middle of the run, when the
+    methods have no state for them.
     """
 
     name: ClassVar[str] = "frozen_features"
@@ -53,7 +53,7 @@ class FrozenFeatures(ImageClassification):
 
     @property
     def channels(self) -> int:
-        return KNOWN[self.data].channels if self.data in self.named else 3
+        return DATASETS[self.data].channels if self.data in self.named else 3
 
     def check(self) -> None:
         super().check()
@@ -75,7 +75,7 @@ class FrozenFeatures(ImageClassification):
 
     @property
     def microseconds_per_example(self) -> float:
-        # One thread of a server CPU, channels-last, batch 100, forward and backward, at 64 channels.
+        # Measured on one thread of a server CPU, channels-last, batch size 100, forward and backward, 64 channels.
         return 90.0 + 165.0 * self.blocks * (self.width / 64) ** 1.5
 
     @property
@@ -83,7 +83,7 @@ class FrozenFeatures(ImageClassification):
         return 800.0 + 300.0 * self.blocks
 
     def load_data(self, source: DataSource) -> Data:
-        """The images; looks for the weights too, so that missing ones are known before anything is computed."""
+        """Load the images, and the weights too, so that missing weights are reported before the first training."""
         first_layer(self.weights, source.download)
         return super().load_data(source)
 

@@ -1,4 +1,4 @@
-"""How the weights of convolutions and linear layers start."""
+"""Initialises the weights of convolutions and linear layers."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ INITIALISATIONS = ("default", "normal", "glorot", "he")
 
 
 def initialise(model: nn.Module, name: str) -> None:
-    """Draws all weights of a model anew, from torch's global generator, and sets biases to 0.
+    """Initialise all weights of a model from torch's global generator, and set biases to 0.
 
-    `default`: leaves what torch's layers have drawn, weights and biases alike (uniform within ±1/√fan-in).
-    `normal`: normal with deviation 1, whatever the size of the layer.
-    `glorot`: uniform with variance 2 / (fan-in + fan-out) (Glorot and Bengio 2010, equation 16).
-    `he`: normal with variance 2 / fan-in (He et al. 2015, "Delving deep into rectifiers", equation 10).
+    Args:
+        model: The model.
+        name: The initialisation:
+            `default` keeps torch's initial weights and biases (uniform within ±1/√fan-in).
+            `normal` is normal with standard deviation 1, whatever the size of the layer.
+            `glorot` is uniform with variance 2 / (fan-in + fan-out) (Glorot and Bengio 2010, equation 16).
+            `he` is normal with variance 2 / fan-in (He et al. 2015, "Delving deep into rectifiers", equation 10).
     """
     if name == "default":
         return

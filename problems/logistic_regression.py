@@ -13,8 +13,8 @@ from optbench.problem.datasets.images import SmallGreyImages
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-#: Up to so many weights, and weights times examples of a batch, replicas at once gain on a CPU: 1.0 to 1.6 times.
-#: (With the weights of 28 × 28 pixels SGD loses, 0.6 to 0.8 times; docs/performance.md.)
+#: Maximum number of weights, and of weights times batch size, at which stacked replicas are faster on a CPU (by a
+#: factor of 1.0 to 1.6). With 28 × 28 pixels, SGD has a factor of 0.6 to 0.8 (docs/performance.md).
 _STACKED_WEIGHTS, _STACKED_PRODUCTS = 5_000, 100_000
 
 _TARGETS = {"digits": 0.12, "mnist": 0.3}
@@ -22,19 +22,19 @@ _TARGETS = {"digits": 0.12, "mnist": 0.3}
 
 @dataclass(frozen=True)
 class LogisticRegression(SmallGreyImages, ImageClassification):
-    """Convex: one linear layer with softmax and cross-entropy on grey images, from zero weights.
+    """A convex problem: one linear layer with softmax and cross-entropy on grey images, from zero weights.
 
-    Images are standardised. The loss is the cross-entropy plus ½ `l2` times the sum of the squared weights, biases
-    left out, in training as in what is reported: strongly convex in the weights. (With `l2=0` there is no minimum where
-    classes can be told apart without an error, as on digits.) The metric is the cross-entropy alone: in accuracy all
-    methods are soon alike. Weights start at zero, where all classes are equally likely and the loss is the logarithm
-    of their number, so seeds differ in the order of the data alone.
+    Images are standardised. The loss is the cross-entropy plus ½ `l2` times the sum of the squared weights, without
+    biases; the reported loss includes this penalty. The loss is strongly convex in the weights. With `l2=0`, no minimum
+    exists if the classes are linearly separable, as for digits. The metric is the cross-entropy without the penalty,
+    because all methods soon have a similar accuracy. Weights start at zero, where all classes are equally likely and
+    the cross-entropy is the logarithm of their number. Seeds therefore differ only in the order of the data.
 
-    `data`: `digits` (scikit-learn's images of 8 × 8 pixels as they are), `mnist`, `fashion_mnist` (28 × 28), or
-    the path of a folder of images, which are turned grey and scaled to 28 × 28.
+    `data`: `digits` (scikit-learn's images of 8 × 8 pixels), `mnist`, `fashion_mnist` (28 × 28), or the path of a
+    folder of images, which are converted to grey and scaled to 28 × 28.
 
-    Tells apart: how fast methods descend where there is nothing to get stuck in, along directions of very unlike
-    curvature, as neighbouring pixels are alike; and how far their noise keeps them from the bottom.
+    Tells apart: methods by how fast they descend without local minima, along directions of very different curvature
+    (neighbouring pixels are similar), and by how close to the minimum their gradient noise lets them get.
 
     DeepOBS's `mnist_logreg` (Schneider, Balles and Hennig 2019); Kingma and Ba (2015), Adam, section 6.1.
     """
@@ -63,8 +63,8 @@ class LogisticRegression(SmallGreyImages, ImageClassification):
 
     def stacks(self, device_type: str, batch_size: int) -> bool:
         weights = self.image_size**2 * self.classes
-        few = weights <= _STACKED_WEIGHTS and weights * batch_size <= _STACKED_PRODUCTS
-        return device_type == "cuda" or few
+        is_small = weights <= _STACKED_WEIGHTS and weights * batch_size <= _STACKED_PRODUCTS
+        return device_type == "cuda" or is_small
 
     def model(self) -> nn.Module:
         from torch import nn
@@ -75,16 +75,16 @@ class LogisticRegression(SmallGreyImages, ImageClassification):
         return nn.Sequential(nn.Flatten(), layer)
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        return self._penalised(super().loss(model, batch), model)
+        return self._add_penalty(super().loss(model, batch), model)
 
     def metric(self, model: nn.Module, batch: Batch) -> Tensor:
         return super().loss(model, batch)
 
     def evaluate(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         mean = super().loss(model, batch)
-        return self._penalised(mean, model), mean
+        return self._add_penalty(mean, model), mean
 
-    def _penalised(self, mean: Tensor, model: Any) -> Tensor:
+    def _add_penalty(self, mean: Tensor, model: Any) -> Tensor:
         return mean + 0.5 * self.l2 * model[1].weight.square().sum() if self.l2 else mean
 
     @property

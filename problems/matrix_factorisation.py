@@ -1,4 +1,4 @@
-"""Completing a matrix of low rank from some of its entries, as recommender systems do."""
+"""Completion of a low-rank matrix from some of its entries, as in recommender systems."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ if TYPE_CHECKING:
 
 #: Seed of numpy's RandomState, whose numbers are the same in every version of numpy (NEP 19).
 _SEED = 1
-#: Of the entries that are not trained on, at most so many each are for validation and test.
+#: Maximum number of validation entries, and of test entries.
 _HELD_OUT_AT_MOST = 10_000
-#: Of the start, deviation of each factor: small, so that the way begins near the saddle at zero.
+#: Standard deviation of the initial factors: small, so that training starts near the saddle point at zero.
 _SMALL = 0.1
-#: Mean square of an entry's error at which the problem counts as solved: a share of that of the entries, 1, and
-#: a multiple of the noise's.
+#: The problem counts as solved at this mean squared error, plus this multiple of the noise's variance. The entries of
+#: the noiseless matrix have mean square 1.
 _SOLVED, _SOLVED_NOISE = 0.03, 2.0
-#: Up to so many weights, and factors of a batch, replicas at once were seen to gain on a CPU, 1.2 to 2.9 times.
+#: Maximum number of weights, and of rank times batch size, at which stacked replicas were measured to be faster on a
+#: CPU (by a factor of 1.2 to 2.9).
 _STACKED_WEIGHTS, _STACKED_FACTORS = 20_000, 4_000
 
 
@@ -31,22 +32,22 @@ _STACKED_WEIGHTS, _STACKED_FACTORS = 20_000, 4_000
 class MatrixFactorisation(Problem):
     """A `rows` × `columns` matrix of low rank, fitted by two tables of factors to a share of its noisy entries.
 
-    The matrix has singular values spaced evenly in the logarithm from `condition` to 1 along `rank` random directions,
-    scaled so that its entries have mean square 1, and normal noise of deviation `noise`. An example is an entry:
-    row, column and value; its loss is the squared error of uᵢ·vⱼ, where each row i and column j has `rank` factors of
-    its own. A share `observed` of all entries is trained on; `skew` makes rows and columns unevenly frequent among
-    them, the i-th in proportion to i^−`skew`, as popular films are rated more often. Of the rest one half, at most
-    10,000, is for validation, another for test, drawn evenly: the metric is the squared error there, to be compared
-    with noise², which the true matrix has.
+    The matrix has `rank` singular values, spaced evenly on a logarithmic scale from `condition` to 1, along random
+    directions. It is scaled so that its entries have mean square 1, and normal noise with standard deviation `noise` is
+    added. An example is an entry: row i, column j and value. Its loss is the squared error of uᵢ·vⱼ, where every row i
+    and column j has its own `rank` factors. The training split is a share `observed` of all entries. In it, the i-th
+    row and column occur with a frequency proportional to i^−`skew`, just as popular films are rated more often. The
+    remaining entries are divided at random into equal validation and test splits of at most 10,000 entries each. The
+    metric is the squared error on these entries; that of the true matrix is `noise`².
 
-    With `sparse` the tables make sparse gradients, of the rows of a batch alone: of the optimizers only a few can
-    take them, such as SGD, Adagrad and `sparse_adam`.
+    With `sparse`, the tables have sparse gradients, which contain only the rows of a batch. Only a few optimizers
+    support them, such as SGD, Adagrad and `sparse_adam`.
 
-    Tells apart: how fast methods leave the saddle at zero, and how they fare with coordinates that few batches touch;
-    with `sparse`, what it is worth not to touch the others.
+    Tells apart: methods by how fast they leave the saddle point at zero and how they handle coordinates that occur in
+    few batches; with `sparse`, the benefit of updating only the coordinates of the batch.
 
-    Koren, Bell and Volinsky (2009), Matrix Factorization Techniques for Recommender Systems; without spurious minima
-    after Ge, Lee and Ma (2016), Matrix Completion has No Spurious Local Minimum.
+    Koren, Bell and Volinsky (2009), Matrix Factorization Techniques for Recommender Systems; on the absence of spurious
+    minima: Ge, Lee and Ma (2016), Matrix Completion has No Spurious Local Minimum.
     """
 
     name: ClassVar[str] = "matrix_factorisation"
@@ -98,11 +99,12 @@ class MatrixFactorisation(Problem):
     def stacks(self, device_type: str, batch_size: int) -> bool:
         if self.sparse:
             return False
-        few = (self.rows + self.columns) * self.rank <= _STACKED_WEIGHTS and self.rank * batch_size <= _STACKED_FACTORS
-        return device_type == "cuda" or few
+        weights = (self.rows + self.columns) * self.rank
+        is_small = weights <= _STACKED_WEIGHTS and self.rank * batch_size <= _STACKED_FACTORS
+        return device_type == "cuda" or is_small
 
     def model(self) -> nn.Module:
-        """Tables `of_rows`, (rows, rank), and `of_columns`, (columns, rank)."""
+        """Return a model with the tables of factors `of_rows`, (rows, rank), and `of_columns`, (columns, rank)."""
         from torch import nn
 
         model = nn.Module()
@@ -113,15 +115,14 @@ class MatrixFactorisation(Problem):
         return model
 
     def load_data(self, source: DataSource) -> Data:
-        """Rows and columns as int64, (N,), and values as float32, (N,). Reads nothing."""
+        """Generate row and column indices as int64, (N,), and values as float32, (N,); no files are read."""
         import numpy as np
 
         random = np.random.RandomState(_SEED)
         values = self._matrix(random)
         values += self.noise * random.standard_normal(values.shape)
         frequent = np.outer(*(np.arange(1, size + 1) ** -self.skew for size in values.shape)).ravel()
-        # The largest of these keys are a sample without replacement in proportion to the frequencies
-        # (Efraimidis and Spirakis 2006).
+        # The entries with the largest keys are a weighted sample without replacement (Efraimidis and Spirakis 2006).
         keys = np.log(random.uniform(size=frequent.size)) / frequent
         order, count = np.argsort(-keys, kind="stable"), self.training_examples()
         rest = random.permutation(order[count:])
@@ -137,7 +138,7 @@ class MatrixFactorisation(Problem):
         return Data(split(order[:count]), split(rest[:held_out]), split(rest[held_out : 2 * held_out]))
 
     def _matrix(self, random: np.random.RandomState) -> np.ndarray:
-        """Without noise, (rows, columns), its entries with mean square 1."""
+        """The matrix without noise, (rows, columns); its entries have mean square 1."""
         import numpy as np
 
         left, right = (np.linalg.qr(random.standard_normal((n, self.rank)))[0] for n in (self.rows, self.columns))
@@ -153,10 +154,10 @@ class MatrixFactorisation(Problem):
         return self.loss(model, batch)
 
     def evaluate(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
-        found = self.loss(model, batch)
-        return found, found
+        loss = self.loss(model, batch)
+        return loss, loss
 
     @property
     def target(self) -> float | None:
-        """Of a share of the entries' mean square, and what noise makes of it."""
+        """A share of the entries' mean square, plus a multiple of the noise's variance."""
         return _SOLVED + _SOLVED_NOISE * self.noise**2

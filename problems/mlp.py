@@ -1,4 +1,4 @@
-"""Fully connected networks on small images: trainings of a second, in which overhead outweighs arithmetic."""
+"""Fully connected networks on small images: trainings of about a second, dominated by overhead."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from optbench.problem.datasets.images import SmallGreyImages
 if TYPE_CHECKING:
     from torch import nn
 
-#: Up to so many weights, and weights times examples of a batch, replicas at once gain on a CPU: 5 to 1.3 times.
-#: (At three times as many of either they lose: 0.8 to 0.9 times; docs/performance.md.)
+#: Maximum number of weights, and of weights times batch size, at which stacked replicas are faster on a CPU (by a
+#: factor of 5 to 1.3). At three times either number the factor is 0.8 to 0.9 (docs/performance.md).
 _STACKED_WEIGHTS, _STACKED_PRODUCTS = 60_000, 10_000_000
 
 _TARGETS = {"digits": 0.95, "mnist": 0.96, "fashion_mnist": 0.85}
@@ -22,14 +22,13 @@ _TARGETS = {"digits": 0.95, "mnist": 0.96, "fashion_mnist": 0.85}
 
 @dataclass(frozen=True)
 class Mlp(SmallGreyImages, ImageClassification):
-    """`layers` hidden layers of `hidden` rectified linear units on grey images, standardised.
+    """`layers` hidden layers of `hidden` rectified linear units on standardised grey images.
 
-    Weights start as torch's layers draw them. `data`: `digits` (scikit-learn's images of 8 × 8 pixels as
-    they are), `mnist`, `fashion_mnist` (28 × 28), or the path of a folder of images, which are turned grey
-    and scaled to 28 × 28.
+    Weights have torch's default initialisation. `data`: `digits` (scikit-learn's images of 8 × 8 pixels), `mnist`,
+    `fashion_mnist` (28 × 28), or the path of a folder of images, which are converted to grey and scaled to 28 × 28.
 
-    Tells apart: how fast methods learn in the first epochs on easy data, with small batches and large ones; in the end
-    all that are well tuned are alike.
+    Tells apart: methods by how fast they learn in the first epochs on easy data, with small and large batches; in the
+    end all well-tuned methods perform alike.
     """
 
     name: ClassVar[str] = "mlp"
@@ -48,9 +47,10 @@ class Mlp(SmallGreyImages, ImageClassification):
             raise out_of_range("mlp[layers]", self.layers, "0 to 100")
 
     def stacks(self, device_type: str, batch_size: int) -> bool:
-        # On a CPU the gain shrinks as products grow, and is a loss once stacked weights leave the cache.
-        few = self._weights <= _STACKED_WEIGHTS and self._weights * batch_size <= _STACKED_PRODUCTS
-        return device_type == "cuda" or few
+        # On a CPU the gain shrinks with growing matrix products, and stacking is slower once the stacked weights do not
+        # fit into the cache.
+        is_small = self._weights <= _STACKED_WEIGHTS and self._weights * batch_size <= _STACKED_PRODUCTS
+        return device_type == "cuda" or is_small
 
     @property
     def microseconds_per_example(self) -> float:
@@ -58,7 +58,7 @@ class Mlp(SmallGreyImages, ImageClassification):
 
     @property
     def _weights(self) -> int:
-        """Weights of all but the last layer."""
+        """Number of weights of all layers except the last."""
         return self.image_size**2 * self.hidden + max(self.layers - 1, 0) * self.hidden**2
 
     @property

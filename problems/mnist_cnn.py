@@ -1,4 +1,4 @@
-"""The small convolutional network of an introductory lecture, on handwritten digits or the like."""
+"""A small convolutional network, as in introductory lectures, on images like handwritten digits."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ _REDUCTIONS = ("mean", "sum")
 
 @dataclass(frozen=True)
 class MnistCnn(ImageClassification):
-    """Two convolutions and two linear layers on grey images of 28 × 28 pixels, standardised.
+    """Two convolutions and two linear layers on standardised grey images of 28 × 28 pixels.
 
-    Convolution 1→32 5×5, max-pool 3, ReLU, convolution 32→64 5×5, max-pool 2, ReLU, linear 256→200,
-    ReLU, dropout where asked for, linear 200→classes.
+    The layers are: convolution 1→32 5×5, max-pool 3, ReLU, convolution 32→64 5×5, max-pool 2, ReLU, linear 256→200,
+    ReLU, dropout (if above 0), linear 200→classes.
 
-    `norm=batch` normalises over the batch (Ioffe and Szegedy 2015) before each ReLU; biases before it are left
-    out. `init` is how weights start: `default` as torch's layers draw them, else `normal`, `glorot` or `he`
-    (see `initialisation`). With `reduction=sum` the loss that is trained is the sum over a batch, not the mean;
-    what is reported is the mean with either.
+    `norm=batch` adds batch normalisation (Ioffe and Szegedy 2015) before each ReLU; the layers before it have no
+    biases. `init` is the initialisation of the weights: `default` (torch's), `normal`, `glorot` or `he` (see
+    `initialisation`). With `reduction=sum`, the training loss is the sum over a batch instead of the mean; reported
+    losses are means in either case.
 
-    `data`: `mnist`, `fashion_mnist`, `digits` (scikit-learn's 8 × 8 images, enlarged), or the path of a
-    folder of images, which are turned grey and scaled.
+    `data`: `mnist`, `fashion_mnist`, `digits` (scikit-learn's 8 × 8 images, enlarged), or the path of a folder of
+    images, which are converted to grey and scaled.
 
-    Tells apart: how fast methods get a network going that nothing normalises, within few steps; gradient descent
-    without momentum falls behind as batches grow and steps become few.
+    Tells apart: methods by their progress within few steps on a network without normalisation; gradient descent without
+    momentum falls behind with larger batches and fewer steps.
     """
 
     name: ClassVar[str] = "mnist_cnn"
@@ -108,7 +108,7 @@ class MnistCnn(ImageClassification):
         return model
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Cross-entropy over the batch: its mean, or its sum where `reduction` says so."""
+        """Return the cross-entropy over the batch: its mean, or its sum with `reduction=sum`."""
         mean = super().loss(model, batch)
         return mean * len(batch[0]) if self.reduction == "sum" else mean
 

@@ -1,4 +1,4 @@
-"""A physics-informed network: it is trained to solve a differential equation, without data of the solution."""
+"""A physics-informed network: it is trained to solve a differential equation without data of the solution."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 _POINTS_SEED = 4
-#: The part of the second sine in the solution.
+#: Amplitude of the second sine in the solution.
 _SECOND = 0.5
-#: Points of validation, and so many again of the test.
-_APART = 250
-#: Units of a layer times points of a batch up to which replicas at once gain on a CPU: 4.6 to 1.6 times. (At twice as
-#: many they gain nothing.)
+#: Number of validation points, and of test points.
+_HELD_OUT = 250
+#: Maximum number of units per layer times batch size at which stacked replicas are faster on a CPU (by a factor of 4.6
+#: to 1.6). At twice this number they are not faster.
 _STACKED_AT_MOST = 8_000
 
 
@@ -28,14 +28,14 @@ _STACKED_AT_MOST = 8_000
 class Pinn(Problem):
     """A tanh network that solves Poisson's equation −u″ = f on [0, 1] with u(0) = u(1) = 0; in float64.
 
-    The solution is u = sin πx + ½ sin kπx with k = `frequency`, from which f follows. The loss is the mean of (u″ + f)²
-    over collocation points, relative to the mean of f², plus `boundary` times u(0)² + u(1)². Examples are points
-    that are drawn once, uniformly: `points` of them for training. The metric is the square of the relative L2
-    error, ∫ (u − û)² / ∫ u², over points of its own; its root is what papers report. The network has `layers` hidden
-    layers of `hidden` tanh units, whose weights start as torch's layers draw them.
+    The solution is u = sin πx + ½ sin kπx with k = `frequency`, which determines f. The loss is the mean of (û″ + f)²
+    over collocation points, relative to the mean of f², plus `boundary` times û(0)² + û(1)², with the network û. The
+    examples are points drawn once from a uniform distribution; `points` of them are for training. The metric is the
+    squared relative L2 error ∫ (u − û)² / ∫ u², estimated on separate points; papers usually report its square root.
+    The network has `layers` hidden layers of `hidden` tanh units, with torch's default initialisation.
 
-    Tells apart: methods by orders of magnitude, as derivatives make the loss ill-conditioned and there is little noise:
-    gradient descent stays far off, Adam needs many steps, and L-BFGS, which sees curvature, few.
+    Tells apart: methods by orders of magnitude, because derivatives make the loss ill-conditioned and there is little
+    noise: gradient descent stays far from the solution, Adam needs many steps, and L-BFGS, which uses curvature, few.
 
     Raissi, Perdikaris and Karniadakis (2019), Physics-informed neural networks; Rathore et al. (2024), Challenges in
     Training PINNs: A Loss Landscape Perspective.
@@ -85,39 +85,39 @@ class Pinn(Problem):
         return TanhNetwork(self.hidden, self.layers)
 
     def load_data(self, source: DataSource) -> Data:
-        """Points x with f(x) and the solution u(x), float64 (N,) each. Reads nothing."""
+        """Generate points x with f(x) and the solution u(x), float64, (N,) each; no files are read."""
         import numpy as np
         import torch
 
-        x = np.random.RandomState(_POINTS_SEED).uniform(size=self.points + 2 * _APART)
+        x = np.random.RandomState(_POINTS_SEED).uniform(size=self.points + 2 * _HELD_OUT)
         columns = tuple(torch.from_numpy(column) for column in (x, self.force(x), self.solution(x)))
-        parts = zip(*(column.split([self.points, _APART, _APART]) for column in columns), strict=True)
+        parts = zip(*(column.split([self.points, _HELD_OUT, _HELD_OUT]) for column in columns), strict=True)
         return Data(*parts)
 
     def solution(self, x: np.ndarray) -> np.ndarray:
-        """The solution u at points x, (N,)."""
+        """Return the solution u at points x, (N,)."""
         import numpy as np
 
         return np.sin(math.pi * x) + _SECOND * np.sin(self.frequency * math.pi * x)
 
     def force(self, x: np.ndarray) -> np.ndarray:
-        """The right-hand side f = −u″ at points x, (N,)."""
+        """Return the right-hand side f = −u″ at points x, (N,)."""
         import numpy as np
 
         k = self.frequency
         return math.pi**2 * (np.sin(math.pi * x) + _SECOND * k**2 * np.sin(k * math.pi * x))
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        return self._measured(model, batch)[0]
+        return self._loss_and_metric(model, batch)[0]
 
     def metric(self, model: nn.Module, batch: Batch) -> Tensor:
-        return self._measured(model, batch)[1]
+        return self._loss_and_metric(model, batch)[1]
 
     def evaluate(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
-        return self._measured(model, batch)
+        return self._loss_and_metric(model, batch)
 
-    def _measured(self, model: Any, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Loss and metric. The ends of the interval go through the network with the points."""
+    def _loss_and_metric(self, model: Any, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Loss and metric, from one evaluation of the network at the points and at both ends of the interval."""
         import torch
 
         x, force, solution = batch

@@ -1,4 +1,4 @@
-"""Functions of two variables by which optimizers are traditionally shown: without data, without noise, in float64."""
+"""Classical test functions of two variables for optimizers, without data and without noise, in float64."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from optbench.problem.data import Batch, Data, DataSource, Plane
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-#: The part of the initial excess over the minimum at which a function counts as minimised.
+#: Share of the initial suboptimality at which a function counts as minimised.
 _SOLVED = 1e-3
-#: Rastrigin's function is shown up to so far from its minimum.
+#: Half the width of the region in which Rastrigin's function is shown, around its minimum.
 _REACH = 3.5
-#: The factor of Branin's cosine.
+#: Amplitude of the cosine in Branin's function.
 _BRANIN = 10 * (1 - 1 / (8 * math.pi))
 #: The lowest root of 4v³ − 32v + 5, by Viète's formula.
 _LOWEST = 2 * math.sqrt(8 / 3) * math.cos(math.acos(-15 / 64 * math.sqrt(3 / 8)) / 3 + 2 * math.pi / 3)
@@ -28,9 +28,9 @@ _LOWEST = 2 * math.sqrt(8 / 3) * math.cos(math.acos(-15 / 64 * math.sqrt(3 / 8))
 
 @dataclass(frozen=True)
 class PlaneFunction(Problem):
-    """A function f(x, y), less its minimum. One example stands for all: a step costs one example gradient.
+    """A function f(x, y) to minimise. It has a single example, so that a step costs one example gradient.
 
-    Validation and test are the function itself. Loss and metric are f(x, y) − `minimum_value`.
+    Loss and metric are f(x, y) − `minimum_value`, in all three splits.
     """
 
     kind: ClassVar[Literal["network", "quadratic", "function"]] = "function"
@@ -41,7 +41,7 @@ class PlaneFunction(Problem):
 
     @abstractmethod
     def value(self, x: Any, y: Any) -> Any:
-        """f(x, y) of numbers or tensors, elementwise."""
+        """Return f(x, y), elementwise, for numbers or tensors."""
 
     @property
     @abstractmethod
@@ -49,7 +49,7 @@ class PlaneFunction(Problem):
 
     @cached_property
     def minimum_value(self) -> float:
-        """What f is at its minimum: that is where `plane` has it, unless said otherwise."""
+        """The minimum of f: by default its value at `plane.minimum`."""
         return self._at(self.plane.minimum)
 
     @property
@@ -64,7 +64,7 @@ class PlaneFunction(Problem):
         return 1
 
     def model(self) -> nn.Module:
-        """The position (x, y), the same start whatever the seed."""
+        """Return a model with the parameter `position`, (2,), which starts at `plane.start` for all seeds."""
         import torch
 
         model = torch.nn.Module()
@@ -73,7 +73,7 @@ class PlaneFunction(Problem):
         return model
 
     def load_data(self, source: DataSource) -> Data:
-        """One example that says nothing, (1, 1), as all three splits. Reads nothing."""
+        """Return a single dummy example, (1, 1), as all three splits; no files are read."""
         import torch
 
         split = (torch.zeros(1, 1, dtype=torch.float64),)
@@ -97,17 +97,17 @@ class PlaneFunction(Problem):
         return _SOLVED * (self._at(self.plane.start) - self.minimum_value)
 
     def _excess(self, x: Tensor, y: Tensor) -> Tensor:
-        found: Tensor = self.value(x, y)
-        # Where there is nothing to subtract, that would be one more operation a step.
-        return found - self.minimum_value if self.minimum_value else found
+        value: Tensor = self.value(x, y)
+        # If the minimum is 0, the subtraction is skipped, which saves an operation per step.
+        return value - self.minimum_value if self.minimum_value else value
 
-    def _at(self, place: tuple[float, float]) -> float:
+    def _at(self, point: tuple[float, float]) -> float:
         try:
-            return float(self.value(*place))
-        except (TypeError, AttributeError):  # a function of one's own may be made of torch's, which refuse numbers
+            return float(self.value(*point))
+        except (TypeError, AttributeError):  # a user's function may call torch functions, which reject plain numbers
             import torch
 
-            return float(self.value(*torch.tensor(place, dtype=torch.float64)))
+            return float(self.value(*torch.tensor(point, dtype=torch.float64)))
 
 
 @dataclass(frozen=True)
@@ -142,11 +142,13 @@ class Rosenbrock(PlaneFunction):
 
 @dataclass(frozen=True)
 class Rastrigin(PlaneFunction):
-    """Rastrigin's bowl full of local minima, x² + y² + `ripple` (2 − cos 2πx − cos 2πy), from (`x`, `y`).
+    """Rastrigin's bowl with many local minima, x² + y² + `ripple` (2 − cos 2πx − cos 2πy), from (`x`, `y`).
 
-    Minimum at (0, 0); the local ones are near the whole numbers. Rastrigin (1974), in two dimensions.
+    The global minimum is at (0, 0); local minima are near the points with integer coordinates. Rastrigin (1974), in two
+    dimensions.
 
-    Tells apart: methods whose steps carry them over ripples from those that end in the nearest hollow, as most do.
+    Tells apart: methods whose steps carry them across ripples from those that end in the nearest local minimum, as most
+    do.
     """
 
     name: ClassVar[str] = "rastrigin"
@@ -178,9 +180,9 @@ class Rastrigin(PlaneFunction):
 class Beale(PlaneFunction):
     """Beale's function, Σᵢ (cᵢ − x (1 − yⁱ))² with c = 1.5, 2.25, 2.625, from (1, 1); minimum at (3, ½).
 
-    A flat plain with steep rims.
+    The function is flat around its minimum and steep at the rims.
 
-    Tells apart: methods that make way where gradients are small, and don't fly off where they are large.
+    Tells apart: methods that make progress where gradients are small and stay stable where gradients are large.
 
     Beale (1958); start of Moré, Garbow and Hillstrom (1981), problem 5.
     """
@@ -196,7 +198,7 @@ class Beale(PlaneFunction):
 
     @property
     def curvature(self) -> float | None:
-        # JᵀJ twice, with the residuals' derivatives −(1 − yⁱ) and i x yⁱ⁻¹ at the minimum.
+        # The Hessian is 2 JᵀJ, with the derivatives −(1 − yⁱ) and i x yⁱ⁻¹ of the residuals at the minimum.
         across, along = [-0.5, -0.75, -0.875], [3.0, 3.0, 2.25]
         pairs = [zip(first, second, strict=True) for first, second in
                  ((across, across), (across, along), (along, along))]  # fmt: skip
@@ -205,20 +207,20 @@ class Beale(PlaneFunction):
 
 @dataclass(frozen=True)
 class Branin(PlaneFunction):
-    """Branin's function less its minimum, (y − 5.1 x²/4π² + 5x/π − 6)² + 10 (1 − 1/8π) (1 + cos x), from (0, 10).
+    """Branin's function minus its minimum, (y − 5.1 x²/4π² + 5x/π − 6)² + 10 (1 − 1/8π) (1 + cos x), from (0, 10).
 
-    Three valleys with a minimum each, all equally low, of which (−π, 12.275) is the nearest.
+    It has three valleys with equally low minima; (−π, 12.275) is the nearest one.
 
-    Tells apart: how fast methods settle in the nearest valley; to overshoot it costs time alone.
+    Tells apart: methods by how fast they settle in the nearest valley; overshooting only costs time.
 
-    Branin (1972), Widely
-    Convergent Method for Finding Multiple Solutions of Simultaneous Nonlinear Equations; Dixon and Szegő (1978).
+    Branin (1972), Widely Convergent Method for Finding Multiple Solutions of Simultaneous Nonlinear Equations; Dixon
+    and Szegő (1978).
     """
 
     name: ClassVar[str] = "branin"
 
     def value(self, x: Any, y: Any) -> Any:
-        # Its minimum is 10/8π: without that the last term is 10 (1 − 1/8π) cos x + 10.
+        # The minimum is 10/8π. Subtracting it turns 10 (1 − 1/8π) cos x + 10 into 10 (1 − 1/8π) (1 + cos x).
         bent = y - 5.1 / (4 * math.pi**2) * x**2 + 5 / math.pi * x - 6
         return bent**2 + _BRANIN * (1 + _cos(x))
 
@@ -234,15 +236,14 @@ class Branin(PlaneFunction):
 
 @dataclass(frozen=True)
 class StyblinskiTang(PlaneFunction):
-    """Styblinski and Tang's function less its minimum, ½ Σ (v⁴ − 16 v² + 5 v) + 78.33… of v = x, y, from (`x`, `y`).
+    """Styblinski and Tang's function minus its minimum, ½ Σ (v⁴ − 16 v² + 5 v) + 78.33… with v = x, y, from (`x`, `y`).
 
-    Four minima, of which the one at (−2.9035, −2.9035) is the lowest.
+    It has four minima; the lowest one is at (−2.9035, −2.9035).
 
-    Tells apart: how fast methods get off a crest, where gradients are small, and stop in the minimum below; from an `x`
-    above 0.16 that is a higher one, past which momentum may carry them.
+    Tells apart: methods by how fast they leave a ridge, where gradients are small, and settle in the minimum below; if
+    `x` is above 0.16, this is not the lowest minimum, and momentum may carry them past it.
 
-    Styblinski and Tang (1990), Experiments in
-    Nonconvex Optimization.
+    Styblinski and Tang (1990), Experiments in Nonconvex Optimization.
     """
 
     name: ClassVar[str] = "styblinski_tang"
@@ -256,7 +257,7 @@ class StyblinskiTang(PlaneFunction):
                 raise out_of_range(f"styblinski_tang[{axis}]", getattr(self, axis), "between -5 and 5")
 
     def value(self, x: Any, y: Any) -> Any:
-        # With the double root taken out, so that the minimum is 0 and no difference of large numbers.
+        # Factored by the double root at the minimum, so that the minimum is exactly 0, without cancellation.
         def part(v: Any) -> Any:
             return 0.5 * (v - _LOWEST) ** 2 * (v**2 + 2 * _LOWEST * v + 3 * _LOWEST**2 - 16)
 
@@ -272,10 +273,10 @@ class StyblinskiTang(PlaneFunction):
 
 
 def _cos(angle: Any) -> Any:
-    """Of a number without torch, which planning doesn't need."""
+    """Cosine of a number or a tensor; numbers are handled without torch, which planning must not import."""
     return math.cos(angle) if isinstance(angle, float) else angle.cos()
 
 
 def _larger_eigenvalue(a: float, b: float, c: float) -> float:
-    """Of the symmetric matrix ((a, b), (b, c))."""
+    """The larger eigenvalue of the symmetric matrix ((a, b), (b, c))."""
     return (a + c) / 2 + (((a - c) / 2) ** 2 + b**2) ** 0.5

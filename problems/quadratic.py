@@ -1,4 +1,4 @@
-"""What quadratic problems with mini-batches have in common: everything but the Hessian and the start."""
+"""The base class of quadratic problems with mini-batches: everything except the Hessian and the starting point."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 #: Seeds of numpy's RandomState, whose numbers are the same in every version of numpy (NEP 19).
 _POINTS_SEED = 1
 _ROTATION_SEED = 2
-#: Coordinates of a batch up to which replicas at once gain on a CPU.
+#: Maximum batch size times dimensions at which stacked replicas are faster on a CPU.
 _STACKED_AT_MOST = 500_000
 
 
@@ -27,20 +27,20 @@ _STACKED_AT_MOST = 500_000
 class Quadratic(Problem):
     """The mean over `examples` points ξ of ½ (w − ξ)ᵀ A (w − ξ), in float64.
 
-    The points are drawn once, normally distributed with standard deviation `noise` in every direction, and
-    centred, so the minimum is at w = 0. A mini-batch is a quadratic of the same shape around the mean of its
-    points: its gradient is the true one plus noise, and the full batch gives gradient descent.
+    The points are drawn once from a normal distribution with standard deviation `noise` in every direction, and
+    centred, so that the minimum is at w = 0. The loss of a mini-batch is a quadratic of the same shape around the mean
+    of its points. Its gradient is the true gradient plus noise, and the full batch gives gradient descent.
 
-    It is a problem of optimisation without generalisation: validation and test splits are the whole
-    training set. The metric is f(w) − f(0), which depends on w alone; it is computed as ½ wᵀ A w,
-    so rounding can't make it negative.
+    This is a problem of optimisation without generalisation: the validation and test splits are the whole training set.
+    The metric is f(w) − f(0), which depends on w alone. It is computed as ½ wᵀ A w, so that rounding cannot make it
+    negative.
     """
 
     evaluation_batch: ClassVar[int] = 10_000
     kind: ClassVar[Literal["network", "quadratic", "function"]] = "quadratic"
     metric_name: ClassVar[str] = "suboptimality"
     metric_higher_is_better: ClassVar[bool] = False
-    #: The part of the initial excess over the minimum at which the problem counts as solved.
+    #: Share of the initial suboptimality at which the problem counts as solved.
     solved: ClassVar[float] = 1e-3
 
     @property
@@ -64,7 +64,7 @@ class Quadratic(Problem):
 
     @abstractmethod
     def _start(self) -> np.ndarray:
-        """Where the way down starts, (dim,)."""
+        """The starting point, (dim,)."""
 
     def check(self) -> None:
         if not 2 <= self.dim <= 4096:
@@ -86,7 +86,7 @@ class Quadratic(Problem):
         return self.examples
 
     def model(self) -> nn.Module:
-        """The position w, the same start whatever the seed."""
+        """Return a model with the parameter `position`, w: (dim,), which has the same start for all seeds."""
         import torch
 
         model = torch.nn.Module()
@@ -95,21 +95,21 @@ class Quadratic(Problem):
         return model
 
     def load_data(self, source: DataSource) -> Data:
-        """The points ξ, (examples, dim), and their energies ½ ξᵀAξ, as all three splits. Reads nothing."""
+        """Generate the points ξ, (examples, dim), and their energies ½ ξᵀAξ, (examples,), as all three splits."""
         split = self.batch(self._points())
         return Data(split, split, split)
 
     def _points(self) -> np.ndarray:
         import numpy as np
 
-        # The deviations from the mean are taken twice: the first leaves a rounding error of its own.
+        # The mean is subtracted twice, because the first subtraction leaves a rounding error.
         points = self.noise * np.random.RandomState(_POINTS_SEED).standard_normal((self.examples, self.dim))
         points -= points.mean(axis=0)
         centred: np.ndarray = points - points.mean(axis=0)
         return centred
 
     def batch(self, points: np.ndarray) -> Batch:
-        """Points ξ, (N, dim), as `loss` takes them: with their energies ½ ξᵀAξ, (N,)."""
+        """Return points ξ, (N, dim), with their energies ½ ξᵀAξ, (N,), as `loss` expects them."""
         import torch
 
         energies = 0.5 * ((points @ self._hessian()) * points).sum(axis=1)
@@ -126,18 +126,20 @@ class Quadratic(Problem):
 
     @staticmethod
     def _losses(position: Any, hessian: Any, batch: Batch) -> Tensor:
-        """½ (w − c)ᵀ A (w − c) + mean ½ ξᵀAξ − ½ cᵀAc, with c the mean of the points: a matrix product
-        for each batch instead of one for each point. Of (…, dim) positions and (…, N, dim) points.
+        """The mean loss for positions w, (…, dim), and points ξ, (…, N, dim).
+
+        It is ½ (w − c)ᵀ A (w − c) + mean ½ ξᵀAξ − ½ cᵀAc with the mean c of the points, which takes one matrix product
+        per batch instead of one per point.
         """
         points, energies = batch
         centre = points.mean(-2)
-        away = position - centre
+        offset = position - centre
         spread = energies.mean(-1) - 0.5 * ((centre @ hessian) * centre).sum(-1)
-        return 0.5 * ((away @ hessian) * away).sum(-1) + spread
+        return 0.5 * ((offset @ hessian) * offset).sum(-1) + spread
 
     def stacks(self, device_type: str, batch_size: int) -> bool:
-        # On a CPU until the batches of eight replicas take more than 32 MiB: the C library then maps their memory
-        # anew in each step, and 2.1 times as fast becomes 0.6 times (docs/performance.md).
+        # On a CPU, if the batches of eight replicas take more than 32 MiB, the C library maps new memory in every step,
+        # and the speed-up falls from 2.1 to 0.6 (docs/performance.md).
         return device_type != "cpu" or batch_size * self.dim <= _STACKED_AT_MOST
 
     def metric(self, model: nn.Module, batch: Batch) -> Tensor:
@@ -150,11 +152,11 @@ class Quadratic(Problem):
         return self.solved * float(0.5 * start @ self._hessian() @ start)
 
     def _rotation(self) -> np.ndarray:
-        """A fixed random rotation, (dim, dim): its columns are orthonormal, uniformly distributed directions."""
+        """A fixed random rotation, (dim, dim), whose columns are orthonormal, uniformly distributed directions."""
         import numpy as np
 
         normal = np.random.RandomState(_ROTATION_SEED).standard_normal((self.dim, self.dim))
         q, r = np.linalg.qr(normal)
-        # The factorisation is unique, and uniformly distributed, only up to these signs.
+        # These signs make the factorisation unique and the rotation uniformly distributed.
         rotation: np.ndarray = q * np.sign(np.diag(r))
         return rotation

@@ -1,4 +1,4 @@
-"""A noisy quadratic in many dimensions with the spectrum that Hessians of networks have."""
+"""A noisy quadratic in many dimensions with a spectrum like those of networks' Hessians."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from optbench.problems.quadratic import Quadratic
 if TYPE_CHECKING:
     import numpy as np
 
-#: The seed with which DeepOBS draws the eigenvalues, so that they are the same ones at 100 dimensions.
+#: The seed of DeepOBS, so that the eigenvalues at 100 dimensions are the same as there.
 _SPECTRUM_SEED = 42
-#: The bulk of the eigenvalues, and the few large ones, one in so many.
+#: Intervals of most eigenvalues and of the large ones; one eigenvalue in 10 is large.
 _BULK, _LARGE, _ONE_LARGE_IN = (0.0, 1.0), (30.0, 60.0), 10
 
 
@@ -20,13 +20,14 @@ _BULK, _LARGE, _ONE_LARGE_IN = (0.0, 1.0), (30.0, 60.0), 10
 class QuadraticDeep(Quadratic):
     """DeepOBS's noisy quadratic: nine eigenvalues in ten between 0 and 1, the others between 30 and 60; in float64.
 
-    The mean over `examples` points ξ of ½ (w − ξ)ᵀ A (w − ξ), from w = (1, …, 1). The eigenvalues of A are drawn
-    uniformly from the two intervals, at least one from the upper, its eigenvectors are a fixed random rotation of the
-    axes, and the points have the standard deviation `noise` in every direction; minimum, splits and metric are
-    those of every `Quadratic`.
+    The loss is the mean over `examples` points ξ of ½ (w − ξ)ᵀ A (w − ξ), from w = (1, …, 1). The eigenvalues of A are
+    drawn uniformly from the two intervals, at least one of them from the upper one. The eigenvectors are a fixed random
+    rotation of the axes. The points have standard deviation `noise` in every direction. Minimum, splits and metric are
+    those of `Quadratic`.
 
-    Tells apart: momentum from plain gradient descent, whose rate a few steep directions limit while many flat ones
-    need a long way; and, in small batches, steps that shrink from those that the steep directions' noise keeps large.
+    Tells apart: momentum from plain gradient descent, whose learning rate is limited by a few steep directions although
+    many flat directions need a large one; with small batches, methods whose steps shrink from those whose steps the
+    noise in steep directions keeps large.
 
     Schneider, Balles and Hennig (2019), DeepOBS: A Deep Learning Optimizer Benchmark Suite, `quadratic_deep`;
     spectrum after Chaudhari et al. (2017), Entropy-SGD: Biasing Gradient Descent into Wide Valleys.

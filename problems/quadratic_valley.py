@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
 
-#: Where the way down starts, in the directions of the smallest and the largest eigenvalue: far out
-#: along the valley and up on its steep side, so that plain gradient descent zigzags.
+#: Coordinates of the starting point along the eigenvectors of the smallest and the largest eigenvalue: far from the
+#: minimum along the valley and up on its steep side, so that plain gradient descent zigzags.
 _START_ALONG, _START_ACROSS = 4.0, 1.0
 
 
@@ -24,20 +24,20 @@ _START_ALONG, _START_ACROSS = 4.0, 1.0
 class QuadraticValley(Quadratic):
     """The mean over `examples` points ξ of ½ (w − ξ)ᵀ A (w − ξ), in float64.
 
-    The eigenvalues of A are spaced evenly in the logarithm from 1 to `condition`. The points are drawn
-    once, normally distributed with standard deviation `noise` in every direction, and centred, so the
-    minimum is at w = 0. A mini-batch is a valley of the same shape around the mean of its points: its
-    gradient is the true one plus noise, and the full batch gives gradient descent.
+    The eigenvalues of A are spaced evenly on a logarithmic scale from 1 to `condition`. The points are drawn once from
+    a normal distribution with standard deviation `noise` in every direction, and centred, so that the minimum is at
+    w = 0. The loss of a mini-batch is a valley of the same shape around the mean of its points. Its gradient is the
+    true gradient plus noise, and the full batch gives gradient descent.
 
-    With `rotated`, the eigenvectors of A are a fixed random rotation of the axes, else the axes.
+    The eigenvectors of A are the axes or, with `rotated`, a fixed random rotation of the axes.
 
     Tells apart: methods whose steps suit flat and steep directions at once from plain gradient descent, which crawls
-    along the valley; with `rotated`, whether that hangs on the directions being the axes.
+    along the valley; with `rotated`, methods that need steep and flat directions to be axes from those that do not.
 
-    With `reduction="sum"` a batch's loss, and so its gradient, is the sum over its points instead of the mean;
-    reported losses stay means. Each point is there `copies` times.
+    With `reduction="sum"`, the loss of a batch, and thus its gradient, is the sum over its points instead of the mean;
+    reported losses remain means. Each point occurs `copies` times.
 
-    Splits and metric are those of every `Quadratic`.
+    Splits and metric are those of `Quadratic`.
     """
 
     name: ClassVar[str] = "quadratic_valley"
@@ -72,12 +72,12 @@ class QuadraticValley(Quadratic):
         return np.tile(super()._points(), (self.copies, 1))
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        return self._reduced(super().loss(model, batch), batch)
+        return self._reduce(super().loss(model, batch), batch)
 
     def stacked_loss(self, model: nn.Module, parameters: Mapping[str, Tensor], batch: Batch) -> Tensor:
-        return self._reduced(super().stacked_loss(model, parameters, batch), batch)
+        return self._reduce(super().stacked_loss(model, parameters, batch), batch)
 
-    def _reduced(self, means: Tensor, batch: Batch) -> Tensor:
+    def _reduce(self, means: Tensor, batch: Batch) -> Tensor:
         return means * batch[0].shape[-2] if self.reduction == "sum" else means
 
     @property
@@ -89,12 +89,12 @@ class QuadraticValley(Quadratic):
         if self.dim != 2:
             return None
         x, y = (float(value) for value in self._start())
-        # Room for an overshoot to the far side of the minimum in every direction.
+        # This leaves room for an overshoot to the far side of the minimum in every direction.
         reach_x, reach_y = 1.25 * max(abs(x), 2.0), 1.25 * max(abs(y), 2.0)
         return Plane(start=(x, y), minimum=(0.0, 0.0), domain=((-reach_x, reach_x), (-reach_y, reach_y)))
 
     def _eigenvectors(self) -> np.ndarray:
-        """As columns, in the order of the eigenvalues."""
+        """The eigenvectors as columns, in the order of the eigenvalues: (dim, dim)."""
         import numpy as np
 
         return self._rotation() if self.rotated else np.eye(self.dim)

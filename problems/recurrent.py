@@ -1,4 +1,4 @@
-"""A recurrent network over tokens."""
+"""A recurrent network that predicts tokens."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _CELLS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 
 
 class Recurrent(nn.Module):
-    """Scores of the next token at each place, (N, length, alphabet), of tokens (N, length)."""
+    """Predicts the next token at each position: maps tokens, (N, length), to scores, (N, length, alphabet)."""
 
     def __init__(self, cell: str, alphabet: int, hidden: int, layers: int) -> None:
         super().__init__()

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class PadShortcut(nn.Module):
-    """The paper's option A: every `stride`-th pixel of every `stride`-th row, and zero channels behind."""
+    """The paper's option A: every `stride`-th pixel of every `stride`-th row, with zero channels appended."""
 
     def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
         super().__init__()
@@ -21,7 +21,7 @@ class PadShortcut(nn.Module):
 
 
 class Block(nn.Module):
-    """Two 3 × 3 convolutions, dropout between them, and a shortcut past them; `shortcut=none` has none."""
+    """Two 3 × 3 convolutions with dropout between them and a shortcut around them, unless `shortcut` is "none"."""
 
     def __init__(
         self, channels_in: int, channels_out: int, stride: int, shortcut: str, norm: str, dropout: float = 0.0
@@ -53,12 +53,12 @@ class Block(nn.Module):
 class ResNet(nn.Sequential):
     """6n + 2 layers: a convolution, three stages of n blocks at full, half and quarter size, a linear layer.
 
-    Takes images (N, `channels`, H, W), gives scores (N, `classes`). Convolutions start as in He et al.,
-    "Delving deep into rectifiers" (2015): normal with variance 2 / fan-in; biases start at 0.
+    Maps images, (N, `channels`, H, W), to scores, (N, `classes`). Convolutions are initialised as in He et al.,
+    "Delving deep into rectifiers" (2015): normal with variance 2 / fan-in. Biases start at 0.
 
-    Without normalisation the sum of shortcut and branch would double the variance in each block. The
-    last convolution of each branch is then scaled by 1/√(number of blocks), which bounds it at e. With
-    `init=identity` the last scale of each branch (without normalisation, its last convolution) starts at 0.
+    Without normalisation, the sum of shortcut and branch would double the variance in each block. Therefore the last
+    convolution of each branch is scaled by 1/√(number of blocks), which bounds the variance by a factor of e. With
+    `init=identity`, the last scale of each branch (without normalisation, its last convolution) starts at 0.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class ResNet(nn.Sequential):
 
 
 def _convolution(channels_in: int, channels_out: int, size: int, stride: int, norm: str) -> nn.Conv2d:
-    # A bias would be taken off again by the normalisation that follows.
+    # Normalisation after the convolution would cancel a bias.
     return nn.Conv2d(channels_in, channels_out, size, stride, padding=size // 2, bias=norm == "none")
 
 

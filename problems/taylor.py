@@ -1,4 +1,4 @@
-"""A network of one variable that gives its derivatives by that variable along with its value."""
+"""A network of one variable that computes its derivatives with respect to that variable along with its value."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class TanhNetwork(nn.Module):
-    """`layers` hidden layers of `hidden` tanh units, from one number to one, in float64."""
+    """A network from one number to one number with `layers` hidden layers of `hidden` tanh units, in float64."""
 
     def __init__(self, hidden: int, layers: int) -> None:
         super().__init__()
@@ -19,21 +19,22 @@ class TanhNetwork(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """u(x), (N,), of points (N,)."""
+        """Return u(x), (N,), for points x, (N,)."""
         return self.derivatives(x)[0]
 
     def derivatives(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """u, u′ and u″ at points x: (N,) each.
+        """Return u, u′ and u″ at points x, (N,) each.
 
-        They are carried forwards, layer by layer, as the first terms of a Taylor series (Griewank and Walther 2008,
-        Evaluating Derivatives, chapter 13). Differentiating backwards twice gives the same, but not where gradients
-        are switched off, as in evaluation; and nested `torch.func.jvp` takes four times as long.
+        The derivatives are propagated forward, layer by layer, as the first coefficients of a Taylor series (Griewank
+        and Walther 2008, Evaluating Derivatives, chapter 13). Reverse-mode differentiation, applied twice, gives the
+        same result but does not work when gradients are disabled, as in evaluation. Nested `torch.func.jvp` takes four
+        times as long.
         """
         value = x[:, None]
         first, second = torch.ones_like(value), torch.zeros_like(value)
         layer: nn.Linear
-        for place, layer in enumerate(self.layers):  # type: ignore[assignment]
-            if place:
+        for index, layer in enumerate(self.layers):  # type: ignore[assignment]
+            if index:
                 value = value.tanh()
                 slope = 1 - value.square()  # tanh′, and tanh″ = −2 tanh tanh′
                 second = slope * (second - 2 * value * first.square())

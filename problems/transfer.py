@@ -1,4 +1,4 @@
-"""A network that goes on from the features of another network's first layer."""
+"""A network that builds on the features of another network's first layer."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from optbench.problems.resnet import Block
 class TransferNet(nn.Module):
     """Features → converter → residual blocks → average pooling → linear layer.
 
-    Takes images (N, 1 or 3, H, W), gives scores (N, `classes`). `features` is a convolution from 3 channels;
-    the parts are called `features`, `converter`, `blocks` and `head`.
+    Maps images, (N, 1 or 3, H, W), to scores, (N, `classes`). `features` is a convolution with 3 input channels. The
+    parts are called `features`, `converter`, `blocks` and `head`.
     """
 
     def __init__(self, features: nn.Conv2d, classes: int, blocks: int, width: int) -> None:
@@ -25,7 +25,7 @@ class TransferNet(nn.Module):
         self.head = nn.Linear(width, classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        # A grey image has the same brightness in red, green and blue.
+        # A grey image has the same values in the red, green and blue channels.
         x = self.converter(F.relu(self.features(images.expand(-1, 3, -1, -1))))
         for block in self.blocks:
             x = block(x)

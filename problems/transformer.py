@@ -20,20 +20,20 @@ _TARGETS = {UNICODE_NAMES: 3.0}
 class Transformer(NextCharacter):
     """A decoder-only transformer (causal attention, layer norms first) that predicts the next character of a text.
 
-    Embeddings of characters and of places, `layers` blocks of self-attention with `heads` heads and of 4 · `width`
-    GELUs, a layer norm, a linear layer. Weights start normally distributed with a deviation of 0.02, those that add to
-    the residual stream divided by √(2 · `layers`), as GPT-2's. `dropout` is that of embeddings, attention weights and
-    what blocks add.
+    The network has embeddings of characters and positions, `layers` blocks of self-attention with `heads` heads and an
+    MLP with 4 · `width` GELUs, a layer norm, and a linear layer. Weights are initialised as in GPT-2: normal with
+    standard deviation 0.02, divided by √(2 · `layers`) for weights that add to the residual stream. `dropout` applies
+    to embeddings, attention weights and the outputs of the blocks' two parts.
 
-    `data`: `unicode_names`, the names of characters that come with Python, or the path of a text file in UTF-8.
+    `data`: `unicode_names`, the Unicode character names that come with Python, or the path of a UTF-8 text file.
 
-    Tells apart: Adam from all others, and methods that scale each coordinate or have momentum from plain gradient
-    descent, as large language models do.
+    Tells apart: as large language models do, Adam from all other methods, and methods with per-coordinate scaling or
+    momentum from plain gradient descent.
 
     Vaswani et al. (2017), Attention Is All You Need; Radford et al. (2019), Language Models are Unsupervised
-    Multitask Learners; norms first: Xiong et al. (2020), On Layer Normalization in the Transformer Architecture. On
-    the gap between Adam and gradient descent: Kunstner et al. (2023), Noise Is Not the Main Factor Behind the Gap
-    Between SGD and Adam on Transformers, but Sign Descent Might Be.
+    Multitask Learners. On layer norms before attention: Xiong et al. (2020), On Layer Normalization in the Transformer
+    Architecture. On the gap between Adam and gradient descent: Kunstner et al. (2023), Noise Is Not the Main Factor
+    Behind the Gap Between SGD and Adam on Transformers, but Sign Descent Might Be.
     """
 
     name: ClassVar[str] = "transformer"
@@ -52,7 +52,7 @@ class Transformer(NextCharacter):
             raise out_of_range("transformer[width]", self.width, "1 to 4096")
         if not 1 <= self.heads <= self.width or self.width % self.heads:
             raise UserError(
-                f"transformer[heads] = {self.heads} doesn't fit the width of {self.width} (accepted: a divisor of it)"
+                f"transformer[heads] = {self.heads} does not divide the width {self.width} (accepted: its divisors)"
             )
         if not 1 <= self.layers <= 100:
             raise out_of_range("transformer[layers]", self.layers, "1 to 100")

@@ -42,7 +42,7 @@ def test_anything_else_is_refused_with_what_is_accepted(text: str) -> None:
     with pytest.raises(UserError) as caught:
         parse_budget(text)
     assert repr(text) in str(caught.value)
-    assert "(accepted: 2epochs, 20000examples, 30seconds)" in str(caught.value)
+    assert "(accepted: amounts such as 2epochs, 20000examples, 30seconds)" in str(caught.value)
 
 
 @given(st.text())

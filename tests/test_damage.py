@@ -58,7 +58,7 @@ def test_a_damaged_record_is_found_and_its_cell_redone(
     cell, *others = sorted((folder / "cells").iterdir())
     before = {path: path.stat().st_mtime_ns for other in others for path in other.rglob("*.json*")}
     injure(cell / name)
-    assert CellStore(cell).damage() == name
+    assert CellStore(cell).find_damage() == name
     with patch("optbench.runner.run.SilentProgress.message") as message:
         _run(folder)
     assert f"cell {cell.name}: {name} is damaged; the cell is computed again" in str(message.call_args_list)
@@ -76,7 +76,7 @@ def test_records_are_read_for_damage_only_where_they_are_read_at_all(undisturbed
     arguments = {"name": folder.name, "results": folder.parent, "engine": "serial", **CHOICES}
     stamp = f"{_state(directory)} test_metric"
     write_bytes(folder / "tables" / ".made-from", stamp.encode())
-    with patch.object(CellStore, "damage", side_effect=AssertionError("read")):
+    with patch.object(CellStore, "find_damage", side_effect=AssertionError("read")):
         optbench.run(**arguments)
     injured = sorted(folder.glob("cells/*/runs/0.json"))[0]
     _flip(injured)

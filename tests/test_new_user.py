@@ -15,7 +15,7 @@ import pytest
 import optbench
 from optbench.baselines.located import reference_folder
 from optbench.cli.verbs import COMPLETE, SOME_FAILED, WRONG_USE, _main
-from optbench.results.frozen import Frozen
+from optbench.results.frozen import FrozenResults
 from tests.support import forked
 
 ROOT = Path(__file__).parents[1]
@@ -75,12 +75,12 @@ def compared(folder: Path, out: str, name: str, new: set[str], groups: int) -> N
     assert set(made.cells["optimizer"]) == new
     assert (made.runs.loc[made.runs["tuned"].astype(bool), "status"] == "ok").all()
     verdicts = pd.read_parquet(folder / "results" / name / "tables" / "verdicts.parquet")
-    reference = Frozen(reference_folder())
+    reference = FrozenResults(reference_folder())
     assert set(verdicts["optimizer"]) == {*reference.cells["optimizer"], *new} - {"adam"}
     assert len(verdicts) == groups * verdicts["optimizer"].nunique()
     assert set(verdicts.loc[verdicts["optimizer"].isin(new), "n_pairs"]) == {len(reference.plan["seeds"])}
     page = (folder / "reports" / f"{name}.html").read_text("utf-8")
-    assert f"were computed here; reference {reference.about['version']} was made" in page
+    assert f"were computed here; reference {reference.about['version']} was created" in page
 
 
 def test_against_the_reference_with_nothing_but_a_problem_named(
@@ -101,7 +101,7 @@ def test_against_the_reference_with_nothing_but_a_problem_named(
 @pytest.mark.timeout(3600)
 def test_all_three_against_the_networks_of_the_reference(folder: Path) -> None:
     """Minutes: real processes, with plots, and the page made again."""
-    cells = Frozen(reference_folder()).cells
+    cells = FrozenResults(reference_folder()).cells
     problems = [name for name in cells["problem"].unique() if name != "quadratic_valley"]
     groups = len(cells.loc[cells["problem"].isin(problems), ["problem", "batch_size"]].drop_duplicates())
     chosen = [*OWN, "--optimizer", "muon_adamw", "--config", "pair.toml", "--against", "reference"]
@@ -115,4 +115,4 @@ def test_all_three_against_the_networks_of_the_reference(folder: Path) -> None:
     assert (again.returncode, again.stdout.strip()) == (COMPLETE, str(Path("reports") / "all.html"))
     fewer = optbench_in(folder, "run", *chosen, "--name", "fewer", "--seeds", "1")
     assert fewer.returncode == WRONG_USE
-    assert "seeds 1 can't be compared with reference" in fewer.stderr
+    assert "seeds = 1 does not match reference, which has" in fewer.stderr

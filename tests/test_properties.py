@@ -19,7 +19,7 @@ from optbench.config.load import load_config, parse_config
 from optbench.config.schema import SAMPLERS, Config
 from optbench.errors import UserError
 from optbench.planning.matrix import Plan, make_plan
-from optbench.results.plan_record import fault
+from optbench.results.plan_record import describe_fault
 from optbench.runner.run import _record
 from optbench.selection import Selection, parse
 from tests.support.tiny import TINY
@@ -147,7 +147,7 @@ def test_a_plan_that_is_written_is_read_as_it_was(choices: dict[str, Any]) -> No
     record = _record(plan)
     assert [cell.id for cell in same.cells] == [cell.id for cell in plan.cells]
     assert json.loads(json.dumps(_record(same), allow_nan=False)) == json.loads(json.dumps(record, allow_nan=False))
-    assert fault(json.loads(json.dumps(record))) == ""
+    assert describe_fault(json.loads(json.dumps(record))) == ""
 
 
 def test_most_of_these_configurations_have_a_plan() -> None:

@@ -19,7 +19,7 @@ import pytest
 
 import optbench
 from optbench.results import atomic
-from optbench.runner.run import _Execution
+from optbench.runner.run import _Coordinator
 from tests.support import forked
 from tests.support.conduct import PROGRAM
 from tests.support.same_results import assert_same_results
@@ -226,7 +226,7 @@ def test_two_runs_cannot_fill_one_directory(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
     directory = optbench.results.directory.ResultsDirectory(folder)
-    with directory.lock(), pytest.raises(optbench.UserError, match="another run is filling"):
+    with directory.lock(), pytest.raises(optbench.UserError, match="another run is using"):
         _run(folder)
 
 
@@ -234,5 +234,5 @@ def test_a_complete_run_computes_nothing(undisturbed: Path, monkeypatch: pytest.
     def refuse(self: object, missing: object) -> None:
         raise AssertionError(f"computed {missing}")
 
-    monkeypatch.setattr(_Execution, "run", refuse)
+    monkeypatch.setattr(_Coordinator, "run", refuse)
     _run(undisturbed)

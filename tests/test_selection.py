@@ -111,18 +111,18 @@ def test_the_text_of_a_float_is_short_and_exact() -> None:
     ("text", "column", "complaint"),
     [
         ("adam[eps=1e-8", 14, "expected ','"),
-        ("adam[eps=1e-8]x", 15, "expected the end"),
+        ("adam[eps=1e-8]x", 15, "expected the end of the selection"),
         ("adam[eps]", 9, "expected '='"),
-        ("adam[=1]", 6, "expected a parameter's name"),
+        ("adam[=1]", 6, "expected a parameter name"),
         ("adam[eps=]", 10, "expected a value"),
         ("adam[eps=[]]", 12, "an empty list selects nothing"),
         ("adam[eps=1,eps=2]", 15, "parameter 'eps' is given twice"),
-        ("adam[eps=1,]", 12, "expected a parameter's name"),
+        ("adam[eps=1,]", 12, "expected a parameter name"),
         ("adam[betas=(0.9,)]", 17, "expected a value"),
-        ('adam[x="open]', 8, "expected a quoted text"),
-        ('"adam', 1, "expected a quoted text"),
-        ('"adam"x', 7, "expected the end"),
-        ("adam[x=1e999]", 13, "the number before is too large"),
+        ('adam[x="open]', 8, "expected a quoted JSON string"),
+        ('"adam', 1, "expected a quoted JSON string"),
+        ('"adam"x', 7, "expected the end of the selection"),
+        ("adam[x=1e999]", 13, "the preceding number is too large"),
     ],
 )
 def test_errors_are_located(text: str, column: int, complaint: str) -> None:
@@ -134,5 +134,5 @@ def test_errors_are_located(text: str, column: int, complaint: str) -> None:
 
 @pytest.mark.parametrize("text", ["", " ", "[eps=1]", "adam(eps=1)", "adam,sgd", "adam]", '""', '""[x=1]'])
 def test_a_selection_needs_a_name(text: str) -> None:
-    with pytest.raises(UserError, match="has no proper name"):
+    with pytest.raises(UserError, match="has no valid name"):
         parse(text)

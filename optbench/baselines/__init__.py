@@ -1,1 +1,1 @@
-"""Stored results that new ones are compared with: the reference that comes with optbench, or one's own."""
+"""Stored results that new ones are compared with: the shipped reference, or the user's own results."""

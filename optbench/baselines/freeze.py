@@ -1,4 +1,4 @@
-"""Makes frozen results of a results directory: what `optbench reference make` writes."""
+"""Creates frozen results from a results directory (`optbench reference make`)."""
 
 from __future__ import annotations
 
@@ -12,34 +12,39 @@ import numpy as np
 import pandas as pd
 
 from optbench.errors import UserError
-from optbench.formatting import uniform
+from optbench.formatting import unify_types
 from optbench.results.atomic import write_bytes, write_json
 from optbench.results.directory import ABOUT
 from optbench.results.frames import TIMING_COLUMNS
-from optbench.results.frozen import FORMAT, FRAMES, Frozen
+from optbench.results.frozen import FORMAT, FRAMES, FrozenResults
 from optbench.results.load import Results
 
-#: Of a trajectory, which is only looked at.
+#: Points that are kept of each trajectory, which is only plotted.
 _POINTS = 100
 
 
-def freeze(results: Results, folder: Path) -> Frozen:
-    """Writes frozen results, in full precision and without timings, over those that may lie there.
+def freeze(results: Results, folder: Path) -> FrozenResults:
+    """Writes frozen results, in full precision and without timings; existing ones in the folder are replaced.
 
-    Raises UserError where not every cell is done: what others are measured by has no gaps.
+    Args:
+        results: Complete results.
+        folder: Where to write them.
+
+    Raises:
+        UserError: A cell is not done: frozen results, which others are compared with, must have no gaps.
     """
     states = results.states()
     undone = [cell["optimizer"] for cell in results.plan["cells"] if states[cell["cell_id"]] != "done"]
     if undone:
         raise UserError(
-            f"{results.folder} can't be frozen: {len(undone)} of {len(states)} cells are not done, the first of "
+            f"cannot freeze {results.folder}: {len(undone)} of {len(states)} cells are not done, the first one of "
             f"{undone[0]}"
         )
-    # The description last: until it is there, or where it is of other files, nothing is taken for frozen results.
+    # The description is removed first and written last: without it the folder does not count as frozen results.
     (folder / ABOUT).unlink(missing_ok=True)
     digests = {}
     for name in FRAMES:
-        data = _parquet(_frame(results, name))
+        data = _encode_parquet(_select_frame(results, name))
         write_bytes(folder / f"{name}.parquet", data)
         digests[name] = hashlib.sha256(data).hexdigest()
     about = {
@@ -55,25 +60,25 @@ def freeze(results: Results, folder: Path) -> Frozen:
         "planes": results.planes,
     }
     write_json(folder / ABOUT, about)
-    return Frozen(folder)
+    return FrozenResults(folder)
 
 
-def _frame(results: Results, name: str) -> pd.DataFrame:
+def _select_frame(results: Results, name: str) -> pd.DataFrame:
     frame: pd.DataFrame = getattr(results, name)
     if name != "trajectories" or frame.empty:
         return frame
     runs = frame.groupby(["cell_id", "seed", "tuned"], sort=False)
-    return pd.concat([_drawn(path) for _, path in runs], ignore_index=True)
+    return pd.concat([_thin(path) for _, path in runs], ignore_index=True)
 
 
-def _drawn(path: pd.DataFrame) -> pd.DataFrame:
-    """A trajectory as a plot shows it: few points, its ends among them, in single precision."""
+def _thin(path: pd.DataFrame) -> pd.DataFrame:
+    """Thins a trajectory to the points that a plot needs, both ends included, in single precision."""
     places = np.unique(np.linspace(0, len(path) - 1, min(len(path), _POINTS)).astype(int))
     return path.iloc[places].astype({"x": "float32", "y": "float32"})
 
 
-def _parquet(frame: pd.DataFrame) -> bytes:
+def _encode_parquet(frame: pd.DataFrame) -> bytes:
     buffer = io.BytesIO()
     timeless = frame.assign(**{name: np.nan for name in TIMING_COLUMNS if name in frame})
-    uniform(timeless).to_parquet(buffer, index=False, compression="zstd")
+    unify_types(timeless).to_parquet(buffer, index=False, compression="zstd")
     return buffer.getvalue()

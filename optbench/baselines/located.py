@@ -1,4 +1,4 @@
-"""Where stored results lie: the reference that comes with optbench, or a results directory of one's own."""
+"""Finds stored results: the reference that ships with optbench, or the user's own results directories."""
 
 from __future__ import annotations
 
@@ -12,47 +12,55 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def reference_folder() -> Path:
-    """The reference that comes with optbench: within an installed package, or in `results` of its repository."""
+    """Returns the folder of the shipped reference: in the installed package, or in `results` of the repository."""
     within = _PACKAGE / REFERENCE
     return within if (within / ABOUT).exists() else _PACKAGE.parent / "results" / REFERENCE
 
 
-def stored_as(folder: Path) -> str:
-    """How a results directory remembers where stored results lie: the reference wherever optbench is, others by
-    their path.
+def encode_location(folder: Path) -> str:
+    """Returns the text by which a results directory remembers stored results: `reference`, or an absolute path.
+
+    The reference has no path in it, so that a results directory can move between machines.
     """
     return REFERENCE if folder.resolve() == reference_folder().resolve() else str(folder.resolve())
 
 
-def refuse_times(metric: str) -> None:
-    """Raises UserError for a metric in seconds, which stored results have none of."""
+def reject_time_metric(metric: str) -> None:
+    """Raises UserError for a metric in seconds: stored results have no times of this machine."""
     if metric.startswith("seconds"):
         raise UserError(
-            f"{metric} can't be compared with stored results, whose times are of another machine (accepted: "
-            "cost_to_target, which is the same on all)"
+            f"{metric} cannot be compared with stored results, which have no times of this machine (accepted: "
+            "cost_to_target, which does not depend on the machine)"
         )
 
 
-def recorded(text: str) -> Path:
-    """The folder that a results directory names as the one that it was run against."""
+def decode_location(text: str) -> Path:
+    """Returns the folder of stored results from the text of `encode_location`."""
     return reference_folder() if text == REFERENCE else Path(text)
 
 
-def state_of(text: str) -> str:
-    """A text that changes with what lies in such a folder: its files by size and time of change."""
-    files = sorted(path for path in recorded(text).rglob("*.*") if path.suffix in (".json", ".jsonl", ".parquet"))
+def fingerprint(text: str) -> str:
+    """Returns a text that changes whenever the stored results change: their files with sizes and modification times.
+
+    Args:
+        text: The location, as `encode_location` returns it.
+    """
+    files = sorted(
+        path for path in decode_location(text).rglob("*.*") if path.suffix in (".json", ".jsonl", ".parquet")
+    )
     return str([(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files])
 
 
-def located(name: str, results: Path) -> Path:
-    """The folder of the stored results NAME: a path to some, those of that name in `results`, or the reference.
+def locate(name: str, results: Path) -> Path:
+    """Returns the folder of stored results: a path, a name in the folder `results`, or `reference`.
 
-    Raises UserError where there are none.
+    Raises:
+        UserError: There are none with this name.
     """
     for folder in (Path(name), results / name):
         if any((folder / file).exists() for file in ("format.json", ABOUT)):
             return folder
     if name == REFERENCE:
         return reference_folder()
-    there = [path.parent.name for path in results.glob("*/format.json")]
-    raise unknown("stored results", name, [REFERENCE, *there])
+    names = [path.parent.name for path in results.glob("*/format.json")]
+    raise unknown("stored results", name, [REFERENCE, *names])

@@ -1,4 +1,4 @@
-"""The command line: `optbench VERB`."""
+"""The command line `optbench VERB`."""
 
 from optbench.cli.verbs import main
 

@@ -1,4 +1,4 @@
-"""`optbench check TARGET…`."""
+"""The verb `optbench check TARGET…`."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ from pathlib import Path
 
 import click
 
-from optbench.cli import completion
+from optbench.cli import completion, options
 
 
-@click.command()
-@click.argument("targets", nargs=-1, required=True, metavar="TARGET…", shell_complete=completion.targets)
-@click.option("--config", "file", type=click.Path(path_type=Path), help="TOML file that describes optimizers.")
-@click.option("--only", multiple=True, metavar="CHECK", help="Some of the checks; repeatable.")
-@click.option("--device", default="cpu", show_default=True, metavar="DEVICE", help="auto, cpu, cuda, …")
-@click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Data sets in torchvision's layout.")
-@click.option("--no-download", is_flag=True, help="Use only data that is there.")
+@click.command(short_help="Check an optimizer or a problem for mistakes.")
+@click.argument("targets", nargs=-1, required=True, metavar="TARGET…", shell_complete=completion.complete_targets)
+@click.option(
+    "--config", "file", type=click.Path(path_type=Path), metavar="FILE", help="TOML file that defines optimizers."
+)
+@click.option("--only", multiple=True, metavar="CHECK", help="Run only this check; repeatable (default: all checks).")
+@options.device
+@options.data_dir
+@options.no_download
 def check(
     targets: tuple[str, ...],
     file: Path | None,
@@ -24,16 +26,17 @@ def check(
     data_dir: Path | None,
     no_download: bool,
 ) -> int:
-    """Check whether an optimizer or a problem does what a benchmark relies on: FILE.py, FILE.py:NAME, or NAME.
+    """Check an optimizer or a problem for anything that would make its results unreliable.
 
-    Every finding comes with its reason and the fix. Ends with 1 where something failed.
+    TARGET is the name of an optimizer or a problem, FILE.py:NAME, or FILE.py for all that are defined in the file.
+    Every failed check prints the reason and a fix. The exit code is 1 if a check failed, otherwise 0.
     """
     from optbench import api
-    from optbench.conformance.suite import defined_in
+    from optbench.conformance.suite import list_targets
 
     failed = checked = 0
     for target in targets:
-        for one in defined_in(target) if target.endswith(".py") else [target]:
+        for one in list_targets(target) if target.endswith(".py") else [target]:
             click.echo(f"{one}" if not checked else f"\n{one}")
             findings = []
             for finding in api.iterate_findings(

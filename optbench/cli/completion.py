@@ -1,6 +1,7 @@
-"""Completion for shells: `optbench completion SHELL`, and what can be named where a name is expected.
+"""Shell completion: the verb `optbench completion SHELL`, and the completion of names in arguments and options.
 
-The scripts are click's; they complete the command `optbench`, not `python -m optbench`, which shells take for Python.
+The scripts are click's. They complete the command `optbench`, but not `python -m optbench`, which shells complete as
+a Python command.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ SHELLS = ("bash", "zsh", "fish")
 
 @add_completion_class
 class _Bash(BashComplete):
-    """Bash hands `--option=value` over in three words, of which click would take the `=` for the value."""
+    """Bash passes `--option=value` as three words, and click would mistake the `=` for the value."""
 
     def get_completion_args(self) -> tuple[list[str], str]:
         arguments, incomplete = super().get_completion_args()
@@ -33,7 +34,7 @@ class _Bash(BashComplete):
 
 
 class _WholeWords(ShellComplete):
-    """Zsh and fish expect the whole word, where click offers what follows `--option=`."""
+    """Zsh and fish expect the whole word, but click returns only the part after `--option=`."""
 
     def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem]:
         option, equals, _ = incomplete.partition("=")
@@ -52,83 +53,90 @@ class _Zsh(_WholeWords, ZshComplete): ...
 class _Fish(_WholeWords, FishComplete): ...
 
 
-@click.command()
+@click.command(short_help="Print a shell's completion script.")
 @click.argument("shell", type=click.Choice(SHELLS))
 def completion(shell: str) -> None:
-    """Print the completion script of a shell: eval "$(optbench completion bash)" in ~/.bashrc."""
+    """Print a shell's completion script.
+
+    To enable completion in bash, add this line to ~/.bashrc: eval "$(optbench completion bash)"
+    """
     script = get_completion_class(shell)
     assert script is not None, shell
     cli = click.get_current_context().find_root().command
-    # Not `source()`, which in bash starts a shell only to ask for its version.
-    made = script(cli, {}, "optbench", "_OPTBENCH_COMPLETE")
-    click.echo(made.source_template % made.source_vars())
+    # Not `source()`, which in bash starts a shell only to check its version.
+    completer = script(cli, {}, "optbench", "_OPTBENCH_COMPLETE")
+    click.echo(completer.source_template % completer.source_vars())
 
 
-def presets(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Names of presets."""
+def complete_presets(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Completes the name of a preset."""
     from optbench.config.presets import PRESETS
 
     return _starting(incomplete, PRESETS)
 
 
-def problems(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Names of problems, built in and by entry point, or files where none begins like that."""
+def complete_problems(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Completes the name of a problem (built in or from an entry point), or a file if no name matches."""
     from optbench.problem.registry import problem_names
 
     return _starting(incomplete, problem_names()) or _file(incomplete)
 
 
-def optimizers(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Names of optimizers, built in and by entry point, or files where none begins like that."""
+def complete_optimizers(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Completes the name of an optimizer (built in or from an entry point), or a file if no name matches."""
     from optbench.optimizers.registry import optimizer_names
 
     return _starting(incomplete, optimizer_names()) or _file(incomplete)
 
 
-def targets(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """What can be checked: optimizers, problems, files."""
-    found = [*problems(ctx, parameter, incomplete), *optimizers(ctx, parameter, incomplete)]
-    return [item for item in found if item.type == "plain"] or _file(incomplete)
+def complete_targets(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Completes a target of `check`: an optimizer, a problem, or a file if no name matches."""
+    items = [*complete_problems(ctx, parameter, incomplete), *complete_optimizers(ctx, parameter, incomplete)]
+    return [item for item in items if item.type == "plain"] or _file(incomplete)
 
 
-def experiments(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Names of experiments."""
+def complete_experiments(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Completes the name of an experiment."""
     from optbench.experiments.claims import CLAIMS
 
     return _starting(incomplete, CLAIMS)
 
 
-def folders(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Results directories below `--results`, or folders where none begins like that."""
+def complete_folders(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Completes a results directory in the folder `--results`, or any folder if no name matches."""
     results = Path(ctx.params.get("results") or "results")
-    there = sorted(file.parent.name for file in results.glob("*/format.json"))
-    return _starting(incomplete, there) or [CompletionItem(incomplete, type="dir")]
+    names = sorted(file.parent.name for file in results.glob("*/format.json"))
+    return _starting(incomplete, names) or [CompletionItem(incomplete, type="dir")]
 
 
-def stored(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Results directories, and the reference that comes with optbench."""
+def complete_stored_results(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Completes a results directory, or `reference`."""
     from optbench.baselines.located import REFERENCE
 
-    found = folders(ctx, parameter, incomplete)
-    plain = [item for item in found if item.type == "plain"]
-    return [*plain, *_starting(incomplete, [REFERENCE])] or found
+    folders = complete_folders(ctx, parameter, incomplete)
+    plain = [item for item in folders if item.type == "plain"]
+    return [*plain, *_starting(incomplete, [REFERENCE])] or folders
 
 
-def listed(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """What `list` lists."""
+def complete_lists(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Completes the argument of `list`."""
     from optbench.cli.text import WHAT
 
     return _starting(incomplete, WHAT)
 
 
-def among(place: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
-    """Completes the names that `module:CONSTANT` of optbench lists, which is imported only then."""
+def complete_from(target: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+    """Returns a completer for the names in a constant of optbench, which is imported on first use.
 
-    def found(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        module, _, constant = place.partition(":")
+    Args:
+        target: The constant, as `module:CONSTANT` below the package `optbench`.
+    """
+
+    def complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        module, _, constant = target.partition(":")
         return _starting(incomplete, getattr(import_module(f"optbench.{module}"), constant))
 
-    return found
+    return complete
 
 
 def _starting(incomplete: str, names: Iterable[str]) -> list[CompletionItem]:

@@ -1,6 +1,7 @@
-"""`optbench init`: a configuration to start from, every setting with its meaning and its default.
+"""The verb `optbench init`, which writes a configuration with the meaning and the default of every setting.
 
-Meanings are the descriptions of the fields of `config.Config`, values those of a preset, so neither can drift.
+The meanings are the descriptions of the fields of `config.schema.Config` and the values are those of a preset, so
+the file cannot become outdated.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from optbench.errors import UserError
 WIDTH = 100
 
 OWN_OPTIMIZER = """\
-# Optimizers of your own, each a table whose name stands in `optimizers`: a `base` that optbench knows or a
-# `class`, arguments that are fixed, and what is tuned. For instance:
+# Define your own optimizers here, each as a table, and add its name to `optimizers`. A table has a `base` (an
+# optimizer of optbench) or a `class`, fixed arguments, and the hyperparameters to tune. For example:
 #
 # [optimizer.momentum_tuned]
 # base = "momentum"
@@ -31,30 +32,36 @@ OWN_OPTIMIZER = """\
 """
 
 
-@click.command()
+@click.command(short_help="Write a configuration file to start from.")
 @click.argument("file", type=click.Path(path_type=Path), default=Path("optbench.toml"), metavar="[FILE]")
-@click.option("--preset", "name", default="quick", show_default=True, metavar="NAME", help="Whose values it has.",
-              shell_complete=completion.presets)  # fmt: skip
-@click.option("--force", is_flag=True, help="Overwrite a file that is there.")
+@click.option("--preset", "name", default="quick", show_default=True, metavar="NAME",
+              help="Preset whose values the file contains.", shell_complete=completion.complete_presets)  # fmt: skip
+@click.option("--force", is_flag=True, help="Overwrite an existing file.")
 def init(file: Path, name: str, force: bool) -> None:
-    """Write a commented TOML file to start from (default: optbench.toml)."""
+    """Write a configuration file (TOML) to start from, with a comment on every setting (default: optbench.toml)."""
     text = template(name)
     try:
         with file.open("w" if force else "x", encoding="utf-8") as out:
             out.write(text)
     except FileExistsError:
-        raise UserError(f"{file} is there already (--force overwrites it)") from None
+        raise UserError(f"{file} already exists (--force overwrites it)") from None
     click.echo(f"{file}\nplan  optbench plan --config {file}\nrun   optbench run --config {file}")
 
 
 def template(preset_name: str) -> str:
-    """A preset as commented TOML, which makes the same plan; raises UserError for an unknown preset."""
+    """Returns a preset as commented TOML, which results in the same plan as the preset itself.
+
+    Raises:
+        UserError: The preset is unknown.
+    """
     from optbench.config.presets import preset
     from optbench.config.schema import Config, Tuning
 
     settings = preset(preset_name)
-    parts = ["# What optbench runs. A line that begins with `# name =` shows a default; remove the # to change it.\n"]
-    tables = {"tuning", "optimizer"}  # TOML has tables after everything else
+    parts = [
+        "# Configuration of optbench. A line that begins with `# name =` shows a default; remove the # to change it.\n"
+    ]
+    tables = {"tuning", "optimizer"}  # in TOML, tables follow all plain keys
     parts += _settings(Config, settings, skipped=tables)
     parts.append("[tuning]\n" + "\n".join(_settings(Tuning, settings.get("tuning", {}))))
     parts.append(OWN_OPTIMIZER)
@@ -62,26 +69,26 @@ def template(preset_name: str) -> str:
 
 
 def _settings(model: type[BaseModel], given: Mapping[str, Any], skipped: set[str] | None = None) -> list[str]:
-    """Each field of a model as its meaning, and its value, as a comment where nothing is given."""
+    """Formats each field of a model as a comment with its meaning, then its value or a commented-out default."""
     parts = []
     for name, field in model.model_fields.items():
         if name in (skipped or ()):
             continue
-        meaning = _wrapped(field.description or "")
+        meaning = _wrap_comment(field.description or "")
         line = f"{name} = {_toml(given[name])}" if name in given else f"# {name} = {_default(field)}"
         parts.append("\n".join([*meaning, line]) + "\n")
     return parts
 
 
-def _wrapped(text: str) -> list[str]:
-    """Lines of a comment; what is in backquotes, such as a command, stays on one of them."""
+def _wrap_comment(text: str) -> list[str]:
+    """Wraps a text into comment lines without breaking inside backquotes, so that commands stay on one line."""
     whole = re.sub("`[^`]*`", lambda quoted: quoted[0].replace(" ", "\N{NO-BREAK SPACE}"), text)
     lines = textwrap.wrap(whole, WIDTH, initial_indent="# ", subsequent_indent="# ", break_long_words=False)
     return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
 
 
 def _default(field: FieldInfo) -> str:
-    """A default as TOML; nothing, which TOML can't say, as the first of the field's examples."""
+    """Formats a default as TOML. TOML has no null: a default of None is shown as the field's first example."""
     return _toml(field.examples[0] if field.default is None and field.examples else field.default)
 
 
@@ -94,4 +101,4 @@ def _toml(value: Any) -> str:
         case list() | tuple():
             return "[" + ", ".join(_toml(inner) for inner in value) + "]"
         case _:
-            return json.dumps(value, ensure_ascii=False)  # texts, numbers and booleans are the same in both
+            return json.dumps(value, ensure_ascii=False)  # strings, numbers and booleans look the same in JSON and TOML

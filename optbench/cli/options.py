@@ -1,4 +1,4 @@
-"""Options that several verbs of the command line share, and the configuration that those of a selection make."""
+"""Options that several verbs of the command line share."""
 
 from __future__ import annotations
 
@@ -12,64 +12,101 @@ from optbench.cli import completion
 
 
 def selection(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that choose what is run; shared by `run` and `plan`."""
+    """Adds the options that choose what is run; shared by `run` and `plan`."""
     options = [
         click.option(
-            "--preset", metavar="NAME", help="quick (default), standard or full.", shell_complete=completion.presets
+            "--preset",
+            metavar="NAME",
+            help="Configuration to start from: quick (default), standard or full.",
+            shell_complete=completion.complete_presets,
         ),
-        click.option("--config", "file", type=click.Path(path_type=Path), help="TOML file; overrides the preset."),
+        click.option(
+            "--config",
+            "file",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="TOML file whose settings override the preset (`optbench init` writes one).",
+        ),
         click.option(
             "--problem",
             "problems",
             multiple=True,
-            metavar="SEL",
-            help="name[param=value,…]; repeatable.",
-            shell_complete=completion.problems,
+            metavar="NAME[parameter=value,…]",
+            help="Problem to train; repeatable. Names: `optbench list problems`, or FILE.py:CLASS.",
+            shell_complete=completion.complete_problems,
         ),
         click.option(
             "--optimizer",
             "optimizers",
             multiple=True,
-            metavar="SEL",
-            help="name[param=value,…]; repeatable.",
-            shell_complete=completion.optimizers,
+            metavar="NAME[parameter=value,…]",
+            help="Optimizer to compare; repeatable. Names: `optbench list optimizers`, or FILE.py:NAME.",
+            shell_complete=completion.complete_optimizers,
         ),
-        click.option("--batch-size", "batch_sizes", multiple=True, type=int, metavar="N", help="Repeatable."),
-        click.option("--device", "devices", multiple=True, metavar="DEVICE", help="auto, cpu, cuda, …; repeatable."),
+        click.option(
+            "--batch-size",
+            "batch_sizes",
+            multiple=True,
+            type=int,
+            metavar="N",
+            help="Batch size (default: those of each problem); repeatable.",
+        ),
+        click.option(
+            "--device",
+            "devices",
+            multiple=True,
+            metavar="DEVICE",
+            help="Device to train on: auto, cpu, cuda, …; repeatable.",
+        ),
         click.option(
             "--schedule",
             "schedules",
             multiple=True,
-            metavar="SEL",
-            help="constant, linear, cosine[warmup=…], step[at=…,factor=…]; repeatable.",
+            metavar="NAME[parameter=value,…]",
+            help="Learning rate schedule: constant, linear, cosine[warmup=…] or step[at=…,factor=…]; repeatable.",
         ),
-        click.option("--seeds", type=int, metavar="N", help="Final runs a cell."),
-        click.option("--run-budget", metavar="AMOUNT", help="2epochs, 20000examples or 30seconds."),
-        click.option("--tuning-worth", type=float, metavar="K", help="Tuning budget in run budgets."),
-        click.option("--studies", "tuning_studies", type=int, metavar="N", help="Tunings a cell; the first decides."),
+        click.option("--seeds", type=int, metavar="N", help="Number of final runs per cell, each with its own seed."),
+        click.option(
+            "--run-budget",
+            metavar="AMOUNT",
+            help="Length of each training, such as 2epochs, 20000examples or 30seconds (default: set by each problem).",
+        ),
+        click.option(
+            "--tuning-worth",
+            type=float,
+            metavar="K",
+            help="Tuning budget of each cell, as a multiple of the run budget; 0 switches tuning off.",
+        ),
+        click.option(
+            "--studies",
+            "tuning_studies",
+            type=int,
+            metavar="N",
+            help="Number of independent tunings per cell; the first one chooses the hyperparameters of the final runs.",
+        ),
         click.option(
             "--trials-per-round",
             "--trials-a-round",
             "tuning_round",
             type=int,
             metavar="N",
-            help="Trials that are proposed and trained together.",
+            help="Number of trials that are proposed and trained together.",
         ),
         click.option(
             "--sampler",
             "tuning_sampler",
             metavar="NAME",
-            help="tpe (default), random, quasi-random, gp or grid.",
-            shell_complete=completion.among("config.schema:SAMPLERS"),
+            help="How trials are proposed: tpe (default), random, quasi-random, gp or grid.",
+            shell_complete=completion.complete_from("config.schema:SAMPLERS"),
         ),
         click.option(
             "--pruner",
             "tuning_pruner",
             metavar="NAME",
-            help="none (default), median or successive-halving.",
-            shell_complete=completion.among("config.schema:PRUNERS"),
+            help="How unpromising trials are stopped early: none (default), median or successive-halving.",
+            shell_complete=completion.complete_from("config.schema:PRUNERS"),
         ),
-        click.option("--threads", type=int, metavar="N", help="CPU threads of a training (default 1)."),
+        click.option("--threads", type=int, metavar="N", help="CPU threads per training (default: 1)."),
     ]
     for option in reversed(options):
         command = option(command)
@@ -78,35 +115,56 @@ def selection(command: Callable[..., Any]) -> Callable[..., Any]:
 
 results = click.option(
     "--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True, metavar="DIR",
-    help="Where results directories lie.",
+    help="Folder that contains the results directories.",
 )  # fmt: skip
 
 
+data_dir = click.option(
+    "--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Folder with data sets in torchvision's layout."
+)
+
+
+no_download = click.option("--no-download", is_flag=True, help="Do not download missing data sets.")
+
+
+device = click.option(
+    "--device", default="cpu", show_default=True, metavar="DEVICE", help="Device to run on: auto, cpu, cuda, …"
+)
+
+
+workers = click.option(
+    "--workers", type=click.IntRange(min=1), metavar="N", help="Worker processes (default: one per core)."
+)
+
+
 execution = click.option(
-    "--execution", default="auto", metavar="NAME", shell_complete=completion.among("planning.execution:EXECUTIONS"),
-    help="How trainings are executed: auto (default), eager, population where the optimizer allows it, compile, or "
-    "cuda_graph on a CUDA device.",
+    "--execution", default="auto", metavar="NAME",
+    shell_complete=completion.complete_from("planning.execution:EXECUTIONS"),
+    help="How trainings are executed: auto (default), eager, population (many at once, where the optimizer allows "
+    "it), compile, or cuda_graph (on a CUDA device).",
 )  # fmt: skip
 
 
 engine = click.option(
-    "--engine", default="processes", metavar="NAME", help="processes (default), serial or dask.",
-    shell_complete=completion.among("runner.engines:ENGINES"),
+    "--engine", default="processes", metavar="NAME",
+    help="How cells are distributed: processes (default), serial (one after another in this process) or dask.",
+    shell_complete=completion.complete_from("runner.engines:ENGINES"),
 )  # fmt: skip
 
 
 rank_by = click.option(
-    "--rank-by", default="test_metric", metavar="METRIC", help="What optimizers are compared by (`list metrics`).",
-    shell_complete=completion.among("metrics:METRICS"),
+    "--rank-by", default="test_metric", metavar="METRIC",
+    help="Metric by which optimizers are compared (default: test_metric; see `optbench list metrics`).",
+    shell_complete=completion.complete_from("metrics:METRICS"),
 )  # fmt: skip
 
 
 against = click.option(
-    "--against", metavar="NAME", shell_complete=completion.stored,
-    help="Stored results to compare with, on their problems and budgets: reference, or a results directory.",
+    "--against", metavar="NAME", shell_complete=completion.complete_stored_results,
+    help="Stored results to compare with, on their problems and budgets: `reference`, or a results directory.",
 )  # fmt: skip
 
 
 def choices(selection: dict[str, Any]) -> dict[str, Any]:
-    """The options of `selection`, as click gives them, as `optbench.run` and `optbench.plan` take them."""
+    """Returns the given options of `selection` as keyword arguments of `optbench.run` and `optbench.plan`."""
     return {key: value for key, value in selection.items() if value is not None and value != ()}

@@ -1,4 +1,4 @@
-"""`optbench reference make` and `optbench reference show`."""
+"""The verbs `optbench reference make` and `optbench reference show`."""
 
 from __future__ import annotations
 
@@ -6,29 +6,32 @@ from pathlib import Path
 
 import click
 
-#: So many that twenty comparisons with paired seeds can be decided: 2 / 2^10, times twenty, is below 0.05.
+from optbench.cli import options
+
+#: Enough seeds for 20 comparisons: the smallest p of the paired sign-flip test is 2/2¹⁰, and 20 · 2/2¹⁰ < 0.05 (Holm).
 SEEDS = 10
 
 
-@click.group()
+@click.group(short_help="Show or make the reference results.")
 def reference() -> None:
-    """The reference results that come with optbench, for `optbench run --against reference`."""
+    """Show or make the reference results that ship with optbench (for `optbench run --against reference`)."""
 
 
-@reference.command()
-@click.option("--preset", default="quick", show_default=True, metavar="NAME", help="What is run.")
+@reference.command(short_help="Compute and freeze reference results.")
+@click.option("--preset", default="quick", show_default=True, metavar="NAME", help="Preset to run.")
+@options.results
+@click.option("--name", metavar="NAME", help="Name of the results directory (default: the preset's name).")
+@options.workers
 @click.option(
-    "--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True, metavar="DIR",
-    help="Where the results directory lies that is filled, or completed.",
+    "--seeds", type=click.IntRange(min=1), default=SEEDS, show_default=True, metavar="N",
+    help="Number of final runs per cell, each with its own seed.",
 )  # fmt: skip
-@click.option("--name", metavar="NAME", help="Name of that results directory (default: that of the preset).")
-@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Worker processes (default: one a core).")
 @click.option(
-    "--seeds", type=click.IntRange(min=1), default=SEEDS, show_default=True, metavar="N", help="Final runs a cell."
-)
-@click.option("--output", type=click.Path(path_type=Path), metavar="DIR", help="Where the frozen results go.")
+    "--output", type=click.Path(path_type=Path), metavar="DIR",
+    help="Folder for the frozen results (default: replace the reference that is installed).",
+)  # fmt: skip
 def make(preset: str, results: Path, name: str | None, workers: int | None, seeds: int, output: Path | None) -> int:
-    """Run a preset, or complete it, and freeze its results: the reference, or with --output others like it."""
+    """Run a preset, or resume it, and freeze its results as the reference, or in another folder with --output."""
     from optbench import api
     from optbench.baselines.freeze import freeze
     from optbench.baselines.located import reference_folder
@@ -45,18 +48,22 @@ def make(preset: str, results: Path, name: str | None, workers: int | None, seed
     return 0
 
 
-@reference.command()
+@reference.command(short_help="Show the reference and cells that are out of date.")
 @click.argument("folder", required=False, type=click.Path(path_type=Path), metavar="[DIR]")
 def show(folder: Path | None) -> int:
-    """Say what the reference holds, who made it on what, and what of it is out of date (then ends with 1)."""
-    from optbench.baselines.located import reference_folder
-    from optbench.baselines.stale import stale_cells
-    from optbench.formatting import table
-    from optbench.results.frozen import Frozen
-    from optbench.results.join import machine
+    """Show the contents of the reference, the machine that computed it, and cells that are out of date.
 
-    frozen = Frozen(folder or reference_folder())
-    stale = stale_cells(frozen)
+    DIR is a folder of frozen results (default: the reference). The exit code is 1 if a cell is out of date,
+    otherwise 0.
+    """
+    from optbench.baselines.located import reference_folder
+    from optbench.baselines.stale import find_stale_cells
+    from optbench.formatting import align_columns
+    from optbench.results.frozen import FrozenResults
+    from optbench.results.join import describe_machine
+
+    frozen = FrozenResults(folder or reference_folder())
+    stale = find_stale_cells(frozen)
     rows = [("problem", "batch", "device", "optimizers", "of problem version", "state")]
     groups: dict[tuple[str, str, str, str], list[dict[str, str]]] = {}
     for cell in frozen.plan["cells"]:
@@ -69,8 +76,8 @@ def show(folder: Path | None) -> int:
     about = frozen.about
     click.echo(f"{frozen.folder}: version {about['version']}, made {about['made']} by optbench {about['optbench']}")
     for name, environment in frozen.environments.items():
-        click.echo(f"environment {name}: {machine(environment, name)}")
+        click.echo(f"environment {name}: {describe_machine(environment, name)}")
     optimizers = list(dict.fromkeys(cell["optimizer"] for cell in frozen.plan["cells"]))
     click.echo(f"{len(optimizers)} optimizers: {', '.join(optimizers)}; {len(frozen.plan['seeds'])} seeds\n")
-    click.echo(table(rows, right=(1, 3, 4)))
+    click.echo(align_columns(rows, right=(1, 3, 4)))
     return 1 if stale else 0

@@ -1,4 +1,4 @@
-"""What the command line prints: plans, states, and lists of what there is."""
+"""Texts that the command line prints: plans, states, leaderboards, and lists of problems and optimizers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from optbench.errors import UserError, unknown
-from optbench.formatting import table
+from optbench.formatting import align_columns
 from optbench.selection import format_value
 
 if TYPE_CHECKING:
@@ -21,14 +21,23 @@ WHAT = ("problems", "optimizers", "presets", "metrics")
 
 
 def list_text(what: str) -> str:
-    """The text of `list WHAT`; raises UserError for something that can't be listed."""
+    """Returns the text of `optbench list WHAT`.
+
+    Raises:
+        UserError: `what` is not one of `WHAT`.
+    """
     if what not in WHAT:
         raise unknown("list", what, WHAT)
     return {"problems": _problems, "optimizers": _optimizers, "presets": _presets, "metrics": _metrics}[what]()
 
 
 def plan_text(plan: Plan, workers: int | None) -> str:
-    """The cells of a plan with their cost, and an estimate of the time."""
+    """Formats the cells of a plan with their cost and an estimated time.
+
+    Args:
+        plan: The plan.
+        workers: Number of worker processes that the estimate assumes (None: one per core).
+    """
     from optbench.runner.engines import default_workers
     from optbench.runner.progress import duration
 
@@ -44,24 +53,28 @@ def plan_text(plan: Plan, workers: int | None) -> str:
     workers = workers or default_workers(max(c.threads for c in plan.cells), {c.device for c in plan.cells})
     return "\n".join(
         (
-            table((head, *rows), right=(3, 7, 8)),
+            align_columns((head, *rows), right=(3, 7, 8)),
             "",
-            f"{_counted(len(plan.cells), 'cell')}, {_counted(seeds, 'seed')}; "
-            "cost in example gradients, tuning included",
-            f"about {duration(total / workers)} on {_counted(workers, 'worker')} "
-            "(from reference figures of a server CPU, one thread)",
+            f"{_pluralize(len(plan.cells), 'cell')}, {_pluralize(seeds, 'seed')}; "
+            "cost in example gradients, including tuning",
+            f"about {duration(total / workers)} on {_pluralize(workers, 'worker')} "
+            "(estimated from measurements on a server CPU with one thread)",
             *(f"note: {note}" for note in plan.notes),
         )
     )
 
 
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}" + ("" if number == 1 else "s")
+def _pluralize(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 def status_text(folder: Path) -> str:
-    """Done, failed and missing cells of a results directory with the budget spent."""
-    from optbench.results.cell_status import standing
+    """Formats the done, failed and missing cells of a results directory, with the tuning budget spent.
+
+    Raises:
+        UserError: The folder is not a results directory.
+    """
+    from optbench.results.cell_status import read_progress
     from optbench.results.directory import ResultsDirectory
 
     directory = ResultsDirectory(folder)
@@ -70,12 +83,12 @@ def status_text(folder: Path) -> str:
     rows = []
     states: Counter[str] = Counter()
     for cell in plan["cells"]:
-        found = standing(directory.cell(cell["cell_id"]), cell, plan["seeds"], plan.get("studies", 1))
-        states[found.state] += 1
-        cost = f"{found.spent:,.0f}" + (f" of {found.budget:,.0f}" if found.budget else "")
+        progress = read_progress(directory.cell(cell["cell_id"]), cell, plan["seeds"], plan.get("studies", 1))
+        states[progress.state] += 1
+        cost = f"{progress.spent:,.0f}" + (f" of {progress.budget:,.0f}" if progress.budget else "")
         rows.append(
             (cell["cell_id"], cell["problem"], cell["optimizer"], str(cell["batch_size"]), cell["device"],
-             found.state, str(found.trials), cost, str(found.runs), found.error)
+             progress.state, str(progress.trials), cost, str(progress.runs), progress.error)
         )  # fmt: skip
     head = (
         "cell",
@@ -90,16 +103,18 @@ def status_text(folder: Path) -> str:
         "error",
     )
     planned = {cell["cell_id"] for cell in plan["cells"]}
-    kept = [path.name for path in (folder / "cells").glob("*") if path.name not in planned]
-    lines = [table((head, *rows), right=(3, 6, 7, 8)), ""]
+    others = [path.name for path in (folder / "cells").glob("*") if path.name not in planned]
+    lines = [align_columns((head, *rows), right=(3, 6, 7, 8)), ""]
     lines.append(", ".join(f"{states[state]} {state}" for state in ("done", "failed", "missing")))
-    if kept:
-        lines.append(f"{len(kept)} cells of other configurations are kept, and left out of the tables")
+    if others:
+        lines.append(
+            f"{_pluralize(len(others), 'cell')} of other configurations in this directory (not part of the tables)"
+        )
     return "\n".join(lines)
 
 
 def run_text(results: Results) -> str:
-    """What a run prints when it is done: the leaderboard, verdicts against stored results, and where everything is."""
+    """Formats the summary of a finished run: the leaderboard, verdicts against stored results, and the output paths."""
     from optbench.reporting.outputs import places
 
     outputs, states = places(results.directory), Counter(results.states().values())
@@ -115,16 +130,16 @@ def run_text(results: Results) -> str:
 
 
 def leaderboard_text(folder: Path) -> str:
-    """The short leaderboard, from the table on the disk."""
+    """Formats the short leaderboard, read from the results directory's table `summary`."""
     import pandas as pd
 
-    from optbench.formatting import terminal
+    from optbench.formatting import to_text
 
-    return terminal(pd.read_parquet(folder / "tables" / "summary.parquet"))
+    return to_text(pd.read_parquet(folder / "tables" / "summary.parquet"))
 
 
 def verdicts_text(results: Results) -> str:
-    """The verdicts on the optimizers of a results directory, against the stored ones that it was run against."""
+    """Formats the verdicts that compare the run's optimizers with the stored results given by `--against`."""
     import pandas as pd
 
     from optbench.reporting.comparison import verdict_blocks
@@ -135,21 +150,21 @@ def verdicts_text(results: Results) -> str:
 
 
 def experiments_text() -> str:
-    """The experiments with the claims that they test."""
+    """Formats the experiments with the claim that each tests."""
     from optbench.experiments.claims import CLAIMS
 
-    return table([("experiment", "claim"), *CLAIMS.items()])
+    return align_columns([("experiment", "claim"), *CLAIMS.items()])
 
 
 def outcome_text(outcome: Outcome) -> str:
-    """What an experiment found, and where it is written."""
-    from optbench.formatting import terminal
+    """Formats the summary and the verdict of an experiment, and the paths of its files."""
+    from optbench.formatting import to_text
 
     name, folder = outcome.experiment.name, outcome.section.parent
     return "\n".join(
         (
             f"{name}: {outcome.experiment.claim}\n",
-            terminal(outcome.summary),
+            to_text(outcome.summary),
             f"\nverdict  {outcome.verdict}",
             f"figure   {folder / name}.svg, .png, .pdf",
             f"tables   {folder / name / 'tables'}\nsection  {outcome.section}\n",
@@ -178,11 +193,9 @@ def _problems() -> str:
 
 
 def _tells_apart(cls: type) -> str:
-    """The paragraph of a problem's docstring that begins with these words, as a line; nothing where it has none."""
+    """Returns the paragraph "Tells apart: …" of a problem's docstring as one line, or "" if there is none."""
     paragraphs = (" ".join(paragraph.split()) for paragraph in (cls.__doc__ or "").split("\n\n"))
-    return next(
-        (f"    {found[0].lower()}{found[1:]}\n" for found in paragraphs if found.startswith("Tells apart:")), ""
-    )
+    return next((f"    {text[0].lower()}{text[1:]}\n" for text in paragraphs if text.startswith("Tells apart:")), "")
 
 
 def _optimizers() -> str:
@@ -192,26 +205,27 @@ def _optimizers() -> str:
     for title, target in optimizer_names().items():
         spec = optimizer_spec(title)
         fixed = "".join(f", {key}={value}" for key, value in spec.arguments.items())
-        found = spec.learning_rate
-        tuned = [f"learning rate {found} (default {spec.default_lr:g})"] if found else []
+        rates = spec.learning_rate
+        tuned = [f"learning rate {rates} (default {spec.default_lr:g})"] if rates else []
         defaults = {**spec.known, **spec.arguments}
-        tuned += [f"{key} {tried} (default {format_value(defaults[key])})" for key, tried in spec.search.items()]
+        tuned += [f"{key} {values} (default {format_value(defaults[key])})" for key, values in spec.search.items()]
         others = ", ".join(f"{key}={format_value(value)}" for key, value in spec.hyperparameters.items())
-        by = {group: spec.partners.get(group, "itself") for group in spec.groups}
-        groups = "".join(f"; {group} is {of}, by {by[group]}" for group, of in spec.groups.items())
+        classes = {group: spec.partners.get(group, "the same class") for group in spec.groups}
+        groups = "".join(f"; group {group} ({rule}) by {classes[group]}" for group, rule in spec.groups.items())
         blocks.append(
             f"{title}: {target}(lr{fixed}){groups}\n    {spec.rule}\n    {spec.source}\n"
-            f"    tunes {' and '.join(tuned) or 'nothing'} on networks; accepts {others}{_missing(spec)}"
+            f"    tunes {' and '.join(tuned) or 'nothing'} on networks; other hyperparameters: {others or 'none'}"
+            + _describe_package(spec)
         )
     return "\n".join(blocks)
 
 
-def _missing(spec: OptimizerSpec) -> str:
-    """What has to be installed first, if anything."""
-    from optbench.optimizers.registry import installed
+def _describe_package(spec: OptimizerSpec) -> str:
+    """Returns the version of the package that implements an optimizer, or the command that installs it."""
+    from optbench.optimizers.registry import package_version
 
     try:
-        return f"; of {spec.package} {installed(spec)}" if spec.package else ""
+        return f"; package {spec.package} {package_version(spec)}" if spec.package else ""
     except UserError:
         return f"\n    not installed: pip install '{f'optbench[{spec.extra}]' if spec.extra else spec.package}'"
 
@@ -228,4 +242,4 @@ def _presets() -> str:
 def _metrics() -> str:
     from optbench.metrics import METRICS
 
-    return table([("metric", "better", "what it is"), *((n, m.better, m.meaning) for n, m in METRICS.items())])
+    return align_columns([("metric", "better", "meaning"), *((n, m.better, m.meaning) for n, m in METRICS.items())])

@@ -1,10 +1,10 @@
-"""`optbench timing record|compare|ab`."""
+"""The verbs `optbench timing record`, `compare` and `ab`."""
 
 from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,75 +20,85 @@ REGRESSION = 3
 
 _results = click.option(
     "--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True, metavar="DIR",
-    help="Recordings lie in its folder timing.",
+    help="Folder that contains the results directories; recordings are in its subfolder `timing`.",
 )  # fmt: skip
 _suite = click.option(
     "--suite", type=click.Path(path_type=Path), default=Path("tests/timing"), show_default=True, metavar="PATH",
-    help="A file or folder of benchmarks.",
+    help="File or folder with benchmarks (pytest-benchmark).",
 )  # fmt: skip
-_expression = click.option("-k", "expression", default="", metavar="EXPR", help="Some of the tests, as for pytest.")
+_expression = click.option(
+    "-k", "expression", default="", metavar="EXPR", help="Run only tests that match this expression (as for pytest)."
+)
 _bound = click.option(
     "--fail-above", "bound", type=click.FloatRange(min=1, min_open=True), default=1.25, show_default=True,
-    metavar="RATIO", help="What counts as slower.",
+    metavar="RATIO", help="Ratio of medians above which a test counts as slower.",
 )  # fmt: skip
 _markdown = click.option(
     "--markdown",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Also as Markdown, for a pull request.",
+    help="Write the comparison to this file as Markdown, for a pull request.",
 )
 _plot = click.option(
     "--plot", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-    help="Draws every visit: FILE.svg, .png and .pdf.",
+    help="Draw every visit to FILE.svg, FILE.png and FILE.pdf.",
 )  # fmt: skip
-_report = click.option("--report", metavar="NAME", help="Results directory to whose page this is added as a section.")
+_report = click.option(
+    "--report", metavar="NAME", help="Results directory to whose page the comparison is added as a section."
+)
 
 
-@click.group()
+@click.group(short_help="Detect slowdowns between recordings or commits.")
 def timing() -> None:
-    """Guard against slowdowns: record benchmarks, compare recordings, measure two commits in turn."""
+    """Detect slowdowns: record benchmarks, compare recordings, or measure two commits side by side."""
 
 
-@timing.command()
+@timing.command(short_help="Run benchmarks and record their medians.")
 @click.argument("name")
 @_results
 @_suite
 @_expression
-@click.option("--visits", type=click.IntRange(min=1), default=8, show_default=True, metavar="N", help="Processes.")
-@click.option("--force", is_flag=True, help="Replace a recording of this name.")
+@click.option(
+    "--visits", type=click.IntRange(min=1), default=8, show_default=True, metavar="N",
+    help="Number of visits: each runs the whole suite in a fresh process.",
+)  # fmt: skip
+@click.option("--force", is_flag=True, help="Replace an existing recording of this name.")
 def record(name: str, results: Path, suite: Path, expression: str, visits: int, force: bool) -> None:
-    """Run a suite of benchmarks in several processes, and keep the median of each."""
+    """Run a suite of benchmarks in several fresh processes, and record the median of each test under NAME."""
     from optbench.runner.progress import for_stderr
     from optbench.timing.recording import Recording, place, write
     from optbench.timing.visits import visit
 
     _require_benchmark(suite)
-    path = place(_checked(name), results)
+    path = place(_check_name(name), results)
     if path.exists() and not force:
-        raise UserError(f"there is a recording {name!r} already ({path}); --force replaces it")
-    progress, found = for_stderr(), []
+        raise UserError(f"recording {name!r} already exists ({path}); --force replaces it")
+    progress, documents = for_stderr(), []
     with progress.phase("measuring", visits) as phase:
         for _ in range(visits):
-            found.append(visit(suite, expression=expression))
+            documents.append(visit(suite, expression=expression))
             phase.advance(1.0)
-    recording = Recording(name, tuple(found))
+    recording = Recording(name, tuple(documents))
     path.parent.mkdir(parents=True, exist_ok=True)
     write(path, recording)
     inexact = sum(
         len((entry.get("extra_info") or {}).get("counters") or {}) - len(recording.tests[entry["fullname"]].counters)
-        for entry in found[0]["benchmarks"]
+        for entry in documents[0]["benchmarks"]
     )
     click.echo(f"{len(recording.tests)} tests, {visits} visits  {path}")
     if inexact:
-        click.echo(f"note: {inexact} counters differ from visit to visit, and are left out")
+        click.echo(f"note: {inexact} counters differ between visits and are left out")
 
 
-@timing.command()
+@timing.command(short_help="Compare two recordings.")
 @click.argument("base")
 @click.argument("head")
 @_results
 @_bound
-@click.option("--allow-unlike", is_flag=True, help="Of unlike machines compare only ratios within each.")
+@click.option(
+    "--allow-unlike", is_flag=True,
+    help="Compare recordings of unlike machines, by each machine's ratios to its reference tests.",
+)  # fmt: skip
 @_markdown
 @_plot
 @_report
@@ -102,7 +112,11 @@ def compare(
     plot: Path | None,
     report: str | None,
 ) -> int:
-    """Compare two recordings (names, or files and folders of pytest-benchmark's). Ends with 3 on a regression."""
+    """Compare two recordings: is HEAD slower than BASE?
+
+    BASE and HEAD are names of recordings, or files or folders that pytest-benchmark has written. The exit code is 3
+    if a test is slower, otherwise 0.
+    """
     from optbench.timing.machine import differences
     from optbench.timing.recording import read
     from optbench.timing.verdict import compare as judge
@@ -111,14 +125,16 @@ def compare(
     frame = judge(*sides, bound, allow_unlike=allow_unlike)
     unlike = differences(sides[0].machine, sides[1].machine)
     for line in unlike:
-        click.echo(f"unlike machines: {line}; ratios to reference tests are compared")
+        click.echo(f"unlike machines: {line}; only ratios to reference tests are compared")
     new = sorted(sides[1].tests.keys() - sides[0].tests.keys())
     if new:
-        click.echo(f"new, with nothing to compare it with: {', '.join(new)}")
-    return _told(frame, *sides, bound, "ratio" if unlike else "", markdown, None if unlike else plot, results, report)
+        click.echo(f"new tests, not in {sides[0].label}: {', '.join(new)}")
+    return _report_comparison(
+        frame, *sides, bound, "ratio" if unlike else "", markdown, None if unlike else plot, results, report
+    )
 
 
-@timing.command()
+@timing.command(short_help="Measure two commits in turn.")
 @click.argument("ref1")
 @click.argument("ref2")
 @_results
@@ -127,7 +143,7 @@ def compare(
 @_bound
 @click.option(
     "--pairs", type=click.IntRange(min=5), default=7, show_default=True, metavar="N",
-    help="Visits of each; more where so many tests demand it.",
+    help="Number of visits per commit; raised if the correction for many tests needs more.",
 )  # fmt: skip
 @_markdown
 @_plot
@@ -144,15 +160,18 @@ def ab(
     plot: Path | None,
     report: str | None,
 ) -> int:
-    """Check out two commits and measure them in turn, with the present suite. Ends with 3 on a regression."""
-    from optbench.machine.signals import terminated_as_interrupt
+    """Check out two commits and measure them in turn: is REF2 slower than REF1?
+
+    Both are measured with the benchmarks of the current checkout. The exit code is 3 if a test is slower, otherwise 0.
+    """
+    from optbench.machine.signals import sigterm_as_interrupt
     from optbench.runner.progress import for_stderr
     from optbench.timing.checkout import sides
     from optbench.timing.interleaved import measure
 
     _require_benchmark(suite)
     progress = for_stderr()
-    with terminated_as_interrupt(), sides([ref1, ref2], suite) as (first, second):
+    with sigterm_as_interrupt(), sides([ref1, ref2], suite) as (first, second):
         sitting = measure(
             (ref1, ref2),
             (
@@ -163,10 +182,10 @@ def ab(
             bound,
             tell=progress.message,
         )
-    return _told(sitting.frame, sitting.base, sitting.head, bound, "", markdown, plot, results, report)
+    return _report_comparison(sitting.frame, sitting.base, sitting.head, bound, "", markdown, plot, results, report)
 
 
-def _told(
+def _report_comparison(
     frame: pd.DataFrame,
     base: Recording,
     head: Recording,
@@ -191,26 +210,26 @@ def _told(
 
         save(distributions(frame, base, head, bound), plot.parent, plot.stem)
     if report is not None:
-        click.echo(f"report   {_added(frame, base, head, bound, results / _checked(report), unit)}")
+        click.echo(f"report   {_add_section(frame, base, head, bound, results / _check_name(report), unit)}")
     return REGRESSION if frame["verdict"].isin(FAILING).any() else 0
 
 
-def _added(frame: pd.DataFrame, base: Recording, head: Recording, bound: float, folder: Path, unit: str) -> Any:
-    """The page of a results directory, written again with a section on these timings."""
+def _add_section(frame: pd.DataFrame, base: Recording, head: Recording, bound: float, folder: Path, unit: str) -> Path:
+    """Writes the page of a results directory with a section on these timings, and returns its path."""
     from optbench.api import report as write
     from optbench.reporting.section import Section
     from optbench.timing.plot import distributions
-    from optbench.timing.text import sorted_rows, summary
+    from optbench.timing.text import sort_rows, summary
 
     about = (
-        f"{summary(frame, base.label, head.label, bound)}.\n\nA test is slower where the ratio of the medians of its "
-        "visits exceeds the bound and an exact rank-sum test, with Holm's correction over all tests, tells the two "
-        "sides apart; its interval is the one that this test leaves for the ratio."
+        f"{summary(frame, base.label, head.label, bound)}.\n\nA test is slower if the ratio of the medians over its "
+        "visits exceeds the bound and an exact rank-sum test, with Holm's correction over all tests, rejects the "
+        "hypothesis that both sides are equally fast. The interval of the ratio is obtained by inverting this test."
     )
     figure = None if unit else distributions(frame, base, head, bound)
-    caption = "Ratios to a reference test." if unit else "Median seconds of a visit."
+    caption = "Ratios to a reference test." if unit else "Median seconds of each visit."
     title = f"Timings: {head.label} against {base.label}"
-    section = Section(title, about, sorted_rows(frame), caption, figure, "Dots to the right of the dashed line.")
+    section = Section(title, about, sort_rows(frame), caption, figure, "Dots to the right of the dashed line.")
     return write(folder, sections=[section])
 
 
@@ -218,10 +237,10 @@ def _require_benchmark(suite: Path) -> None:
     if find_spec("pytest_benchmark") is None:
         raise UserError("timings need pytest-benchmark (pip install 'optbench[timing]')")
     if not suite.exists():
-        raise UserError(f"there is no suite {suite} here (--suite PATH names one)")
+        raise UserError(f"suite {suite} does not exist (--suite PATH chooses another one)")
 
 
-def _checked(name: str) -> str:
+def _check_name(name: str) -> str:
     if not name or Path(name).name != name or name.startswith("."):
-        raise UserError(f"{name!r} can't be the name of a recording (accepted: a file's name without a folder)")
+        raise UserError(f"invalid recording name {name!r} (use letters, digits, dots, dashes; no slashes)")
     return name

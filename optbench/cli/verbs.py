@@ -1,4 +1,4 @@
-"""The command line: thin verbs over the functions of the package; torch and pandas wait until needed."""
+"""The verbs of the command line. Each calls a function of the package; torch and pandas are imported when needed."""
 
 from __future__ import annotations
 
@@ -29,29 +29,38 @@ class _Group(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=_Group, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Group, invoke_without_command=True, subcommand_metavar="VERB [ARGS]...",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)  # fmt: skip
 @click.version_option(package_name="optbench")
 @click.pass_context
 def cli(ctx: click.Context) -> int:
-    """Benchmarks optimizers: equal compute, tuned learning rates, fresh seeds, honest figures."""
+    """Compare neural-network optimizers at equal compute, with statistics that support a conclusion.
+
+    Start with `optbench run`, which runs a small benchmark and writes a report. `optbench VERB --help` explains the
+    options of a verb.
+    """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help(), err=True)
     return WRONG_USE
 
 
-@cli.command()
+@cli.command(short_help="Run or resume a benchmark, and write a report.")
 @options.selection
-@click.option("--name", metavar="NAME", help="Name of the results directory (default: from the configuration).")
+@click.option("--name", metavar="NAME", help="Name of the results directory (default: derived from the configuration).")
 @options.results
-@click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Data sets in torchvision's layout.")
-@click.option("--no-download", is_flag=True, help="Use only data that is there.")
-@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Worker processes (default: one a core).")
+@options.data_dir
+@options.no_download
+@options.workers
 @options.engine
-@click.option("--scheduler", metavar="ADDRESS", help="Of engine dask: a scheduler whose workers compute.")
+@click.option("--scheduler", metavar="ADDRESS", help="Address of a running Dask scheduler (with --engine dask).")
 @options.execution
-@click.option("--cell-timeout", type=float, metavar="SECONDS", help="Kill a cell that takes longer, and go on.")
+@click.option(
+    "--cell-timeout", type=float, metavar="SECONDS", help="Stop a cell that takes longer, and record it as failed."
+)
 @click.option("--retry-failed", is_flag=True, help="Compute failed cells again.")
-@click.option("--fresh", is_flag=True, help="Forget what is in the results directory.")
+@click.option("--fresh", is_flag=True, help="Delete the contents of the results directory first.")
 @options.rank_by
 @options.against
 def run(
@@ -70,7 +79,7 @@ def run(
     against: str | None,
     **selection: Any,
 ) -> int:
-    """Run a benchmark, or resume it: computes what is missing, writes tables, plots and a report."""
+    """Run a benchmark, or resume one: compute the missing cells, then write tables, plots and a report."""
     from optbench import api
     from optbench.runner.progress import for_stderr
 
@@ -83,36 +92,50 @@ def run(
     return SOME_FAILED if "failed" in done.states().values() else COMPLETE
 
 
-@cli.command()
+@cli.command(short_help="Print the cells of a benchmark, their cost and time.")
 @options.selection
 @options.execution
-@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="For the estimate of the time.")
+@click.option(
+    "--workers", type=click.IntRange(min=1), metavar="N",
+    help="Worker processes that the time estimate assumes (default: one per core).",
+)  # fmt: skip
 @options.against
 @options.results
 def plan(workers: int | None, execution: str, against: str | None, results: Path, **selection: Any) -> None:
-    """Print the cells of a benchmark, their cost and an estimated time; runs nothing."""
+    """Print the cells of a benchmark, their cost and an estimated time, without running anything."""
     from optbench import api
 
     planned = api.plan(execution=execution, against=against, results=results, **options.choices(selection))
     click.echo(text.plan_text(planned, workers))
 
 
-@cli.command()
-@click.argument("name", shell_complete=completion.folders)
+@cli.command(short_help="Show which cells are done, failed or missing.")
+@click.argument("name", shell_complete=completion.complete_folders)
 @options.results
 def status(name: str, results: Path) -> None:
-    """Show the done, failed and missing cells of a results directory."""
+    """Show which cells of a results directory are done, failed or missing.
+
+    NAME is the name of a results directory, or its path.
+    """
     click.echo(text.status_text(_folder(name, results)))
 
 
-@cli.command()
-@click.argument("name", shell_complete=completion.stored)
+@cli.command(short_help="Write tables, plots and the HTML page.")
+@click.argument("name", shell_complete=completion.complete_stored_results)
 @options.results
-@click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="Where the HTML page goes.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Path of the HTML page (default: reports/NAME.html).",
+)
 @click.option("--open", "show", is_flag=True, help="Open the page in a browser.")
 @options.rank_by
 def report(name: str, results: Path, output: Path | None, show: bool, rank_by: str) -> None:
-    """Write tables, plots and the HTML page of a results directory, also of a partial one, or of the reference."""
+    """Write tables, plots and the HTML page of a results directory.
+
+    NAME is the name of a results directory, its path, or `reference`. The directory may be incomplete.
+    """
     from optbench.api import report as write
 
     path = write(_folder(name, results), output, rank_by=rank_by)
@@ -121,14 +144,19 @@ def report(name: str, results: Path, output: Path | None, show: bool, rank_by: s
         click.launch(str(path))
 
 
-@cli.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME…", shell_complete=completion.stored)
+@cli.command(short_help="Compare optimizers on paired seeds.")
+@click.argument("names", nargs=-1, required=True, metavar="NAME…", shell_complete=completion.complete_stored_results)
 @options.results
-@click.option("--reference", metavar="OPTIMIZER", help="Whom all others are judged against (default: adam).")
+@click.option("--reference", metavar="OPTIMIZER", help="Optimizer with which all others are compared (default: adam).")
 @options.rank_by
-@click.option("--output", type=click.Path(path_type=Path), metavar="DIR", help="Writes tables and plots there, too.")
+@click.option(
+    "--output", type=click.Path(path_type=Path), metavar="DIR", help="Folder to which tables and plots are written."
+)
 def compare(names: tuple[str, ...], results: Path, reference: str | None, rank_by: str, output: Path | None) -> None:
-    """Say who is better than whom, from paired seeds: within a results directory, or over several."""
+    """Compare optimizers on paired seeds, within one results directory or across several.
+
+    NAME is the name of a results directory, its path, or `reference`.
+    """
     from optbench import api
 
     folders = [_folder(name, results) for name in names]
@@ -137,43 +165,51 @@ def compare(names: tuple[str, ...], results: Path, reference: str | None, rank_b
         click.echo(f"\ntables   {output / 'tables'}\nplots    {output / 'plots'}")
 
 
-@cli.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME…", shell_complete=completion.stored)
+@cli.command(short_help="Recommend an optimizer for a given tuning budget.")
+@click.argument("names", nargs=-1, required=True, metavar="NAME…", shell_complete=completion.complete_stored_results)
 @options.results
-@click.option("--trials", type=int, metavar="N", help="Trials that tuning may take; 1 is the default rate alone.")
-@click.option("--seconds", type=float, metavar="S", help="Seconds of all trials together.")
-@click.option("--memory", type=float, metavar="MIB", help="MiB that a step may allocate, optimizer's state included.")
+@click.option(
+    "--trials", type=int, metavar="N", help="Number of tuning trials; 1 means the default learning rate, untuned."
+)
+@click.option("--seconds", type=float, metavar="S", help="Time limit in seconds for all tuning trials together.")
+@click.option("--memory", type=float, metavar="MIB", help="Memory limit in MiB per step, including optimizer state.")
 def recommend(
     names: tuple[str, ...], results: Path, trials: int | None, seconds: float | None, memory: float | None
 ) -> None:
-    """Say which optimizer to take for a tuning budget, starting at which rate, with the regret to expect."""
-    from optbench.api import recommend as rows_of
+    """Recommend an optimizer for a given tuning budget, with its starting learning rate and expected regret.
+
+    NAME is the name of a results directory, its path, or `reference`. Without a budget, three are considered: no
+    tuning, half of the trials in the results, and all of them.
+    """
+    from optbench import api
 
     folders = [_folder(name, results) for name in names]
-    table = rows_of(*folders, trials=trials, seconds=seconds, memory_mib=memory)
+    table = api.recommend(*folders, trials=trials, seconds=seconds, memory_mib=memory)
     sentences = [str(sentence) for sentence in table["sentence"] if sentence]
     click.echo("\n".join(sentences) or "no trials: nothing to recommend")
     for note in table.attrs["notes"]:
         click.echo(f"note: {note}")
 
 
-@cli.command("list")
-@click.argument("what", metavar="problems|optimizers|presets|metrics", shell_complete=completion.listed)
+@cli.command("list", short_help="List problems, optimizers, presets or metrics.")
+@click.argument("what", metavar="problems|optimizers|presets|metrics", shell_complete=completion.complete_lists)
 def list_(what: str) -> None:
-    """List what there is, with parameters, defaults and search spaces."""
+    """List the available problems, optimizers, presets or metrics, with parameters, defaults and search spaces."""
     click.echo(text.list_text(what))
 
 
-@cli.command()
-@click.argument("names", nargs=-1, metavar="NAME[parameter=value,…]…", shell_complete=completion.experiments)
-@click.option("--list", "listed", is_flag=True, help="Name the experiments, with the claim that each tests.")
-@click.option("--quick", is_flag=True, help="On embedded data, in less than a minute each.")
+@cli.command(short_help="Run the lecture's experiments.")
+@click.argument("names", nargs=-1, metavar="NAME[parameter=value,…]…", shell_complete=completion.complete_experiments)
+@click.option("--list", "listed", is_flag=True, help="List the experiments with the claim that each tests.")
+@click.option("--quick", is_flag=True, help="Use embedded data; takes less than a minute per experiment.")
 @options.results
-@click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Data sets in torchvision's layout.")
-@click.option("--no-download", is_flag=True, help="Use only data that is there.")
-@click.option("--device", default="cpu", show_default=True, metavar="DEVICE", help="auto, cpu, cuda, …")
-@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Worker processes (default: one a core).")
-@click.option("--weights", metavar="FILE|none", help="Pretrained weights, for experiments that start from some.")
+@options.data_dir
+@options.no_download
+@options.device
+@options.workers
+@click.option(
+    "--weights", metavar="FILE|none", help="Pretrained weights, for experiments that start from pretrained networks."
+)
 @click.option("--report", metavar="NAME", help="Results directory to whose page the experiments are added as sections.")
 def experiment(
     names: tuple[str, ...],
@@ -187,20 +223,23 @@ def experiment(
     weights: str | None,
     report: str | None,
 ) -> None:
-    """Conduct the lecture's experiments: a claim, what it predicts, what is measured, a verdict and a figure."""
+    """Run the lecture's experiments: each tests a claim and gives its prediction, a verdict and a figure.
+
+    NAME is the name of an experiment (--list shows them all), with parameters in brackets.
+    """
     if listed:
         click.echo(text.experiments_text())
         return
     if not names:
-        raise UserError("no experiment is named (accepted: NAME…, or --list)")
+        raise UserError("missing the name of an experiment (accepted: NAME…, or --list)")
     from optbench.api import report as write
-    from optbench.experiments.claims import select_experiment
     from optbench.experiments.conduct import experiment as conduct
+    from optbench.experiments.conduct import select_experiment
     from optbench.results.directory import ResultsDirectory
     from optbench.runner.progress import for_stderr
 
     for name in names:
-        select_experiment(name)  # a mistake in the last one is found before the first one starts
+        select_experiment(name)  # a mistake in the last name is reported before the first experiment starts
     if report is not None:
         ResultsDirectory(_folder(report, results)).check()
     sections = []
@@ -215,11 +254,21 @@ def experiment(
         click.echo(f"report   {write(_folder(report, results), sections=sections)}")
 
 
-@cli.command()
-@click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Measure on the real MNIST there.")
-@click.option("--pairs", type=click.IntRange(min=1), default=5, show_default=True, help="Paired repetitions.")
+@cli.command(short_help="Measure step times against plain torch training loops.")
+@click.option(
+    "--data-dir", type=click.Path(path_type=Path), metavar="DIR",
+    help="Folder with MNIST in torchvision's layout (default: measure on scikit-learn's digits).",
+)  # fmt: skip
+@click.option(
+    "--pairs",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    metavar="N",
+    help="Number of paired repetitions.",
+)
 def bench(data_dir: Path | None, pairs: int) -> None:
-    """Measure step times and throughput against plain torch loops, side by side."""
+    """Measure optbench's step times and throughput against plain torch training loops."""
     from optbench.timing.bench.report import bench_text
 
     click.echo(bench_text(data_dir, pairs))
@@ -233,7 +282,10 @@ cli.add_command(reference_command)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Runs the command line and exits with its code; a user's mistake is one line on stderr."""
+    """Runs the command line and exits with its code.
+
+    A user's mistake is reported as one line on stderr, with exit code 2.
+    """
     sys.exit(_main(arguments))
 
 
@@ -263,9 +315,9 @@ def _complain(message: str) -> int:
 
 
 def _folder(name: str, results: Path) -> Path:
-    """The results directory NAME, or NAME itself where that is a path to one."""
-    from optbench.baselines.located import REFERENCE, located
+    """Returns `results / name`, or the path `name` itself if it points to a results directory."""
+    from optbench.baselines.located import REFERENCE, locate
 
     if name == REFERENCE or Path(name).joinpath("about.json").exists():
-        return located(name, results)
+        return locate(name, results)
     return Path(name) if Path(name).joinpath("format.json").exists() else results / name

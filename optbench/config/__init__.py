@@ -1,4 +1,4 @@
-"""What is computed: presets, TOML files and explicit choices, merged into one validated object."""
+"""The configuration of a benchmark: presets, TOML files and explicit choices, merged into one validated object."""
 
 from optbench.config.load import load_config
 from optbench.config.schema import Config

@@ -1,4 +1,4 @@
-"""Presets, TOML files and explicit choices, merged into one `Config`."""
+"""Loads a `Config` by merging presets, TOML files and explicit choices."""
 
 from __future__ import annotations
 
@@ -10,13 +10,19 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from optbench.config.layers import Base, applied, merged, same_problems_alike, without_own
+from optbench.config.layers import (
+    BaseSettings,
+    apply_choices,
+    drop_problem_settings,
+    keep_problem_settings,
+    merge_tables,
+)
 from optbench.config.named_code import check_named_code
 from optbench.config.optimizer_table import GroupTable, OptimizerTable, SearchRange
 from optbench.config.presets import preset
 from optbench.config.schema import Config, ProblemEntry, Tuning
 from optbench.errors import UserError, one_line, unknown
-from optbench.optimizers.decorator import target
+from optbench.optimizers.decorator import target_name
 
 
 def configure(
@@ -24,15 +30,21 @@ def configure(
     *,
     preset: str | None = None,
     file: str | Path | None = None,
-    base: Base | None = None,
+    base: BaseSettings | None = None,
     **choices: Any,
 ) -> Config:
-    """A configuration from a `preset`, a TOML `file` and `choices` such as `optimizers=["adam"]`, `seeds=5`; later
-    ones win. `config` is returned as it is where nothing else is given.
+    """Merge a preset, a TOML file and explicit choices into a configuration; later ones win.
 
-    Where no preset is named it is `quick`, or `base` in its place. Choices have the names of the TOML keys, the fields
-    of `Config`; `tuning_worth` stands for `tuning.worth`. Optimizers and problems may be classes that are in a file.
-    Raises UserError where the result is not a valid configuration.
+    Args:
+        config: A complete configuration, returned unchanged if nothing else is given.
+        preset: "quick", "standard" or "full"; by default the file's preset, then `base`, then "quick".
+        file: Path of a TOML file.
+        base: Settings that replace the default preset.
+        **choices: Settings by TOML key, such as `optimizers=["adam"]` or `seeds=5`; `tuning_worth` stands for
+            `tuning.worth`. Optimizers and problems may be classes that are defined in a file.
+
+    Raises:
+        UserError: If the result is not a valid configuration.
     """
     if config is not None and not (choices or preset or file):
         return config
@@ -40,7 +52,7 @@ def configure(
     named = {key: list(value) if isinstance(value, (tuple, set)) else value for key, value in named.items()}
     for key in ("problems", "optimizers"):
         if key in named and not isinstance(named[key], str):
-            named[key] = [target(item) if callable(item) else item for item in named[key]]
+            named[key] = [target_name(item) if callable(item) else item for item in named[key]]
     return load_config(preset, Path(file) if file else None, named, base)
 
 
@@ -48,59 +60,76 @@ def load_config(
     preset_name: str | None = None,
     file: Path | None = None,
     choices: Mapping[str, Any] | None = None,
-    base: Base | None = None,
+    base: BaseSettings | None = None,
 ) -> Config:
-    """Merges a preset (`base`, or quick, where none is named), a TOML file and explicit choices, later ones winning.
+    """Merge a preset, a TOML file and explicit choices into a configuration; later ones win.
 
-    `preset_name` is "quick", "standard" or "full", `file` a path.
+    If the file has `[optimizer.NAME]` tables but no list of optimizers, these tables are the optimizers.
 
-    `choices` has the keys of the file; a dotted key reaches into a table (`tuning.worth`). A choice
-    of `run_budget` or `batch_sizes` also replaces those that the preset gives to single problems; a problem of `base`
-    that is chosen keeps what that gives to it. A file that describes optimizers and names none names these. Raises
-    UserError for what is no configuration, and for code that only a file in a results directory names.
+    Args:
+        preset_name: "quick", "standard" or "full"; by default the file's preset, then `base`, then "quick".
+        file: Path of a TOML file.
+        choices: Settings by key of the file; a dotted key refers to an entry of a table (`tuning.worth`). A choice of
+            `run_budget` or `batch_sizes` also replaces those that the preset sets for single problems.
+        base: Settings that replace the default preset. Chosen problems keep the run budgets and batch sizes that they
+            have there.
+
+    Raises:
+        UserError: If the result is not a valid configuration, or if a file in a results directory refers to code that
+            the user does not name.
     """
     from_file, choices = _read_toml(file) if file else {}, choices or {}
     named = preset_name or from_file.get("preset")
     if base is None or named:
         settings = preset(named or "quick")
     else:
-        said = {**from_file, **choices}
-        if not said.get("problems"):
+        explicit = {**from_file, **choices}
+        if not explicit.get("problems"):
             check_named_code(Config.model_validate({**base.settings, "optimizers": ["adam"]}), base.file, ())
         settings = {"preset": "quick", **base.settings}
-        from_file, choices = (same_problems_alike(base, given, said) for given in (from_file, choices))
+        from_file, choices = (keep_problem_settings(base, given, explicit) for given in (from_file, choices))
     if "problems" not in from_file:
-        settings = without_own(settings, from_file)
+        settings = drop_problem_settings(settings, from_file)
     if isinstance(from_file.get("optimizer"), dict) and from_file["optimizer"]:
         settings["optimizers"] = list(from_file["optimizer"])
     for key, value in from_file.items():
-        settings[key] = merged(settings.get(key), value)
+        settings[key] = merge_tables(settings.get(key), value)
     settings["preset"] = preset_name or settings["preset"]
-    settings = applied(settings, choices)
+    settings = apply_choices(settings, choices)
     if "optimizers" not in settings:
-        raise UserError("no optimizer is named (accepted: --optimizer NAME, or optimizers in a --config FILE)")
+        raise UserError("no optimizer is selected (accepted: --optimizer NAME, or optimizers in a --config FILE)")
     try:
         config = Config.model_validate(settings)
     except ValidationError as error:
-        raise _located(error, str(file) if file else "configuration") from None
+        raise _validation_error(error, str(file) if file else "configuration") from None
     if file:
-        check_named_code(config, file, [text for key in ("problems", "optimizers") for text in _texts(choices, key)])
+        check_named_code(
+            config, file, [text for key in ("problems", "optimizers") for text in _selections(choices, key)]
+        )
     return config
 
 
-def _texts(choices: Mapping[str, Any] | None, key: str) -> list[str]:
-    """The selections among explicit choices; one of them may be a table."""
+def _selections(choices: Mapping[str, Any] | None, key: str) -> list[str]:
+    """The selections under a key of the explicit choices; an entry may be a table."""
     return [item["select"] if isinstance(item, dict) else item for item in (choices or {}).get(key) or ()]
 
 
 def parse_config(text: str, origin: str) -> Config:
-    """Reads a complete configuration, as a results directory holds it."""
+    """Parse a complete configuration, as stored in a results directory.
+
+    Args:
+        text: The content of the TOML file.
+        origin: Name of the file, for error messages.
+
+    Raises:
+        UserError: If the text is not valid TOML or not a valid configuration.
+    """
     try:
         return Config.model_validate(tomllib.loads(text))
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise UserError(f"{origin} is no TOML: {error}") from None
+        raise UserError(f"{origin} is not valid TOML: {error}") from None
     except ValidationError as error:
-        raise _located(error, origin) from None
+        raise _validation_error(error, origin) from None
 
 
 def _read_toml(file: Path) -> dict[str, Any]:
@@ -111,17 +140,17 @@ def _read_toml(file: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"configuration {file} can't be read: {one_line(error)}") from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise UserError(f"configuration {file} is no TOML: {error}") from None
+        raise UserError(f"configuration {file} is not valid TOML: {error}") from None
 
 
-def _located(error: ValidationError, origin: str) -> UserError:
-    """Pydantic's first complaint as one line: where it is, what was given, what is accepted.
+def _validation_error(error: ValidationError, origin: str) -> UserError:
+    """Pydantic's first error as one line: the key, the given value, what is accepted.
 
-    Unknown keys go before all else: a mistyped key is also a missing one.
+    Unknown keys come first, because a mistyped required key is also reported as missing.
     """
-    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
-    # Within `problems`, the third part tells a text from a table.
-    parts = [part for place, part in enumerate(first["loc"]) if (first["loc"][0], place) != ("problems", 2)]
+    first = min(error.errors(), key=lambda detail: detail["type"] != "extra_forbidden")
+    # In `problems`, the third part of the location only distinguishes strings from tables.
+    parts = [part for position, part in enumerate(first["loc"]) if (first["loc"][0], position) != ("problems", 2)]
     where = ".".join(str(part) for part in parts)
     if first["type"] == "extra_forbidden":
         accepted = [f.alias or name for name, f in _model_at(parts[:-1]).model_fields.items()]
@@ -150,9 +179,9 @@ def _model_at(location: Sequence[int | str]) -> type[BaseModel]:
 
 
 def default_name(config: Config) -> str:
-    """The preset's name; with a short hash of the configuration where it isn't the plain preset.
+    """Return the default results name: the preset, followed by a short hash if the configuration differs from it.
 
-    The number of seeds is left out: more of them extend what is there.
+    The number of seeds does not count, because more seeds extend existing results.
     """
     name = config.preset or "quick"
     preset = load_config(name)

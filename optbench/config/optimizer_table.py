@@ -1,4 +1,4 @@
-"""Optimizers as TOML describes them, validated; what they mean is in `described`."""
+"""Validates optimizers that are described in TOML tables, and builds their specs."""
 
 from __future__ import annotations
 
@@ -9,22 +9,24 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from optbench.errors import UserError, unknown
-from optbench.optimizers.parameter_groups import rule
-from optbench.optimizers.registry import counts, optimizer_spec
-from optbench.optimizers.search_space import Choices, Condition, Range, check_conditions, condition
+from optbench.optimizers.parameter_groups import compile_rule
+from optbench.optimizers.registry import is_count, optimizer_spec
+from optbench.optimizers.search_space import Choices, Condition, Range, check_conditions, make_condition
 from optbench.optimizers.spec import RUN_FACTS, OptimizerSpec
 
-# As TOML has them: `seeds = true` or `seeds = "3"` is a mistake, not a number.
+# Strict, because in TOML `seeds = true` or `seeds = "3"` is a mistake.
 Whole = Annotated[int, Field(strict=True)]
 Number = Annotated[float, Field(strict=True)]
 
 
 class Strict(BaseModel):
+    """Base class of the tables: frozen, and without unknown keys and non-finite numbers."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class SearchRange(Strict):
-    """A range to tune over, or a list of values, and under which condition."""
+    """The search space of one hyperparameter: a range or a list of values, optionally with a condition."""
 
     low: Number | None = None
     high: Number | None = None
@@ -47,16 +49,19 @@ class SearchRange(Strict):
 
 
 def _values(entry: Any) -> Any:
-    """A list in place of a table: its values."""
+    """Convert a list, which is short for a table, to the table with these values."""
     return {"values": entry} if isinstance(entry, (list, tuple)) else entry
 
 
-Searched = Annotated[SearchRange, BeforeValidator(_values)]
+SearchEntry = Annotated[SearchRange, BeforeValidator(_values)]
 
 
 class GroupTable(Strict):
-    """A parameter group: patterns of the parameters' names or a rule, what is fixed or tuned for them alone, and
-    the class that steps them where that is another one."""
+    """A parameter group: its members (patterns of parameter names, or a rule) and its own hyperparameters.
+
+    `arguments` are fixed and `search` is tuned for this group alone. `base` or `class` names another optimizer that
+    updates the group.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
 
@@ -65,26 +70,26 @@ class GroupTable(Strict):
     base: str | None = None
     constructor: str | None = Field(default=None, alias="class")
     arguments: dict[str, Any] = {}
-    search: dict[str, Searched] = {}
+    search: dict[str, SearchEntry] = {}
 
     @model_validator(mode="after")
-    def _says_which(self) -> Self:
+    def _is_unambiguous(self) -> Self:
         if bool(self.parameters) == (self.where is not None):
-            raise ValueError("either parameters = [PATTERN, …] or where = RULE says which parameters are in it")
+            raise ValueError("set either parameters = [PATTERN, …] or where = RULE to select the group's parameters")
         if self.base and self.constructor:
-            raise ValueError("either base = NAME or class = 'module:Class', not both")
+            raise ValueError("set either base = NAME or class = 'module:Class', not both")
         return self
 
 
 class OptimizerTable(Strict):
-    """An optimizer described in TOML: a base or a class, what is fixed, what is tuned."""
+    """An optimizer described in TOML: a base optimizer or a class, fixed hyperparameters, and the search space."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
 
     base: str | None = None
     constructor: str | None = Field(default=None, alias="class")
     arguments: dict[str, Any] = {}
-    search: dict[str, Searched] = {}
+    search: dict[str, SearchEntry] = {}
     groups: dict[str, GroupTable] = {}
     default_lr: Number | None = Field(default=None, gt=0)
     from_run: dict[str, Literal[RUN_FACTS]] = {}  # type: ignore[valid-type]
@@ -97,85 +102,97 @@ class OptimizerTable(Strict):
 _SWITCHES = ("needs_closure", "contiguous_parameters", "second_backward", "reset")
 
 
-def described_optimizer(name: str, table: OptimizerTable) -> OptimizerSpec:
-    """The spec of an optimizer that a TOML table describes; raises UserError where the table makes no sense."""
+def build_spec(name: str, table: OptimizerTable) -> OptimizerSpec:
+    """Build the spec of an optimizer from its TOML table.
+
+    Args:
+        name: The optimizer's name, from `[optimizer.NAME]`.
+        table: The table.
+
+    Raises:
+        UserError: If the table names something that does not exist or its values do not fit together.
+    """
     origin = table.base or table.constructor
     if origin is None or (table.base and table.constructor):
         raise UserError(f"optimizer.{name} needs either base = NAME or class = 'module:Class'")
     arguments = _tuples(table.arguments)
     base = optimizer_spec(origin, table.default_lr or arguments.get("lr"), {*arguments, *table.from_run})
     search = _ranges(name, table.search, base)
-    fixed = base.configured(arguments)  # refuses arguments that the class doesn't take
+    fixed = base.configured(arguments)  # rejects arguments that the class does not accept
     rate = search.pop("lr", None)
     if isinstance(rate, Choices):
         raise UserError(f"optimizer.{name}.search.lr is a list (accepted: a table with low and high)")
     switches = {key: value for key in _SWITCHES if (value := getattr(table, key)) is not None}
-    described = replace(
+    spec = replace(
         base,
         name=name,
         arguments=fixed.arguments,
         default_lr=fixed.default_lr if fixed.lr_fixed else table.default_lr or base.default_lr,
-        # A learning rate among the arguments is where tuning starts, or fixed where no range is given.
+        # With a search range, a learning rate among the arguments is the start of tuning; without, it is fixed.
         learning_rate=rate or (None if fixed.lr_fixed else base.learning_rate),
         follows_curvature=base.follows_curvature and rate is None,
-        search={**{key: found for key, found in base.search.items() if key not in arguments}, **search},
+        search={**{key: tried for key, tried in base.search.items() if key not in arguments}, **search},
         from_run={**base.from_run, **table.from_run},
         **switches,
     )
     for group, entry in table.groups.items():
-        described = _with_group(described, group, entry)
-    check_conditions(f"optimizer.{name}.search", described.search, described.known)
-    return described
+        spec = _add_group(spec, group, entry)
+    check_conditions(f"optimizer.{name}.search", spec.search, spec.known)
+    return spec
 
 
 def _ranges(name: str, tables: Mapping[str, SearchRange], base: OptimizerSpec) -> dict[str, Range | Choices]:
-    """The ranges of a table; raises UserError for a hyperparameter that the base doesn't have."""
-    found: dict[str, Range | Choices] = {}
+    """The search space of a table; raises UserError for a hyperparameter that the base does not have."""
+    space: dict[str, Range | Choices] = {}
     for key, entry in tables.items():
         if key not in base.known:
             raise unknown(f"hyperparameter of {name} to search", key, base.known)
         if entry.values:
-            found[key] = Choices(_checked(base, key, entry.values), _condition(base, entry.when))
+            space[key] = Choices(_convert_values(base, key, entry.values), _condition(base, entry.when))
         else:
             assert entry.low is not None
             assert entry.high is not None
-            whole = counts(base.hyperparameters.get(key), entry.low, entry.high)
+            whole = is_count(base.hyperparameters.get(key), entry.low, entry.high)
             when = _condition(base, entry.when)
-            found[key] = Range(entry.low, entry.high, entry.scale == "log", whole, when)
-    return found
+            space[key] = Range(entry.low, entry.high, entry.scale == "log", whole, when)
+    return space
 
 
 def _condition(base: OptimizerSpec, when: Mapping[str, Any]) -> Condition:
-    """A condition in which lists stand for several values, or for one tuple where the hyperparameter is a tuple."""
-    plain = {}
+    """Make a condition; a list means several values, or one tuple if the hyperparameter is a tuple."""
+    values = {}
     for key, value in when.items():
         one = isinstance(base.known.get(key), tuple) and isinstance(value, list) and not isinstance(value[0], list)
-        plain[key] = [_tuple(item) for item in ([value] if one else value)] if isinstance(value, list) else value
-    return condition(plain)
+        values[key] = [_tuple(item) for item in ([value] if one else value)] if isinstance(value, list) else value
+    return make_condition(values)
 
 
-def _checked(base: OptimizerSpec, key: str, values: Sequence[Any]) -> tuple[Any, ...]:
-    """Values of a list, each in the type of the hyperparameter; raises UserError for one that doesn't fit."""
-    plain = (tuple(value) if isinstance(value, list) else value for value in values)
-    configured = [base.configured({key: value}) for value in plain]
-    return tuple(one.default_lr if key == "lr" else one.arguments[key] for one in configured)
+def _convert_values(base: OptimizerSpec, key: str, values: Sequence[Any]) -> tuple[Any, ...]:
+    """Convert the values of a list to the type of the hyperparameter; raises UserError for one that does not fit."""
+    hashable = (tuple(value) if isinstance(value, list) else value for value in values)
+    configured = [base.configured({key: value}) for value in hashable]
+    return tuple(optimizer.default_lr if key == "lr" else optimizer.arguments[key] for optimizer in configured)
 
 
-def _with_group(spec: OptimizerSpec, group: str, entry: GroupTable) -> OptimizerSpec:
-    """An optimizer with one parameter group more.
+def _add_group(spec: OptimizerSpec, group: str, entry: GroupTable) -> OptimizerSpec:
+    """Add a parameter group to an optimizer.
 
-    What a group doesn't fix or search is as in the rest. Its searched hyperparameters start where the rest's do. A
-    group of another class has that one's, and of the rest only what `partners` share.
+    Hyperparameters that the group neither fixes nor searches are those of the rest, and its searched hyperparameters
+    start from the same values as the rest's. A group with another class has that class's hyperparameters and shares
+    only those that all `partners` share.
     """
     if not group or "." in group:
-        raise UserError(f"group {group!r} of {spec.name} has no proper name (accepted: a name without dots)")
+        raise UserError(f"invalid group name {group!r} of optimizer {spec.name} (accepted: a name without dots)")
     if entry.where is not None:
-        rule(entry.where)
+        compile_rule(entry.where)
     given = _tuples(entry.arguments)
     origin = entry.base or entry.constructor
     partner = optimizer_spec(origin, given.get("lr") or spec.default_lr, given) if origin else None
     if partner and (partner.groups or partner.needs_closure or partner.second_backward):
-        raise UserError(f"{origin} can't be the optimizer of a group (accepted: one of a plain step, without groups)")
+        raise UserError(
+            f"{origin} can't be the optimizer of a group (accepted: optimizers without groups, closures and second "
+            "backward passes)"
+        )
     owner = replace(partner, name=f"{spec.name}.{group}") if partner else spec
     fixed = owner.configured(given)
     own = {key: fixed.default_lr if key == "lr" else fixed.arguments[key] for key in given}
@@ -189,7 +206,7 @@ def _with_group(spec: OptimizerSpec, group: str, entry: GroupTable) -> Optimizer
             **spec.hyperparameters,
             **{f"{group}.{key}": own.get(key, defaults.get(key)) for key in {**always, **ranges}},
         },
-        search={**spec.search, **{f"{group}.{key}": found for key, found in ranges.items()}},
+        search={**spec.search, **{f"{group}.{key}": tried for key, tried in ranges.items()}},
         groups={**spec.groups, group: entry.where if entry.where is not None else entry.parameters},
         partners={**spec.partners, **({group: partner.constructor} if partner else {})},
     )
@@ -200,5 +217,5 @@ def _tuple(value: Any) -> Any:
 
 
 def _tuples(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments as the grammar has them: TOML's lists as tuples."""
+    """Convert TOML lists among the arguments to tuples, as in selections."""
     return {key: _tuple(value) for key, value in arguments.items()}

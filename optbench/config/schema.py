@@ -1,6 +1,6 @@
-"""What to run: presets, TOML files and command-line choices, merged into one frozen object.
+"""The schema of a configuration, which pydantic validates.
 
-Only here is input validated by pydantic; everything downstream uses plain frozen dataclasses.
+Pydantic is used in this package only; all other code uses plain frozen dataclasses.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PRUNERS = ("none", "median", "successive-halving")
 
 
 class ProblemEntry(Strict):
-    """A problem with a run budget or batch sizes of its own."""
+    """A problem with its own run budget or batch sizes."""
 
     select: str
     run_budget: str | None = None
@@ -33,39 +33,40 @@ class ProblemEntry(Strict):
     @field_validator("run_budget")
     @classmethod
     def _is_amount(cls, text: str | None) -> str | None:
-        return _checked_budget(text)
+        return _validate_budget(text)
 
 
 class Tuning(Strict):
-    """How the learning rate of a cell is found; `worth` is the tuning budget in run budgets.
+    """How the hyperparameters of a cell are tuned.
 
-    `round` trials are proposed together, from the results of the rounds before. `studies` tunings are made, of which
-    the first decides; the others show how much luck is in one.
+    `worth` is the tuning budget in run budgets. Each tuning round proposes `round` trials from the results of the
+    previous rounds. The tuning is repeated `studies` times; the first one determines the tuned values, and the others
+    show how much they depend on chance.
     """
 
-    worth: Number = Field(
-        default=4.0, ge=0, le=1e6, description="What tuning may spend, in run budgets. 0 tunes nothing."
-    )
+    worth: Number = Field(default=4.0, ge=0, le=1e6, description="Tuning budget, in run budgets. 0 disables tuning.")
     round: Whole | None = Field(
         default=None, ge=1, examples=[2],
-        description="Trials that are proposed and trained together; unset, a quarter of the trials, two at least.",
+        description="Trials per round, which are proposed and trained together. Default: a quarter of the trials, at "
+        "least two.",
     )  # fmt: skip
-    sampler: str = Field(default="tpe", description=f"What proposes trials: {', '.join(SAMPLERS)}.")
-    pruner: str = Field(default="none", description=f"What ends trials early: {', '.join(PRUNERS)}.")
+    sampler: str = Field(default="tpe", description=f"Method that proposes trials: {', '.join(SAMPLERS)}.")
+    pruner: str = Field(default="none", description=f"Method that stops trials early: {', '.join(PRUNERS)}.")
     studies: Whole = Field(
-        default=1, ge=1, le=1000, description="Tunings of a cell; the first decides, others show how much was luck."
-    )
+        default=1, ge=1, le=1000,
+        description="Tunings per cell. The first one is used; the others show how much tuning depends on chance.",
+    )  # fmt: skip
 
     @field_validator("worth")
     @classmethod
     def _affords_a_trial(cls, worth: float) -> float:
         if 0 < worth < 1:
-            raise ValueError("not even one trial fits into less than one run budget (accepted: 0, or at least 1)")
+            raise ValueError("less than one run budget does not cover a single trial (accepted: 0, or at least 1)")
         return worth
 
     @property
     def trials_a_round(self) -> int:
-        """As chosen, or four rounds, of at least two trials each."""
+        """Trials per round: `round` if it is set, otherwise a quarter of the trials, at least two."""
         return self.round or max(2, math.ceil(self.worth / 4))
 
     @field_validator("sampler")
@@ -86,56 +87,58 @@ _TextOrEntry = Annotated[
 
 
 class Config(Strict):
-    """One benchmark, completely described (but for where its data lies and who computes it)."""
+    """A complete description of a benchmark, except for the location of its data and the machine that runs it."""
 
     preset: str | None = Field(
-        default=None, description="The preset whose settings hold where this file says nothing: quick, standard, full."
+        default=None, description="Preset that provides the settings not given here: quick, standard, full."
     )
     problems: tuple[_TextOrEntry, ...] = Field(
         min_length=1,
-        description="Problems, parameters in brackets, a list of values sweeps; as a table where one has a run_budget "
-        "or batch_sizes of its own. `optbench list problems` shows them.",
+        description="Problems with parameters in brackets; a list of values is a sweep. A table sets a run_budget or "
+        "batch_sizes for one problem. See `optbench list problems`.",
     )
     optimizers: tuple[str, ...] = Field(
         min_length=1,
-        description='Optimizers, parameters in brackets: "momentum[momentum=[0.5,0.9]]", "my_opt.py:MyOpt". '
-        "`optbench list optimizers` shows them.",
+        description='Optimizers with parameters in brackets: "momentum[momentum=[0.5,0.9]]", "my_opt.py:MyOpt". '
+        "See `optbench list optimizers`.",
     )
     batch_sizes: tuple[Whole, ...] = Field(
-        default=(), description="Examples a batch, of all problems. Empty: as each says."
+        default=(), description="Batch sizes of all problems. Empty: the default sizes of each problem."
     )
     devices: tuple[str, ...] = Field(
-        default=("auto",), min_length=1, description="auto is the fastest there is; cpu, cuda, cuda:1, …"
-    )
+        default=("auto",), min_length=1,
+        description="Devices: cpu, cuda, cuda:1, …; auto is the accelerator if there is one, otherwise the CPU.",
+    )  # fmt: skip
     schedules: tuple[str, ...] = Field(
         default=("constant",), min_length=1,
-        description="Of the learning rate: constant, linear, cosine[warmup=…], step[at=…,factor=…].",
+        description="Learning-rate schedules: constant, linear, cosine[warmup=…], step[at=…,factor=…].",
     )  # fmt: skip
     seeds: Whole = Field(
-        default=3, ge=1, lt=1_000_000, description="Final runs of a cell, on fresh seeds. Few seeds decide nothing."
-    )
+        default=3, ge=1, lt=1_000_000,
+        description="Final runs per cell, each with a new seed. A few seeds rarely give a significant result.",
+    )  # fmt: skip
     run_budget: str | None = Field(
         default=None, examples=["2epochs"],
-        description='Of each run: "2epochs", "20000examples" or "30seconds". Unset: as each problem says.',
+        description='Budget of each run: "2epochs", "20000examples" or "30seconds". Default: that of each problem.',
     )  # fmt: skip
-    evaluations: Whole = Field(default=10, ge=1, description="Evaluations during a run.")
-    threads: Whole = Field(default=1, ge=1, le=4096, description="CPU threads of a training.")
+    evaluations: Whole = Field(default=10, ge=1, description="Evaluations per run.")
+    threads: Whole = Field(default=1, ge=1, le=4096, description="CPU threads per training.")
     tuning: Tuning = Tuning()
     optimizer: dict[str, OptimizerTable] = Field(default_factory=dict)
 
     @field_validator("run_budget")
     @classmethod
     def _is_amount(cls, text: str | None) -> str | None:
-        return _checked_budget(text)
+        return _validate_budget(text)
 
     def toml(self) -> str:
-        """The configuration as TOML; `load_config` reads the same object back."""
+        """Return the configuration as TOML; `load_config` reads the same object back."""
         import tomli_w
 
         return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True, by_alias=True))
 
 
-def _checked_budget(text: str | None) -> str | None:
+def _validate_budget(text: str | None) -> str | None:
     if text is not None:
         try:
             parse_budget(text)

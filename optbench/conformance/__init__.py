@@ -1,6 +1,7 @@
-"""The conformance suite: does an optimizer, or a problem, do what a benchmark relies on, and if not, why?
+"""The conformance suite: checks optimizers and problems for anything that would make results unreliable, with fixes.
 
-`check` runs it on anything that a selection names; `optimizer_test` and `problem_test` make pytest functions of it.
+`check` runs the suite on anything that a selection names. `optimizer_test` and `problem_test` turn it into pytest
+functions.
 """
 
 from __future__ import annotations

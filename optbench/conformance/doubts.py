@@ -1,4 +1,4 @@
-"""What would make the results of an optimizer of one's own mean nothing, found before a run spends hours on them."""
+"""Warns, before a run starts, of mistakes in a user's optimizer that would make its results meaningless."""
 
 from __future__ import annotations
 
@@ -12,39 +12,46 @@ from optbench.conformance.suite import check
 from optbench.errors import UserError
 from optbench.optimizers.registry import REGISTERED_OPTIMIZERS, code_version, optimizer_spec
 
-#: On what is tuned rests that the rate matters, and on what is repeated that trainings don't depend on each other.
+#: Tuning requires that the learning rate has an effect, and repetition requires that trainings are independent.
 _GRAVE = ("zero_rate", "rate_matters", "isolated")
 
 
-def doubts(config: Config) -> list[str]:
-    """A line for each optimizer that ignores its rate, or whose trainings depend on what other instances did.
+def find_doubts(config: Config) -> list[str]:
+    """Returns a warning for each optimizer that ignores its learning rate or whose trainings affect each other.
 
-    Only of optimizers that a configuration brings: registered ones are tested. One that can't be tried out on the
-    toys of the conformance suite, because it is made for other parameters, is not doubted.
+    Only a user's own optimizers are checked, since the registered ones are tested. An optimizer that cannot be run on
+    the toy problems of the conformance suite, because it is made for other parameters, gets no warning.
+
+    Args:
+        config: The configuration to be run.
+
+    Returns:
+        One line per doubtful optimizer.
     """
-    found = []
+    warnings = []
     for name in dict.fromkeys(chosen.name for text in config.optimizers for chosen in selection.parse(text)):
         if name in config.optimizer:
             table = config.optimizer[name].model_dump(exclude_none=True, by_alias=True)
-            reason, how = _worst(name, {name: table}), f"{name} --config FILE"
+            reason, arguments = _find_failure(name, {name: table}), f"{name} --config FILE"
         elif name not in REGISTERED_OPTIMIZERS:
-            reason, how = _remembered(name, code_version(optimizer_spec(name))), name
+            reason, arguments = _find_failure_cached(name, code_version(optimizer_spec(name))), name
         else:
             continue
         if reason:
-            found.append(f"warning: {name}: {reason} (`optbench check {how}` says more)")
-    return found
+            warnings.append(f"warning: {name}: {reason} (details: `optbench check {arguments}`)")
+    return warnings
 
 
 @lru_cache(maxsize=256)
-def _remembered(name: str, version: str) -> str:
-    """The same for the same code."""
-    return _worst(name, None)
+def _find_failure_cached(name: str, version: str) -> str:
+    """Returns the result of `_find_failure`, cached by the version of the optimizer's code."""
+    return _find_failure(name, None)
 
 
-def _worst(name: str, tables: Mapping[str, Any] | None) -> str:
+def _find_failure(name: str, tables: Mapping[str, Any] | None) -> str:
+    """Returns the reason of the first grave failure, or "" if there is none."""
     try:
         findings = list(check(name, tables=tables, only=("constructs", "steps", *_GRAVE)))
     except UserError:
         return ""
-    return next((one.reason for one in findings if one.outcome == "failed" and one.check in _GRAVE), "")
+    return next((finding.reason for finding in findings if finding.outcome == "failed" and finding.check in _GRAVE), "")

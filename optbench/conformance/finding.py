@@ -1,4 +1,4 @@
-"""What a check found: the outcome, the reason, and what to do about it."""
+"""The finding of a check: its outcome, the reason, and a fix."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ Outcome = Literal["ok", "failed", "note", "skipped"]
 
 @dataclass(frozen=True)
 class Finding:
-    """The outcome of one check of one thing. `note` is no failure, but worth knowing; `skipped` says why."""
+    """The outcome of one check of an optimizer or a problem.
+
+    Attributes:
+        check: Name of the check.
+        outcome: `ok`, `failed`, `note` (not a failure, but worth knowing) or `skipped` (the check does not apply).
+        reason: What was observed, or why the check was skipped.
+        fix: What to change; empty if nothing has to be changed.
+    """
 
     check: str
     outcome: Outcome
@@ -22,23 +29,23 @@ class Finding:
 
 
 class Verdict(Exception):
-    """Raised by a check that ends otherwise than well; the suite makes a finding of it."""
+    """Raised by a check whose outcome is not `ok`; the suite converts it into a `Finding`."""
 
     def __init__(self, outcome: Outcome, reason: str, fix: str = "") -> None:
         super().__init__(reason)
         self.outcome, self.reason, self.fix = outcome, reason, fix
 
 
-def failed(reason: str, fix: str) -> Verdict:
-    """To raise where the thing doesn't do what a benchmark relies on."""
+def failure(reason: str, fix: str) -> Verdict:
+    """Makes the exception to raise for a mistake that would make results unreliable."""
     return Verdict("failed", reason, fix)
 
 
 def note(reason: str, fix: str = "") -> Verdict:
-    """To raise for what is worth knowing, and no mistake."""
+    """Makes the exception to raise for an observation that is worth knowing but is not a mistake."""
     return Verdict("note", reason, fix)
 
 
-def skipped(reason: str) -> Verdict:
-    """To raise where there is nothing to check."""
+def skip(reason: str) -> Verdict:
+    """Makes the exception to raise if the check does not apply."""
     return Verdict("skipped", reason)

@@ -1,4 +1,4 @@
-"""Checks of what an optimizer needs and how it is executed: evaluations, second backwards, steps linear in the rate."""
+"""Checks of an optimizer's cost and execution: evaluations, second backward passes, linearity in the learning rate."""
 
 from __future__ import annotations
 
@@ -7,74 +7,78 @@ from typing import cast
 import torch
 
 from optbench.budget import SECOND_BACKWARD, THIRDS
-from optbench.conformance.finding import failed, note, skipped
-from optbench.conformance.subject import Counting, OptimizerSubject, positions
+from optbench.conformance.finding import failure, note, skip
+from optbench.conformance.subject import CountingProblem, OptimizerSubject, clone_parameters
 from optbench.problem.base import Problem
-from optbench.training.execution.linearity import linearity
+from optbench.training.execution.linearity import probe_linearity
 
 
 def charges(subject: OptimizerSubject) -> str:
-    """All that a step computes is charged: as many evaluations as there are, and no more than the budget."""
+    """Checks that every evaluation of the loss and every second backward pass is charged to the budget."""
     net, steps = subject.net, 4
     stepper = net.stepper()
-    counted = Counting(net.problem)
-    stepper.problem = cast(Problem, counted)
+    counting = CountingProblem(net.problem)
+    stepper.problem = cast(Problem, counting)
     for _ in range(steps):
         stepper.step()
     ledger, size = stepper.ledger, net.cell.batch_size
-    if counted.losses != ledger.forwards:
-        raise failed(
-            f"computes the loss {counted.losses} times in {steps} steps, and {ledger.forwards} are charged",
-            "evaluate by the closure that step() is given, and by nothing else",
+    if counting.losses != ledger.forwards:
+        raise failure(
+            f"evaluates the loss {counting.losses} times in {steps} steps, but only {ledger.forwards} are charged",
+            "evaluate the loss only through the closure that is passed to step()",
         )
     seconds = ledger.thirds - THIRDS * size * ledger.forwards
     if subject.choice.second_backward:
         times = seconds // (SECOND_BACKWARD * size)
         if not times:
             raise note(
-                f"no second backward in {steps} steps: either it takes one now and then, or needs none",
-                "leave second_backward out if it needs none: gradients with their graph take twice the memory",
+                f"no second backward pass in {steps} steps: the optimizer needs it only occasionally, or not at all",
+                "remove second_backward if it is not needed: keeping the graph of the gradients doubles their memory",
             )
-        return f"{ledger.forwards} evaluations and {times} second backwards in {steps} steps, all charged"
+        return f"{ledger.forwards} evaluations and {times} second backward passes in {steps} steps, all charged"
     if not subject.choice.needs_closure and ledger.forwards != steps:
-        raise failed(f"{ledger.forwards} evaluations in {steps} plain steps", "step() must not evaluate")
+        raise failure(
+            f"{ledger.forwards} evaluations in {steps} steps without a closure", "do not evaluate the loss in step()"
+        )
     return f"{ledger.forwards} evaluations in {steps} steps, all charged"
 
 
 def budget(subject: OptimizerSubject) -> str:
-    """Where the budget ends within a step, the step is undone and nothing is overspent."""
+    """Checks that a step during which the budget runs out is undone, and that the budget is not exceeded."""
     net = subject.net
     size = net.cell.batch_size
     whole = net.stepper(budget=8 * size + size // 2)
-    before = positions(whole)
+    before = clone_parameters(whole)
     while whole.ledger.affords_gradient(size):
-        before = positions(whole)
+        before = clone_parameters(whole)
         if not whole.step():
             break
-        before = positions(whole)
+        before = clone_parameters(whole)
     if whole.ledger.thirds > THIRDS * whole.ledger.budget:
-        raise failed("spends more than its budget", "evaluate by the closure only, and let its exceptions pass")
-    if not all(map(torch.equal, before, positions(whole))):
-        raise failed(
-            "is left between two steps where the budget ends inside one",
-            "let exceptions of the closure pass, and change parameters in place",
+        raise failure(
+            "exceeds its budget", "evaluate the loss only through the closure, and do not catch its exceptions"
         )
-    return "never overspent"
+    if not all(map(torch.equal, before, clone_parameters(whole))):
+        raise failure(
+            "the parameters are left between two steps if the budget runs out during a step",
+            "do not catch the closure's exceptions, and change parameters in place",
+        )
+    return "never exceeded"
 
 
 def linear(subject: OptimizerSubject) -> str:
-    """Whether the step is linear in the rate, so that many rates can be trained at once."""
+    """Checks whether the step is linear in the learning rate, so that many rates can be trained at once."""
     choice = subject.choice
     if choice.needs_closure or choice.groups or choice.second_backward or choice.step.special:
-        raise skipped("its trainings are executed one after another anyway")
+        raise skip("its trainings are executed one after another in any case")
     if "lr" not in choice.defaults:
-        raise skipped("it has no learning rate")
-    found = linearity(choice)
-    if choice.linear_in_rate and found is None:
-        raise failed(
-            "declared linear in the learning rate, coordinate by coordinate, and isn't",
-            "leave linear_in_rate out: a probe tells",
+        raise skip("it has no learning rate")
+    method = probe_linearity(choice)
+    if choice.linear_in_rate and method is None:
+        raise failure(
+            "declared as linear in the learning rate for each coordinate, but it is not",
+            "remove linear_in_rate: optbench tests it",
         )
-    if found is None:
-        raise note("not linear in the learning rate coordinate by coordinate: trained one rate after another")
+    if method is None:
+        raise note("not linear in the learning rate for each coordinate: rates are trained one after another")
     return "linear in the learning rate: many rates can be trained at once"

@@ -1,4 +1,4 @@
-"""Checks of what an optimizer keeps: nothing outside of itself, and all of it in its state_dict."""
+"""Checks of an optimizer's state: none outside the instance, and all of it in its state_dict."""
 
 from __future__ import annotations
 
@@ -8,71 +8,72 @@ import random
 import numpy as np
 import torch
 
-from optbench.conformance.finding import failed, skipped
-from optbench.conformance.subject import OptimizerSubject, Trainable, equal, positions, taken
+from optbench.conformance.finding import failure, skip
+from optbench.conformance.subject import OptimizerSubject, Trainable, are_equal, clone_parameters, take_steps
 from optbench.errors import one_line
 from optbench.importing import load_attribute
 from optbench.training.evaluation_weights import switch
 
 _STEPS = 4
-#: What torch's change of precision in loaded state may change of weights of about 1.
+#: Tolerance for weights of about 1: torch casts loaded state to the precision of the parameters.
 _ROUNDING = 1e-7
 
 
 def deterministic(subject: OptimizerSubject) -> str:
-    """The same seed gives the same bits."""
+    """Checks that two trainings with the same seed end at exactly the same weights."""
     before = _settings()
-    first, second = (_fresh(subject, seed=3) for _ in range(2))
-    if equal(first, second):
-        return "same seed, same bits"
+    first, second = (_train(subject, seed=3) for _ in range(2))
+    if are_equal(first, second):
+        return "the same seed gives exactly the same weights"
     if _settings() != before:
-        raise failed(
-            "two trainings with one seed end at different weights: it draws from NumPy's generator or `random`",
+        raise failure(
+            "two trainings with the same seed end at different weights: random numbers come from NumPy's global "
+            "generator or from the module `random`",
             "draw random numbers from torch's global generator only",
         )
-    raise failed(
-        "two trainings with one seed end at different weights, and no generator is to blame: state that leaks between "
-        "instances, or the clock",
-        "see the finding on `isolated`; read no clock",
+    raise failure(
+        "two trainings with the same seed end at different weights, although no other random generator is used: state "
+        "is shared between instances, or a step depends on the clock",
+        "see the finding on `isolated`; do not read the clock",
     )
 
 
 def isolated(subject: OptimizerSubject) -> str:
-    """An instance doesn't depend on what other instances did before, or do meanwhile."""
-    alone = _fresh(subject)
-    _fresh(subject, seed=5)
-    if not equal(alone, _fresh(subject)):
-        raise failed(
-            "state leaks between instances: the same training ends elsewhere once another one has run",
-            "keep state in self.state[p] or on self, not on the class or in the module; or declare `reset`, "
-            "a function that forgets it before every construction",
+    """Checks that an instance is not affected by other instances, neither earlier nor simultaneous ones."""
+    alone = _train(subject)
+    _train(subject, seed=5)
+    if not are_equal(alone, _train(subject)):
+        raise failure(
+            "state leaks between instances: the same training gives other weights after another training has run",
+            "keep state in self.state[p] or in self, not in the class or the module; or declare `reset`, "
+            "a function that clears it before every construction",
         )
     ours, others = subject.net.stepper(1), subject.net.stepper(5)
-    random_numbers = torch.get_rng_state()
+    random_state = torch.get_rng_state()
     for _ in range(_STEPS):
-        others_numbers = torch.get_rng_state()
-        torch.set_rng_state(random_numbers)
+        other_random_state = torch.get_rng_state()
+        torch.set_rng_state(random_state)
         ours.step()
-        random_numbers = torch.get_rng_state()
-        torch.set_rng_state(others_numbers)
+        random_state = torch.get_rng_state()
+        torch.set_rng_state(other_random_state)
         others.step()
-    torch.set_rng_state(random_numbers)
-    if subject.choice.reset or subject.choice.needs_closure or _draws(subject):
-        return "a training ends at the same weights after another one"
-    if not equal(alone, positions(ours)):
-        raise failed(
-            "state is shared by instances: stepping two in turn gives other weights than one after the other",
-            "keep state in self.state[p] or on self, not on the class or in the module",
+    torch.set_rng_state(random_state)
+    if subject.choice.reset or subject.choice.needs_closure or _draws_random_numbers(subject):
+        return "a training gives the same weights after another training has run"
+    if not are_equal(alone, clone_parameters(ours)):
+        raise failure(
+            "state is shared between instances: stepping two in turn gives other weights than one after the other",
+            "keep state in self.state[p] or in self, not in the class or the module",
         )
-    return "a training ends at the same weights after another one, and beside one"
+    return "a training gives the same weights after another training, and alongside one"
 
 
-def _fresh(subject: OptimizerSubject, seed: int = 1) -> list[torch.Tensor]:
-    return taken(subject.net.stepper(seed), _STEPS)
+def _train(subject: OptimizerSubject, seed: int = 1) -> list[torch.Tensor]:
+    return take_steps(subject.net.stepper(seed), _STEPS)
 
 
-def _draws(subject: OptimizerSubject) -> bool:
-    """Whether a step draws random numbers."""
+def _draws_random_numbers(subject: OptimizerSubject) -> bool:
+    """Whether a step draws from torch's global generator."""
     stepper = subject.net.stepper()
     before = torch.get_rng_state()
     stepper.step()
@@ -80,15 +81,15 @@ def _draws(subject: OptimizerSubject) -> bool:
 
 
 def global_state(subject: OptimizerSubject) -> str:
-    """A step leaves settings of torch, and the seeds of all generators, as they are."""
+    """Checks that a step changes neither torch's global settings nor the seeds of random generators."""
     stepper = subject.net.stepper()
     names = ("default dtype", "gradient mode", "threads", "deterministic algorithms", "NumPy's generator", "`random`")
     before = _settings()
-    taken(stepper, 2)
+    take_steps(stepper, 2)
     changed = [name for name, a, b in zip(names, before, _settings(), strict=True) if a != b]
     if changed:
-        raise failed(f"a step changes {', '.join(changed)}", "leave what belongs to the whole process as it is")
-    if _draws(subject):
+        raise failure(f"a step changes {', '.join(changed)}", "do not change settings of the whole process")
+    if _draws_random_numbers(subject):
         ends = []
         for seed in (1, 2):
             stepper = subject.net.stepper()
@@ -97,11 +98,11 @@ def global_state(subject: OptimizerSubject) -> str:
                 stepper.step()
             ends.append(torch.get_rng_state())
         if not subject.choice.needs_closure and torch.equal(*ends):
-            raise failed(
-                "a step seeds torch's global generator, so that dropout would repeat itself",
+            raise failure(
+                "a step seeds torch's global generator, so dropout would use the same mask in every step",
                 "draw from a torch.Generator of your own, or from the global one without seeding it",
             )
-    return "settings and generators stay as they are"
+    return "settings and random generators are unchanged"
 
 
 def _settings() -> tuple[object, ...]:
@@ -110,137 +111,154 @@ def _settings() -> tuple[object, ...]:
         torch.is_grad_enabled(),
         torch.get_num_threads(),
         torch.are_deterministic_algorithms_enabled(),
-        repr(np.random.get_state()),  # noqa: NPY002  (it is the global one that has to stay)
+        repr(np.random.get_state()),  # noqa: NPY002  (the check is about the global generator)
         random.getstate(),
     )
 
 
 def saves(subject: OptimizerSubject) -> str:
-    """A training that goes on from saved state ends where an uninterrupted one does."""
+    """Checks that a training resumed from saved state ends at the same weights as an uninterrupted one."""
     whole = subject.net.stepper(1)
-    taken(whole, 2)
+    take_steps(whole, 2)
     try:
         saved = copy.deepcopy(whole.optimizer.state_dict())
     except Exception as error:
-        raise failed(f"state_dict() fails: {one_line(error)}", "keep tensors and plain values in self.state") from error
+        raise failure(
+            f"state_dict() fails: {one_line(error)}", "keep only tensors and plain values in self.state"
+        ) from error
     resumed = subject.net.stepper(1)
     resumed.model.load_state_dict(whole.model.state_dict())
     try:
         resumed.optimizer.load_state_dict(saved)
     except Exception as error:
-        raise failed(f"load_state_dict() fails: {one_line(error)}", "let it read what state_dict() gives") from error
+        raise failure(
+            f"load_state_dict() fails: {one_line(error)}", "make load_state_dict() accept the result of state_dict()"
+        ) from error
     for stepper in (whole, resumed):
         stepper.batches = subject.net.stepper(9).batches
         stepper.steps = 2
         torch.manual_seed(0)
-        taken(stepper, 2)
-    if equal(positions(whole), positions(resumed)):
-        return "goes on to the same bits from its state_dict()"
-    off = max(float((a - b).abs().max()) for a, b in zip(positions(whole), positions(resumed), strict=True))
-    if not off <= _ROUNDING:
-        raise failed(
-            f"after load_state_dict() it goes on to weights that are off by {off:.2g}",
-            "keep all that a step reads in self.state or param_groups: attributes of self are not saved",
+        take_steps(stepper, 2)
+    if are_equal(clone_parameters(whole), clone_parameters(resumed)):
+        return "resumes from its state_dict() with exactly the same weights"
+    error_size = max(
+        float((a - b).abs().max()) for a, b in zip(clone_parameters(whole), clone_parameters(resumed), strict=True)
+    )
+    if not error_size <= _ROUNDING:
+        raise failure(
+            f"a training resumed with load_state_dict() ends at weights that differ by up to {error_size:.2g}",
+            "keep everything that a step reads in self.state or param_groups: attributes of self are not saved",
         )
-    return "goes on from its state_dict() but for rounding: torch loads state in the parameters' precision"
+    return "resumes from its state_dict() up to rounding: torch casts state to the parameters' precision"
 
 
 def without_gradient(subject: OptimizerSubject) -> str:
-    """A parameter that has no gradient (frozen, unused) is passed over."""
+    """Checks that parameters without a gradient (frozen or unused) are skipped."""
     stepper = subject.net.stepper()
     frozen = next(stepper.model.parameters()) if not subject.sparse else list(stepper.model.parameters())[-1]
     frozen.requires_grad_(False)
     before = frozen.detach().clone()
     try:
-        taken(stepper, 3)
+        take_steps(stepper, 3)
     except Exception as error:
-        raise failed(
+        raise failure(
             f"a parameter without a gradient makes step() fail: {one_line(error)}",
-            "pass over parameters whose .grad is None",
+            "skip parameters whose .grad is None",
         ) from error
     if not torch.equal(before, frozen):
-        raise failed("moves a parameter without a gradient", "pass over parameters whose .grad is None")
-    return "passed over"
+        raise failure("changes a parameter without a gradient", "skip parameters whose .grad is None")
+    return "parameters without a gradient are skipped"
 
 
 def groups(subject: OptimizerSubject) -> str:
-    """Parameter groups have learning rates of their own."""
+    """Checks that every parameter group uses its own learning rate."""
     choice, model = subject.choice, subject.net.stepper().model
     if choice.groups:
-        made = subject.net.stepper().optimizer.param_groups
-        return f"{len(made)} groups of its own, of {', '.join(str(len(group['params'])) for group in made)} parameters"
+        sizes = [str(len(group["params"])) for group in subject.net.stepper().optimizer.param_groups]
+        return f"{len(sizes)} groups of its own, with {', '.join(sizes)} parameters"
     if "lr" not in choice.defaults:
-        raise skipped("it has no learning rate")
+        raise skip("it has no learning rate")
     stepper = subject.net.stepper()
     first, *rest = model.parameters()
     given = {**dict.fromkeys(choice.from_run, 10), **choice.arguments, **choice.defaults}
     try:
         optimizer = load_attribute(choice.constructor)([{"params": [first]}, {"params": rest}], **given)
     except Exception as error:
-        raise skipped(f"takes one group only: {one_line(error)}") from error
+        raise skip(f"accepts one group only: {one_line(error)}") from error
     optimizer.param_groups[0]["lr"] = 0.0
     switch(optimizer, True)
     stepper.model, stepper.optimizer = model, optimizer
     before = first.detach().clone()
-    taken(stepper, 3)
+    take_steps(stepper, 3)
     if not torch.equal(before, first):
-        raise failed(
+        raise failure(
             "a group with a learning rate of 0 moves: the rate is read from another group, or not at all",
-            "read all settings from the group that a parameter is in",
+            "read all settings from the parameter's own group",
         )
-    return "each heeds its own rate"
+    return "every group uses its own learning rate"
 
 
 def precisions(subject: OptimizerSubject) -> str:
-    """It works in float32 and float64, and keeps parameters and state on the device and in the type that they have."""
+    """Checks that it works in float32 and float64 without changing the type or device of the parameters."""
     for dtype in ("float32", "float64"):
         if dtype == "float64" and subject.device == "mps":
             continue
-        _precision(subject.on("ToyNet", dtype=dtype), dtype, subject.device)
+        _check_precision(subject.on("ToyNet", dtype=dtype), dtype, subject.device)
     return f"float32 and float64 on {subject.device}"
 
 
-def _precision(net: Trainable, dtype: str, device: str) -> None:
+def _check_precision(net: Trainable, dtype: str, device: str) -> None:
     stepper = net.stepper()
-    before = positions(stepper)
+    before = clone_parameters(stepper)
     try:
-        after = taken(stepper, 3)
+        after = take_steps(stepper, 3)
     except Exception as error:
-        raise failed(
-            f"fails in {dtype} on {device}: {one_line(error)}", "make state with zeros_like(p), not with fixed types"
+        raise failure(
+            f"fails in {dtype} on {device}: {one_line(error)}",
+            "create state with zeros_like(p) instead of a fixed data type",
         ) from error
     for name, parameter in stepper.model.named_parameters():
         if str(parameter.dtype) != f"torch.{dtype}" or parameter.device.type != torch.device(device).type:
-            raise failed(
-                f"{name} is {parameter.dtype} on {parameter.device} after a step of {dtype} on {device}",
+            raise failure(
+                f"{name} is {parameter.dtype} on {parameter.device} after a step in {dtype} on {device}",
                 "change parameters in place",
             )
-    if equal(before, after) or not all(torch.isfinite(part).all() for part in after):
-        raise failed(f"in {dtype} on {device} nothing moves, or not to finite weights", "mind epsilons below rounding")
+    if are_equal(before, after):
+        raise failure(f"no parameter moves in {dtype} on {device}", "avoid epsilons below the rounding error")
+    if not all(torch.isfinite(part).all() for part in after):
+        raise failure(
+            f"parameters are not finite after three steps in {dtype} on {device}",
+            "avoid epsilons below the rounding error",
+        )
 
 
 def switches(subject: OptimizerSubject) -> str:
-    """`train()` and `eval()` come together, and going there and back changes nothing."""
+    """Checks that an optimizer has both `train()` and `eval()` or neither, and that evaluating changes nothing."""
     stepper = subject.net.stepper()
     optimizer = stepper.optimizer
     has = [name for name in ("train", "eval") if callable(getattr(optimizer, name, None))]
     if not has:
-        raise skipped("it evaluates the weights that it trains")
+        raise skip("it evaluates the weights that it trains")
     if len(has) == 1:
         missing = "eval" if has == ["train"] else "train"
-        raise failed(f"has {has[0]}() without {missing}()", "give it both: they are called around evaluations")
-    trained = taken(stepper, 3)
+        raise failure(f"has {has[0]}() but no {missing}()", "define both: they are called around evaluations")
+    trained = take_steps(stepper, 3)
     scale = max(1.0, *(float(p.abs().max()) for p in trained))
     optimizer.eval()  # type: ignore[attr-defined]
-    evaluated = positions(stepper)
+    evaluated = clone_parameters(stepper)
     optimizer.eval()  # type: ignore[attr-defined]
-    if not equal(evaluated, positions(stepper)):
-        raise failed("eval() twice gives other weights than eval() once", "remember the mode, and do nothing in it")
-    optimizer.train()  # type: ignore[attr-defined]
-    error = max(float((a - b).abs().max()) for a, b in zip(trained, positions(stepper), strict=True))
-    if not error <= 1e-6 * scale:
-        raise failed(
-            f"train() after eval() gives weights that are off by {error:.2g}: evaluating would change the training",
-            "let train() restore what eval() put aside",
+    if not are_equal(evaluated, clone_parameters(stepper)):
+        raise failure(
+            "calling eval() twice gives other weights than calling it once",
+            "store the mode, and do nothing in eval() if the optimizer is already in evaluation mode",
         )
-    return "both modes have the same weights" if equal(trained, evaluated) else "evaluates other weights than it trains"
+    optimizer.train()  # type: ignore[attr-defined]
+    error = max(float((a - b).abs().max()) for a, b in zip(trained, clone_parameters(stepper), strict=True))
+    if not error <= 1e-6 * scale:
+        raise failure(
+            f"train() after eval() gives weights that differ by up to {error:.2g}: an evaluation changes the training",
+            "let train() restore the weights that eval() replaced",
+        )
+    if are_equal(trained, evaluated):
+        return "both modes use the same weights"
+    return "evaluates other weights than it trains"

@@ -1,4 +1,4 @@
-"""A problem that is checked, with what its checks need of it."""
+"""The problem under test, with the cells, data and models that its checks need."""
 
 from __future__ import annotations
 
@@ -7,20 +7,26 @@ from functools import cached_property
 
 import torch
 
-from optbench.conformance.subject import Trainable, trainable
+from optbench.conformance.subject import Trainable, make_trainable
 from optbench.planning.matrix import Cell
-from optbench.problem.base import loaded
+from optbench.problem.base import load_problem_data
 from optbench.problem.data import Batch, Data, DataSource
 from optbench.training.construct import make_model
 from optbench.training.evaluation import Evaluation, evaluate
 
-#: Examples with which a network is tried out.
+#: Number of examples per split on which the checks train.
 EXAMPLES = 64
 
 
 @dataclass
 class ProblemSubject:
-    """A problem that is checked on a device, by its selection."""
+    """A problem under test on one device.
+
+    Attributes:
+        text: Selection of the problem, such as `mlp[width=64]` or `FILE.py:CLASS`.
+        source: Where its data are read from.
+        device: Where the checks run.
+    """
 
     text: str
     source: DataSource
@@ -28,21 +34,25 @@ class ProblemSubject:
 
     @cached_property
     def few(self) -> Trainable:
-        """With SGD and few of its examples."""
-        return trainable(self.text, "sgd", self.device, source=self.source, examples=EXAMPLES)
+        """The problem with SGD and at most `EXAMPLES` examples per split."""
+        return make_trainable(self.text, "sgd", self.device, source=self.source, examples=EXAMPLES)
 
     @cached_property
     def cell(self) -> Cell:
-        return trainable(self.text, "sgd", self.device, source=self.source).cell
+        """The problem's cell with SGD, at its smallest batch size."""
+        return make_trainable(self.text, "sgd", self.device, source=self.source).cell
 
     @cached_property
     def data(self) -> Data:
-        return loaded(self.few.problem, self.source)
+        """All splits on the CPU."""
+        return load_problem_data(self.few.problem, self.source)
 
     def model(self, seed: int = 0) -> torch.nn.Module:
+        """The untrained model with the initial weights of a seed."""
         return make_model(self.few.problem, self.cell, seed)
 
     def batch(self, examples: int = 16) -> Batch:
+        """The first training examples, at most `examples`."""
         return next(self.few.data.train.chunks(min(examples, len(self.few.data.train))))
 
     def at_start(self) -> Evaluation:

@@ -1,4 +1,4 @@
-"""Checks of trainings on a problem: they work, and mean the same again and in other processes."""
+"""Checks of trainings on a problem: they work, are reproducible, and give the same results in other processes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pathlib import Path
 
 import torch
 
-from optbench.conformance.finding import failed
+from optbench.conformance.finding import failure
 from optbench.conformance.problem_subject import ProblemSubject
-from optbench.conformance.subject import equal, positions, taken
+from optbench.conformance.subject import are_equal, clone_parameters, take_steps
 from optbench.errors import one_line
 from optbench.planning.matrix import Cell
 from optbench.problem.data import Batch
@@ -22,67 +22,74 @@ from optbench.training.evaluation import evaluate
 
 
 def reproducible(subject: ProblemSubject) -> str:
-    """The same seed gives the same bits: data, batches and what is drawn while training."""
+    """Checks that the same seed gives exactly the same data and weights."""
     problem = subject.few.problem
     torch.rand(3)
     again = problem.load_data(subject.source)
     for name in ("train", "valid", "test"):
-        if not equal(getattr(subject.data, name), getattr(again, name)):
-            raise failed(f"load_data() gives another {name} split every time", "draw with fixed seeds only")
-    first, second = (taken(subject.few.stepper(2), 3) for _ in range(2))
-    if not equal(first, second):
-        raise failed(
-            "three steps with one seed end at different weights",
-            "draw from torch's global generator, in augment_batch from the one that it is given, and nothing else",
+        if not are_equal(getattr(subject.data, name), getattr(again, name)):
+            raise failure(f"load_data() returns another {name} split every time", "use fixed seeds in load_data()")
+    first, second = (take_steps(subject.few.stepper(2), 3) for _ in range(2))
+    if not are_equal(first, second):
+        raise failure(
+            "three steps with the same seed end at different weights",
+            "draw random numbers only from torch's global generator, and in augment_batch() from its generator",
         )
-    return "same seed, same bits"
+    return "the same seed gives exactly the same data and weights"
 
 
 def trains(subject: ProblemSubject) -> str:
-    """A few steps work, and change the loss."""
+    """Checks that a few steps of SGD work and change the parameters."""
     few = subject.few
     stepper = few.stepper(hyperparameters={"lr": 1e-3})
-    before = positions(stepper)
+    before = clone_parameters(stepper)
     try:
-        after = taken(stepper, 3)
+        after = take_steps(stepper, 3)
         with stepper.evaluating():
-            found = evaluate(few.problem, stepper.model, few.data.valid)
+            evaluation = evaluate(few.problem, stepper.model, few.data.valid)
     except Exception as error:
-        raise failed(f"a step fails: {one_line(error)}", "see what model, loss and batch are in loss()") from error
-    if equal(before, after):
-        raise failed("three steps of SGD move nothing", "let the loss depend on parameters that are trained")
-    return f"validation loss {found.loss:.4g} after three steps"
+        raise failure(f"a step fails: {one_line(error)}", "inspect model and batch in loss()") from error
+    if are_equal(before, after):
+        raise failure("three steps of SGD change no parameter", "make the loss depend on parameters that are trained")
+    return f"validation loss {evaluation.loss:.4g} after three steps"
 
 
 def workers(subject: ProblemSubject) -> str:
-    """A worker process finds the problem, and computes the same loss."""
+    """Checks that a worker process can import the problem and computes the same loss."""
     try:
-        sent = pickle.dumps(subject.cell)
+        pickled = pickle.dumps(subject.cell)
     except Exception as error:
-        raise failed(f"can't be sent to a worker: {one_line(error)}", "keep parameters plain values") from error
+        raise failure(
+            f"can't be sent to a worker process: {one_line(error)}",
+            "use only plain values (numbers, strings, tuples) as parameters",
+        ) from error
     batch = tuple(tensor.cpu() for tensor in subject.batch())
-    here = _loss_there(sent, batch, Path.cwd())
+    here = _compute_loss(pickled, batch, Path.cwd())
     try:
-        there = _worker().submit(_loss_there, sent, batch, Path.cwd()).result(timeout=300)
+        there = _worker().submit(_compute_loss, pickled, batch, Path.cwd()).result(timeout=300)
     except Exception as error:
-        raise failed(
+        raise failure(
             f"fails in a worker process: {one_line(error)}",
-            "let loss() and model() work where load_data() never ran, and nothing depend on what was imported before",
+            "make loss() and model() work without an earlier call of load_data() and without imports of other files",
         ) from error
     if not math.isclose(here, there, rel_tol=1e-4, abs_tol=1e-7):
-        raise failed(f"the loss is {here:g} here, and {there:g} in a worker", "keep no state outside of the problem")
-    return "same loss in a worker process"
+        raise failure(
+            f"the loss is {here:g} in this process, but {there:g} in a worker process",
+            "keep no state outside the problem",
+        )
+    return "the same loss in a worker process"
 
 
 @cache
 def _worker() -> ProcessPoolExecutor:
-    """One other process for all checks, since starting one takes seconds."""
+    """Returns a worker process that all checks share, since starting one takes seconds."""
     return ProcessPoolExecutor(1, mp_context=get_context("spawn"))
 
 
-def _loss_there(sent: bytes, batch: Batch, folder: Path) -> float:
-    os.chdir(folder)  # the worker may have been started elsewhere, and a file is named from here
-    cell: Cell = pickle.loads(sent)
+def _compute_loss(pickled: bytes, batch: Batch, folder: Path) -> float:
+    """Computes the loss of a batch at the initial weights, in this or in a worker process."""
+    os.chdir(folder)  # the path of a problem's file is relative to this folder, which may not be the worker's
+    cell: Cell = pickle.loads(pickled)
     problem = cell.problem.make()
     torch.manual_seed(0)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""What is checked, with everything to try it out: steps as in a benchmark, on data that takes milliseconds."""
+"""The optimizer under test, with steppers as in a benchmark on data that takes milliseconds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from optbench.planning.optimizer_choice import OptimizerChoice
 from optbench.problem.base import Problem
 from optbench.problem.data import Batch, Data, DataSource
 from optbench.problem.registry import make_problem
-from optbench.problem.validation import training_examples
+from optbench.problem.validation import count_training_examples
 from optbench.training.device_data import ResidentData, load
 from optbench.training.stepper import Stepper
 
@@ -33,7 +33,13 @@ NOWHERE = DataSource(Path("unused"), download=False)
 
 @dataclass(frozen=True)
 class Trainable:
-    """A cell with its problem and data, of which a few steps are taken."""
+    """A cell with its problem and data, from which trainings can be started.
+
+    Attributes:
+        cell: The cell.
+        problem: The cell's problem.
+        data: The problem's splits on the cell's device.
+    """
 
     cell: Cell
     problem: Problem
@@ -47,47 +53,68 @@ class Trainable:
         hyperparameters: Mapping[str, Any] | None = None,
         choice: OptimizerChoice | None = None,
     ) -> Stepper:
-        """Model, optimizer and batches of a training that is about to begin, untuned unless said otherwise."""
+        """Returns the stepper of a new training.
+
+        Args:
+            seed: Seed of the initial weights and the order of the data.
+            budget: Budget in example gradients.
+            hyperparameters: Values that replace the optimizer's defaults.
+            choice: The optimizer (default: that of the cell).
+        """
         cell = replace(self.cell, optimizer=choice) if choice else self.cell
         values = {**cell.optimizer.defaults, **(hyperparameters or {})}
         return Stepper(cell, self.problem, self.data, values, seed, Ledger(budget))
 
 
 class OptimizerSubject:
-    """An optimizer that is checked on a device, by its selection; tables of TOML in `optimizer`."""
+    """An optimizer under test on one device.
+
+    Args:
+        text: Selection of the optimizer, such as `adam` or `FILE.py:NAME`.
+        device: Where the checks run.
+        optimizer: Optimizers defined by tables in TOML, by name.
+    """
 
     def __init__(self, text: str, device: str = "cpu", optimizer: Mapping[str, Any] | None = None) -> None:
         self.text, self.device, self.tables = text, device, dict(optimizer or {})
         first = self.on("ToyNet").cell.optimizer
-        #: Whether a group wants what makes sparse gradients.
+        #: Whether a parameter group selects parameters with sparse gradients.
         self.sparse = any(isinstance(members, str) and "sparse" in members for members in first.groups.values())
 
     def on(self, toy: str, **parameters: Any) -> Trainable:
-        """The optimizer on one of the toys, at a constant rate: schedules are the harness's own."""
-        given = {**({"sparse": True} if getattr(self, "sparse", False) else {}), **parameters}
-        inside = ",".join(f"{k}={str(v).lower() if isinstance(v, bool) else v}" for k, v in given.items())
-        found = trainable(f"{_TOYS}:{toy}[{inside}]", self.text, self.device, self.tables)
-        return replace(found, cell=replace(found.cell, optimizer=_unscheduled(found.cell.optimizer)))
+        """The optimizer on a toy problem, without its own schedule (schedules belong to the harness, not to a step).
+
+        Args:
+            toy: Name of a class in `optbench.conformance.toy`.
+            **parameters: Parameters of the toy problem.
+        """
+        parameters = {**({"sparse": True} if getattr(self, "sparse", False) else {}), **parameters}
+        inside = ",".join(f"{k}={str(v).lower() if isinstance(v, bool) else v}" for k, v in parameters.items())
+        trainable = make_trainable(f"{_TOYS}:{toy}[{inside}]", self.text, self.device, self.tables)
+        return replace(trainable, cell=replace(trainable.cell, optimizer=_drop_schedule(trainable.cell.optimizer)))
 
     @cached_property
     def net(self) -> Trainable:
+        """The optimizer on the toy network."""
         return self.on("ToyNet")
 
     @cached_property
     def quadratic(self) -> Trainable:
+        """The optimizer on the toy quadratic."""
         return self.on("ToyQuadratic")
 
     @property
     def choice(self) -> OptimizerChoice:
+        """The optimizer as it is declared for a network."""
         return self.net.cell.optimizer
 
     @cached_property
     def search(self) -> dict[str, Range | Choices]:
-        """What is tuned of it on a network, its schedule included."""
-        return trainable(f"{_TOYS}:ToyNet", self.text, self.device, self.tables).cell.optimizer.search
+        """The search space on a network, including hyperparameters of the schedule."""
+        return make_trainable(f"{_TOYS}:ToyNet", self.text, self.device, self.tables).cell.optimizer.search
 
 
-def _unscheduled(choice: OptimizerChoice) -> OptimizerChoice:
+def _drop_schedule(choice: OptimizerChoice) -> OptimizerChoice:
     arguments, defaults, search = (
         {key: value for key, value in part.items() if key not in SCHEDULE_HYPERPARAMETERS}
         for part in (choice.arguments, choice.defaults, choice.search)
@@ -95,7 +122,7 @@ def _unscheduled(choice: OptimizerChoice) -> OptimizerChoice:
     return replace(choice, arguments=arguments, defaults=defaults, search=search)
 
 
-def trainable(
+def make_trainable(
     problem: str,
     optimizer: str,
     device: str = "cpu",
@@ -104,59 +131,74 @@ def trainable(
     examples: int | None = None,
     batch_size: int | None = None,
 ) -> Trainable:
-    """The cell of one problem and optimizer, at the problem's smallest batch or this one, with at most so many
-    examples. Raises UserError for names and values that make no sense.
+    """Makes the cell of one problem and one optimizer, with loaded data.
+
+    Args:
+        problem: Selection of a problem.
+        optimizer: Selection of an optimizer.
+        device: Device of the cell.
+        tables: Optimizers defined by tables in TOML, by name.
+        source: Where the problem's data are read from.
+        examples: Maximum number of examples per split (default: all).
+        batch_size: Batch size (default: the smallest one that the problem declares).
+
+    Raises:
+        UserError: A selection is not valid.
     """
-    given: dict[str, Any] = {"problems": [problem], "optimizers": [optimizer], "devices": [device]}
-    given["batch_sizes"] = [batch_size or _smallest(problem)]
-    cells = make_plan(Config.model_validate({**given, "optimizer": dict(tables or {})})).cells
-    cell = cells[0]
-    made, data = load(cell.problem, source, device)
+    settings: dict[str, Any] = {"problems": [problem], "optimizers": [optimizer], "devices": [device]}
+    settings["batch_sizes"] = [batch_size or _smallest_batch_size(problem)]
+    cell = make_plan(Config.model_validate({**settings, "optimizer": dict(tables or {})})).cells[0]
+    instance, data = load(cell.problem, source, device)
     if examples is not None:
         size = min(cell.batch_size, examples)
-        cell, data = replace(cell, batch_size=size), _first(made, data, max(examples, size), device)
-    return Trainable(cell, made, data)
+        cell, data = replace(cell, batch_size=size), _first_examples(instance, data, max(examples, size), device)
+    return Trainable(cell, instance, data)
 
 
-def _smallest(text: str) -> int:
-    """The smallest batch size of a problem, or all its examples where there are fewer: a finding, but no obstacle."""
+def _smallest_batch_size(text: str) -> int:
+    """Returns a problem's smallest batch size, or its number of examples if that is smaller.
+
+    Batch sizes above the number of examples are reported by the check `settings`; other checks still run.
+    """
     problems = [make_problem(chosen.name, dict(chosen.parameters)) for chosen in selection.parse(text)]
-    return max(1, min(size for problem in problems for size in (*problem.batch_sizes, training_examples(problem))))
+    return max(
+        1, min(size for problem in problems for size in (*problem.batch_sizes, count_training_examples(problem)))
+    )
 
 
-def _first(problem: Problem, data: ResidentData, examples: int, device: str) -> ResidentData:
+def _first_examples(problem: Problem, data: ResidentData, examples: int, device: str) -> ResidentData:
     index = torch.arange(examples, device=device)
     splits = (data.train, data.valid, data.test)
     return ResidentData(problem, Data(*(split.batch(index[: len(split)]) for split in splits)), device)
 
 
-def positions(stepper: Stepper) -> list[Tensor]:
-    """The parameters of a model as they are now, each cloned."""
+def clone_parameters(stepper: Stepper) -> list[Tensor]:
+    """Returns copies of the model's current parameters."""
     return [parameter.detach().clone() for parameter in stepper.model.parameters()]
 
 
-def taken(stepper: Stepper, steps: int) -> list[Tensor]:
-    """The parameters after so many steps."""
+def take_steps(stepper: Stepper, steps: int) -> list[Tensor]:
+    """Takes a number of steps and returns copies of the model's parameters."""
     for _ in range(steps):
         stepper.step()
-    return positions(stepper)
+    return clone_parameters(stepper)
 
 
-def equal(some: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
-    """Whether all tensors are the same, bit by bit."""
+def are_equal(some: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
+    """Whether the tensors of two sequences are equal bit by bit."""
     return all(torch.equal(one, other) for one, other in zip(some, others, strict=True))
 
 
 def set_rates(optimizer: torch.optim.Optimizer, rate: float) -> bool:
-    """Sets the learning rate of all groups as a schedule does; False where there is none."""
+    """Sets the learning rate of all groups as a schedule does, and returns whether there is one."""
     groups = [group for group in optimizer.param_groups if "lr" in group]
     for group in groups:
         group["lr"] = torch.full_like(group["lr"], rate) if isinstance(group["lr"], Tensor) else rate
     return bool(groups)
 
 
-class Counting:
-    """A problem that counts how often its loss is computed."""
+class CountingProblem:
+    """A problem that counts in `losses` how often its loss is computed."""
 
     def __init__(self, problem: Problem) -> None:
         self._problem, self.losses = problem, 0
@@ -165,14 +207,14 @@ class Counting:
         return getattr(self._problem, name)
 
     def loss(self, model: torch.nn.Module, batch: Batch) -> Tensor:
-        """The problem's loss, counted."""
+        """Computes the problem's loss and counts the call."""
         self.losses += 1
         return self._problem.loss(model, batch)
 
 
 @contextmanager
-def quietly() -> Iterator[None]:
-    """Keeps warnings of what is tried out, and its random numbers, from the caller."""
+def suppress_side_effects() -> Iterator[None]:
+    """A context that suppresses warnings and restores torch's random state at the end."""
     import warnings
 
     with warnings.catch_warnings(), torch.random.fork_rng():

@@ -1,4 +1,4 @@
-"""Runs checks on whatever a selection names, and as pytest functions."""
+"""Runs the conformance checks on an optimizer or a problem, directly or as pytest functions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from optbench import selection
 from optbench.conformance.finding import Finding, Verdict
 from optbench.errors import UserError, one_line, unknown
 from optbench.importing import load_attribute, load_module
-from optbench.optimizers.decorator import settings_of
+from optbench.optimizers.decorator import decorator_settings
 from optbench.optimizers.registry import code_version, optimizer_names, optimizer_spec
 from optbench.optimizers.spec import OptimizerSpec
 from optbench.problem.base import Problem
@@ -22,7 +22,7 @@ from optbench.problem.registry import problem_names
 if TYPE_CHECKING:
     from optbench.conformance.subject import OptimizerSubject
 
-#: Names of the checks, in their order; a check that the others rest on comes first.
+#: Names of the checks in their order. Checks that the others depend on come first.
 OPTIMIZER_CHECKS = (
     "constructs", "steps", "moves", "descends", "zero_rate", "rate_matters", "search_space", "deterministic",
     "isolated", "global_state", "saves", "without_gradient", "groups", "precisions", "switches", "charges", "budget",
@@ -32,37 +32,49 @@ PROBLEM_CHECKS = (
     "shapes", "settings", "start", "differentiable", "disjoint", "evaluation", "coupling", "minimum", "reproducible",
     "trains", "workers",
 )  # fmt: skip
-#: Without these no other check of an optimizer means anything.
+#: If one of these checks fails, the other checks of an optimizer are not run.
 _FIRST = ("constructs", "steps")
 
 
 def kind(text: str, tables: Mapping[str, Any] | None = None) -> str:
-    """`problem` or `optimizer`, whichever a selection names; raises UserError where it is neither."""
+    """Returns `problem` or `optimizer`, depending on what a selection names.
+
+    Args:
+        text: Selection, such as `adam[betas=(0.9,0.99)]` or `FILE.py:NAME`.
+        tables: Optimizers defined by tables in TOML, by name.
+
+    Raises:
+        UserError: The selection names neither.
+    """
     name = selection.parse(text)[0].name
     if ":" in name:
-        found = load_attribute(name)
-        return "problem" if isinstance(found, type) and issubclass(found, Problem) else "optimizer"
+        target = load_attribute(name)
+        return "problem" if isinstance(target, type) and issubclass(target, Problem) else "optimizer"
     problems, optimizers = problem_names(), {*optimizer_names(), *(tables or {})}
     if name not in problems and name not in optimizers:
         raise unknown("problem or optimizer", name, {*problems, *optimizers})
     return "problem" if name in problems else "optimizer"
 
 
-def defined_in(file: str) -> list[str]:
-    """Selections of all problems and optimizers that a file defines."""
+def list_targets(file: str) -> list[str]:
+    """Returns selections `FILE.py:NAME` of all problems and optimizers that a file defines.
+
+    Raises:
+        UserError: The file can't be imported, or defines neither.
+    """
     import torch
 
     module = load_module(file)
-    found = []
-    for name, thing in vars(module).items():
-        own = getattr(thing, "__module__", None) == module.__name__
-        optimizer = isinstance(thing, type) and issubclass(thing, torch.optim.Optimizer)
-        problem = isinstance(thing, type) and issubclass(thing, Problem) and is_dataclass(thing)
-        if isinstance(thing, OptimizerSpec) or (own and (optimizer or problem or settings_of(thing))):
-            found.append(f"{file}:{name}")
-    if not found:
+    targets = []
+    for name, value in vars(module).items():
+        own = getattr(value, "__module__", None) == module.__name__
+        optimizer = isinstance(value, type) and issubclass(value, torch.optim.Optimizer)
+        problem = isinstance(value, type) and issubclass(value, Problem) and is_dataclass(value)
+        if isinstance(value, OptimizerSpec) or (own and (optimizer or problem or decorator_settings(value))):
+            targets.append(f"{file}:{name}")
+    if not targets:
         raise UserError(f"{file} defines neither a problem nor an optimizer (accepted: FILE.py, FILE.py:NAME, NAME)")
-    return found
+    return targets
 
 
 def check(
@@ -73,10 +85,17 @@ def check(
     source: DataSource | None = None,
     only: Iterable[str] = (),
 ) -> Iterator[Finding]:
-    """The findings on a problem or an optimizer, one after another.
+    """Runs the checks on a problem or an optimizer and yields their findings one by one.
 
-    `tables` are optimizers as TOML describes them; `source` says where a problem's data is; `only` names some of
-    the checks. Raises UserError for what can't be found or isn't installed.
+    Args:
+        text: Selection of a problem or an optimizer, such as `adam` or `FILE.py:NAME`.
+        device: Device on which the checks run.
+        tables: Optimizers defined by tables in TOML, by name.
+        source: Where a problem's data are read from (default: the default data folder).
+        only: Names of the checks to run (default: all).
+
+    Raises:
+        UserError: The selection is unknown or its package is not installed, or a check is unknown.
     """
     if kind(text, tables) == "problem":
         yield from _check_problem(text, device, source, tuple(only))
@@ -88,39 +107,39 @@ def _check_optimizer(
     text: str, device: str, tables: Mapping[str, Any] | None, only: tuple[str, ...]
 ) -> Iterator[Finding]:
     from optbench.conformance import optimizer_needs, optimizer_state, optimizer_steps
-    from optbench.conformance.subject import quietly
+    from optbench.conformance.subject import suppress_side_effects
 
-    homes = (optimizer_steps, optimizer_state, optimizer_needs)
-    subject, waived = _subject(text, device, tables), _waived(text, tables)
-    for name in _chosen(OPTIMIZER_CHECKS, only):
-        if name in waived:
-            yield Finding(name, "skipped", f"not asked of it: {waived[name]}")
+    modules = (optimizer_steps, optimizer_state, optimizer_needs)
+    subject, waivers = _make_subject(text, device, tables), _find_waivers(text, tables)
+    for name in _select_checks(OPTIMIZER_CHECKS, only):
+        if name in waivers:
+            yield Finding(name, "skipped", f"waived: {waivers[name]}")
             continue
-        with quietly():
-            finding = _finding(name, _among(homes, name), subject)
+        with suppress_side_effects():
+            finding = _run_check(name, _find_function(modules, name), subject)
         yield finding
         if name in _FIRST and finding.outcome == "failed":
             return
 
 
-def _subject(text: str, device: str, tables: Mapping[str, Any] | None) -> OptimizerSubject:
-    """What is checked; the same one for checks of the same thing, one by one."""
+def _make_subject(text: str, device: str, tables: Mapping[str, Any] | None) -> OptimizerSubject:
+    """Returns the optimizer under test. It is cached, since pytest runs its checks one at a time."""
     from optbench.conformance.subject import OptimizerSubject
 
     if tables:
         return OptimizerSubject(text, device, tables)
-    return _remembered(text, device, code_version(optimizer_spec(selection.parse(text)[0].name)))
+    return _make_subject_cached(text, device, code_version(optimizer_spec(selection.parse(text)[0].name)))
 
 
 @lru_cache(maxsize=4)
-def _remembered(text: str, device: str, version: str) -> OptimizerSubject:
+def _make_subject_cached(text: str, device: str, version: str) -> OptimizerSubject:
     from optbench.conformance.subject import OptimizerSubject
 
     return OptimizerSubject(text, device)
 
 
-def _waived(text: str, tables: Mapping[str, Any] | None) -> Mapping[str, str]:
-
+def _find_waivers(text: str, tables: Mapping[str, Any] | None) -> Mapping[str, str]:
+    """Returns the checks that an optimizer is exempt from, with the reasons."""
     name = selection.parse(text)[0].name
     if name in (tables or {}):
         origin = (tables or {})[name].get("base", "")
@@ -131,29 +150,29 @@ def _waived(text: str, tables: Mapping[str, Any] | None) -> Mapping[str, str]:
 def _check_problem(text: str, device: str, source: DataSource | None, only: tuple[str, ...]) -> Iterator[Finding]:
     from optbench.conformance import problem_data, problem_loss, problem_minimum, problem_training
     from optbench.conformance.problem_subject import ProblemSubject
-    from optbench.conformance.subject import quietly
+    from optbench.conformance.subject import suppress_side_effects
 
-    homes = (problem_data, problem_loss, problem_minimum, problem_training)
+    modules = (problem_data, problem_loss, problem_minimum, problem_training)
     subject = ProblemSubject(text, source or DataSource(default_data_dir()), device)
-    for name in _chosen(PROBLEM_CHECKS, only):
-        with quietly():
-            yield _finding(name, _among(homes, name), subject)
+    for name in _select_checks(PROBLEM_CHECKS, only):
+        with suppress_side_effects():
+            yield _run_check(name, _find_function(modules, name), subject)
 
 
-def _among(homes: Iterable[ModuleType], name: str) -> Callable[[Any], str]:
-    """The function of a check, in whichever module it is."""
-    found: Callable[[Any], str] = next(getattr(home, name) for home in homes if hasattr(home, name))
-    return found
+def _find_function(modules: Iterable[ModuleType], name: str) -> Callable[[Any], str]:
+    """Returns the function of a check, which has the name of the check, from the module that defines it."""
+    function: Callable[[Any], str] = next(getattr(module, name) for module in modules if hasattr(module, name))
+    return function
 
 
-def _chosen(names: tuple[str, ...], only: tuple[str, ...]) -> tuple[str, ...]:
+def _select_checks(names: tuple[str, ...], only: tuple[str, ...]) -> tuple[str, ...]:
     for name in only:
         if name not in names:
             raise unknown("check", name, names)
     return tuple(name for name in names if not only or name in only)
 
 
-def _finding(name: str, function: Callable[[Any], str], subject: Any) -> Finding:
+def _run_check(name: str, function: Callable[[Any], str], subject: Any) -> Finding:
     try:
         return Finding(name, "ok", function(subject))
     except Verdict as verdict:
@@ -161,31 +180,53 @@ def _finding(name: str, function: Callable[[Any], str], subject: Any) -> Finding
     except UserError:
         raise
     except Exception as error:
-        return Finding(name, "failed", f"the check ended with {one_line(error)}", "see where this is raised from")
+        return Finding(
+            name,
+            "failed",
+            f"the check raised {one_line(error)}",
+            "take a few steps in a script and read the traceback",
+        )
 
 
 def optimizer_test(target: str, **options: Any) -> Any:
-    """A pytest function of an optimizer, parametrised by the checks; assign it to a name that begins with `test`."""
-    return _test(target, OPTIMIZER_CHECKS, options)
+    """Makes a pytest function that runs all checks of an optimizer, one parametrisation per check.
+
+    Args:
+        target: Selection of the optimizer, such as `FILE.py:NAME`.
+        **options: Keyword arguments of `check`, except `only`.
+
+    Returns:
+        The function; assign it to a name that begins with `test`.
+
+    Example:
+        >>> test_mine = optimizer_test("my_optimizer.py:Mine")
+    """
+    return _make_test(target, OPTIMIZER_CHECKS, options)
 
 
 def problem_test(target: str, **options: Any) -> Any:
-    """A pytest function, parametrised by the checks of a problem."""
-    return _test(target, PROBLEM_CHECKS, options)
+    """Makes a pytest function that runs all checks of a problem; see `optimizer_test`."""
+    return _make_test(target, PROBLEM_CHECKS, options)
 
 
-def _test(target: str, names: tuple[str, ...], options: Mapping[str, Any]) -> Any:
+def _make_test(target: str, names: tuple[str, ...], options: Mapping[str, Any]) -> Any:
     import pytest
 
     @pytest.mark.parametrize("name", names)
     def test(name: str) -> None:
-        prove(target, name, options)
+        assert_check(target, name, options)
 
     return test
 
 
-def prove(target: str, name: str, options: Mapping[str, Any] | None = None) -> None:
-    """One check within a test: fails, or is skipped, with the finding's reason."""
+def assert_check(target: str, name: str, options: Mapping[str, Any] | None = None) -> None:
+    """Runs one check within a pytest test, which fails or is skipped with the finding's reason.
+
+    Args:
+        target: Selection of an optimizer or a problem.
+        name: Name of the check.
+        options: Keyword arguments of `check`, except `only`.
+    """
     import pytest
 
     [finding] = check(target, only=[name], **(options or {}))

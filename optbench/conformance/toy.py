@@ -1,4 +1,4 @@
-"""What optimizers are checked on: a network with parameters of all kinds, and a quadratic of a matrix and a vector."""
+"""Problems on which optimizers are checked: a small network with all kinds of parameters, and a quadratic."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class ToyNet(Problem):
 
             def forward(self, words: Tensor, images: Tensor) -> Tensor:
                 mixed = self.mix(images + self.words(words).view(-1, 1, 4, 4))
-                found: Tensor = self.out(torch.tanh(self.hidden(mixed.flatten(1))))
-                return found
+                outputs: Tensor = self.out(torch.tanh(self.hidden(mixed.flatten(1))))
+                return outputs
 
         return Net(self.sparse).to(getattr(torch, self.dtype))
 
@@ -61,18 +61,18 @@ class ToyNet(Problem):
         return Data(split(32), split(8), split(8))
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        words, images, wanted = batch
-        return (model(words, images) - wanted).square().mean()
+        words, images, targets = batch
+        return (model(words, images) - targets).square().mean()
 
     def metric(self, model: nn.Module, batch: Batch) -> Tensor:
-        words, images, wanted = batch
-        found: Tensor = (model(words, images) - wanted).abs().mean()
-        return found
+        words, images, targets = batch
+        error: Tensor = (model(words, images) - targets).abs().mean()
+        return error
 
 
 @dataclass(frozen=True)
 class ToyQuadratic(Problem):
-    """½ Σ a (w − w*)² over the weights of a matrix, of rows of an embedding and of a vector, with a from 1 to 4."""
+    """The quadratic ½ Σ a (w − w*)² over the entries w of a matrix, a vector and an embedding, with a from 1 to 4."""
 
     name: ClassVar[str] = "toy_quadratic"
     kind = "quadratic"
@@ -109,8 +109,8 @@ class ToyQuadratic(Problem):
 
         curvatures = torch.tensor([1.0, 2.0, 3.0, 4.0], dtype=torch.float64, device=batch[0].device)
         rows = model.get_submodule("words")(torch.tensor([0, 1], device=batch[0].device))
-        places = (model.get_parameter("matrix"), model.get_parameter("vector"), rows)
-        parts = [(curvatures * (place - 0.5).square()).sum() for place in places]
+        weights = (model.get_parameter("matrix"), model.get_parameter("vector"), rows)
+        parts = [(curvatures * (weight - 0.5).square()).sum() for weight in weights]
         return 0.5 * torch.stack(parts).sum() + batch[0].sum()
 
     def metric(self, model: nn.Module, batch: Batch) -> Tensor:

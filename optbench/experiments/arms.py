@@ -1,4 +1,4 @@
-"""What experiments take from results of one problem in several settings, its arms, and how they draw it."""
+"""Helpers for experiments that compare several settings (arms) of one problem: frames and drawing."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ from optbench.statistics.intervals import t_interval
 
 
 def with_parameters(frame: pd.DataFrame, **defaults: Any) -> pd.DataFrame:
-    """A frame of results with parameters of its problems as columns, taken from their labels; `defaults` have the
-    values of those that a label doesn't name. The word none is `"none"`.
+    """A frame of results with parameters of its problems as columns, parsed from their labels.
+
+    `defaults` names the parameters, with the values of those that a label does not contain. The value None becomes
+    the text `"none"`.
     """
-    found = {label: dict(selection.parse(label)[0].parameters) for label in frame["problem"].unique()}
+    parameters = {label: dict(selection.parse(label)[0].parameters) for label in frame["problem"].unique()}
     columns = {
-        name: [_word(found[label].get(name, default)) for label in frame["problem"]]
+        name: [_word(parameters[label].get(name, default)) for label in frame["problem"]]
         for name, default in defaults.items()
     }
     return frame.assign(**columns)
@@ -34,19 +36,19 @@ def _word(value: Any) -> Any:
 
 
 def by_seed(frame: pd.DataFrame, value: str, arms: str = "arm") -> pd.DataFrame:
-    """One row a seed, one column an arm: the seeds are the same for all arms, and so are paired."""
+    """One row per seed and one column per arm. All arms have the same seeds, so that values are paired."""
     return frame.pivot(index="seed", columns=arms, values=value)
 
 
 def run_curves(curves: pd.DataFrame, tuned: bool | None = None) -> pd.DataFrame:
-    """The curves of final runs, in the order of their points; of tuned or untuned ones only where that is said."""
-    found = curves[curves["kind"] == "run"]
-    found = found if tuned is None else found[found["tuned"] == tuned]
-    return found.sort_values(["problem", "optimizer", "batch_size", "seed", "step"], kind="stable")
+    """The curves of final runs, sorted by run and step; with `tuned`, only those of tuned or untuned runs."""
+    runs = curves[curves["kind"] == "run"]
+    runs = runs if tuned is None else runs[runs["tuned"] == tuned]
+    return runs.sort_values(["problem", "optimizer", "batch_size", "seed", "step"], kind="stable")
 
 
 def seeds_text(frame: pd.DataFrame) -> str:
-    """How many seeds a frame has: `3 seeds`."""
+    """The number of seeds of a frame in words: `3 seeds`."""
     n = frame["seed"].nunique()
     return f"{n} seed" + ("s" if n != 1 else "")
 
@@ -54,7 +56,7 @@ def seeds_text(frame: pd.DataFrame) -> str:
 def lines(
     ax: Axes, curves: pd.DataFrame, x: str, y: str, color: str, label: str, dash: Any = style.SOLID, **more: Any
 ) -> None:
-    """Each seed as a thin line and their mean as a thick one, which ends where a seed does (it diverged)."""
+    """Draws each seed as a thin line and their mean as a thick one, which ends where a seed has diverged."""
     wide = curves.pivot_table(index="step", columns="seed", values=y, dropna=False)
     places = curves.groupby("step")[x].mean()
     for seed in wide.columns:
@@ -64,7 +66,7 @@ def lines(
 
 
 def fit_logarithmic(axis: XAxis | YAxis, values: Iterable[float]) -> None:
-    """A logarithmic axis with plain numbers that holds all positive finite values with a margin."""
+    """Makes an axis logarithmic with plain numbers; all positive finite values fit with a margin."""
     array = np.asarray(list(values), dtype=float)
     array = array[np.isfinite(array) & (array > 0)]
     low, high = (array.min(), array.max()) if len(array) else (1.0, 1.0)
@@ -75,8 +77,9 @@ def fit_logarithmic(axis: XAxis | YAxis, values: Iterable[float]) -> None:
 def dots(
     ax: Axes, samples: Sequence[tuple[str, Iterable[float]]], colors: Sequence[str] = COLORS, rotation: float = 0
 ) -> None:
-    """One place an arm: each seed as a dot, their mean as a bar with Student's 95 % interval; a run that failed is
-    not drawn, and leaves its arm without a mean.
+    """Draws each seed as a dot, and the mean of each arm as a bar with Student's 95 % interval.
+
+    A failed run is not drawn, and its arm has no mean. `samples` are (label, values) pairs, one for each arm.
     """
     for place, (_, values) in enumerate(samples):
         array = np.asarray(list(values), dtype=float)

@@ -1,7 +1,7 @@
-"""Batch normalisation: steps to the same accuracy at the old rate and at larger ones, dropout, and shuffling.
+"""Batch normalisation: steps to the same accuracy at the original and at larger rates, dropout, and shuffling.
 
-The steps beside which the measured ratios are put are those of Ioffe and Szegedy, "Batch normalization" (2015),
-figure 3: an Inception network on ImageNet, to the highest accuracy of the one without normalisation.
+The predicted ratios are from Ioffe and Szegedy, "Batch normalization" (2015), figure 3: the steps of an Inception
+network on ImageNet to the highest accuracy of the network without normalisation.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from matplotlib.figure import Figure
 from optbench.experiments.arms import by_seed, dots, lines, run_curves, seeds_text, with_parameters
 from optbench.experiments.experiment import Experiment, Setting, Tables
 from optbench.experiments.slide import COLORS, RC, heading, slide
-from optbench.experiments.verdict import Finding, estimate
+from optbench.experiments.verdict import Measurement, estimate
 from optbench.results.load import Results
 from optbench.selection import format_value
 from optbench.statistics.survival import first_crossing
 
-#: Million steps in the paper's table, by the factor of the rate of the network without normalisation.
+#: Millions of steps in the paper's table, by the factor of the learning rate of the network without normalisation.
 TABLE = {1.0: 13.3, 5.0: 2.1, 30.0: 2.7}
 _TABLE_WITHOUT = 31.0
-#: The name of the network without normalisation among the arms.
+#: The name of the arm without normalisation.
 WITHOUT = "none"
 
 
 def measure(setting: Setting) -> Tables:
-    """`curves` and `steps` of both networks at factors of the rate that was tuned without normalisation, `final` test
-    errors with and without dropout, and with and without shuffling.
+    """`curves` and `steps` of both networks at multiples of the rate that was tuned without normalisation; `final`:
+    test errors with and without dropout, and with and without shuffling.
     """
     size = setting.size
     parts = [
-        _compared(setting, "mnist", f"mnist_cnn[data={size['data']}", size["budget"]),
-        _compared(
+        _run_network(setting, "mnist", f"mnist_cnn[data={size['data']}", size["budget"]),
+        _run_network(
             setting, "images", f"cifar_resnet[data={size['images']},depth={size['depth']},width={size['width']}",
             size["images_budget"],
         ),
@@ -46,8 +46,8 @@ def measure(setting: Setting) -> Tables:
     return {"steps": steps(curves), "curves": curves, "final": _final(setting, curves)}
 
 
-def _compared(setting: Setting, part: str, problem: str, budget: str) -> pd.DataFrame:
-    """The curves of a network without normalisation at its best rate and with it at factors of that."""
+def _run_network(setting: Setting, part: str, problem: str, budget: str) -> pd.DataFrame:
+    """The curves of a network without normalisation at its best rate, and with it at multiples of that rate."""
     size = setting.size
     common: dict[str, Any] = {
         "batch_sizes": [size["batch_size"]], "run_budget": budget, "evaluations": size["evaluations"],
@@ -77,8 +77,8 @@ def _curves(results: Results, tuned: bool | None = None) -> pd.DataFrame:
 
 
 def steps(curves: pd.DataFrame) -> pd.DataFrame:
-    """Steps of each run to the accuracy that every run without normalisation reached: network arm factor seed target
-    steps; infinite where it wasn't reached.
+    """The steps of each run to the accuracy that every run without normalisation reached, infinite if it missed it:
+    network arm factor seed target steps.
     """
     rows = []
     for network, part in curves.groupby("network", sort=False):
@@ -86,16 +86,15 @@ def steps(curves: pd.DataFrame) -> pd.DataFrame:
         target = float(best.min())
         for (arm, factor, seed), run in part.groupby(["arm", "factor", "seed"], sort=False):
             ok = (run["status"] == "ok").all()
-            found = first_crossing(list(run["step"]), list(run["valid_metric"]), target, True) if ok else None
-            reached = math.inf if found is None else found
+            step = first_crossing(list(run["step"]), list(run["valid_metric"]), target, True) if ok else None
             rows.append({"network": network, "arm": arm, "factor": factor, "seed": seed, "target": target,
-                         "steps": reached})  # fmt: skip
+                         "steps": math.inf if step is None else step})  # fmt: skip
     return pd.DataFrame(rows)
 
 
 def _final(setting: Setting, curves: pd.DataFrame) -> pd.DataFrame:
-    """Test errors of the first network, plain and normalised, with dropout and without, shuffled and not: each at the
-    rate that was tuned without normalisation.
+    """Test errors of the first network with and without normalisation, dropout and shuffling, each at the rate that was
+    tuned without normalisation.
     """
     size = setting.size
     rate = curves.loc[(curves["arm"] == WITHOUT) & (curves["network"] == curves["network"].iloc[0]), "lr"].iloc[0]
@@ -110,34 +109,36 @@ def _final(setting: Setting, curves: pd.DataFrame) -> pd.DataFrame:
     return runs[["problem", "norm", "dropout", "order", "lr", "seed", "status", "test_error"]]
 
 
-def find(tables: Tables) -> list[Finding]:
-    """Ratios of steps beside those of the table, and differences of what dropout and shuffling are worth."""
-    findings = []
+def evaluate(tables: Tables) -> list[Measurement]:
+    """The ratios of steps, predicted by those of the paper, and the test errors that dropout and shuffling save."""
+    measurements = []
     for network, part in tables["steps"].groupby("network", sort=False):
         wide = part.pivot(index="seed", columns=["arm", "factor"], values="steps")
         without = wide[WITHOUT, 1.0]
         for factor, million in TABLE.items():
             name = f"steps without / with, rate × {factor:g}, {network}"
             ratio = without / wide["batch", factor]
-            findings.append(
+            measurements.append(
                 estimate(name, ratio, (1.0, math.inf), _TABLE_WITHOUT / million, logarithmic=True)
                 if (ratio > 0).all()
-                else missed(name, ratio, _TABLE_WITHOUT / million)
+                else bound_of_misses(name, ratio, _TABLE_WITHOUT / million)
             )
     dropout, order = worth(tables["final"])
-    findings.append(estimate("test error that dropout saves, without − with", dropout, (0.0, math.inf)))
-    findings.append(estimate("test error that shuffling saves, with normalisation", order, (0.0, math.inf)))
-    return findings
+    measurements.append(estimate("test error that dropout saves, without − with", dropout, (0.0, math.inf)))
+    measurements.append(estimate("test error that shuffling saves, with normalisation", order, (0.0, math.inf)))
+    return measurements
 
 
-def missed(name: str, ratio: pd.Series, predicted: float) -> Finding:
-    """Runs that never get there take more steps than any number: where none does, the claim does not hold."""
+def bound_of_misses(name: str, ratio: pd.Series, predicted: float) -> Measurement:
+    """The measurement if some runs miss the target, which counts as infinitely many steps. If all runs do, the claim
+    does not hold; otherwise it is undecided.
+    """
     bound = 0.0 if (ratio == 0).all() else math.nan
-    return Finding(name, bound, bound, bound, (1.0, math.inf), predicted, len(ratio))
+    return Measurement(name, bound, bound, bound, (1.0, math.inf), predicted, len(ratio))
 
 
 def worth(final: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
-    """By seed: what dropout lowers the test error without normalisation more than with it, and what shuffling does."""
+    """By seed, the test error that dropout saves (without normalisation minus with it), and that shuffling saves."""
     shuffled = final[final["order"] == "shuffled"].pivot(index="seed", columns=["norm", "dropout"], values="test_error")
     strength = final["dropout"].max()
     saved = {norm: shuffled[norm, 0.0] - shuffled[norm, strength] for norm in ("none", "batch")}
@@ -147,17 +148,16 @@ def worth(final: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
 
 
 @mpl.rc_context(RC)
-def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
-    """The accuracy along the steps of both networks, and the test errors."""
+def draw(tables: Tables, measurements: Sequence[Measurement]) -> Figure:
+    """Draws the accuracy during training of both networks, and the test errors."""
     curves, table, final = tables["curves"], tables["steps"], tables["final"]
     networks = list(curves["network"].unique())
     first = curves.iloc[0]
     figure, axes = slide(
         "Batch normalisation: larger rates, fewer steps",
-        f"{first['optimizer'].partition('[')[0]}, batch {first['batch_size']}, {seeds_text(curves)} (thin "
-        f"lines and dots); "
-        "rate × 1: the best without normalisation",
-        findings, len(networks) + 1, size=(3.7, 3.2),
+        f"{first['optimizer'].partition('[')[0]}, batch {first['batch_size']}, {seeds_text(curves)} (thin lines and "
+        "dots); rate × 1: the best rate without normalisation",
+        measurements, len(networks) + 1, size=(3.7, 3.2),
     )  # fmt: skip
     for place, (ax, network) in enumerate(zip(axes, networks, strict=False)):
         part = curves[curves["network"] == network]
@@ -172,7 +172,7 @@ def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
         ax.set(xlabel="step", ylabel="validation accuracy", ylim=(max(0.0, 2.5 * target - 1.5), top))
         if not place:
             ax.legend(loc="lower right")
-        shown = findings[len(TABLE) * place + 1]
+        shown = measurements[len(TABLE) * place + 1]
         ax.set_title(heading(f"{network}: steps without / with, rate × 5", shown))
     arms = [
         ("without", "none", 0.0, "shuffled"), ("+ dropout", "none", None, "shuffled"),
@@ -187,22 +187,20 @@ def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
         samples.append((label, final.loc[chosen, "test_error"]))
     dots(axes[-1], samples, [COLORS[0], COLORS[0], COLORS[1], COLORS[1], COLORS[1]], rotation=20)
     axes[-1].set(ylabel="test error", ylim=(0, None))
-    axes[-1].set_title(heading("Error that dropout saves, without − with", findings[-2]))
+    axes[-1].set_title(heading("Error that dropout saves, without − with", measurements[-2]))
     return figure
 
 
 EXPERIMENT = Experiment(
     name="batch-norm",
     measure=measure,
-    find=find,
+    evaluate=evaluate,
     draw=draw,
     caption=(
-        "Left and middle: validation accuracy along the steps, without normalisation at the best rate of "
-        "its tuning, and "
-        "with it at that rate, 5 and 30 times as large. Dashed: what every run without it reached; steps to there are "
-        "compared (predicted: the ratios of the paper's table). Right: test errors at the end, with "
-        "dropout, and with the "
-        "examples in the same order in every epoch."
+        "Left and middle: validation accuracy during training, without normalisation at its tuned learning rate, and "
+        "with normalisation at 1, 5 and 30 times that rate. Dashed: the accuracy that every run without normalisation "
+        "reached. The steps to that accuracy are compared (predicted: the ratios in the paper). Right: test errors at "
+        "the end, also with dropout, and with the examples in the same order in every epoch."
     ),
     limits={"dropout": (0.01, 0.99)},
     full={

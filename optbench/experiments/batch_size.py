@@ -1,4 +1,4 @@
-"""The size of a mini-batch: what it does to the loss for the same number of examples, and for the same time."""
+"""The size of a mini-batch: its effect on the loss after the same number of examples, and after the same time."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from matplotlib.figure import Figure
 from optbench.experiments.arms import by_seed, fit_logarithmic, lines, run_curves, seeds_text
 from optbench.experiments.experiment import Experiment, Setting, Tables
 from optbench.experiments.slide import COLORS, RC, heading, slide
-from optbench.experiments.verdict import Finding, estimate
+from optbench.experiments.verdict import Measurement, estimate
 from optbench.plots import style
 from optbench.problem.registry import make_problem
 
 
 def measure(setting: Setting) -> Tables:
-    """`losses`: along the examples seen and the seconds of each run; `rates`: what was tuned, and a step's time.
+    """`losses`: of each run by examples and seconds; `rates`: the tuned learning rates and the times per step.
 
-    The rate of SGD is tuned for each batch size, at the same cost. Seconds are those of the isolated timing pass.
+    The rate of SGD is tuned for each batch size, at the same cost. Seconds come from the separate timing pass.
     """
     size = setting.size
     problem = f"mnist_cnn[data={size['data']}]"
@@ -37,8 +37,8 @@ def measure(setting: Setting) -> Tables:
     return {"losses": curves[columns].reset_index(drop=True), "rates": rates}
 
 
-def find(tables: Tables) -> list[Finding]:
-    """The loss of the extremes over that of the size that is best per second, for equal examples and times."""
+def evaluate(tables: Tables) -> list[Measurement]:
+    """The loss of the smallest and largest batch over that of a middle one, after equal examples and equal times."""
     losses = tables["losses"]
     one, whole = losses["batch_size"].min(), losses["batch_size"].max()
     middle = medium(losses)
@@ -54,15 +54,16 @@ def find(tables: Tables) -> list[Finding]:
 
 
 def medium(losses: pd.DataFrame) -> int:
-    """The batch size in the middle of those between the smallest and the whole set: chosen without a look at losses."""
+    """The batch size in the middle of those between the smallest and the whole set; the choice ignores the losses."""
     between = sorted(losses["batch_size"].unique())[1:-1]
     return int(between[(len(between) - 1) // 2])
 
 
 def at_the_same(losses: pd.DataFrame, along: str) -> pd.DataFrame:
-    """The training loss of every run at the same place: the end of the one that ends first. batch_size seed loss.
+    """The training loss of every run at the end of the run that ends first: batch_size seed loss.
 
-    Between evaluations the logarithm of the loss is interpolated; a run that diverged on the way has none.
+    `along` is the column of examples or seconds. Between evaluations, the logarithm of the loss is interpolated. The
+    loss is missing for a run that diverged.
     """
     groups = losses.groupby(["batch_size", "seed"])
     place = float(groups[along].max().groupby("batch_size").max().min())
@@ -76,14 +77,14 @@ def at_the_same(losses: pd.DataFrame, along: str) -> pd.DataFrame:
 
 
 @mpl.rc_context(RC)
-def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
-    """The loss along the examples, and along the time."""
+def draw(tables: Tables, measurements: Sequence[Measurement]) -> Figure:
+    """Draws the loss against examples and against time."""
     losses, rates = tables["losses"], tables["rates"].set_index("batch_size")
     sizes = sorted(losses["batch_size"].unique())
     figure, axes = slide(
         "Mini-batches: one example at a time is slow, the whole set at once learns little",
         f"{losses['problem'].iloc[0]}, SGD at a rate tuned for each batch size, {seeds_text(losses)} (thin lines)",
-        findings, 3, size=(3.6, 3.2),
+        measurements, 3, size=(3.6, 3.2),
     )  # fmt: skip
     for place, size in enumerate(sizes):
         color, dash = COLORS[place % len(COLORS)], style.SOLID if place < len(COLORS) else style.DASHED
@@ -99,22 +100,21 @@ def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
     handles, labels = axes[0].get_legend_handles_labels()
     axes[2].set_axis_off()
     axes[2].legend(handles, labels, title="batch size", loc="upper left", borderaxespad=0)
-    axes[0].set_title(heading("Same examples: whole set / middle size", findings[0]))
-    axes[1].set_title(heading("Same time: single examples / middle size", findings[1]))
+    axes[0].set_title(heading("Same examples: whole set / middle size", measurements[0]))
+    axes[1].set_title(heading("Same time: single examples / middle size", measurements[1]))
     return figure
 
 
 EXPERIMENT = Experiment(
     name="batch-size",
     measure=measure,
-    find=find,
+    evaluate=evaluate,
     draw=draw,
     caption=(
-        "The training loss (on 512 examples) along the examples seen, left, and along the time, right, "
-        "for batches from a "
-        "single example to the whole training set; the rate was tuned for each batch size at the same cost. The whole "
-        "set makes too few steps for the examples that it visits, single examples too few for the time they take. The "
-        "middle size of the findings is the middle one of those tried, whatever came out."
+        "The training loss (on 512 examples) against the examples seen (left) and against time (right), for batches "
+        "from a single example to the whole training set. The learning rate was tuned for each batch size at the same "
+        "cost. The whole set takes too few steps for the examples that it visits; single examples take too few steps "
+        "for the time they need. The middle size is the middle one of those tried, chosen before the measurement."
     ),
     full={
         "data": "mnist",

@@ -1,6 +1,7 @@
-"""One product with a batch against a loop over its samples: what a processor gains from doing many at once.
+"""One product with a batch against a loop over its samples: the gain from processing many samples at once.
 
-The lecture's figures: x of 2500 × 1000, w of 1500 × 1000, median of 51; 5.1 times on its CPU, 76.0 times on its GPU.
+The lecture's measurement: x of 2500 × 1000, w of 1500 × 1000, median of 51; 5.1 times faster on its CPU, 76.0 times
+on its GPU.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from torch import Tensor
 
 from optbench.experiments.experiment import Experiment, Setting, Tables
 from optbench.experiments.slide import COLORS, RC, heading, logarithmic, slide
-from optbench.experiments.verdict import Finding, estimate
+from optbench.experiments.verdict import Measurement, estimate
 from optbench.machine.device import synchronize
 from optbench.plots import style
 
-#: By kind of device, what the lecture measured.
+#: The speed-up that the lecture measured, by kind of device.
 LECTURE = {"cpu": 5.1, "cuda": 76.0}
 
 
@@ -41,7 +42,7 @@ def measure(setting: Setting) -> Tables:
                 x = torch.randn(samples, size["inputs"], generator=generator).to(device)
                 torch.testing.assert_close(loop(x, w), product(x, w), rtol=1e-3, atol=1e-2)
                 for repetition in range(size["repetitions"]):
-                    # One after the other, so that whatever else the machine does meets both alike.
+                    # In turn, so that other load on the machine affects both equally.
                     seconds = {f.__name__: _seconds(f, x, w, device) for f in (loop, product)}
                     rows.append({"device": device, "threads": threads, "samples": samples, "repetition": repetition,
                                  **seconds})  # fmt: skip
@@ -52,7 +53,7 @@ def measure(setting: Setting) -> Tables:
 
 
 def loop(x: Tensor, w: Tensor) -> Tensor:
-    """W x for every sample by itself, (samples, outputs)."""
+    """W x, one product per sample; `x` of shape (samples, inputs), `w` (outputs, inputs), result (samples, outputs)."""
     y = x.new_empty(len(x), len(w))
     for place in range(len(x)):
         y[place] = w @ x[place]
@@ -60,7 +61,7 @@ def loop(x: Tensor, w: Tensor) -> Tensor:
 
 
 def product(x: Tensor, w: Tensor) -> Tensor:
-    """The same as one product."""
+    """The result of `loop` as one product."""
     return x @ w.T
 
 
@@ -74,7 +75,7 @@ def _seconds(work: Callable[[Tensor, Tensor], Tensor], x: Tensor, w: Tensor, dev
 
 @contextmanager
 def _all_threads() -> Iterator[int]:
-    """Torch with as many threads as there are cores, as in a script of the lecture's."""
+    """A context in which torch uses one thread per core, as the lecture's script does."""
     before = torch.get_num_threads()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     torch.set_num_threads(cores)
@@ -84,27 +85,27 @@ def _all_threads() -> Iterator[int]:
         torch.set_num_threads(before)
 
 
-def find(tables: Tables) -> list[Finding]:
-    """Loop over product, at the largest number of samples of each device."""
+def evaluate(tables: Tables) -> list[Measurement]:
+    """The time of the loop over that of the product, at the largest number of samples of each device."""
     times = tables["times"]
-    findings = []
+    measurements = []
     for device, rows in times.groupby("device"):
         largest = rows[rows["samples"] == rows["samples"].max()]
         name = f"loop / product, {largest['samples'].iloc[0]} samples, {device}"
-        # After the first one, in which memory is allocated and libraries choose their algorithm.
-        findings.append(estimate(name, largest["ratio"].iloc[1:], (1.0, math.inf), logarithmic=True))
-    return findings
+        # Without the first repetition, in which memory is allocated and libraries choose their algorithm.
+        measurements.append(estimate(name, largest["ratio"].iloc[1:], (1.0, math.inf), logarithmic=True))
+    return measurements
 
 
 @mpl.rc_context(RC)
-def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
-    """Microseconds a sample, and the ratio, against the number of samples."""
+def draw(tables: Tables, measurements: Sequence[Measurement]) -> Figure:
+    """Draws microseconds per sample, and the ratio, against the number of samples."""
     middle, times = tables["medians"], tables["times"]
     repetitions = int(times["repetition"].max()) + 1
     threads = int(times["threads"].max())
     figure, (each, ratio) = slide(
         "A product with a batch against a loop over its samples",
-        f"y = W x, float32; median of {repetitions}; {threads} CPU threads", findings, 2, size=(4.2, 3.0),
+        f"y = W x, float32; median of {repetitions}; {threads} CPU threads", measurements, 2, size=(4.2, 3.0),
     )  # fmt: skip
     for color, (device, rows) in zip(COLORS, middle.groupby("device"), strict=False):
         each.plot(rows["samples"], 1e6 * rows["loop"] / rows["samples"], "o-", color=color, label=f"loop, {device}")
@@ -123,21 +124,20 @@ def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
         logarithmic(ax.yaxis, min(values.min() / 1.5, 0.8), values.max() * 1.8)
         ax.set_xlabel("samples in the batch")
         ax.legend(loc="best")
-    each.set(ylabel="µs a sample", title="Time a sample")
+    each.set(ylabel="µs per sample", title="Time per sample")
     ratio.set(ylabel="time of the loop / of the product")
-    ratio.set_title(heading("Speed-up by the batch", findings[0]))
+    ratio.set_title(heading("Speed-up by the batch", measurements[0]))
     return figure
 
 
 EXPERIMENT = Experiment(
     name="batch-speedup",
     measure=measure,
-    find=find,
+    evaluate=evaluate,
     draw=draw,
     caption=(
-        "Left: the time that one sample takes in a loop of matrix-vector products and in one matrix product, "
-        "against the number of samples. Right: their ratio, beside what the lecture measured for 2500 samples on "
-        "its own machine (dotted)."
+        "Left: time per sample of a loop of matrix-vector products and of one matrix product, against the number of "
+        "samples. Right: their ratio; dotted: the ratio that the lecture measured for 2500 samples on its own machine."
     ),
     full={"inputs": 1000, "outputs": 1500, "samples": (1, 10, 100, 500, 2500), "repetitions": 51},
     quick={"samples": (1, 10, 100, 500), "repetitions": 8},

@@ -1,4 +1,4 @@
-"""Conducts an experiment: measures, judges, draws, and writes what a report shows of it."""
+"""Conducts an experiment: measures, evaluates and draws it, and writes its section for a report."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from optbench.experiments.claims import select_experiment
+from optbench import selection
+from optbench.errors import UserError, unknown
+from optbench.experiments.claims import CLAIMS
 from optbench.experiments.experiment import Experiment, Setting, Tables
-from optbench.experiments.verdict import Finding, table, together
-from optbench.machine.device import resolve
-from optbench.machine.environment import describe
+from optbench.experiments.verdict import Measurement, table, together
+from optbench.machine.device import resolve_device
+from optbench.machine.environment import describe_environment
 from optbench.plots import style
 from optbench.problem.data import DataSource, default_data_dir
 from optbench.reporting.files import write_tables
@@ -24,56 +27,80 @@ from optbench.reporting.section import Section
 from optbench.results.atomic import write_json
 from optbench.runner.progress import SilentProgress
 
-#: Tables of more rows are no reading, and are written as parquet and csv only.
+#: Tables with more rows than this are too long to read and are written as parquet and csv only.
 _READABLE_ROWS = 60
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an experiment found, and the JSON file with its section for a report."""
+    """The result of an experiment, and the path of the JSON file with its section for a report."""
 
     experiment: Experiment
-    findings: Sequence[Finding]
+    measurements: Sequence[Measurement]
     tables: Tables
     figure: Figure
     section: Path
 
     @property
     def verdict(self) -> str:
-        return together(self.findings)
+        return together(self.measurements)
 
     @property
     def summary(self) -> pd.DataFrame:
-        """One row a number: quantity predicted measured low high n verdict."""
-        return table(self.findings)
+        """One row per measured number: quantity predicted measured low high n verdict."""
+        return table(self.measurements)
 
     @property
     def page_section(self) -> Section:
-        """For the page of a results directory: `optbench.report(…, sections=[outcome.page_section])`."""
+        """The section for the page of a results directory: `optbench.report(…, sections=[outcome.page_section])`."""
         name = f"Experiment: {self.experiment.name}"
         text = f"{self.experiment.claim}\n\nVerdict: {self.verdict}."
-        caption = "What the claim predicts, what was measured with its 95 % interval, and the verdict on each number."
+        caption = "The predicted and the measured numbers with their 95 % intervals, and the verdict on each of them."
         return Section(name, text, self.summary, caption, self.figure, self.experiment.caption)
 
 
-def conduct(experiment: Experiment, setting: Setting, command: str = "") -> Outcome:
-    """Measures and writes, beside the experiment's own folder, `NAME.json` (its section for a report) and
-    `NAME.{svg,png,pdf}`, and its tables below it.
+def select_experiment(text: str) -> Experiment:
+    """The experiment that `NAME[parameter=value,…]` selects, with these parameters instead of its own.
 
-    Raises UserError for what can't be measured, OSError where the disk does not take it.
+    Raises UserError for an unknown name or parameter, and for a value with another type than the one that it replaces.
+    """
+    chosen = selection.parse(text)
+    if len(chosen) != 1:
+        raise UserError(f"experiment {text!r} selects several; select one (tuples are written in parentheses)")
+    name = chosen[0].name
+    if name not in CLAIMS:
+        raise unknown("experiment", name, CLAIMS)
+    experiment: Experiment = import_module(f"optbench.experiments.{name.replace('-', '_')}").EXPERIMENT
+    return experiment.replace_parameters(dict(chosen[0].parameters))
+
+
+def conduct(experiment: Experiment, setting: Setting, command: str = "") -> Outcome:
+    """Measures, evaluates and draws an experiment, and writes the outputs.
+
+    `NAME.json` (its section for a report) and `NAME.{svg,png,pdf}` are written next to the folder of the experiment,
+    its tables to that folder.
+
+    Args:
+        experiment: The experiment.
+        setting: Its parameters, folder, data and device.
+        command: The command that reproduces it, for the section.
+
+    Raises:
+        UserError: The experiment cannot be measured in this setting.
+        OSError: A file cannot be written.
     """
     started = time.perf_counter()
     tables = dict(experiment.measure(setting))
     seconds = time.perf_counter() - started
-    findings = experiment.find(tables)
-    figure = experiment.draw(tables, findings)
+    measurements = experiment.evaluate(tables)
+    figure = experiment.draw(tables, measurements)
     name, root = experiment.name, setting.folder.parent
-    written = {"findings": table(findings), **tables}
+    written = {"findings": table(measurements), **tables}
     readable = {label for label, frame in written.items() if len(frame) <= _READABLE_ROWS}
     write_tables(written, setting.folder / "tables", readable)
     style.save(figure, root, name)
     section = root / f"{name}.json"
-    outcome = Outcome(experiment, findings, tables, figure, section)
+    outcome = Outcome(experiment, measurements, tables, figure, section)
     write_json(section, _section(outcome, setting, seconds, command))
     return outcome
 
@@ -90,7 +117,7 @@ def _section(outcome: Outcome, setting: Setting, seconds: float, command: str) -
         "tables": [f"{name}/tables/{label}.csv" for label in ("findings", *outcome.tables)],
         "parameters": {key: list(v) if isinstance(v, tuple) else v for key, v in setting.size.items()},
         "device": setting.device,
-        "environment": describe([setting.device]),
+        "environment": describe_environment([setting.device]),
         "command": command,
         "seconds": seconds,
     }
@@ -109,20 +136,38 @@ def experiment(
     weights: str | None = None,
     progress: SilentProgress | None = None,
 ) -> Outcome:
-    """Conducts one of the lecture's experiments; conducted again, it resumes.
+    """Conducts one of the lecture's experiments. A second call resumes it.
 
-    `text` is `NAME` or `NAME[parameter=value,…]`. `device`, `data_dir`, `download`, `engine`, `workers` and `progress`
-    are as for `run`; `weights` is a file of pretrained ones, or "none", for experiments that start from some.
+    Args:
+        text: `NAME` or `NAME[parameter=value,…]`.
+        quick: Whether to use the quick setting, which needs no network and less than a minute.
+        results: The folder for outputs, which are written to its folder `experiments` (`experiments-quick`).
+        data_dir: As for `run`.
+        download: As for `run`.
+        device: As for `run`.
+        engine: As for `run`.
+        workers: As for `run`.
+        weights: A file of pretrained weights, or "none", for experiments that start from pretrained weights.
+        progress: As for `run`.
 
-    Returns an `Outcome` with `.verdict`, `.summary`, `.tables` and `.figure`, all of which is also written to
-    `experiments` in `results` (`experiments-quick` with `quick`, which needs no network and less than a minute). Raises
-    UserError for what can't be measured.
+    Returns:
+        An `Outcome` with `.verdict`, `.summary`, `.tables` and `.figure`.
+
+    Raises:
+        UserError: The name, a parameter or the setting is invalid, or a cell failed.
     """
-    found = select_experiment(text)
-    folder = Path(results) / ("experiments-quick" if quick else "experiments") / found.name
+    selected = select_experiment(text)
+    folder = Path(results) / ("experiments-quick" if quick else "experiments") / selected.name
     source = DataSource(Path(data_dir).expanduser() if data_dir else default_data_dir(), download and not quick)
     setting = Setting(
-        folder, found.size(quick), source, resolve(device), workers, engine, weights, progress or SilentProgress()
+        folder,
+        selected.size(quick),
+        source,
+        resolve_device(device),
+        workers,
+        engine,
+        weights,
+        progress or SilentProgress(),
     )
     command = f"python -m optbench experiment {shlex.quote(text)}" + (" --quick" if quick else "")
-    return conduct(found, setting, command)
+    return conduct(selected, setting, command)

@@ -1,4 +1,4 @@
-"""Where a batch comes from: tensors that lie on the device, a DataLoader over tensors, one over image files."""
+"""The source of batches: tensors on the device, a DataLoader over tensors, or a DataLoader over image files."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from optbench.experiments.arms import dots, fit_logarithmic
 from optbench.experiments.experiment import Experiment, Setting, Tables
 from optbench.experiments.forward import resident
 from optbench.experiments.slide import COLORS, RC, heading, slide
-from optbench.experiments.verdict import Finding, estimate, exact
+from optbench.experiments.verdict import Measurement, estimate, exact
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: An epoch of the training set: called, it visits so many examples and returns their number.
+#: A function that visits one epoch of the training set and returns the number of examples.
 Epoch = Callable[[], int]
 
 
 def measure(setting: Setting) -> Tables:
-    """`speed`: examples per second of every way, in turns; `memory`: the bytes that each holds."""
+    """`speed`: examples per second of every way, measured in turn; `memory`: the bytes that each way keeps."""
     import torch
 
     size = setting.size
@@ -36,11 +36,11 @@ def measure(setting: Setting) -> Tables:
     count = min(size["examples"], len(data.train))
     images, classes = data.train.batch(torch.arange(count, device=setting.device))
     tensors = images.cpu().contiguous(), classes.cpu()
-    folder = _written(setting.folder / "images", *tensors)
+    folder = _write_images(setting.folder / "images", *tensors)
     ways = _ways(setting, problem, data, tensors, folder)
     rows = []
     for epoch in ways.values():
-        epoch()  # starts workers, and fills caches
+        epoch()  # starts workers and fills caches
     for repetition in range(size["repetitions"]):
         for name, epoch in ways.items():
             _wait(setting.device)
@@ -67,7 +67,7 @@ def _wait(device: str) -> None:
 
 
 def _ways(setting: Setting, problem: Any, data: Any, tensors: tuple[Tensor, Tensor], folder: Path) -> dict[str, Epoch]:
-    """Every way to visit the same number of examples in batches that end up on the device."""
+    """All ways to visit the same number of examples in batches on the device, by name."""
     import torch
     from torch.utils.data import TensorDataset
 
@@ -88,21 +88,21 @@ def _ways(setting: Setting, problem: Any, data: Any, tensors: tuple[Tensor, Tens
     ways = {"resident": by_index(False), "resident,\naugmented": by_index(True)}
     workers = range(size["workers"] + 1)
     for number in workers:
-        ways[f"loader,\n{number} worker{'s' * (number != 1)}"] = _loaded(
+        ways[f"loader,\n{number} worker{'s' * (number != 1)}"] = _loader_epoch(
             TensorDataset(*tensors), number, False, size, device
         )
     if device.startswith("cuda"):
-        ways["loader,\npinned"] = _loaded(TensorDataset(*tensors), workers[-1], True, size, device)
-    ways["loader,\naugmented"] = _loaded(_Augmented(tensors, problem.image_size // 8), 0, False, size, device)
-    ways["image files"] = _loaded(_folder(folder), workers[-1], False, size, device)
+        ways["loader,\npinned"] = _loader_epoch(TensorDataset(*tensors), workers[-1], True, size, device)
+    ways["loader,\naugmented"] = _loader_epoch(_Augmented(tensors, problem.image_size // 8), 0, False, size, device)
+    ways["image files"] = _loader_epoch(_folder(folder), workers[-1], False, size, device)
     return ways
 
 
-def _loaded(dataset: Any, workers: int, pinned: bool, size: Any, device: str) -> Epoch:
+def _loader_epoch(dataset: Any, workers: int, pinned: bool, size: Any, device: str) -> Epoch:
     from torch.utils.data import DataLoader
 
-    # Workers stay from epoch to epoch, so that their start is not measured. Fresh interpreters: forked ones may
-    # hang where torch has started threads.
+    # Workers persist between epochs, so that their start is not measured. They are fresh interpreters, because forked
+    # ones may hang after torch has started threads.
     more: dict[str, Any] = {"persistent_workers": True, "multiprocessing_context": "spawn"} if workers else {}
     loader = DataLoader(dataset, size["batch_size"], shuffle=True, num_workers=workers, pin_memory=pinned, **more)
 
@@ -117,7 +117,7 @@ def _loaded(dataset: Any, workers: int, pinned: bool, size: Any, device: str) ->
 
 
 class _Augmented:
-    """Images shifted one by one, as transforms in a Dataset do it."""
+    """Images that are shifted one by one, as by the transforms of a Dataset."""
 
     def __init__(self, tensors: tuple[Tensor, Tensor], reach: int) -> None:
         from torchvision.transforms import RandomCrop
@@ -139,8 +139,8 @@ def _folder(root: Path) -> Any:
     return ImageFolder(str(root), transform=ToTensor())
 
 
-def _written(root: Path, images: Tensor, classes: Tensor) -> Path:
-    """The images as PNG files in a folder a class, scaled to bytes; kept from one call to the next."""
+def _write_images(root: Path, images: Tensor, classes: Tensor) -> Path:
+    """Writes the images as PNG files, scaled to bytes, to one folder per class; existing files are kept."""
     from torchvision.utils import save_image
 
     for index, (image, label) in enumerate(zip(images, classes.tolist(), strict=True)):
@@ -151,8 +151,8 @@ def _written(root: Path, images: Tensor, classes: Tensor) -> Path:
     return root
 
 
-def find(tables: Tables) -> list[Finding]:
-    """How much faster resident tensors are than the fastest loader over them, and what files save in memory."""
+def evaluate(tables: Tables) -> list[Measurement]:
+    """How much faster resident tensors are than the fastest loader over them, and how much memory files save."""
     speed, memory = tables["speed"].pivot(index="repetition", columns="way", values="speed"), tables["memory"]
     plain = [way for way in _order(tables) if way.startswith("loader") and "augmented" not in way]
     fastest = speed[plain].median().idxmax()
@@ -171,16 +171,15 @@ def _order(tables: Tables) -> list[str]:
 
 
 @mpl.rc_context(RC)
-def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
-    """Examples per second of every way."""
+def draw(tables: Tables, measurements: Sequence[Measurement]) -> Figure:
+    """Draws the examples per second of every way."""
     speed = tables["speed"]
     first = speed.iloc[0]
     figure, (ax,) = slide(
-        "Data loading: what fits into memory should lie there",
+        "Data loading: data that fits into memory should be kept there",
         f"images of {first['data']}, {first['examples']:,} examples, batch {first['batch_size']}, on "
-        f"{first['device']}, "
-        f"{speed['repetition'].nunique()} epochs in turns (dots), bars: 95 %",
-        findings, 1, size=(9.5, 3.4),
+        f"{first['device']}, {speed['repetition'].nunique()} epochs in turn (dots), bars: 95 %",
+        measurements, 1, size=(9.5, 3.4),
     )  # fmt: skip
     ways = _order(tables)
     colors = [COLORS[0] if way.startswith("resident") else COLORS[1] if "loader" in way else COLORS[2] for way in ways]
@@ -188,22 +187,20 @@ def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
     fit_logarithmic(ax.yaxis, speed["speed"])
     ax.yaxis.set_major_formatter(EngFormatter(sep=""))
     ax.set(ylabel="examples per second")
-    ax.set_title(heading(findings[0].quantity, findings[0]))
+    ax.set_title(heading(measurements[0].quantity, measurements[0]))
     return figure
 
 
 EXPERIMENT = Experiment(
     name="data-loading",
     measure=measure,
-    find=find,
+    evaluate=evaluate,
     draw=draw,
     caption=(
-        "Examples per second at which batches arrive on the device, without any training: indexed from "
-        "resident tensors, "
-        "through a DataLoader over the same tensors with several workers, and decoded from image files, "
-        "which need not fit "
-        "into memory. Augmentation: random shifts, of a whole batch at once where data is resident, "
-        "image by image else."
+        "Examples per second that arrive on the device in batches, without training: indexed from resident tensors, "
+        "from a DataLoader over the same tensors with several workers, and decoded from image files, which need not "
+        "fit into memory. Augmentation: random shifts, applied to whole batches of resident data and image by image "
+        "otherwise."
     ),
     limits={"workers": (0, math.inf)},
     full={"data": "cifar10", "examples": 45000, "batch_size": 100, "workers": 4, "repetitions": 7},

@@ -1,4 +1,4 @@
-"""What an experiment is: how it is measured, what it finds, and how that is drawn."""
+"""The parts of an experiment: how it is measured, evaluated and drawn."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from typing import TYPE_CHECKING, Any
 from optbench.errors import unknown
 from optbench.problem.data import DataSource
 from optbench.runner.progress import SilentProgress
-from optbench.selection import Accepted, convert
+from optbench.selection import AcceptedValues, convert
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from optbench.experiments.verdict import Finding
+    from optbench.experiments.verdict import Measurement
     from optbench.results.load import Results
 
-#: Tables by name; the first one is what a figure shows.
+#: Tables by name; the first one has the values that the figure shows.
 Tables = Mapping[str, "pd.DataFrame"]
 
 
 @dataclass(frozen=True)
 class Setting:
-    """Where and how large an experiment is measured.
+    """The conditions under which an experiment is measured.
 
-    `size` has the experiment's parameters; `folder` is its own, `device` one that torch knows. `weights` is a
-    file of pretrained weights or `none`, for experiments that start from some.
+    `folder` is the folder of the experiment, `size` has its parameters, and `device` is a device of torch. `weights`
+    is a file of pretrained weights, or `none`, for experiments that start from pretrained weights.
     """
 
     folder: Path
@@ -41,10 +41,18 @@ class Setting:
     progress: SilentProgress = field(default_factory=SilentProgress)
 
     def run(self, part: str, **choices: Any) -> Results:
-        """Runs a benchmark by the harness, or resumes it; `choices` are those of `optbench.run`.
+        """Runs a benchmark, or resumes it.
 
-        `part` names its results directory among those of the experiment. Raises UserError where a cell failed
-        for another reason than divergence: a figure without it would not be what its caption says.
+        Args:
+            part: The name of its results directory within the folder of the experiment.
+            **choices: Arguments of `optbench.run`.
+
+        Returns:
+            The results.
+
+        Raises:
+            UserError: A cell failed for another reason than divergence; a figure without it would not match its
+                caption.
         """
         from optbench.api import run
         from optbench.errors import UserError
@@ -63,23 +71,23 @@ class Setting:
 
 @dataclass(frozen=True)
 class Experiment:
-    """One claim, and how it is tested.
+    """One claim and how it is tested.
 
-    `measure` computes (and resumes) and gives flat tables; `find` and `draw` are functions of these alone.
-    `full` are its parameters in the full setting, `quick` those that are smaller in the quick one; `caption` says
-    how to read the figure.
+    `measure` computes (and resumes) the measurements and returns flat tables; `evaluate` and `draw` are functions of
+    these tables alone. `full` has the parameters of the full setting, `quick` those that differ in the quick setting.
+    `caption` explains how to read the figure.
     """
 
     name: str
     measure: Callable[[Setting], Tables]
-    find: Callable[[Tables], Sequence[Finding]]
-    draw: Callable[[Tables, Sequence[Finding]], Figure]
+    evaluate: Callable[[Tables], Sequence[Measurement]]
+    draw: Callable[[Tables, Sequence[Measurement]], Figure]
     caption: str
     full: Mapping[str, Any]
     quick: Mapping[str, Any]
-    #: The least and the greatest value, both accepted, of parameters that may be 0 or must not be large.
+    #: The smallest and the largest accepted value of parameters that may be 0 or must not be large.
     limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    #: What a selection puts in the place of either.
+    #: The parameters of a selection, which replace those of both settings.
     chosen: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -92,21 +100,23 @@ class Experiment:
         """The parameters in one of the two settings."""
         return {**self.full, **(self.quick if quick else {}), **self.chosen}
 
-    def _accepted(self, name: str) -> Accepted:
+    def _range(self, name: str) -> AcceptedValues:
         default = self.full[name]
         whole = isinstance(default[0] if isinstance(default, tuple) and default else default, int)
         if name in self.limits:
             low, high = self.limits[name]
-            return Accepted(low, high, whole=whole, any_length=True)
-        return Accepted(1, whole=True, any_length=True) if whole else Accepted(0, above=True, any_length=True)
+            return AcceptedValues(low, high, whole=whole, any_length=True)
+        return (
+            AcceptedValues(1, whole=True, any_length=True) if whole else AcceptedValues(0, above=True, any_length=True)
+        )
 
-    def changed(self, parameters: Mapping[str, Any]) -> Experiment:
-        """The experiment with other parameters; raises UserError for one that it does not have or can't be."""
+    def replace_parameters(self, parameters: Mapping[str, Any]) -> Experiment:
+        """The experiment with other parameters; raises UserError for an unknown parameter or an invalid value."""
         chosen = {}
         for name, value in parameters.items():
             if name not in self.full:
                 raise unknown(f"parameter of experiment {self.name}", name, self.full)
-            # The grammar's `none` is no text, but there are parameters that take this word.
+            # The grammar parses `none` as None, but some parameters accept it as a text.
             chosen[name] = "none" if value is None and isinstance(self.full[name], str) else value
-            convert(f"{self.name}[{name}]", chosen[name], self.full[name], self._accepted(name))
+            convert(f"{self.name}[{name}]", chosen[name], self.full[name], self._range(name))
         return replace(self, chosen={**self.chosen, **chosen})

@@ -1,6 +1,6 @@
 """The family of optimizers at equal cost: on a valley, on Rosenbrock's function, and on networks.
 
-Every closure call of a line search is charged, so that L-BFGS takes fewer steps than the others for the same cost.
+Every closure call of a line search is charged, so L-BFGS takes fewer steps than the others at the same cost.
 """
 
 from __future__ import annotations
@@ -19,22 +19,23 @@ from optbench.experiments import planes
 from optbench.experiments.arms import by_seed, fit_logarithmic, run_curves, seeds_text
 from optbench.experiments.experiment import Experiment, Setting, Tables
 from optbench.experiments.slide import RC, contours, heading, path, slide
-from optbench.experiments.verdict import Finding, estimate, exact
+from optbench.experiments.verdict import Measurement, estimate, exact
 from optbench.optimizers.builtin import BUILT_IN
 from optbench.plots import style
 
 FUNCTIONS = {"Valley": "quadratic_valley[examples=1,noise=0,rotated=true]", "Rosenbrock": "rosenbrock"}
 SECOND_ORDER = "lbfgs"
-#: The part of the value at the start down to which the cost is counted.
+#: A function counts as solved at this fraction of its value at the start.
 _SOLVED = 1e-6
 
 
 def measure(setting: Setting) -> Tables:
-    """`functions`: values along cost; `paths` and `ground`s; `networks`: losses of final runs, and their `curves`.
-    All optimizers are tuned for the same cost."""
+    """`functions`: values by cost; `paths` and `grounds` of the functions; `networks`: losses of final runs, and their
+    `curves`. All optimizers are tuned at the same cost.
+    """
     size = setting.size
     common: dict[str, Any] = {"optimizers": list(BUILT_IN)}
-    found: dict[str, list[pd.DataFrame]] = {"functions": [], "paths": [], "grounds": []}
+    frames: dict[str, list[pd.DataFrame]] = {"functions": [], "paths": [], "grounds": []}
     for name, problem in FUNCTIONS.items():
         results = setting.run(
             name.lower(), problems=[problem], run_budget=f"{size['steps']}examples", evaluations=size["evaluations"],
@@ -42,12 +43,12 @@ def measure(setting: Setting) -> Tables:
         )  # fmt: skip
         label = results.cells["problem"].iloc[0]
         curves = run_curves(results.curves, tuned=True)
-        found["functions"].append(
+        frames["functions"].append(
             curves[["optimizer", "lr", "step", "cost"]].assign(function=name, value=curves["valid_metric"])
         )
         paths = planes.paths(results, label)
-        found["paths"].append(paths[paths["tuned"].astype(bool)].assign(function=name))
-        found["grounds"].append(planes.ground(results, label).assign(function=name))
+        frames["paths"].append(paths[paths["tuned"].astype(bool)].assign(function=name))
+        frames["grounds"].append(planes.ground(results, label).assign(function=name))
     results = setting.run(
         "networks", **common, problems=list(size["networks"]), batch_sizes=[size["batch_size"]], seeds=size["seeds"],
         run_budget=f"{size['epochs']}epochs", tuning_worth=size["worth"], evaluations=10,
@@ -59,25 +60,25 @@ def measure(setting: Setting) -> Tables:
     return {
         "networks": networks.reset_index(drop=True),
         "curves": curves.reset_index(drop=True),
-        **{name: pd.concat(frames, ignore_index=True) for name, frames in found.items()},
+        **{name: pd.concat(parts, ignore_index=True) for name, parts in frames.items()},
     }
 
 
-def find(tables: Tables) -> list[Finding]:
-    """L-BFGS against the best of all others: the value that each reaches, and the test losses on networks."""
-    findings = []
+def evaluate(tables: Tables) -> list[Measurement]:
+    """L-BFGS against the best other optimizer: the cost to solve each function, and the test losses on networks."""
+    measurements = []
     for name, rows in tables["functions"].groupby("function", sort=False):
-        findings.append(_race(f"{name}: gradients to {_SOLVED:g} of the start, L-BFGS / best other", rows))
+        measurements.append(_race(f"{name}: gradients to {_SOLVED:g} of the start, L-BFGS / best other", rows))
     for problem, runs in tables["networks"].groupby("problem", sort=False):
         losses = by_seed(runs.assign(loss=runs["test_loss"].where(runs["status"] == "ok")), "loss", "optimizer")
         rival = best_other(runs)
         name = f"{problem}: test loss of L-BFGS / of {rival}"
-        findings.append(estimate(name, losses[SECOND_ORDER] / losses[rival], (1.0, math.inf), logarithmic=True))
-    return findings
+        measurements.append(estimate(name, losses[SECOND_ORDER] / losses[rival], (1.0, math.inf), logarithmic=True))
+    return measurements
 
 
-def _race(quantity: str, rows: pd.DataFrame) -> Finding:
-    """The ratio of costs to the value; only a bound on it where one of the two spends all without getting there."""
+def _race(quantity: str, rows: pd.DataFrame) -> Measurement:
+    """The ratio of the costs to solve the function; a bound on it if one of the two does not solve it in its budget."""
     costs, spent = cost_to(rows), rows["cost"].max()
     own, other = float(costs[SECOND_ORDER]), float(costs.drop(SECOND_ORDER).min())
     accepted = (0.0, 1.0)
@@ -88,11 +89,11 @@ def _race(quantity: str, rows: pd.DataFrame) -> Finding:
         low, high = 0.0, own / spent
     elif math.isfinite(other):
         low, high = spent / other, math.inf
-    return Finding(quantity, math.nan, low, high, accepted)
+    return Measurement(quantity, math.nan, low, high, accepted)
 
 
 def cost_to(values: pd.DataFrame) -> pd.Series:
-    """By optimizer the cost at the first evaluation with at most `_SOLVED` of the value at the start; infinite where
+    """By optimizer, the cost at the first evaluation with at most `_SOLVED` times the value at the start; infinite if
     there is none, so that two misses have no ratio.
     """
     aim = _SOLVED * values.loc[values["step"] == 0, "value"].max()
@@ -101,13 +102,13 @@ def cost_to(values: pd.DataFrame) -> pd.Series:
 
 
 def best_other(runs: pd.DataFrame) -> str:
-    """The optimizer of first order with the lowest mean validation loss; a failed seed counts as infinite."""
+    """The first-order optimizer with the lowest mean validation loss; a failed seed counts as infinite."""
     loss = runs["valid_loss"].where(runs["status"] == "ok", math.inf).fillna(math.inf)
     return str(loss.groupby(runs["optimizer"]).mean().drop(SECOND_ORDER).idxmin())
 
 
 @mpl.rc_context(RC)
-def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
+def draw(tables: Tables, measurements: Sequence[Measurement]) -> Figure:
     """Paths and values of the functions, and losses of the first network along cost and at the end."""
     networks, functions = tables["networks"], tables["functions"]
     looks = style.looks(networks["optimizer"])
@@ -117,13 +118,13 @@ def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
         "Ten optimizers, each tuned, at equal cost",
         f"functions without noise, {functions['cost'].max():g} gradients; {problem}, batch "
         f"{shown['batch_size'].iloc[0]}, {seeds_text(shown)}; line searches are charged",
-        findings, 6, size=(3.6, 3.0),
+        measurements, 6, size=(3.6, 3.0),
     )  # fmt: skip
     for place, name in enumerate(FUNCTIONS):
         _paths(axes[place], tables, name, looks)
         _values(axes[place + 3], functions[functions["function"] == name], looks)
         axes[place].set_title(f"{name}: paths")
-        axes[place + 3].set_title(heading(f"{name}: cost, L-BFGS / best other", findings[place]))
+        axes[place + 3].set_title(heading(f"{name}: cost, L-BFGS / best other", measurements[place]))
     _ends(axes[2], shown, looks)
     axes[2].set_title("Network: test loss by seed, mean")
     curves = tables["curves"][tables["curves"]["problem"] == problem]
@@ -135,7 +136,7 @@ def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
     fit_logarithmic(axes[5].yaxis, curves.loc[curves["step"] > 0, "valid_loss"])
     style.cost_ticks(axes[5].xaxis)
     axes[5].set(xlabel="cost / example gradients", ylabel="validation loss")
-    axes[5].set_title(heading(f"Network: L-BFGS / {best_other(shown)}", findings[len(FUNCTIONS)]))
+    axes[5].set_title(heading(f"Network: L-BFGS / {best_other(shown)}", measurements[len(FUNCTIONS)]))
     return figure
 
 
@@ -157,7 +158,7 @@ def _values(ax: Axes, rows: pd.DataFrame, looks: dict[str, style.Look]) -> None:
 
 
 def _ends(ax: Axes, runs: pd.DataFrame, looks: dict[str, style.Look]) -> None:
-    """The optimizers as rows, best mean first: also the key to the lines of the other panels."""
+    """Draws the optimizers as rows, best mean at the top, with the line styles of the other panels."""
     means = runs.groupby("optimizer")["test_loss"].mean().sort_values(ascending=False)
     for place, name in enumerate(means.index):
         look, mine = looks[str(name)], runs.loc[runs["optimizer"] == name, "test_loss"]
@@ -165,7 +166,7 @@ def _ends(ax: Axes, runs: pd.DataFrame, looks: dict[str, style.Look]) -> None:
         ax.plot(means.iloc[place], place, look.marker, color=look.color, markersize=8)
         ax.plot([0.01, 0.09], [place] * 2, color=look.color, linestyle=look.dash, transform=ax.get_yaxis_transform())
     fit_logarithmic(ax.xaxis, runs["test_loss"])
-    # Room at the left for the lines by which the optimizers are known in the other panels.
+    # Space at the left for the line styles of the other panels.
     low, high = ax.get_xlim()
     ax.set_xlim(low / (high / low) ** 0.15, high)
     ax.set_yticks(range(len(means)), [str(name) for name in means.index])
@@ -175,13 +176,13 @@ def _ends(ax: Axes, runs: pd.DataFrame, looks: dict[str, style.Look]) -> None:
 EXPERIMENT = Experiment(
     name="family",
     measure=measure,
-    find=find,
+    evaluate=evaluate,
     draw=draw,
     caption=(
-        "Above: paths on a valley and on Rosenbrock's function, and the test loss of a network by optimizer, best "
-        "at the top, with the line by which each is drawn. Below: the value against the gradients computed for it,"
-        " line searches included, and the network's validation loss against cost. Learning rates are tuned, all "
-        "for the same cost."
+        "Top: paths on a valley and on Rosenbrock's function, and the test loss of a network by optimizer, best at the "
+        "top, with the line style of each optimizer. Bottom: value against the number of gradients, including those "
+        "of line searches, and the network's validation loss against cost. All learning rates are tuned at the same "
+        "cost."
     ),
     full={
         "networks": ("mlp[data=mnist]", "mnist_cnn[data=mnist]"),

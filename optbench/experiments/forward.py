@@ -1,4 +1,4 @@
-"""Single forward passes through a problem's network: what experiments on activations measure."""
+"""Helpers for experiments on activations: single forward passes through the network of a problem."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ if TYPE_CHECKING:
 
 
 def resident(problem: str, source: DataSource, device: str) -> tuple[ResidentData, Problem]:
-    """The data of a problem on a device, as its trainings have it, and the problem."""
+    """The data of a problem on a device, in the form that trainings use, and the problem."""
     from optbench.config.schema import Config
     from optbench.planning.matrix import make_plan
     from optbench.training.device_data import load
 
     (cell,) = make_plan(Config(problems=(problem,), optimizers=("sgd",), batch_sizes=(1,), devices=(device,))).cells
-    made, data = load(cell.problem, source, device)
-    return data, made
+    instance, data = load(cell.problem, source, device)
+    return data, instance
 
 
 def first_images(problem: str, source: DataSource, device: str) -> Tensor:
-    """The evenly spread training images on which the training loss is reported, (N, C, H, W)."""
+    """The evenly spaced training images on which the training loss is measured, of shape (N, C, H, W)."""
     (batch,) = resident(problem, source, device)[0].train_sample.chunks(10_000)
     return batch[0]
 
 
 def fresh_model(problem: str, seed: int, device: str) -> nn.Module:
-    """The network as a training with this seed starts it, in evaluation mode."""
+    """The network with the initial weights of a training with this seed, in evaluation mode."""
     import torch
 
     from optbench import selection
@@ -49,13 +49,13 @@ def fresh_model(problem: str, seed: int, device: str) -> nn.Module:
 
 
 @contextmanager
-def seen(modules: dict[str, nn.Module]) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
-    """A context in which the input and output of each module's last pass are kept, by name."""
+def record_activations(modules: dict[str, nn.Module]) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
+    """A context that records the input and output of the last pass through each module, by name."""
     kept: dict[str, tuple[Tensor, Tensor]] = {}
 
     def keep(name: str) -> Any:
-        def hook(module: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> None:
-            kept[name] = given[0].detach(), output.detach()
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            kept[name] = inputs[0].detach(), output.detach()
 
         return hook
 
@@ -68,11 +68,11 @@ def seen(modules: dict[str, nn.Module]) -> Iterator[dict[str, tuple[Tensor, Tens
 
 
 def gains(model: nn.Module, images: Tensor) -> pd.DataFrame:
-    """What every layer with weights makes of its input: layer fan_in deviation gain expected.
+    """How each layer with weights scales its input: layer name fan_in deviation gain expected.
 
-    `deviation` is the root mean square of its outputs over examples, channels and places, `gain` that over
-    the root mean square of its inputs. `expected` is the gain of independent weights with the mean square that
-    these have, and biases likewise: √(fan-in · E w² + E b² / E x²), as in He et al. (2015), equation 7.
+    `deviation` is the root mean square of its outputs over examples, channels and positions. `gain` is `deviation`
+    divided by the root mean square of its inputs. `expected` is the gain of independent weights and biases with the
+    same mean squares: √(fan-in · E w² + E b² / E x²), as in He et al. (2015), equation 7.
     """
     import torch
     from torch import nn
@@ -80,12 +80,12 @@ def gains(model: nn.Module, images: Tensor) -> pd.DataFrame:
     layers: dict[str, nn.Module] = {
         name: m for name, m in model.named_modules() if isinstance(m, (nn.Conv2d, nn.Linear))
     }
-    with torch.no_grad(), seen(layers) as kept:
+    with torch.no_grad(), record_activations(layers) as kept:
         model(images)
     rows = []
     for place, (name, layer) in enumerate(layers.items(), 1):
-        given, output = (values.double() for values in kept[name])
-        square = given.square().mean().item()
+        inputs, output = (values.double() for values in kept[name])
+        square = inputs.square().mean().item()
         parameters = {key: value.detach().double() for key, value in layer.named_parameters()}
         weights = parameters["weight"]
         biases = parameters["bias"].square().mean().item() if "bias" in parameters else 0.0

@@ -1,4 +1,4 @@
-"""A pretrained first layer: frozen for half of the epochs and then trained along, always frozen, or never."""
+"""A pretrained first layer: frozen for half of the epochs and then trained, always frozen, or never frozen."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from matplotlib.ticker import StrMethodFormatter
 from optbench.experiments.arms import by_seed, dots, lines, run_curves, seeds_text, with_parameters
 from optbench.experiments.experiment import Experiment, Setting, Tables
 from optbench.experiments.slide import COLORS, RC, heading, slide
-from optbench.experiments.verdict import Finding, estimate, exact
+from optbench.experiments.verdict import Measurement, estimate, exact
 from optbench.selection import format_value
 
-#: Shares of the epochs for which the first layer is frozen, and what they are called.
+#: The arms: the shares of the epochs during which the first layer is frozen, and their names.
 ARMS = {0.5: "frozen, then free", 1.0: "always frozen", 0.0: "free from the start"}
 #: Weights and biases of AlexNet's first layer: 64 filters of 3 × 11 × 11.
 FIRST_LAYER = 64 * 3 * 11 * 11 + 64
 
 
 def measure(setting: Setting) -> Tables:
-    """`final`: test errors; `curves`: errors and the number of trained weights along the epochs."""
+    """`final`: test errors; `curves`: errors and the number of trained weights by epoch."""
     size = setting.size
     weights = setting.weights or size["weights"]
     shares = ",".join(map(format_value, ARMS))
@@ -46,17 +46,17 @@ def measure(setting: Setting) -> Tables:
     }
 
 
-def find(tables: Tables) -> list[Finding]:
-    """The weights that are freed, when, and the test errors of the other two arms against the lecture's."""
+def evaluate(tables: Tables) -> list[Measurement]:
+    """How many weights are freed and when, and the test errors of the other two arms against the lecture's arm."""
     curves, final = tables["curves"], tables["final"]
     half = curves[curves["frozen"] == 0.5]
     count, share = half["trainable_parameters"], half["epoch"] / half["epoch"].max()
-    seen = np.sort(share.unique())
+    evaluated = np.sort(share.unique())
     frozen = share[count == count.min()].max() if count.nunique() > 1 else 1.0
-    # It is seen at evaluations only: at the last one up to the half, which may end by a part of a step later.
-    due = seen[seen < 0.5 + 1 / half["step"].max()].max()
+    # It is observed only at evaluations: at the last one in the first half, which may end a fraction of a step later.
+    due = evaluated[evaluated < 0.5 + 1 / half["step"].max()].max()
     errors = by_seed(final, "test_error", "frozen")
-    found = [
+    measurements = [
         exact("weights trained at the end − at the start", count.max() - count.min(), (FIRST_LAYER, FIRST_LAYER),
               FIRST_LAYER),
         exact("share of the epochs with the first layer frozen", frozen, (due, due), due),
@@ -64,30 +64,31 @@ def find(tables: Tables) -> list[Finding]:
         estimate("test error, always frozen − frozen, then free", errors[1.0] - errors[0.5], (0.0, math.inf)),
     ]  # fmt: skip
     if (final["weights"] == "none").all():
-        # Random weights can't say anything of pretrained ones, however sure the difference is.
-        found[2:] = [
-            replace(one, quantity=f"{one.quantity} (random weights)", low=math.nan, high=math.nan) for one in found[2:]
+        # Random weights support no conclusion about pretrained ones, however significant the difference is.
+        measurements[2:] = [
+            replace(one, quantity=f"{one.quantity} (random weights)", low=math.nan, high=math.nan)
+            for one in measurements[2:]
         ]
-    return found
+    return measurements
 
 
 def _around(counts: pd.Series) -> tuple[float, float]:
-    """An axis on which the step from the lowest to the highest count is in the middle half."""
+    """The limits of an axis on which the lowest and the highest count enclose the middle half."""
     low, high = float(counts.min()), float(counts.max())
     return low - (high - low) / 2, high + (high - low) / 2
 
 
 @mpl.rc_context(RC)
-def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
-    """The validation error and the trained weights along the epochs, and the test errors."""
+def draw(tables: Tables, measurements: Sequence[Measurement]) -> Figure:
+    """Draws the validation error and the trained weights by epoch, and the test errors."""
     curves, final = tables["curves"], tables["final"]
     first = final.iloc[0]
     origin = "random weights (none)" if first["weights"] == "none" else f"weights: {first['weights']}"
     figure, (left, middle, right) = slide(
-        "Frozen features: a first layer taken over, then trained along",
+        "Frozen features: a pretrained first layer, later trained with the others",
         f"frozen_features on {first['data']}, {origin}, {first['optimizer']}, batch {first['batch_size']}, "
         f"{seeds_text(final)} (thin lines and dots)",
-        findings, 3,
+        measurements, 3,
     )  # fmt: skip
     for color, (share, label) in zip(COLORS, ARMS.items(), strict=False):
         part = curves[curves["frozen"] == share]
@@ -102,24 +103,22 @@ def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
     dots(right, [(label.replace(", ", ",\n").replace(" from", "\nfrom").replace("always ", "always\n"),
                   final.loc[final["frozen"] == share, "test_error"]) for share, label in ARMS.items()])  # fmt: skip
     right.set(ylabel="test error")
-    left.set_title(heading("Share of the epochs with it frozen", findings[1]))
-    middle.set_title(heading("Weights freed", findings[0]))
-    right.set_title(heading("Test error, free − frozen, then free", findings[2]))
+    left.set_title(heading("Share of the epochs with it frozen", measurements[1]))
+    middle.set_title(heading("Weights freed", measurements[0]))
+    right.set_title(heading("Test error, free − frozen, then free", measurements[2]))
     return figure
 
 
 EXPERIMENT = Experiment(
     name="frozen-features",
     measure=measure,
-    find=find,
+    evaluate=evaluate,
     draw=draw,
     caption=(
-        "AlexNet's first layer below a small residual network: frozen for the first half of the epochs "
-        "and then trained along "
-        "(as in the lecture), always frozen, and free from the start. Left: validation error; middle: "
-        "the number of weights "
-        "that are trained; right: test error after the last epoch. With random weights nothing is said "
-        "of pretrained ones."
+        "AlexNet's first layer below a small residual network: frozen for the first half of the epochs and then "
+        "trained (as in the lecture), always frozen, and free from the start. Left: validation error; middle: number "
+        "of weights that are trained; right: test error after the last epoch. Results with random weights support no "
+        "conclusion about pretrained ones."
     ),
     full={
         "data": "cifar10",

@@ -1,4 +1,4 @@
-"""The lecture's training of its network: SGD, batches of 100, ten epochs; and what tuning the rate adds."""
+"""The lecture's training of its network (SGD, batches of 100, ten epochs), and the gain from tuning the rate."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from matplotlib.ticker import MaxNLocator
 from optbench.experiments.arms import by_seed, dots, fit_logarithmic, lines, run_curves, seeds_text
 from optbench.experiments.experiment import Experiment, Setting, Tables
 from optbench.experiments.slide import COLORS, RC, heading, slide
-from optbench.experiments.verdict import Finding, estimate
+from optbench.experiments.verdict import Measurement, estimate
 
 
 def measure(setting: Setting) -> Tables:
     """`epochs`: losses and errors at the end of each epoch; `final`: the test errors of tuned and untuned runs;
-    `printed`: what the lecture's code would print, the means over seeds at each epoch.
+    `printed`: the output of the lecture's code, as means over seeds at each epoch.
     """
     size = setting.size
     results = setting.run(
@@ -38,8 +38,8 @@ def measure(setting: Setting) -> Tables:
     }
 
 
-def find(tables: Tables) -> list[Finding]:
-    """Whether the loss falls, the network gets as far as its target, and tuning the rate improves it."""
+def evaluate(tables: Tables) -> list[Measurement]:
+    """Whether the loss falls, the network reaches its target, and tuning the rate improves it."""
     epochs, final = tables["epochs"], tables["final"]
     ends = epochs.sort_values("epoch").groupby(["tuned", "seed"])["train_loss"].agg(["first", "last"])
     fall = (ends["last"] / ends["first"]).unstack("tuned")
@@ -53,15 +53,15 @@ def find(tables: Tables) -> list[Finding]:
 
 
 @mpl.rc_context(RC)
-def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
-    """Loss and error at each epoch, and the test errors."""
+def draw(tables: Tables, measurements: Sequence[Measurement]) -> Figure:
+    """Draws loss and error at each epoch, and the test errors."""
     epochs, final = tables["epochs"], tables["final"]
     n = epochs["epoch"].max()
     figure, (left, middle, right) = slide(
-        "The lecture's MNIST example: SGD, and what tuning its rate adds",
+        "The lecture's MNIST example: SGD, and the gain from tuning its rate",
         f"{final['problem'].iloc[0]}, batch {final['batch_size'].iloc[0]}, {n} epochs, {seeds_text(final)} (thin lines "
         "and dots), bars: 95 %",
-        findings, 3,
+        measurements, 3,
     )  # fmt: skip
     rates = final.groupby("tuned")["lr"].first()
     arms = [(False, f"torch's own rate, {rates[False]:.3g}"), (True, f"tuned rate, {rates[True]:.3g}")]
@@ -72,31 +72,28 @@ def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
     fit_logarithmic(left.yaxis, epochs["train_loss"])
     fit_logarithmic(middle.yaxis, epochs["valid_error"])
     left.set(xlabel="epoch", ylabel="training loss")
-    left.set_title(heading("Training loss at torch's own rate, end / start", findings[0]))
+    left.set_title(heading("Training loss at torch's own rate, end / start", measurements[0]))
     middle.set(xlabel="epoch", ylabel="validation error")
-    middle.set_title(heading("Test error with a tuned rate", findings[1]))
+    middle.set_title(heading("Test error with a tuned rate", measurements[1]))
     for ax in (left, middle):
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     left.legend(loc="lower left")
     samples = [(label.replace(", ", "\n"), final.loc[final["tuned"] == tuned, "test_error"]) for tuned, label in arms]
     dots(right, samples)
     right.set(ylabel="test error", ylim=(0, None))
-    right.set_title(heading("Test error, tuned − torch's own rate", findings[2]))
+    right.set_title(heading("Test error, tuned − torch's own rate", measurements[2]))
     return figure
 
 
 EXPERIMENT = Experiment(
     name="full-example",
     measure=measure,
-    find=find,
+    evaluate=evaluate,
     draw=draw,
     caption=(
-        "The lecture's network trained by plain SGD. Left: the training loss (on 512 examples) at the "
-        "end of each epoch. "
-        "Middle: the share of wrong answers on the validation set. Right: the test error after the last "
-        "epoch. Blue: the "
-        "learning rate that torch.optim.SGD has by itself; red: the best of the tuning's, which was chosen on the "
-        "validation set by other seeds."
+        "The lecture's network trained with plain SGD. Left: training loss (on 512 examples) at the end of each epoch. "
+        "Middle: error on the validation set. Right: test error after the last epoch. Blue: the default learning rate "
+        "of torch.optim.SGD; red: the tuned learning rate, which was chosen on the validation set with other seeds."
     ),
     full={"data": "mnist", "batch_size": 100, "epochs": 10, "trials": 8, "seeds": 5},
     quick={"data": "digits", "trials": 4, "seeds": 3},

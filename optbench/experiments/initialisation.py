@@ -1,4 +1,4 @@
-"""How weights start: whether a layer's outputs keep the scale of its inputs, whatever its size, and what follows."""
+"""Initial weights: whether a layer's outputs keep the scale of its inputs at every size, and the effect on training."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from optbench.experiments.arms import by_seed, fit_logarithmic, lines, run_curve
 from optbench.experiments.experiment import Experiment, Setting, Tables
 from optbench.experiments.forward import first_images, fresh_model, gains
 from optbench.experiments.slide import COLORS, RC, heading, slide
-from optbench.experiments.verdict import Finding, around, estimate
+from optbench.experiments.verdict import Measurement, around, estimate
 from optbench.plots import style
 from optbench.problems.initialisation import INITIALISATIONS
 
-#: How far a gain may be from that of independent weights and inputs: inputs of a layer are not independent.
+#: The relative tolerance for a gain from that of independent weights and inputs; inputs of a layer are not independent.
 _NEAR = 0.35
 
 
 def measure(setting: Setting) -> Tables:
-    """`layers`: each layer's gain at the start; `losses`: along the training, SGD tuned for each initialisation."""
+    """`layers`: the gain of each layer at the start; `losses`: during training, SGD tuned for each initialisation."""
     size = setting.size
     problems = {name: f"mnist_cnn[data={size['data']},init={name}]" for name in INITIALISATIONS}
     images = first_images(problems["default"], setting.source, setting.device)
@@ -42,8 +42,8 @@ def measure(setting: Setting) -> Tables:
     return {"layers": pd.concat(layers, ignore_index=True), "losses": curves[columns]}
 
 
-def find(tables: Tables) -> list[Finding]:
-    """The gain of torch's default, that it is the same for all layers and unscaled weights' is not, and the loss."""
+def evaluate(tables: Tables) -> list[Measurement]:
+    """The gain of torch's default, its spread over layers for default and unscaled weights, and the final losses."""
     layers, losses = tables["layers"], tables["losses"]
     by_layer = layers.pivot(index=["init", "seed"], columns="layer", values="gain")
     expected = layers.pivot(index=["init", "seed"], columns="layer", values="expected")
@@ -52,22 +52,22 @@ def find(tables: Tables) -> list[Finding]:
     fan_in = layers.groupby("layer")["fan_in"].first()
     grows = math.sqrt(fan_in.max() / fan_in.min())
     near = around(1.0, _NEAR)
-    found = [
+    measurements = [
         estimate("measured gain / gain of independent weights, default", ratio["default"], near, 1.0, logarithmic=True),
         estimate("gain, largest layer / smallest, default", spread["default"], (-math.inf, 2.0), 1.0, logarithmic=True),
         estimate("gain, largest layer / smallest, unscaled normal", spread["normal"], (2.0, math.inf), grows,
                  logarithmic=True),
     ]  # fmt: skip
     ends = by_seed(_ends(losses), "loss", "init")
-    found.append(
+    measurements.append(
         estimate("loss at the end, unscaled normal / default", ends["normal"] / ends["default"], (1.0, math.inf),
                  logarithmic=True)
     )  # fmt: skip
-    return found
+    return measurements
 
 
 def _ends(losses: pd.DataFrame) -> pd.DataFrame:
-    """The loss of each run at its end, and of one that diverged that at its start, as means take it: init seed loss."""
+    """The final loss of each run, or the initial loss if it diverged, so that means are finite: init seed loss."""
     runs = losses.sort_values("step").groupby(["init", "seed"])
     ends = runs.agg(first=("train_loss", "first"), last=("train_loss", "last"), status=("status", "first"))
     diverged = (ends["status"] != "ok") | ~(ends["last"] < ends["first"])
@@ -75,15 +75,14 @@ def _ends(losses: pd.DataFrame) -> pd.DataFrame:
 
 
 @mpl.rc_context(RC)
-def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
-    """The deviation of each layer's outputs, its gain, and the loss."""
+def draw(tables: Tables, measurements: Sequence[Measurement]) -> Figure:
+    """Draws the deviation of each layer's outputs, its gain, and the loss."""
     layers, losses = tables["layers"], tables["losses"]
     figure, (left, middle, right) = slide(
-        "Initialisation: scaled by the size of the layer, signals keep their size",
+        "Initialisation: weights scaled by the size of the layer keep the size of signals",
         f"mnist_cnn[data={losses['data'].iloc[0]}]; start: {layers['seed'].nunique()} draws; training: "
-        f"SGD tuned for each "
-        f"initialisation, batch {losses['batch_size'].iloc[0]}, {seeds_text(losses)}",
-        findings, 3,
+        f"SGD tuned for each initialisation, batch {losses['batch_size'].iloc[0]}, {seeds_text(losses)}",
+        measurements, 3,
     )  # fmt: skip
     for color, name in zip(COLORS, INITIALISATIONS, strict=False):
         part = layers[layers["init"] == name]
@@ -107,25 +106,22 @@ def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
     style.cost_ticks(right.xaxis)
     left.legend()
     right.legend()
-    left.set_title(heading("Default: gain, largest / smallest layer", findings[1]))
-    middle.set_title(heading("Unscaled: gain, largest / smallest layer", findings[2]))
-    right.set_title(heading("Loss at the end, unscaled / default", findings[3]))
+    left.set_title(heading("Default: gain, largest / smallest layer", measurements[1]))
+    middle.set_title(heading("Unscaled: gain, largest / smallest layer", measurements[2]))
+    right.set_title(heading("Loss at the end, unscaled / default", measurements[3]))
     return figure
 
 
 EXPERIMENT = Experiment(
     name="initialisation",
     measure=measure,
-    find=find,
+    evaluate=evaluate,
     draw=draw,
     caption=(
-        "Left and middle: before any training, the root mean square of each layer's outputs, and that "
-        "over the root mean "
-        "square of its inputs. Weights that are scaled by the number of inputs (in parentheses) give "
-        "every layer about the "
-        "same gain; unscaled ones give the square root of that number. Right: the training loss, the "
-        "rate tuned for each within "
-        "the range of SGD."
+        "Before training, left: root mean square of each layer's outputs; middle: the same divided by the root mean "
+        "square of its inputs. Weights scaled by the number of inputs (in parentheses) give every layer about the same "
+        "gain; with unscaled weights, the gain is about the square root of that number. Right: training loss, with the "
+        "learning rate tuned for each initialisation."
     ),
     full={"data": "mnist", "draws": 10, "batch_size": 100, "epochs": 2, "evaluations": 20, "trials": 6, "seeds": 5},
     quick={"data": "digits", "evaluations": 6, "trials": 4, "seeds": 3},

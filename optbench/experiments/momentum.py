@@ -18,25 +18,25 @@ from matplotlib.figure import Figure
 from optbench.experiments import planes
 from optbench.experiments.experiment import Experiment, Setting, Tables
 from optbench.experiments.slide import RC, contours, heading, logarithmic, path, slide
-from optbench.experiments.verdict import Finding, around, estimate, exact
+from optbench.experiments.verdict import Measurement, around, estimate, exact
 from optbench.plots import style
 from optbench.selection import format_value
 
 SLOPE = "optbench.experiments.slope:Slope"
-#: Ripple of the function with barriers, and rate on it in parts of 1/L: small enough that gradient descent never goes
-#: uphill.
+#: Ripple of the function with barriers, and the rate on it as a fraction of 1/L: small enough that gradient descent
+#: never goes uphill.
 RIPPLE, _BARRIER_RATE = 0.5, 0.1
-#: Curvature of the valley, and rate in parts of 1/L: beyond 2/L, where gradient descent diverges.
+#: Curvature of the valley, and the rate on it in units of 1/L: beyond 2/L, where gradient descent diverges.
 CURVATURE, _VALLEY_RATE = 100.0, 2.5
 _SLOPE_RATE, _SLOPE_STEPS, _VALLEY_STEPS = 0.01, 300, 200
-#: How far a measured number may be from the predicted one, in parts of it: what the rest of the way to the limit, and
-#: the phase of an oscillation at the end of the path, leave.
+#: The relative tolerances: for the step, which has not quite reached its limit, and for the decay, which depends on the
+#: phase of the oscillation at the end of the path.
 _LIMIT, _DECAY = 1e-3, 0.01
 
 
 def _pair(momentum: float, rate: float) -> list[str]:
-    given = format_value(rate)
-    return [f"sgd[lr={given}]", f"momentum[momentum={format_value(momentum)},lr={given}]"]
+    lr = format_value(rate)
+    return [f"sgd[lr={lr}]", f"momentum[momentum={format_value(momentum)},lr={lr}]"]
 
 
 def _rastrigin(x: float, y: float) -> str:
@@ -50,7 +50,7 @@ def starts(side: int) -> list[tuple[float, float]]:
 
 
 def measure(setting: Setting) -> Tables:
-    """Ends from many starts (`barriers`), steps on a `slope` and in a `valley`, and paths from one start."""
+    """End points from many starts (`barriers`), steps on a `slope` and in a `valley`, and `paths` from one start."""
     size = setting.size
     momentum, common = size["momentum"], planes.PLANE
     rate = _BARRIER_RATE / (2 + 4 * math.pi**2 * RIPPLE)
@@ -62,7 +62,7 @@ def measure(setting: Setting) -> Tables:
     barriers = ends.last().join(ends.first().add_suffix("_start")).reset_index()
     for axis in "xy":
         barriers[f"crossed_{axis}"] = [
-            crossed(*pair) for pair in zip(barriers[f"{axis}_start"], barriers[axis], strict=True)
+            count_barriers(*pair) for pair in zip(barriers[f"{axis}_start"], barriers[axis], strict=True)
         ]
     shown = over.cells["problem"].iloc[-1]
     slope = setting.run("slope", **common, run_budget=f"{_SLOPE_STEPS}examples", problems=[SLOPE],
@@ -81,15 +81,15 @@ def measure(setting: Setting) -> Tables:
     }
 
 
-def crossed(start: float, end: float) -> int:
-    """Local maxima of w² + ripple (1 − cos 2πw) between two places: the barriers on the way."""
+def count_barriers(start: float, end: float) -> int:
+    """The number of barriers between two points: the local maxima of w² + ripple (1 − cos 2πw)."""
     grid = np.linspace(min(start, end), max(start, end), 20_001)
     rising = np.diff(grid**2 + RIPPLE * (1 - np.cos(2 * np.pi * grid))) > 0
     return int((rising[:-1] & ~rising[1:]).sum())
 
 
 def lectures_form(rate: float, momentum: float, curvatures: np.ndarray, start: np.ndarray, steps: int) -> np.ndarray:
-    """The path of u ← γu + ηg, w ← w − u on ½ Σ λ w², (steps + 1, 2), by the lecture's own formula."""
+    """The path of u ← γu + ηg, w ← w − u on ½ Σ λ w², by the lecture's formula, of shape (steps + 1, 2)."""
     w, u = start.astype(float), np.zeros_like(start, dtype=float)
     places = [w]
     for _ in range(steps):
@@ -99,14 +99,14 @@ def lectures_form(rate: float, momentum: float, curvatures: np.ndarray, start: n
     return np.array(places)
 
 
-def kept(points: np.ndarray, curvatures: np.ndarray) -> float:
-    """By what factor a step changes the error, over the second half of a path: from a line through its logarithm."""
+def decay_factor(points: np.ndarray, curvatures: np.ndarray) -> float:
+    """The factor by which a step changes the error, from a line through its logarithm in the second half of a path."""
     energy = (curvatures * (points[1:] ** 2 + points[:-1] ** 2)).sum(axis=1)
     half = len(energy) // 2
     return float(np.exp(np.polyfit(np.arange(half, len(energy)), np.log(energy[half:]) / 2, 1)[0]))
 
 
-def find(tables: Tables) -> list[Finding]:
+def evaluate(tables: Tables) -> list[Measurement]:
     """Barriers crossed, speed on the slope, decay in the valley, and the difference from the lecture's form."""
     barriers = tables["barriers"]
     count = barriers.assign(crossed=barriers["crossed_x"] + barriers["crossed_y"])
@@ -127,9 +127,10 @@ def find(tables: Tables) -> list[Finding]:
                  (0.1, math.inf)),
         exact("step on a constant gradient, times gradient descent's", speed, around(1 / (1 - gamma), _LIMIT),
               1 / (1 - gamma)),
-        exact("oscillation kept by a step of gradient descent", kept(ways[True], curvatures),
+        exact("oscillation kept by a step of gradient descent", decay_factor(ways[True], curvatures),
               around(plain_kept, _DECAY), plain_kept),
-        exact("oscillation kept by a step of momentum", kept(ways[False], curvatures), around(decay, _DECAY), decay),
+        exact("oscillation kept by a step of momentum", decay_factor(ways[False], curvatures),
+              around(decay, _DECAY), decay),
         exact("largest difference of torch's form from the lecture's", float(np.abs(form - ways[False]).max()),
               (0, 1e-10), 0),
     ]  # fmt: skip
@@ -140,16 +141,16 @@ def _is_plain(frame: pd.DataFrame) -> pd.Series:
 
 
 @mpl.rc_context(RC)
-def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
-    """Paths over the barriers, steps on the slope, and across the valley."""
+def draw(tables: Tables, measurements: Sequence[Measurement]) -> Figure:
+    """Draws the paths over the barriers, the steps on the slope, and the oscillation across the valley."""
     gamma = float(tables["slope"]["momentum"].iloc[0])
     names = {True: "gradient descent", False: f"momentum, γ = {gamma:g}"}
     colors = {True: style.INK, False: style.BLUE}
     starts_tried = tables["barriers"]["problem"].nunique()
     figure, (barriers, slope, valley) = slide(
-        "Momentum goes through barriers, speeds up on slopes, and damps oscillation in narrow valleys",
+        "Momentum passes barriers, speeds up on slopes, and damps oscillation in narrow valleys",
         f"plane functions without noise; both optimizers at the same rate; barriers from {starts_tried} starts",
-        findings, 3,
+        measurements, 3,
     )  # fmt: skip
     contours(barriers, tables["ground"], levels=10)
     for plain, points in tables["paths"].groupby(_is_plain(tables["paths"])):
@@ -157,14 +158,14 @@ def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
         barriers.plot(
             points["x"].iloc[-1], points["y"].iloc[-1], "X", color=colors[bool(plain)], markersize=8, zorder=7
         )
-    barriers.set(xlabel="x", ylabel="y", title=heading("Further barriers crossed, by start", findings[1]))
+    barriers.set(xlabel="x", ylabel="y", title=heading("Further barriers crossed, by start", measurements[1]))
     barriers.legend(loc="upper left", frameon=True, framealpha=0.9, edgecolor="none")
     for plain, points in tables["slope"].groupby(_is_plain(tables["slope"])):
         lengths = points["x"].diff() / points["lr"]
         slope.plot(points["step"].iloc[1:], lengths.iloc[1:], color=colors[bool(plain)], label=names[bool(plain)])
     slope.axhline(1 / (1 - gamma), color=style.VERMILLION, linestyle=style.DASHED, linewidth=1.2, label="1/(1 − γ)")
     slope.set(xlabel="step", ylabel="length of the step / (rate · gradient)", xlim=(0, min(8 / (1 - gamma), 300)))
-    slope.set_title(heading("Steps on a constant gradient", findings[2]))
+    slope.set_title(heading("Steps on a constant gradient", measurements[2]))
     slope.legend(loc="center right")
     for plain, points in tables["valley"].groupby(_is_plain(tables["valley"])):
         valley.plot(
@@ -172,10 +173,10 @@ def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
         )
     steps = np.arange(int(tables["valley"]["step"].max()) + 1)
     valley.plot(steps, math.sqrt(gamma) ** steps, color=style.VERMILLION, linestyle=style.DASHED, linewidth=1.2,
-                label="√γ a step")  # fmt: skip
+                label="√γ per step")  # fmt: skip
     logarithmic(valley.yaxis, 1e-5, 1e3)
     valley.set(xlabel="step", ylabel="|y|, across the valley", xlim=(0, 150))
-    valley.set_title(heading(f"At {_VALLEY_RATE:g}/L: kept by a step of momentum", findings[4]))
+    valley.set_title(heading(f"At {_VALLEY_RATE:g}/L: kept by a step of momentum", measurements[4]))
     valley.legend(loc="upper right")
     return figure
 
@@ -183,13 +184,13 @@ def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
 EXPERIMENT = Experiment(
     name="momentum",
     measure=measure,
-    find=find,
+    evaluate=evaluate,
     draw=draw,
     caption=(
-        "Left: from one start over a bowl with ripples; gradient descent stops at the first local minimum, "
-        "momentum runs through (crosses: where each ends). Middle: the length of a step on a constant gradient "
-        "grows to 1/(1 − γ) times that of gradient descent. Right: the distance from the bottom of a valley at a "
-        "rate beyond 2/L, at which gradient descent's oscillation grows; momentum's shrinks by √γ a step."
+        "Left: paths from one start over a bowl with ripples. Gradient descent stops at the first local minimum; "
+        "momentum passes it (crosses: end points). Middle: on a constant gradient, the length of a step grows to "
+        "1/(1 − γ) times that of gradient descent. Right: distance from the bottom of a valley at a rate beyond 2/L. "
+        "The oscillation of gradient descent grows; that of momentum shrinks by √γ per step."
     ),
     limits={"momentum": (0.01, 0.99)},
     full={"momentum": 0.9, "starts": 8, "steps": 2000},

@@ -1,8 +1,8 @@
-"""A rate and a momentum for each layer against one for all, tuned by Optuna for the same cost.
+"""A learning rate and a momentum for each layer against one for all layers, tuned by Optuna at the same cost.
 
-More hyperparameters can only help where tuning can find them: the same number of trials is spread over six
-dimensions in place of two. Each network is tuned anew, so that the networks are the sample: what tuning finds varies
-more than what seeds do.
+More hyperparameters help only if the tuning finds good values for them: the same number of trials is spread over six
+dimensions instead of two. Each network is tuned separately, so that the networks are the sample, because results vary
+more between tunings than between seeds.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from matplotlib.figure import Figure
 from optbench.experiments.arms import fit_logarithmic, with_parameters
 from optbench.experiments.experiment import Experiment, Setting, Tables
 from optbench.experiments.slide import RC, heading, slide
-from optbench.experiments.verdict import Finding, estimate
+from optbench.experiments.verdict import Measurement, estimate
 from optbench.plots import style
 from optbench.selection import format_value
 
 _RATE = {"low": 1e-3, "high": 1e1}
 _MOMENTUM = {"low": 0.0, "high": 0.99, "scale": "linear"}
 _SEARCH: dict[str, Any] = {"lr": _RATE, "momentum": _MOMENTUM}
-#: The linear layers of `mlp` with two hidden ones, by their places in it; the first one is the rest.
+#: Patterns for the second and third linear layer of `mlp` with two hidden layers; the first layer is the remainder.
 _LAYERS = {"middle": "3.*", "last": "5.*"}
 OPTIMIZERS: dict[str, Any] = {
     "one": {"base": "momentum", "search": _SEARCH},
@@ -51,12 +51,12 @@ def measure(setting: Setting) -> Tables:
     trials = with_parameters(results.trials, hidden=32).sort_values(["hidden", "optimizer", "trial"])
     loss = trials["valid_loss"].where(trials["status"] == "ok")
     best = loss.fillna(math.inf).groupby([trials["hidden"], trials["optimizer"]]).cummin()
-    given = {f"{name}_lr": f"hp_{name}.lr" for name in _LAYERS}
+    columns = {f"{name}_lr": f"hp_{name}.lr" for name in _LAYERS}
     rates = runs.drop_duplicates(["hidden", "optimizer"])
     return {
         "runs": runs[["hidden", "optimizer", "seed", "status", "valid_loss", "test_loss", "test_metric"]],
         "rates": rates[["hidden", "optimizer", "lr"]].assign(
-            momentum=rates["hp_momentum"], **{name: rates[column] for name, column in given.items()}
+            momentum=rates["hp_momentum"], **{name: rates[column] for name, column in columns.items()}
         ),
         "trials": trials[["hidden", "optimizer", "trial"]].assign(
             best=best, cost=trials.groupby(["hidden", "optimizer"])["cost"].cumsum()
@@ -65,30 +65,30 @@ def measure(setting: Setting) -> Tables:
 
 
 def ratios(runs: pd.DataFrame) -> pd.Series:
-    """By network the mean test loss, with rates by layer over with one; missing where a seed failed."""
+    """By network, the mean test loss with rates by layer divided by that with one rate; missing if a seed failed."""
     loss = runs.assign(loss=runs["test_loss"].where(runs["status"] == "ok"))
     means = loss.groupby(["hidden", "optimizer"])["loss"].agg(lambda seeds: seeds.mean(skipna=False)).unstack()
     return means["layers"] / means["one"]
 
 
-def find(tables: Tables) -> list[Finding]:
-    """The test loss by layer over that with one rate, over networks, each of them tuned anew."""
+def evaluate(tables: Tables) -> list[Measurement]:
+    """The test loss with rates by layer divided by that with one rate, over separately tuned networks."""
     name = "test loss, a rate for each layer / one for all"
     return [estimate(name, ratios(tables["runs"]), (0.0, 1.0), logarithmic=True)]
 
 
 @mpl.rc_context(RC)
-def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
-    """The best loss so far while tuning, test losses in pairs, and the rates that were chosen."""
+def draw(tables: Tables, measurements: Sequence[Measurement]) -> Figure:
+    """Draws the best loss during tuning, pairs of test losses, and the tuned rates."""
     runs, trials, rates = tables["runs"], tables["trials"], tables["rates"]
-    names = {"one": "one rate and momentum", "layers": "a rate and a momentum a layer"}
+    names = {"one": "one rate and momentum", "layers": "rate and momentum per layer"}
     colors = {"one": style.BLUE, "layers": style.VERMILLION}
     networks, seeds = runs["hidden"].nunique(), runs["seed"].nunique()
     figure, (tuning, ends, chosen) = slide(
         "Parameter groups: a rate for each layer against one for all, at the same tuning budget",
         f"momentum, three layers, {networks} networks of {runs['hidden'].min()} to {runs['hidden'].max()} units, "
         f"{int(trials['trial'].max()) + 1} trials each, {seeds} fresh seeds",
-        findings, 3,
+        measurements, 3,
     )  # fmt: skip
     for name, rows in trials.groupby("optimizer", sort=False):
         wide = rows.pivot(index="trial", columns="hidden", values="best")
@@ -104,7 +104,7 @@ def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
         ends.plot([1], [layers], "o", color=colors["layers"])
     ends.set_xticks([0, 1], ["one for all", "by layer"])
     ends.set(xlim=(-0.5, 1.5), ylabel="test loss, mean over seeds")
-    ends.set_title(heading("Test loss, by layer / one for all", findings[0]))
+    ends.set_title(heading("Test loss, by layer / one for all", measurements[0]))
     places = ["lr", *(f"{name}_lr" for name in _LAYERS)]
     for optimizer, rows in rates.groupby("optimizer", sort=False):
         if optimizer == "layers":
@@ -124,12 +124,12 @@ def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
 EXPERIMENT = Experiment(
     name="parameter-groups",
     measure=measure,
-    find=find,
+    evaluate=evaluate,
     draw=draw,
     caption=(
-        "Left: the best validation loss found up to each trial, one thin line a network. Middle: the test loss on "
-        "fresh seeds, one pair a network. Right: the rates that were chosen. Both are tuned for the same cost, the"
-        " one in two dimensions, the other in six."
+        "Left: best validation loss found up to each trial; thin lines are networks. Middle: test loss on fresh seeds, "
+        "one pair per network. Right: tuned learning rates. Both are tuned at the same cost, one in two dimensions and "
+        "the other in six."
     ),
     full={
         "data": "mnist",

@@ -1,4 +1,4 @@
-"""What experiments on functions of two variables take from results: paths, and the ground below them."""
+"""Helpers for experiments on functions of two variables: paths, and the function below them."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import pandas as pd
 
 from optbench.results.load import Results
 
-#: How functions of two variables are run: without noise one example is all of them, so a step costs 1. So small
-#: trainings are done in this process.
+#: The settings for functions of two variables. Without noise, one example is the whole set, so a step costs 1. These
+#: trainings are so small that they run in this process.
 PLANE: dict[str, Any] = {"batch_sizes": [1], "seeds": 1, "tuning_worth": 0, "engine": "serial"}
 
 
 def paths(results: Results, problem: str) -> pd.DataFrame:
-    """Every step of the first seed's untuned or tuned runs: optimizer lr tuned step x y."""
-    found = results.trajectories
-    found = found[(found["problem"] == problem) & (found["seed"] == found["seed"].min())]
+    """Every step of the runs of the first seed, tuned and untuned: optimizer lr tuned step x y."""
+    points = results.trajectories
+    points = points[(points["problem"] == problem) & (points["seed"] == points["seed"].min())]
     columns = ["optimizer", "lr", "tuned", "step", "x", "y"]
-    return found.sort_values(["optimizer", "lr", "tuned", "step"])[columns].reset_index(drop=True)
+    return points.sort_values(["optimizer", "lr", "tuned", "step"])[columns].reset_index(drop=True)
 
 
 def ground(results: Results, problem: str) -> pd.DataFrame:

@@ -1,8 +1,8 @@
-"""A redundant set: visiting a part of it at a larger rate is the full sum at a part of its cost.
+"""A redundant set: visiting a part of it at a larger rate replaces the full sum at a fraction of its cost.
 
-Where M samples are there K times each, the sum over all is K times the sum over M of them, so that the paths of
-(all, η) and (M, Kη) are the same. A real set is redundant about so: in terms of the mean gradient, a batch of an
-N/K-th goes where the full one does, as long as its noise is small.
+If a set contains each of M samples K times, the sum over all is K times the sum over the M samples, so the paths of
+(all, η) and (M, Kη) are the same. A real set is approximately redundant: with mean gradients, a batch of N/K of the N
+examples follows the path of the full batch as long as its noise is small.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from matplotlib.figure import Figure
 
 from optbench.experiments.experiment import Experiment, Setting, Tables
 from optbench.experiments.slide import COLORS, RC, heading, logarithmic, slide
-from optbench.experiments.verdict import Finding, estimate, exact
+from optbench.experiments.verdict import Measurement, estimate, exact
 from optbench.plots import style
 from optbench.problem.registry import make_problem
 from optbench.selection import format_value
 
-#: Rate of the full sum in parts of 1/L, with L its largest eigenvalue.
+#: The rate of the full sum as a fraction of 1/L, where L is its largest eigenvalue, and the condition of the valley.
 _RATE, _CONDITION = 0.5, 100.0
-#: What the rounding of sums in another order may leave of a difference.
+#: The difference that rounding may cause because sums are in a different order.
 _SAME = 1e-10
-#: The part of K that a real set has to give, and the multiple of it that is still K.
+#: The gain of a real set has to lie between these multiples of K.
 _ROUGHLY = (0.5, 1.5)
-#: Steps of partial batches in those of the full one.
+#: The number of steps of partial batches, in units of those of the full batch.
 _MORE = 3
 
 
@@ -54,12 +54,12 @@ def measure(setting: Setting) -> Tables:
 
 
 def _losses(setting: Setting) -> pd.DataFrame:
-    """Training losses of full and partial batches at an equal rate: parts seed step cost loss."""
+    """Training losses of full and partial batches at the same rate: parts seed step cost loss."""
     size = setting.size
     select = f"mlp[data={format_value(size['data'])}]"
     examples = make_problem("mlp", {"data": size["data"]}).training_examples()
     batches = {examples // part: part for part in (1, *size["parts"])}
-    # Partial batches may take some more steps, or chance would decide whether they reach the full one's loss.
+    # Partial batches take more steps; otherwise, chance would decide whether they reach the loss of the full batch.
     problems: list[Any] = [
         {"select": select, "batch_sizes": [batch],
          "run_budget": f"{size['steps'] * batch * (1 if part == 1 else _MORE)}examples"}
@@ -70,26 +70,26 @@ def _losses(setting: Setting) -> pd.DataFrame:
         seeds=size["seeds"], tuning_worth=0, evaluations=size["evaluations"],
     )  # fmt: skip
     curves = results.curves[results.curves["kind"] == "run"]
-    found = curves[["batch_size", "seed", "step", "cost"]].assign(loss=curves["train_loss"])
-    return found.assign(parts=found["batch_size"].map(batches))
+    losses = curves[["batch_size", "seed", "step", "cost"]].assign(loss=curves["train_loss"])
+    return losses.assign(parts=losses["batch_size"].map(batches))
 
 
 def gains(losses: pd.DataFrame) -> pd.DataFrame:
-    """By part and seed, what the loss at the end of the full batch costs it over what it costs a partial one.
+    """The cost of the full batch to its final loss divided by the cost of a partial batch: parts seed gain.
 
-    parts seed gain; infinite costs, of a loss that a partial batch doesn't reach, give a gain of 0.
+    The gain is 0 if the partial batch does not reach that loss.
     """
     rows = []
     for seed, mine in losses.groupby("seed"):
         full = mine[mine["parts"] == 1].sort_values("cost")
         aim, cost = full["loss"].iloc[-1], full["cost"].iloc[-1]
         for parts, curve in mine[mine["parts"] > 1].sort_values("cost").groupby("parts"):
-            rows.append({"parts": parts, "seed": seed, "gain": cost / _reached(curve, float(aim))})
+            rows.append({"parts": parts, "seed": seed, "gain": cost / _cost_to(curve, float(aim))})
     return pd.DataFrame(rows)
 
 
-def _reached(curve: pd.DataFrame, aim: float) -> float:
-    """The cost at which a curve's running best first is at most `aim`, interpolated; infinite where it never is."""
+def _cost_to(curve: pd.DataFrame, aim: float) -> float:
+    """The cost at which the running best of a curve first reaches `aim`, interpolated; infinite if it never does."""
     loss, cost = np.minimum.accumulate(curve["loss"].to_numpy()), curve["cost"].to_numpy()
     there = np.flatnonzero(loss <= aim)
     if not len(there):
@@ -101,14 +101,14 @@ def _reached(curve: pd.DataFrame, aim: float) -> float:
     return float(cost[last - 1] + share * (cost[last] - cost[last - 1]))
 
 
-def find(tables: Tables) -> list[Finding]:
-    """The difference of the paths and the ratio of their costs; the gain on a real set, where it is approximate."""
+def evaluate(tables: Tables) -> list[Measurement]:
+    """The difference of the paths and the ratio of their costs; the gain on a real set, which is approximate."""
     paths = tables["paths"]
     ways = {name: way.sort_values("step") for name, way in paths.groupby("visited")}
     away = np.abs(ways["all"][["x", "y"]].to_numpy() - ways["once"][["x", "y"]].to_numpy()).max()
     copies = float(paths["copies"].iloc[0])
     ratio = float(ways["all"]["cost"].iloc[0] / ways["once"]["cost"].iloc[0])
-    findings = [
+    measurements = [
         exact("largest difference of the paths", float(away), (0, _SAME), 0),
         exact("cost of all / of one of each", ratio, (copies, copies), copies),
     ]
@@ -116,26 +116,28 @@ def find(tables: Tables) -> list[Finding]:
         size = float(str(parts))
         accepted = (_ROUGHLY[0] * size, _ROUGHLY[1] * size)
         name = f"cost to the same loss, all / a {parts}th of the set"
-        findings.append(estimate(name, rows["gain"], accepted, size, logarithmic=True))
-    return findings
+        measurements.append(estimate(name, rows["gain"], accepted, size, logarithmic=True))
+    return measurements
 
 
 @mpl.rc_context(RC)
-def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
-    """The same path at a part of the cost; loss against cost of full and partial batches; gain against part."""
+def draw(tables: Tables, measurements: Sequence[Measurement]) -> Figure:
+    """Draws both paths on the copied set, loss against cost of full and partial batches, and gain against part."""
     paths, losses, gained = tables["paths"], tables["losses"], tables["gains"]
     seeds = losses["seed"].nunique()
     copies = int(paths["copies"].iloc[0])
     figure, (same, cost, gain) = slide(
-        "A redundant set: a part of it at a larger rate does what the full sum does",
-        f"left: quadratic valley, each sample {copies} times; else a network on real data, means over {seeds} seeds",
-        findings, 3,
+        "A redundant set: a part of it at a larger rate follows the same path as the full sum",
+        f"left: quadratic valley, each sample {copies} times; others: a network on real data, means over {seeds} seeds",
+        measurements, 3,
     )  # fmt: skip
     for name, color, width in (("all", style.SKY, 5), ("once", style.VERMILLION, 1.5)):
         way = paths[paths["visited"] == name].sort_values("step")
         label = "all of them, rate η" if name == "all" else f"one of each, rate {copies}η"
         same.plot(way["x"], way["y"], color=color, linewidth=width, label=label)
-    same.set(xlabel="x", ylabel="y", title=heading(f"Same path, cost ratio {findings[1].measured:g}", findings[0]))
+    same.set(
+        xlabel="x", ylabel="y", title=heading(f"Same path, cost ratio {measurements[1].measured:g}", measurements[0])
+    )
     same.legend(loc="upper left")
     for color, (parts, rows) in zip(cycle(COLORS), losses.groupby("parts"), strict=False):
         curve = rows[rows["step"] > 0].groupby("step").agg(cost=("cost", "mean"), loss=("loss", "mean"))
@@ -146,16 +148,16 @@ def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
     logarithmic(cost.yaxis, shown["loss"].min() / 1.1, shown["loss"].max() * 1.1)
     cost.set(xlabel="cost / example gradients", ylabel="training loss", title="Equal learning rate")
     cost.legend(loc="lower left")
-    means = [finding.measured for finding in findings[2:]]
+    means = [measurement.measured for measurement in measurements[2:]]
     sizes = sorted(gained["parts"].unique())
-    errors = [[f.measured - f.low for f in findings[2:]], [f.high - f.measured for f in findings[2:]]]
+    errors = [[f.measured - f.low for f in measurements[2:]], [f.high - f.measured for f in measurements[2:]]]
     gain.errorbar(sizes, means, yerr=errors, fmt="o-", color=style.BLUE, capsize=4, label="measured, 95 % interval")
     gain.plot(sizes, sizes, color=style.INK, linestyle=style.DASHED, linewidth=1.2, label="exactly redundant")
     logarithmic(gain.xaxis, sizes[0] / 1.5, sizes[-1] * 1.5)
     known = [number for number in (*means, *sizes) if math.isfinite(number)]
     logarithmic(gain.yaxis, min(known) / 2, max(known) * 2)
     gain.set(xlabel="K, batch of an N/K-th", ylabel="cost of full batch / of part")
-    gain.set_title(heading(f"To the same loss, K = {sizes[0]}", findings[2]))
+    gain.set_title(heading(f"To the same loss, K = {sizes[0]}", measurements[2]))
     gain.legend(loc="upper left")
     return figure
 
@@ -163,13 +165,13 @@ def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
 EXPERIMENT = Experiment(
     name="redundancy",
     measure=measure,
-    find=find,
+    evaluate=evaluate,
     draw=draw,
     caption=(
-        "Left: gradient descent on a set in which each sample is there several times, and on one of each at a rate"
-        " as many times as large, take the same steps. Middle and right: on a real set, partial batches at the "
-        "rate of the full one (of means) take nearly the same steps, so that the loss at which the full batch ends"
-        " costs them a K-th; the dashed line is what an exactly redundant set would give."
+        "Left: gradient descent on a set that contains each sample K times takes the same steps as on one copy of each "
+        "sample at K times the rate. Middle and right: on a real set with mean gradients, partial batches take nearly "
+        "the same steps as the full batch at the same rate, so they reach its final loss at about a K-th of the cost. "
+        "The dashed line is the gain of an exactly redundant set."
     ),
     full={
         "copies": 10,

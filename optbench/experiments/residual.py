@@ -1,4 +1,4 @@
-"""Depth with and without shortcuts: errors of plain and residual networks, and where they start.
+"""Depth with and without shortcuts: errors of plain and residual networks, and their blocks at the start.
 
 After He et al., "Deep residual learning" (2015), section 4.2: momentum 0.9, batches of 128, augmented images.
 """
@@ -16,20 +16,20 @@ from matplotlib.figure import Figure
 
 from optbench.experiments.arms import by_seed, dots, lines, run_curves, seeds_text, with_parameters
 from optbench.experiments.experiment import Experiment, Setting, Tables
-from optbench.experiments.forward import first_images, fresh_model, seen
+from optbench.experiments.forward import first_images, fresh_model, record_activations
 from optbench.experiments.slide import COLORS, RC, heading, slide
-from optbench.experiments.verdict import Finding, estimate, exact
+from optbench.experiments.verdict import Measurement, estimate, exact
 from optbench.plots import style
 from optbench.selection import format_value
 
-#: So many labels of three lines fit below a panel.
+#: The number of labels of three lines that fit below a panel.
 _PLACES = 6
-#: What is trained at all depths, and what at the greatest only: shortcut and initialisation.
+#: The arms (shortcut, initialisation) that are trained at all depths, and those only at the greatest depth.
 _EVERYWHERE, _DEEPEST = (("none", "he"), ("pad", "he")), (("conv", "he"), ("pad", "identity"))
 
 
 def measure(setting: Setting) -> Tables:
-    """`errors`: along the training; `final`: at its end; `start`: how far blocks are from their shortcut at first."""
+    """`errors`: during training; `final`: at its end; `start`: the distance of blocks from the identity."""
     size = setting.size
     common = f"data={size['data']},width={size['width']}"
     deepest = max(size["depths"])
@@ -58,7 +58,7 @@ def _problem(common: str, depth: int, shortcut: str, init: str) -> str:
 
 
 def _start(setting: Setting, common: str, depth: int) -> pd.DataFrame:
-    """Of each block that keeps its size: ‖output − input‖ / ‖input‖ at the start, in evaluation mode."""
+    """‖output − input‖ / ‖input‖ of each block that keeps its size, at the start and in evaluation mode."""
     import torch
 
     images = first_images(_problem(common, depth, "pad", "he"), setting.source, setting.device)
@@ -66,7 +66,7 @@ def _start(setting: Setting, common: str, depth: int) -> pd.DataFrame:
     for shortcut, init in (*_EVERYWHERE, *_DEEPEST):
         model = fresh_model(_problem(common, depth, shortcut, init), 0, setting.device)
         blocks = {name: module for name, module in model.named_modules() if type(module).__name__ == "Block"}
-        with torch.no_grad(), seen(blocks) as kept:
+        with torch.no_grad(), record_activations(blocks) as kept:
             model(images)
         rows += [
             {"shortcut": shortcut, "init": init, "block": place, "change": ((after - x).norm() / x.norm()).item()}
@@ -76,25 +76,25 @@ def _start(setting: Setting, common: str, depth: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def find(tables: Tables) -> list[Finding]:
-    """What depth does to the loss and error of plain and of residual networks, and to a block at the start."""
+def evaluate(tables: Tables) -> list[Measurement]:
+    """The effect of depth on loss and error of plain and residual networks, and the change by a block at the start."""
     final, start = tables["final"], tables["start"]
     shallow, deep = final["depth"].min(), final["depth"].max()
     plainly = final[final["init"] == "he"]
-    found = []
+    measurements = []
     for shortcut, name, accepted in (("none", "plain", (0.0, math.inf)), ("pad", "residual", (-math.inf, 0.0))):
         depths = plainly[plainly["shortcut"] == shortcut]
         for column, label in (("train_loss", "training loss"), ("valid_error", "validation error")):
             wide = by_seed(depths, column, "depth")
             quantity = f"{label}, depth {deep} − depth {shallow}, {name}"
-            found.append(estimate(quantity, wide[deep] - wide[shallow], accepted))
+            measurements.append(estimate(quantity, wide[deep] - wide[shallow], accepted))
     wide = by_seed(plainly[plainly["depth"] == deep], "valid_error", "shortcut")
-    found.append(
+    measurements.append(
         estimate(f"validation error, plain − residual, depth {deep}", wide["none"] - wide["pad"], (0.0, math.inf))
     )
     identity = start.loc[start["init"] == "identity", "change"].max()
-    found.append(exact("change of a block's input at the start, init=identity", identity, (0.0, 0.0), 0.0))
-    return found
+    measurements.append(exact("change of a block's input at the start, init=identity", identity, (0.0, 0.0), 0.0))
+    return measurements
 
 
 def _label(shortcut: Any, init: Any) -> str:
@@ -102,7 +102,7 @@ def _label(shortcut: Any, init: Any) -> str:
 
 
 def _place(shortcut: str, init: str, depth: str, *, short: bool) -> str:
-    """A tick's label: on three lines, or as one short line to be turned where there are many."""
+    """The label of a tick: on three lines, or as one short line that is rotated if there are many."""
     if not short:
         return f"{_label(shortcut, init).replace(' ', chr(10))}\n{depth}"
     name = "plain" if shortcut == "none" else "identity" if init == "identity" else shortcut
@@ -110,15 +110,15 @@ def _place(shortcut: str, init: str, depth: str, *, short: bool) -> str:
 
 
 @mpl.rc_context(RC)
-def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
-    """Training loss and validation error along the training, and the errors at its end."""
+def draw(tables: Tables, measurements: Sequence[Measurement]) -> Figure:
+    """Draws training loss and validation error during training, and the errors at its end."""
     errors, final = tables["errors"], tables["final"]
     first = final.iloc[0]
     figure, (left, middle, right) = slide(
-        "Depth: plain networks get worse with it, residual ones better",
+        "Depth: plain networks get worse, residual networks get better",
         f"cifar_resnet on {first['data']}, width {first['width']}, {first['optimizer']}, batch {first['batch_size']}, "
         f"{errors['cost'].max():,.0f} examples, {seeds_text(final)} (thin lines and dots)",
-        findings, 3, size=(3.8, 3.2),
+        measurements, 3, size=(3.8, 3.2),
     )  # fmt: skip
     colors: dict[Any, str] = {("none", "he"): COLORS[1], ("pad", "he"): COLORS[0], ("conv", "he"): COLORS[2],
               ("pad", "identity"): COLORS[4]}  # fmt: skip
@@ -135,28 +135,28 @@ def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
     for ax in (left, middle):
         style.cost_ticks(ax.xaxis)
     left.legend(loc="upper right", title="shortcut, depth")
-    left.set_title(heading(f"Plain: training loss, {depths[-1]} − {depths[0]} layers", findings[0]))
-    middle.set_title(heading(f"Validation error of {depths[-1]}, plain − residual", findings[4]))
+    left.set_title(heading(f"Plain: training loss, {depths[-1]} − {depths[0]} layers", measurements[0]))
+    middle.set_title(heading(f"Validation error of {depths[-1]}, plain − residual", measurements[4]))
     groups = list(final.groupby(["shortcut", "init", "depth"], sort=False))
     many = len(groups) > _PLACES
     samples = [(_place(*map(str, arm), short=many), run["valid_error"]) for arm, run in groups]
     dots(right, samples, [colors[s, i] for (s, i, _), _ in groups], rotation=60 if many else 0)
     right.tick_params(axis="x", labelsize=8)
     right.set(ylabel="validation error at the end")
-    right.set_title(heading(f"Residual: validation error, {depths[-1]} − {depths[0]} layers", findings[3]))
+    right.set_title(heading(f"Residual: validation error, {depths[-1]} − {depths[0]} layers", measurements[3]))
     return figure
 
 
 EXPERIMENT = Experiment(
     name="residual",
     measure=measure,
-    find=find,
+    evaluate=evaluate,
     draw=draw,
     caption=(
-        "Networks without shortcuts (plain) and with them, at several depths. Left: training loss (on "
-        "512 examples), middle: "
-        "validation error, right: that at the end, for the greatest depth also with 1 × 1 convolutions where the size "
-        "changes (conv), and with blocks that start as their shortcut alone (identity)."
+        "Networks without shortcuts (plain) and with shortcuts, at several depths. Left: training loss (on 512 "
+        "examples); middle: validation error; right: validation error at the end. For the greatest depth, also with "
+        "1 × 1 convolutions as shortcuts where the size changes (conv), and with blocks that start as the identity "
+        "(identity)."
     ),
     full={
         "data": "cifar10",

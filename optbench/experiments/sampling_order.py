@@ -1,7 +1,7 @@
-"""Samples visited as they lie, shuffled without replacement, and drawn with replacement, at the same rate.
+"""Samples in their original order, shuffled without replacement, and drawn with replacement, at the same rate.
 
-Over an epoch without replacement every sample pulls once, so that their noise cancels; drawn with replacement
-it adds up (Gürbüzbalaban, Ozdaglar and Parrilo 2021).
+In an epoch without replacement, every sample contributes once, so that their noise cancels; with replacement, the
+noise accumulates (Gürbüzbalaban, Ozdaglar and Parrilo 2021).
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from matplotlib.figure import Figure
 
 from optbench.experiments.experiment import Experiment, Setting, Tables
 from optbench.experiments.slide import RC, heading, logarithmic, slide
-from optbench.experiments.verdict import FAILS, HOLDS, UNKNOWN, Finding, estimate
+from optbench.experiments.verdict import FAILS, HOLDS, UNKNOWN, Measurement, estimate
 from optbench.plots import style
 from optbench.problem.base import ORDERS
 from optbench.selection import format_value
 from optbench.statistics.intervals import t_bounds
 
-#: The loss of another order may be so much lower than the shuffled one's for the claim to hold.
+#: For the claim to hold, the loss of another order must be at least this fraction of the shuffled one's.
 _AT_LEAST = 0.95
 _LOOKS = {
     "shuffled": (style.BLUE, "shuffled, without replacement"),
     "sequential": (style.VERMILLION, "sequential"),
     "replacement": (style.GREEN, "drawn with replacement"),
 }
-#: The orders that are compared with the shuffled one, and what of their verdicts decides on the claim.
+#: The orders that are compared with the shuffled one, and the weights of their verdicts (the highest one decides).
 _ORDERS = ("sequential", "replacement")
 _WEIGHT = {HOLDS: 0, UNKNOWN: 1, FAILS: 2}
 _COLUMNS = {"valley": "valid_metric", "network": "train_loss"}
@@ -66,23 +66,23 @@ def measure(setting: Setting) -> Tables:
     return {"ends": ends, "losses": losses}
 
 
-def find(tables: Tables) -> list[Finding]:
-    """The loss in the second half of the epochs in parts of the shuffled one's, over paired seeds."""
+def evaluate(tables: Tables) -> list[Measurement]:
+    """The loss in the second half of the epochs divided by that of the shuffled order, over paired seeds."""
     losses = tables["losses"]
-    findings = []
+    measurements = []
     late = losses[losses["epoch"] > losses["epoch"].max() / 2]
     for problem, rows in late.groupby("problem", sort=False):
         ends = rows.pivot_table(index="seed", columns="order", values="loss", aggfunc="mean", dropna=False)
         for order in _ORDERS:
             name = f"{problem}: loss {_LOOKS[order][1]} / shuffled"
             ratios = ends[order] / ends["shuffled"]
-            findings.append(estimate(name, ratios, (_AT_LEAST, math.inf), logarithmic=True))
-    return findings
+            measurements.append(estimate(name, ratios, (_AT_LEAST, math.inf), logarithmic=True))
+    return measurements
 
 
 @mpl.rc_context(RC)
-def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
-    """The loss against epochs with 95 % intervals of the mean, a panel a problem."""
+def draw(tables: Tables, measurements: Sequence[Measurement]) -> Figure:
+    """Draws the loss against epochs with 95 % intervals of the mean, one panel per problem."""
     losses = tables["losses"]
     problems = list(losses["problem"].unique())
     n = losses.groupby("problem")["seed"].nunique()
@@ -90,17 +90,17 @@ def draw(tables: Tables, findings: Sequence[Finding]) -> Figure:
         "The order in which samples are visited",
         "SGD at one constant rate; mean and 95 % interval over seeds: "
         + ", ".join(f"{name} {n[name]}" for name in problems),
-        findings, len(problems), size=(4.4, 3.2),
+        measurements, len(problems), size=(4.4, 3.2),
     )  # fmt: skip
     titles = {"valley": "Noisy quadratic valley: excess over the minimum", "network": "Network: training loss"}
     for place, (ax, problem) in enumerate(zip(axes, problems, strict=True)):
         _curves(ax, losses[losses["problem"] == problem])
         ax.set(xlabel="epoch", ylabel="loss")
-        # The pair of the panel that decides: one that does not hold, or can't be told.
-        order, finding = max(
-            zip(_ORDERS, findings[2 * place :], strict=False), key=lambda pair: _WEIGHT[pair[1].verdict]
+        # The title shows the order that decides: one that does not hold, or is undecided.
+        order, measurement = max(
+            zip(_ORDERS, measurements[2 * place :], strict=False), key=lambda pair: _WEIGHT[pair[1].verdict]
         )
-        ax.set_title(heading(f"{titles[problem]}\n{_LOOKS[order][1]} / shuffled", finding))
+        ax.set_title(heading(f"{titles[problem]}\n{_LOOKS[order][1]} / shuffled", measurement))
     axes[0].legend(loc="upper right")
     return figure
 
@@ -119,12 +119,12 @@ def _curves(ax: Axes, losses: pd.DataFrame) -> None:
 EXPERIMENT = Experiment(
     name="sampling-order",
     measure=measure,
-    find=find,
+    evaluate=evaluate,
     draw=draw,
     caption=(
-        "Loss after every epoch, for the three orders at the same learning rate and batch size. Without "
-        "replacement, the noise of the samples cancels within an epoch, which is seen where noise is all that is "
-        "left to lose."
+        "Loss after every epoch for the three orders, at the same learning rate and batch size. Without replacement, "
+        "the noise of the samples cancels within an epoch. The effect is visible once noise dominates the remaining "
+        "loss."
     ),
     full={
         "data": "mnist",

@@ -1,4 +1,4 @@
-"""Figures of experiments: panels large enough for a slide, with the number that each is about in its title."""
+"""Figures of experiments: panels large enough for a slide, each with its predicted and measured number in the title."""
 
 from __future__ import annotations
 
@@ -12,39 +12,49 @@ from matplotlib.axis import XAxis, YAxis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from optbench.experiments.verdict import UNKNOWN, Finding, together
-from optbench.formatting import significant
+from optbench.experiments.verdict import UNKNOWN, Measurement, together
+from optbench.formatting import format_number
 from optbench.plots import style
 
-#: For `matplotlib.rc_context` around whatever draws an experiment.
+#: For `matplotlib.rc_context`, while an experiment is drawn.
 RC: dict[Any, Any] = {
     **style.RC, "font.size": 11, "axes.titlesize": 11.5, "axes.labelsize": 11, "legend.fontsize": 10,
-    "legend.facecolor": style.PAPER,  # of those with a frame: axes have no colour of their own to inherit
+    "legend.facecolor": style.PAPER,  # for legends with a frame: axes have no colour that they could inherit
     "lines.linewidth": 1.8, "xtick.labelsize": 10, "ytick.labelsize": 10,
 }  # fmt: skip
-#: Kept free around and between panels, in inches.
+#: Margins around and between panels, in inches.
 _LEFT, _RIGHT, _TOP, _BOTTOM, _ACROSS, _DOWN = 0.85, 0.25, 1.6, 0.95, 0.95, 1.35
 #: The mean widths of a character of title, subtitle and verdict, in inches.
 _TITLE, _TEXT = 0.135, 0.088
-#: Colours of series that are no optimizers, in order.
+#: Colours of series that are not optimizers, in order.
 COLORS = (style.BLUE, style.VERMILLION, style.GREEN, style.ORANGE, style.PURPLE, style.SKY, style.INK)
 
 
 def slide(
     title: str,
     subtitle: str,
-    findings: Sequence[Finding],
+    measurements: Sequence[Measurement],
     panels: int,
     size: tuple[float, float] = (3.4, 3.0),
     columns: int = 3,
 ) -> tuple[Figure, list[Axes]]:
-    """A figure of equal panels of `size` inches under a title, the subtitle (what was measured: problem, size, n),
-    with the verdict of the findings below.
+    """A figure of equal panels under a title and a subtitle, with the verdict below.
+
+    Args:
+        title: The title.
+        subtitle: The conditions of the measurement: problem, size, number of seeds.
+        measurements: The measurements that decide the verdict.
+        panels: The number of panels.
+        size: Width and height of a panel in inches.
+        columns: The most panels in a row.
+
+    Returns:
+        The figure and its panels, row by row.
     """
     across = min(panels, columns)
     down = -(-panels // across)
-    found = together(findings)
-    verdict = "Whether the claim holds can't be told at this size." if found == UNKNOWN else f"The claim {found}."
+    overall = together(measurements)
+    verdict = "These measurements do not decide the claim." if overall == UNKNOWN else f"The claim {overall}."
     width = _LEFT + across * size[0] + (across - 1) * _ACROSS + _RIGHT
     width = max(width, 0.4 + _TITLE * len(title), 0.4 + _TEXT * len(subtitle))
     height = _TOP + down * size[1] + (down - 1) * _DOWN + _BOTTOM
@@ -57,32 +67,33 @@ def slide(
     for index in range(panels):
         row, column = divmod(index, across)
         left = _LEFT + column * (size[0] + _ACROSS)
-        axes.append(style.placed(figure, (left, height - _TOP - (row + 1) * size[1] - row * _DOWN, *size)))
+        axes.append(style.add_axes(figure, (left, height - _TOP - (row + 1) * size[1] - row * _DOWN, *size)))
     return figure, axes
 
 
-def heading(name: str, finding: Finding | None = None) -> str:
-    """A panel's title: what it shows, and below that the predicted and the measured number of a finding."""
-    if finding is None:
+def heading(name: str, measurement: Measurement | None = None) -> str:
+    """The title of a panel: its topic, and below it the predicted and the measured number."""
+    if measurement is None:
         return name
-    predicted = finding.prediction.partition(" (")[0]
-    measured = significant(finding.measured, 3, trim=True)
-    low, high = (significant(bound, 3, trim=True) for bound in (finding.low, finding.high))
+    predicted = measurement.prediction.partition(" (")[0]
+    measured = format_number(measurement.measured, 3, trim=True)
+    low, high = (format_number(bound, 3, trim=True) for bound in (measurement.low, measurement.high))
     if low != high:
         measured += f" [{low}, {high}]"
     return f"{name}\npredicted {predicted}\nmeasured {measured}"
 
 
 def logarithmic(axis: XAxis | YAxis, low: float, high: float) -> None:
-    """A logarithmic axis from `low` to `high` with plain numbers, as the plots of results have it."""
+    """Makes an axis logarithmic from `low` to `high` with plain numbers, as in the plots of results."""
     axis.axes.set(**{f"{axis.axis_name}scale": "log", f"{axis.axis_name}lim": (low, high)})
     style.plain_ticks(axis, low, high)
 
 
 def contours(ax: Axes, ground: pd.DataFrame, levels: int = 12) -> None:
-    """The function over the plane: contours evenly spaced in the logarithm of its excess over the least.
+    """Draws the contours of a function of the plane, its start and its minimum.
 
-    `ground` has x, y and value on a grid, and start_x, start_y, minimum_x, minimum_y.
+    The levels are evenly spaced in the logarithm of the excess over the minimum. `ground` has x, y and value on a
+    grid, and start_x, start_y, minimum_x, minimum_y.
     """
     grid = ground.pivot(index="y", columns="x", values="value")
     excess = grid.to_numpy() - grid.to_numpy().min()
@@ -99,7 +110,7 @@ def contours(ax: Axes, ground: pd.DataFrame, levels: int = 12) -> None:
 
 
 def path(ax: Axes, points: pd.DataFrame, color: str, label: str, **more: Any) -> None:
-    """A path over the plane (columns x, y in order of steps) up to its first step out of the picture."""
+    """Draws a path (columns x, y in order of steps) up to its first point outside the axes."""
     (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
     inside = (points["x"].between(left, right) & points["y"].between(bottom, top)).to_numpy()
     kept = points.iloc[: (len(inside) if inside.all() else int(np.argmin(inside)) + 1)]

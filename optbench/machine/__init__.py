@@ -1,1 +1,1 @@
-"""The machine that computes: devices, memory, versions, signals."""
+"""The machine that runs the trainings: devices, memory, software versions, signals."""

@@ -1,4 +1,4 @@
-"""What a piece of work allocates in the memory of the CPU, as torch's allocator sees it."""
+"""Measures the CPU memory that a piece of work allocates through torch's allocator."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from typing import Any
 import torch
 
 _PROFILER = "KINETO_LOG_LEVEL"
-#: The level of torch's C++ log at which it writes errors, and no warnings.
+#: Level of torch's C++ log at which it prints errors but not warnings.
 _ERRORS = 2
 
 
 def memory_changes(work: Callable[[], Any]) -> list[int]:
-    """Bytes that each allocation takes (positive) and gives back (negative), in the order of time."""
+    """Run `work` and return its memory changes in bytes, in chronological order.
+
+    Allocations are positive, deallocations negative; the running sum is the memory in use.
+    """
     activities = [torch.profiler.ProfilerActivity.CPU]
-    with _quiet(), torch.profiler.profile(activities=activities, profile_memory=True) as profile:
+    with _suppress_logs(), torch.profiler.profile(activities=activities, profile_memory=True) as profile:
         work()
     assert profile.profiler is not None
     assert profile.profiler.kineto_results is not None
@@ -28,15 +31,15 @@ def memory_changes(work: Callable[[], Any]) -> list[int]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps the log lines of the profiler, and of an allocator that it watches, from the user's terminal.
+def _suppress_logs() -> Iterator[None]:
+    """Suppress the log messages of the profiler and of the allocator that it observes.
 
-    By their own levels and not by closing stderr: a library that ends the process in between has to be heard. The
-    profiler reads its level once, from the environment, when a process first uses it.
+    This sets their log levels instead of closing stderr, because the last words of a library that aborts the process
+    must still reach the user. The profiler reads its level from the environment once, when a process first uses it.
     """
     environment, level = os.environ.get(_PROFILER), _log_level()
     before = level.value
-    os.environ.setdefault(_PROFILER, "99")  # above all that it knows
+    os.environ.setdefault(_PROFILER, "99")  # higher than all levels in use
     level.value = max(before, _ERRORS)
     try:
         yield
@@ -47,7 +50,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _log_level() -> ctypes.c_int:
-    """Torch's own variable, which has no name in Python; where there is none, one that means nothing."""
+    """Torch's log level, a C variable without a Python binding; a dummy variable if it does not exist."""
     for library in (Path(torch.__file__).parent / "lib").glob("*c10.*"):
         with suppress(OSError, ValueError):
             return ctypes.c_int.in_dll(ctypes.CDLL(str(library)), "FLAGS_caffe2_log_level")

@@ -1,4 +1,4 @@
-"""Devices by name, and the settings under which the same seed gives the same bits."""
+"""Resolves device names, and makes torch deterministic: the same seed gives the same bits."""
 
 from __future__ import annotations
 
@@ -9,15 +9,20 @@ from pathlib import Path
 
 from optbench.errors import UserError, unknown
 
-#: On Linux an accelerator has one of these; where none is there, torch need not be imported to ask.
+#: Device nodes of accelerators on Linux. If none exists, there is no accelerator, and torch need not be imported.
 _ACCELERATOR_NODES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg", "/dev/dri/renderD128")
 
 
-def resolve(name: str, elsewhere: bool = False) -> str:
-    """A device that torch knows here: `auto` is the accelerator where there is one, else `cpu`.
+def resolve_device(name: str, elsewhere: bool = False) -> str:
+    """Resolve a device name to a torch device: `auto` becomes the accelerator if there is one, otherwise `cpu`.
 
-    Raises UserError for a device that this machine doesn't have. Of other machines (`elsewhere`), each of whose
-    workers has one device of its own, it isn't known; there a number has no meaning, and raises UserError.
+    Args:
+        name: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`, …
+        elsewhere: Whether the device belongs to workers on other machines. Their devices are unknown here, so the name
+            is only checked for its form. Each such worker has one device, so a device number is not accepted.
+
+    Raises:
+        UserError: If the name is unknown or this machine does not have the device.
     """
     if elsewhere and name not in ("auto", "cpu"):
         if not re.fullmatch(r"cuda|mps|xpu|hpu|mtia", name):
@@ -32,19 +37,23 @@ def resolve(name: str, elsewhere: bool = False) -> str:
     if not re.fullmatch(r"(cuda|mps|xpu|hpu|mtia)(:\d+)?", name):
         raise unknown("device", name, ["auto", "cpu", "cuda", "cuda:N", "mps", "xpu"])
     if not _exists(name):
-        raise UserError(f"device {name!r} is not on this machine (accepted here: {', '.join(_present())})")
+        raise UserError(f"device {name!r} is not available on this machine (accepted: {', '.join(_available())})")
     return name
 
 
 def make_deterministic(threads: int) -> None:
-    """Sets threads, and deterministic arithmetic without TF32, for the whole process."""
-    # cuBLAS reads this once, when its first handle is created.
+    """Configure torch for the whole process: CPU threads, deterministic algorithms, no TF32.
+
+    Args:
+        threads: Number of CPU threads.
+    """
+    # cuBLAS reads this variable once, when its first handle is created.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     import torch
 
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    # Nothing here reads memory before writing it; filling it first would only cost time.
+    # optbench never reads uninitialized memory, so filling it would only cost time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = False
@@ -52,10 +61,10 @@ def make_deterministic(threads: int) -> None:
 
 
 def seed_torch(number: int, device: str) -> None:
-    """Seeds the global generators from which models on this device draw: the CPU's, and an accelerator's.
+    """Seed torch's global generators that models on this device use: the CPU's and, if needed, the accelerator's.
 
-    `torch.manual_seed` seeds those of all kinds of devices. Where one is not in use it notes the call with its whole
-    stack instead, which takes 0.3 ms, longer than a small step.
+    `torch.manual_seed` seeds all kinds of devices. For a device that is not initialised it stores the call with its
+    stack trace instead, which takes 0.3 ms, longer than a small step. So it is only called for an accelerator.
     """
     import torch
 
@@ -65,12 +74,12 @@ def seed_torch(number: int, device: str) -> None:
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def synchronize(device: str) -> None:
-    """Waits for what was queued on an accelerator, before a clock is read."""
+    """Wait for the work queued on an accelerator, before a clock is read; does nothing on the CPU."""
     if device != "cpu":
         import torch
 
@@ -93,5 +102,5 @@ def _exists(name: str) -> bool:
     return device.index is None or device.index < torch.accelerator.device_count()
 
 
-def _present() -> list[str]:
+def _available() -> list[str]:
     return ["auto", "cpu", *(name for name in ("cuda", "mps", "xpu") if _exists(name))]

@@ -1,4 +1,4 @@
-"""What a figure depends on besides the configuration: hardware and versions."""
+"""Describes the environment of a run: hardware and software versions, on which results depend."""
 
 from __future__ import annotations
 
@@ -14,9 +14,16 @@ from typing import Any
 PACKAGES = ("optbench", "torch", "torchvision", "optuna", "numpy", "scikit-learn", "pandas")
 
 
-def describe(devices: Iterable[str] = ("cpu",)) -> dict[str, Any]:
-    """The machine and the versions, with a short key that is equal for equal environments."""
-    found: dict[str, Any] = {
+def describe_environment(devices: Iterable[str] = ("cpu",)) -> dict[str, Any]:
+    """Describe the machine and the software versions.
+
+    Args:
+        devices: Names of the devices in use, whose accelerators are included.
+
+    Returns:
+        A dictionary of plain JSON values. Its `key` is a short hash that is equal for equal environments.
+    """
+    description: dict[str, Any] = {
         "python": platform.python_version(),
         "system": platform.system(),
         "machine": platform.machine(),
@@ -26,8 +33,8 @@ def describe(devices: Iterable[str] = ("cpu",)) -> dict[str, Any]:
         "packages": {name: _version(name) for name in PACKAGES},
         "accelerators": {name: _accelerator(name) for name in sorted(devices) if name != "cpu"},
     }
-    key = hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:8]
-    return {"key": key, **found}
+    key = hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:8]
+    return {"key": key, **description}
 
 
 def _processor() -> str:

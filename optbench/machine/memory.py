@@ -1,4 +1,4 @@
-"""Memory that is left: of the machine, of the container that this process is in, of a device. Needs no torch."""
+"""Available memory of the machine, of the container in which this process runs, and of a device."""
 
 from __future__ import annotations
 
@@ -10,13 +10,19 @@ _PROC, _CGROUP = Path("/proc"), Path("/sys/fs/cgroup")
 
 
 def available_memory() -> int | None:
-    """Bytes that this process can have without swapping or being killed; None where the system doesn't say."""
-    found = [*_of_machine(), *_of_containers()]
-    return max(min(found), 0) if found else None
+    """Return the bytes that this process can allocate without swapping or being killed; None if unknown.
+
+    Does not import torch.
+    """
+    limits = [*_machine_memory(), *_container_memory()]
+    return max(min(limits), 0) if limits else None
 
 
 def available_device_memory(device: str) -> int | None:
-    """The same of a device: what is free on it, and what torch holds there without using it."""
+    """Return the bytes available on a device; None if unknown.
+
+    On CUDA this is the free memory plus the memory that torch has reserved but does not use.
+    """
     kind = device.partition(":")[0]
     if kind == "cpu":
         return available_memory()
@@ -28,17 +34,17 @@ def available_device_memory(device: str) -> int | None:
     return int(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
 
 
-def _of_machine() -> Iterator[int]:
+def _machine_memory() -> Iterator[int]:
     with suppress(OSError, ValueError, IndexError):
         for line in (_PROC / "meminfo").read_text("ascii").splitlines():
             if line.startswith("MemAvailable:"):
                 yield 1024 * int(line.split()[1])
 
 
-def _of_containers() -> Iterator[int]:
-    """What the limits of the control groups leave that this process is in, of version 2 or 1, the outer ones too.
+def _container_memory() -> Iterator[int]:
+    """The memory left in each control group (version 1 or 2) of this process, including the enclosing groups.
 
-    What they hold of files that nobody uses now is given back before anything is killed, and so not counted.
+    Page cache of inactive files counts as available, because the kernel reclaims it before it kills a process.
     """
     lines: list[str] = []
     with suppress(OSError):
@@ -46,17 +52,17 @@ def _of_containers() -> Iterator[int]:
     for line in lines:
         _, controllers, own = line.split(":", 2)
         if not controllers:
-            yield from _left(_CGROUP, own, "memory.max", "memory.current", "inactive_file ")
+            yield from _group_memory(_CGROUP, own, "memory.max", "memory.current", "inactive_file ")
         elif "memory" in controllers.split(","):
             names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file ")
-            yield from _left(_CGROUP / "memory", own, *names)
+            yield from _group_memory(_CGROUP / "memory", own, *names)
 
 
-def _left(root: Path, own: str, limit: str, usage: str, unused: str) -> Iterator[int]:
+def _group_memory(root: Path, own: str, limit: str, usage: str, unused: str) -> Iterator[int]:
     path = PurePosixPath(own)
     for group in (path, *path.parents):
         folder = root / str(group).lstrip("/")
-        with suppress(OSError, ValueError):  # a group without a limit has no such file, or says "max"
-            most, used = int((folder / limit).read_text()), int((folder / usage).read_text())
+        with suppress(OSError, ValueError):  # a group without a limit has no such file, or the file contains "max"
+            maximum, used = int((folder / limit).read_text()), int((folder / usage).read_text())
             stat = (folder / "memory.stat").read_text().splitlines()
-            yield most - used + sum(int(line.split()[1]) for line in stat if line.startswith(unused))
+            yield maximum - used + sum(int(line.split()[1]) for line in stat if line.startswith(unused))

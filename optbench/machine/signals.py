@@ -1,4 +1,4 @@
-"""How a process takes Ctrl-C and SIGTERM."""
+"""Context managers that control how a process handles Ctrl-C and SIGTERM."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from typing import Any
 
 
 @contextmanager
-def terminated_as_interrupt() -> Iterator[None]:
-    """Treats SIGTERM like Ctrl-C: stop at once, leave a state that can be resumed, and nothing that nobody removes."""
+def sigterm_as_interrupt() -> Iterator[None]:
+    """Treat SIGTERM like Ctrl-C: stop at once, leave a resumable state and no orphaned processes or temporary files."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    with _handled(signal.SIGTERM, interrupt):
+    with _set_handler(signal.SIGTERM, interrupt):
         yield
 
 
 @contextmanager
-def interrupts_ignored() -> Iterator[None]:
-    """A process started meanwhile ignores Ctrl-C from its first moment, imports included."""
-    with _handled(signal.SIGINT, signal.SIG_IGN):
+def ignore_interrupts() -> Iterator[None]:
+    """Ignore Ctrl-C in this context and in processes started in it, which then ignore it even while they import."""
+    with _set_handler(signal.SIGINT, signal.SIG_IGN):
         yield
 
 
 @contextmanager
-def _handled(number: signal.Signals, handler: Any) -> Iterator[None]:
-    """A handler for a while; only the main thread can set one, in others nothing changes."""
+def _set_handler(number: signal.Signals, handler: Any) -> Iterator[None]:
+    """Install a signal handler for the duration of the context; does nothing outside the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

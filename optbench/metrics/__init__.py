@@ -1,6 +1,6 @@
-"""Metrics: what is measured of runs, each a module with one function from frames to a frame.
+"""Metrics: each module has one function from frames to a frame.
 
-Only the names that rankings go by are imported here: the command line needs them before pandas is.
+Only the names of the ranking metrics are imported here: the command line needs them before pandas is loaded.
 """
 
 from optbench.metrics.ranking import METRICS, Metric, higher_is_better

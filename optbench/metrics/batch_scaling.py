@@ -1,4 +1,4 @@
-"""Steps, cost and learning rate against the batch size, and where a larger batch stops paying."""
+"""Steps, cost and learning rate as functions of the batch size, and the size from which larger batches do not pay."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pandas as pd
 
 from optbench.results.stored import CELL
 
-#: A batch pays as long as reaching the target costs at most this many times what it costs at best: at the
-#: critical batch size of McCandlish et al. (2018) cost has doubled, and so have the fewest possible steps.
+#: A batch size pays if reaching the target costs at most this factor times the least cost over batch sizes: at the
+#: critical batch size of McCandlish et al. (2018), the cost and the fewest possible steps have doubled.
 PAYS = 2.0
 _CURVE = ["problem", "device", "schedule", "optimizer", "target_name"]
 _COLUMNS = [
@@ -20,17 +20,23 @@ _COLUMNS = [
 
 
 def batch_scaling(summary: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
-    """One row a problem, optimizer, device, schedule, target and batch size, for all tried at several sizes.
+    """Returns one row per problem, optimizer, device, schedule, target and batch size, if several sizes were run.
 
-    `summary` is the frame of `target_summary`: `steps`, `cost` and `seconds` are its medians, missing where
-    half of the seeds missed the target. `step_exponent` compares with the next smaller batch size: −log(steps/steps')
-    /log(B/B'), 1 where doubling the batch halves the steps (Shallue et al. 2019: perfect scaling), 0 where it
-    saves none. `pays`: the cost is at most twice the least over the batch sizes. `pays_up_to` is the largest size
-    that does, without one in between that doesn't, and `pays_beyond` says that it is the largest tried, so
-    that the true one may be larger. `critical_batch` is B_c of cost = E·(1 + B/B_c) (McCandlish et al. 2018,
-    equations 2.11 and 2.12), by least squares over at least three sizes; `lr_exponent` the slope of log(tuned
-    rate) over log(batch size): ½ is the square-root rule, 1 the linear one. All are of medians and
-    have no intervals: they describe what was run.
+    - `steps`, `cost`, `seconds`: medians of `target_summary`, missing if half of the seeds missed the target.
+    - `step_exponent`: −log(steps/steps')/log(B/B') to the next smaller batch size B'. It is 1 if doubling the batch
+      size halves the steps (perfect scaling, Shallue et al. 2019), and 0 if it saves none.
+    - `pays`: whether the cost is at most twice the least cost over the batch sizes.
+    - `pays_up_to`: the largest size up to which all sizes pay; `pays_beyond` is true if it is the largest size that was
+      tried, so that the true limit may be higher.
+    - `critical_batch`: B_c of cost = E·(1 + B/B_c) (McCandlish et al. 2018, equations 2.11 and 2.12), by least squares
+      over at least three sizes.
+    - `lr_exponent`: the slope of log(tuned rate) over log(batch size): ½ is the square-root rule, 1 the linear one.
+
+    All are computed from medians and have no intervals: they describe these runs only.
+
+    Args:
+        summary: The frame of `target_summary`.
+        cells: Frame of cells.
     """
     rates = cells.drop_duplicates(CELL)[[*CELL, "lr_tuned"]]
     table = summary.astype(dict.fromkeys(["problem", "device", "schedule", "optimizer", "target_name"], "object"))
@@ -61,15 +67,15 @@ def batch_scaling(summary: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def _curve(size: np.ndarray, steps: np.ndarray, cost: np.ndarray, lr: np.ndarray, known: np.ndarray) -> dict[str, Any]:
-    """The figures of one curve, in order of its batch sizes: arrays for each of them, numbers for all."""
+    """Returns the columns of one curve, in order of its batch sizes: arrays for each size, numbers for all."""
     reached = np.isfinite(cost)
     exponent = np.full(len(size), np.nan)
-    logged = np.log(np.where(steps > 0, steps, np.nan))  # none where a target was met at the start
+    logged = np.log(np.where(steps > 0, steps, np.nan))  # no steps if the target was met at the start
     exponent[1:] = -np.diff(logged) / np.diff(np.log(size))
     pays: np.ndarray = np.full(len(size), None, dtype=object)
     about: dict[str, Any] = {"pays_up_to": np.nan, "pays_beyond": None, "critical_batch": np.nan}
     if reached.any():
-        # A miss doesn't pay; of a cell whose times aren't known nothing is.
+        # A miss does not pay; a cell without known times is missing.
         good = np.where(reached, cost, np.inf) <= PAYS * np.nanmin(cost)
         pays[known] = good[known]
         place = int(np.nanargmin(cost))
@@ -87,6 +93,6 @@ def _curve(size: np.ndarray, steps: np.ndarray, cost: np.ndarray, lr: np.ndarray
 
 
 def _slope(x: np.ndarray, y: np.ndarray) -> float:
-    """The slope of y over x by least squares; exactly 0 where all y are equal."""
+    """Returns the least-squares slope of y over x; exactly 0 if all y are equal."""
     x, y = x - x.mean(), y - y[0]
     return float(x @ y / (x @ x))

@@ -1,4 +1,4 @@
-"""How good a rate a tuning budget finds: the best of k trials against what they cost."""
+"""The best validation loss of k trials against their cost: what a tuning budget buys."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from optbench.results.stored import CELL
-from optbench.statistics.best_of import expected_best, median_best
+from optbench.statistics.best_of import mean_best, median_best
 from optbench.statistics.intervals import median_interval
 
-#: Trials of this sampler are independent draws from one distribution; those of all others are not.
+#: The only sampler whose trials are independent draws from one distribution.
 INDEPENDENT = "random"
 _COLUMNS = [
     "cell_id", *CELL, "method", "k", "cost", "run_budgets", "best", "best_low", "best_high", "median_best", "studies",
@@ -21,19 +21,24 @@ _COLUMNS = [
 
 
 def best_of_k(trials: pd.DataFrame, cells: pd.DataFrame, studies: pd.DataFrame | None = None) -> pd.DataFrame:
-    """The best validation loss that k trials find, one row a cell and k.
+    """Returns the best validation loss that k trials reach, one row per cell and k.
 
-    `trials` are those of the tunings that decided, `studies` those of the tunings that were repeated. `method` says
-    what `best` is. `expected`: the mean of the best of k random trials, by the unbiased
-    U-statistic, with `median_best` beside it, which has a value also where trials diverged; trial 0, the
-    default rate, is no random draw and left out, and the cost of k is k times a trial's mean. `running`: the
-    best of the first k trials of the one study there is, against what they were charged. That is all
-    that can be said of one study of a sequential sampler (its trials depend on each other), and of random trials
-    whose range was extended or that were pruned on the way. `repeated`: what several such studies have found by
-    a cost of k run budgets; `median_best` is their median, with its 95 % interval from `best_low` to `best_high` (from
-    six studies on), `best` their mean, each missing where it is infinite.
+    `method` says what `best` is:
 
-    A diverged trial is infinitely bad. `cost` is in example gradients, `run_budgets` the same in run budgets.
+    - `expected`: the mean best of k random trials, by the unbiased U-statistic; `median_best` is finite even if few
+      trials diverged. Trial 0, the default rate, is not random and is left out. The cost of k is k times a trial's
+      mean.
+    - `running`: the best of the first k trials of a single tuning, against their cost. Used for sequential samplers,
+      whose trials depend on each other, and for random trials if the range was extended or trials were pruned.
+    - `repeated`: the mean best over several tunings within a cost of k run budgets; `median_best` is their median, with
+      its 95 % interval from `best_low` to `best_high` (with at least six tunings). Each is missing if it is infinite.
+
+    A diverged trial has an infinite loss. `cost` is in example gradients, `run_budgets` in run budgets.
+
+    Args:
+        trials: Frame of the trials that chose the learning rates.
+        cells: Frame of cells.
+        studies: Frame of the trials of repeated tunings.
     """
     by_cell = {cell["cell_id"]: cell for cell in cells.to_dict("records")}
     every = trials.assign(study=0)
@@ -49,19 +54,19 @@ def best_of_k(trials: pd.DataFrame, cells: pd.DataFrame, studies: pd.DataFrame |
     first: list[int] = []
     for cell_id, indices in every.groupby("cell_id", observed=True, sort=False).indices.items():
         cell, own = by_cell[cell_id], np.asarray(indices)
-        # A study that was interrupted has not had its budget.
+        # A study that was interrupted has not used its budget.
         own = own[(study[own] == 0) | (study[own] < cell.get("studies", 1))]
         if len(own) == 0:
             continue
-        if _independent(cell) and not pruned[own].any():
+        if _is_independent(cell) and not pruned[own].any():
             own = own[number[own] > 0]
-            curve = _expected(loss[own], cost[own])
+            curve = _random_curve(loss[own], cost[own])
         elif study[own].max() > 0 and np.isfinite(float(cell["tuning_budget"]) * float(cell["run_budget"])):
             parts = [own[study[own] == number] for number in np.unique(study[own])]
-            curve = _repeated([loss[part] for part in parts], [cost[part] for part in parts], cell)
+            curve = _study_curve([loss[part] for part in parts], [cost[part] for part in parts], cell)
         else:
             own = own[study[own] == 0]
-            curve = _running(loss[own], cost[own])
+            curve = _running_curve(loss[own], cost[own])
         about = {"trials": len(own), "diverged": int(np.isinf(loss[own]).sum()), "studies": len(np.unique(study[own]))}
         rows = len(curve["k"])
         curves.append(curve | {name: np.full(rows, value) for name, value in about.items()})
@@ -84,43 +89,49 @@ def _columns(method: str, k: np.ndarray, cost: np.ndarray, best: np.ndarray, **m
     }  # fmt: skip
 
 
-def _expected(loss: np.ndarray, cost: np.ndarray) -> dict[str, Any]:
+def _random_curve(loss: np.ndarray, cost: np.ndarray) -> dict[str, Any]:
     k = np.arange(1, len(loss) + 1)
     mean = cost.mean() if len(cost) else np.nan
-    return _columns("expected", k, k * mean, expected_best(loss), median=median_best(loss))
+    return _columns("expected", k, k * mean, mean_best(loss), median=median_best(loss))
 
 
-def _running(loss: np.ndarray, cost: np.ndarray) -> dict[str, Any]:
-    best = _finite(np.minimum.accumulate(loss))
+def _running_curve(loss: np.ndarray, cost: np.ndarray) -> dict[str, Any]:
+    best = _mask_nonfinite(np.minimum.accumulate(loss))
     return _columns("running", np.arange(1, len(loss) + 1), np.cumsum(cost), best)
 
 
-def _repeated(losses: Sequence[np.ndarray], costs: Sequence[np.ndarray], cell: dict[Any, Any]) -> dict[str, Any]:
-    """The best of each study by whole run budgets, over the studies."""
+def _study_curve(losses: Sequence[np.ndarray], costs: Sequence[np.ndarray], cell: dict[Any, Any]) -> dict[str, Any]:
+    """Returns the mean and median over studies of the best loss within each whole number of run budgets."""
     budget = float(cell["run_budget"])
     k = np.arange(1, int(np.floor(float(cell["tuning_budget"]) / budget + 1e-9)) + 1)
-    found = np.stack([_found_by(k * budget, loss, cost) for loss, cost in zip(losses, costs, strict=True)])
-    low, high = median_interval(found)
-    median = np.median(found, axis=0)
-    mean = found.mean(axis=0)
+    best = np.stack([_best_by_cost(k * budget, loss, cost) for loss, cost in zip(losses, costs, strict=True)])
+    low, high = median_interval(best)
+    median = np.median(best, axis=0)
+    mean = best.mean(axis=0)
     return _columns(
-        "repeated", k, k * budget, _finite(mean), low=_finite(low), high=_finite(high), median=_finite(median)
+        "repeated",
+        k,
+        k * budget,
+        _mask_nonfinite(mean),
+        low=_mask_nonfinite(low),
+        high=_mask_nonfinite(high),
+        median=_mask_nonfinite(median),
     )
 
 
-def _found_by(cost: np.ndarray, loss: np.ndarray, charged: np.ndarray) -> np.ndarray:
-    """The best loss of the trials that had ended by each cost; infinite before the first."""
+def _best_by_cost(cost: np.ndarray, loss: np.ndarray, charged: np.ndarray) -> np.ndarray:
+    """Returns the best loss of the trials that ended by each cost; infinite before the first one."""
     best = np.concatenate([[np.inf], np.minimum.accumulate(loss)])
-    # A hair of tolerance: costs are sums of thirds.
+    # With a tolerance for rounding: costs are sums of thirds.
     return best[np.searchsorted(np.cumsum(charged), cost * (1 + 1e-9), side="right")]
 
 
-def _finite(values: np.ndarray) -> np.ndarray:
+def _mask_nonfinite(values: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(values), values, np.nan)
 
 
-def _independent(cell: dict[Any, Any]) -> bool:
-    """Whether the trials after the default's were drawn from one distribution."""
+def _is_independent(cell: dict[Any, Any]) -> bool:
+    """Whether all trials except the default one were drawn from one distribution."""
     unchanged = all(
         pd.isna(cell[f"{end}_searched"]) or np.isclose(cell[f"{end}_searched"], cell[end], rtol=1e-9)
         for end in ("lr_low", "lr_high")

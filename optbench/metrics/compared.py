@@ -1,49 +1,51 @@
-"""The runs that a comparison rests on: one a seed, tuned where there was something to tune."""
+"""The runs that comparisons use: one per seed, tuned if there is anything to tune."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 
-#: What is compared with one another: optimizers on one problem, batch size, device and schedule.
-#: What tells runs apart.
+#: The columns that identify a run.
 RUN = ["cell_id", "seed", "tuned"]
-#: Figures that can't all agree to the last bit between two seeds, unless the seed has no effect.
+#: Columns that agree to the last bit between two seeds only if the seed has no effect.
 _FINGERPRINT = ["train_loss", "valid_loss", "test_loss"]
-#: From this number of seeds on an interval is drawn in place of the seeds themselves.
+#: From this number of seeds on, figures show an interval instead of the single seeds.
 ENOUGH_FOR_INTERVALS = 10
 
 
-def distinct(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs, those with the same cell, seed and tuning counted once, by the first of them.
+def drop_repeated_runs(runs: pd.DataFrame) -> pd.DataFrame:
+    """Keeps the first of several runs with the same cell, seed and tuning.
 
-    Joined results may hold a seed twice. Twice the same seed is no second observation: it would make
-    an interval narrower without anything having been measured.
+    Joined results may hold a run twice. It is one observation: counting it twice would make intervals narrower.
     """
     repeated = runs.duplicated(RUN)
     return runs[~repeated] if repeated.any() else runs
 
 
-def independent(runs: pd.DataFrame) -> pd.DataFrame:
-    """The distinct runs, less those whose losses equal another seed's of their cell to the last bit.
+def drop_copied_runs(runs: pd.DataFrame) -> pd.DataFrame:
+    """Keeps one of several runs of a cell whose losses are equal to the last bit.
 
-    Then the seed has had no effect (one seed used for all, say), and the runs are one observation.
+    Equal losses mean that the seed had no effect (for example, one fixed seed), so the runs are one observation.
+    Repeated runs are dropped as well (see `drop_repeated_runs`).
     """
-    runs = distinct(runs)
+    runs = drop_repeated_runs(runs)
     figures = runs[_FINGERPRINT].to_numpy(dtype=float, na_value=np.nan)
     known = (runs["status"] == "ok").to_numpy() & np.isfinite(figures).all(axis=1)
     copies = known & runs.duplicated(["cell_id", "tuned", *_FINGERPRINT]).to_numpy()
     return runs[~copies] if copies.any() else runs
 
 
-def compared_runs(runs: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
-    """The runs that ranks, medians and tests rest on: the tuned ones, or, in cells where there was nothing to
-    tune (no trials), those at the default learning rate; one row a cell and seed.
+def select_runs(runs: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+    """Selects the runs that ranks, medians and tests use, one per cell and seed.
 
-    Runs that were skipped because no trial ended with a finite loss are among them, as failures.
-    Default runs never stand in for tuned ones that are missing.
+    These are the tuned runs, or the runs at the default rate in cells without anything to tune (no trials). Skipped
+    runs, whose tuning had no finite loss, are included as failures. Default runs never replace missing tuned runs.
+
+    Args:
+        runs: Frame of runs.
+        cells: Frame of cells.
     """
-    runs = distinct(runs)
+    runs = drop_repeated_runs(runs)
     tuned = runs["tuned"].astype(bool)
     trials = cells.drop_duplicates("cell_id").set_index("cell_id")["trials"]
     nothing_to_tune = set(trials.index[trials.fillna(0) == 0]) - set(runs.loc[tuned, "cell_id"].unique())
@@ -51,12 +53,17 @@ def compared_runs(runs: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def directions(cells: pd.DataFrame) -> pd.Series:
-    """By problem, whether a higher metric is better."""
+    """Returns whether a higher metric is better, by problem."""
     flags = cells[["problem", "metric_higher_is_better"]].dropna()
     flags = flags.astype({"problem": "object", "metric_higher_is_better": bool})
     return flags.groupby("problem")["metric_higher_is_better"].all()
 
 
 def signs(problems: pd.Series, higher: pd.Series) -> np.ndarray:
-    """For each entry +1 where a higher metric of its problem is better (see `directions`), else −1."""
+    """Returns +1 for each entry whose problem has a metric of which higher is better, and −1 otherwise.
+
+    Args:
+        problems: Problem labels, of shape (n,).
+        higher: The series of `directions`.
+    """
     return np.where(problems.astype(object).map(higher.to_dict()).eq(True).to_numpy(dtype=bool), 1.0, -1.0)

@@ -1,4 +1,4 @@
-"""Data profiles: the share of (unit, seed) pairs that an optimizer has solved by an absolute cost."""
+"""Data profiles: the share of pairs of unit and seed that an optimizer has solved by an absolute cost."""
 
 from __future__ import annotations
 
@@ -7,18 +7,24 @@ import pandas as pd
 
 from optbench.results.stored import GROUP
 
-#: Shares of the run budget at which the table gives the share solved.
+#: Shares of the run budget at which the table lists the solved share.
 BUDGET_SHARES = (0.1, 0.2, 0.5, 1.0)
 
 
 def data_profile(times: pd.DataFrame) -> pd.DataFrame:
-    """The share of pairs of unit and seed that each optimizer has solved by a share of the run budget.
+    """Returns the share of pairs of unit and seed that each optimizer has solved by a share of the run budget.
 
-    Unlike in a performance profile how fast others are has no part in it (Moré and Wild 2009; COCO's runtime
-    distributions). A unit is a problem, batch size, device, schedule and target. All are counted on the same pairs,
-    those that every optimizer has, or who ran easier ones would look better. `times` as of `performance_profile`.
-    Columns: `optimizer`, `pairs`, `pairs_unknown` (runs without evaluations or budget), `solved_at_10`, … in percent of
-    the budget, `pairs_left_out` (known, but not of every optimizer).
+    A unit is a problem, batch size, device, schedule and target. Unlike a performance profile, a data profile does not
+    depend on the speed of the other optimizers (Moré and Wild 2009; COCO's runtime distributions). All optimizers are
+    counted on the pairs that all of them have: otherwise those that ran easier pairs would look better.
+
+    Args:
+        times: The frame of `time_to_target`, for the runs that are compared.
+
+    Returns:
+        One row per optimizer with the columns `optimizer`, `pairs`, `pairs_unknown` (runs without evaluations or
+        budget), `solved_at_10`, … (the share solved by 10 % of the budget) and `pairs_left_out` (known, but not of
+        every optimizer).
     """
     table = _shares(times)
     rows = []
@@ -36,7 +42,11 @@ def data_profile(times: pd.DataFrame) -> pd.DataFrame:
 
 
 def data_profile_curves(times: pd.DataFrame) -> pd.DataFrame:
-    """The profiles themselves, a row a step: `optimizer budget_share share` (of the pairs solved by then)."""
+    """Returns the profiles as step functions, one row per step: `optimizer`, `budget_share`, `share` (solved by then).
+
+    Args:
+        times: As for `data_profile`.
+    """
     frames = []
     for optimizer, own in _shares(times).query("common").groupby("optimizer", observed=True, sort=True):
         share = own["share"].to_numpy(dtype=float)
@@ -49,8 +59,9 @@ def data_profile_curves(times: pd.DataFrame) -> pd.DataFrame:
 
 
 def _shares(times: pd.DataFrame) -> pd.DataFrame:
-    """Each pair's cost as a share of its budget: infinite for a miss, missing where it isn't known; and whether it is
-    `common` to all optimizers of whom any is known.
+    """Returns each pair's cost as a share of its budget: infinite for a miss, NaN if unknown.
+
+    `common` is true for pairs that are known for all optimizers with any known pair.
     """
     reached = times["reached"].to_numpy(dtype=float, na_value=np.nan)
     with np.errstate(invalid="ignore"):

@@ -1,4 +1,4 @@
-"""Where each table is defined: the sections of docs/methodology.md, as an index that lies beside the tables."""
+"""Maps each table to its section of docs/methodology.md, and writes the index that is stored next to the tables."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-#: The definitions, where optbench is used from its repository; an installed package comes without them.
+#: The definitions, if optbench is used from its repository; an installed package does not include them.
 METHODOLOGY = Path(__file__).resolve().parents[2] / "docs" / "methodology.md"
-#: By table, the anchor of its section in docs/methodology.md.
+#: The anchor of each table's section in docs/methodology.md.
 SECTIONS = {
     "trials": "2-trials-tune",
     "runs": "5-final-runs-fresh-seeds-paired-seeds-cell",
@@ -40,18 +40,28 @@ SECTIONS = {
 }
 
 
-def index(tables: Iterable[str], folder: Path, notes: Iterable[str] = ()) -> str:
-    """The tables of a folder in Markdown, each with the section that defines its columns, and what to know of them.
+def write_index(tables: Iterable[str], folder: Path, notes: Iterable[str] = ()) -> str:
+    """Returns the index of a folder of tables in Markdown, with links to the sections that define their columns.
 
-    The sections are links where the file that they are in is there to lead to.
+    The sections are plain text if the methodology is not installed.
+
+    Args:
+        tables: Names of the tables.
+        folder: The folder of the tables, from which the links are relative.
+        notes: Sentences that a reader of the tables needs.
     """
-    lines = ["# Tables", "", "Each as parquet and csv. What the columns mean, with formula and source:", ""]
+    lines = [
+        "# Tables",
+        "",
+        "Each table is a parquet and a csv file. These sections define the columns, with formulas and sources:",
+        "",
+    ]
     for name in sorted(tables):
         section = SECTIONS[name]
         text = f"section {section.partition('-')[0]}"
         if METHODOLOGY.is_file():
             text = f"[{text}]({Path(os.path.relpath(METHODOLOGY, folder.resolve())).as_posix()}#{section})"
         lines.append(f"- `{name}`: {text}")
-    lines += ["", "The sections are those of `docs/methodology.md` in optbench's repository."]
+    lines += ["", "The sections are in `docs/methodology.md` of optbench's repository."]
     lines += ["", "## Notes", "", *(f"- {note}" for note in notes)] if notes else []
     return "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""What failed, where, and how its loss went before it did."""
+"""Failed trials, runs and cells, with their last losses."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 import pandas as pd
 
-from optbench.formatting import significant
-from optbench.metrics.compared import distinct
+from optbench.formatting import format_number
+from optbench.metrics.compared import drop_repeated_runs
 from optbench.results.stored import CELL
 
-#: How many of the last evaluations are shown.
+#: The number of last evaluations that are listed.
 TAIL = 5
-#: How something fails; a tuned run of a cell that nothing could train is `skipped`, and failed by that.
+#: Statuses of failures. A tuned run is `skipped`, which counts as a failure, if no trial of its cell succeeded.
 FAILED = ("diverged", "oom", "timeout", "error", "skipped")
 COLUMNS = [
     *CELL, "kind", "trial", "seed", "tuned", "lr", "status", "error", "initial_loss", "last_step", "last_cost",
@@ -22,14 +22,20 @@ COLUMNS = [
 
 
 def failures(trials: pd.DataFrame, runs: pd.DataFrame, curves: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
-    """One row for each trial, run or whole cell that failed; empty if nothing did.
+    """Returns one row per failed trial, run or cell; an empty frame if nothing failed.
 
-    `kind` is `trial`, `run` or `cell` (one that failed before it had a run). `tail` has the last `TAIL`
-    validation losses, the oldest first; `last_step` and `last_cost` are those of the last evaluation.
-    Pruned trials (`skipped`) didn't fail.
+    `kind` is `trial`, `run` or `cell` (failed before its first run). `tail` lists the last `TAIL` validation losses,
+    the oldest first; `last_step` and `last_cost` are those of the last evaluation. Pruned trials (`skipped`) did not
+    fail.
+
+    Args:
+        trials: Frame of trials.
+        runs: Frame of runs.
+        curves: Frame of curves.
+        cells: Frame of cells.
     """
-    # What two frames that were put together both hold has failed once.
-    trials, runs = trials.drop_duplicates(["cell_id", "trial"]), distinct(runs)
+    # Concatenated frames may hold a failure twice.
+    trials, runs = trials.drop_duplicates(["cell_id", "trial"]), drop_repeated_runs(runs)
     cells = cells.drop_duplicates("cell_id")
     lost_trials = trials[trials["status"].isin(FAILED[:-1])].assign(kind="trial", tuned=False)
     lost_runs = runs[runs["status"].isin(FAILED)].assign(kind="run", trial=-1)
@@ -41,10 +47,10 @@ def failures(trials: pd.DataFrame, runs: pd.DataFrame, curves: pd.DataFrame, cel
     if not parts:
         return pd.DataFrame(columns=COLUMNS).astype({"tail": object})
     table = pd.concat(parts, ignore_index=True)
-    # Only the curves of what failed: the others may be millions of points.
+    # Only the curves of failures: the others may have millions of points.
     own = curves[curves["cell_id"].isin(table["cell_id"]) & (curves["status"] != "ok")]
     own = own.drop_duplicates([*keys, "step"]).sort_values("step", kind="stable")
-    ends = {key: _end(curve) for key, curve in own.groupby(keys, observed=True)}
+    ends = {key: _describe_end(curve) for key, curve in own.groupby(keys, observed=True)}
     rows = [ends.get(tuple(row), {}) for row in table[keys].itertuples(index=False, name=None)]
     ended = pd.DataFrame(rows, index=table.index, columns=COLUMNS[-4:])
     table = pd.concat([table, ended], axis=1).reindex(columns=COLUMNS)
@@ -54,11 +60,11 @@ def failures(trials: pd.DataFrame, runs: pd.DataFrame, curves: pd.DataFrame, cel
     return table.sort_values([*CELL, "kind", "trial", "seed"], ignore_index=True)
 
 
-def _end(curve: pd.DataFrame) -> dict[str, Any]:
+def _describe_end(curve: pd.DataFrame) -> dict[str, Any]:
     losses, steps = curve["valid_loss"].to_numpy(dtype=float, na_value=math.nan), curve["step"].to_numpy()
     return {
         "initial_loss": losses[0] if steps[0] == 0 else None,
         "last_step": steps[-1],
         "last_cost": curve["cost"].to_numpy()[-1],
-        "tail": ", ".join("not finite" if math.isnan(loss) else significant(loss, 3) for loss in losses[-TAIL:]),
+        "tail": ", ".join("not finite" if math.isnan(loss) else format_number(loss, 3) for loss in losses[-TAIL:]),
     }

@@ -1,10 +1,9 @@
-"""The loss and the metric that runs end with: median, mean and its interval over seeds.
+"""The loss and the metric at the end of runs: median, mean and its interval over seeds.
 
-A run that failed is worse than every number: it enters the median as an infinity, and a median that
-lands on it is missing. In the mean, a diverged run counts as if it had never left its start, and no
-run counts as worse than that (Wortsman et al. 2023 limit losses in the same way). Nothing is a mean
-over successes only. A run that broke down for another reason (oom, timeout, error) might have ended anywhere:
-then the mean is missing.
+A failed run is worse than every number: it enters the median as infinity, and an infinite median is missing. In the
+mean, a diverged run counts as its value at the start, and no run counts as worse than that (Wortsman et al. 2023
+limit losses in the same way). No mean is over successes only. A run that broke down for another reason (oom, timeout,
+error) could have ended anywhere, so the mean is missing.
 """
 
 from __future__ import annotations
@@ -12,38 +11,43 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from optbench.metrics.compared import directions, independent, signs
+from optbench.metrics.compared import directions, drop_copied_runs, signs
 from optbench.results.stored import CELL
 from optbench.statistics.intervals import t_bounds
 
-#: What ends a run because of what it computed. `skipped` is a tuned run whose tuning found no finite loss.
+#: Statuses of runs that failed by their own computation; a tuned run is `skipped` if no trial had a finite loss.
 _LOST = ("diverged", "skipped")
 
 
 def final_loss(runs: pd.DataFrame, curves: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
-    """Loss on the test set after the last step, one row a cell and tuning (`tuned`: at the tuned rate).
+    """Returns the loss on the test set after the last step, one row per cell and tuning (`tuned`: at the tuned rate).
 
-    `runs`, `curves` and `cells` are frames of `optbench.load`. Columns: the cell's, `tuned`, `n_seeds`,
-    `n_ok`, `median`, `mean`, `mean_low`, `mean_high` (95 % t-interval), `lowest`, `highest` (of the runs
-    that ended). The start that limits a mean is the validation loss at step 0.
+    The columns are those of the cell, `tuned`, `n_seeds`, `n_ok`, `median`, `mean`, `mean_low` and `mean_high` (95 %
+    t-interval), `lowest` and `highest` (of the runs that ended). The start that limits the mean is the validation loss
+    at step 0.
+
+    Args:
+        runs: Frame of runs (see `optbench.load`).
+        curves: Frame of curves, for the value at the start.
+        cells: Frame of cells.
     """
-    return _final(runs, curves, cells, "test_loss", "valid_loss", pd.Series(dtype=bool))
+    return _summarize_ends(runs, curves, cells, "test_loss", "valid_loss", pd.Series(dtype=bool))
 
 
 def final_metric(runs: pd.DataFrame, curves: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
-    """The problem's metric on the test set after the last step; columns as of `final_loss`."""
-    return _final(runs, curves, cells, "test_metric", "valid_metric", directions(cells))
+    """Returns the problem's metric on the test set after the last step; arguments and columns as of `final_loss`."""
+    return _summarize_ends(runs, curves, cells, "test_metric", "valid_metric", directions(cells))
 
 
-def _final(
+def _summarize_ends(
     runs: pd.DataFrame, curves: pd.DataFrame, cells: pd.DataFrame, column: str, start: str, higher: pd.Series
 ) -> pd.DataFrame:
-    runs = independent(runs)
-    # From here on lower is better.
+    runs = drop_copied_runs(runs)
+    # Below, lower is better for every metric.
     sign = -signs(runs["problem"], higher)
     values = sign * pd.to_numeric(runs[column]).to_numpy(dtype=float, na_value=np.nan)
     done = (runs["status"] == "ok").to_numpy() & np.isfinite(values)
-    begun = sign * _starts(runs, curves, start)
+    begun = sign * _start_values(runs, curves, start)
     lost = runs["status"].isin(_LOST).to_numpy() | ((runs["status"] == "ok").to_numpy() & np.isinf(values))
     limited = np.where(done, np.fmin(values, begun), np.where(lost, begun, np.nan))
     table = runs[[*CELL, "tuned"]].assign(
@@ -74,9 +78,10 @@ def _final(
     )
 
 
-def _starts(runs: pd.DataFrame, curves: pd.DataFrame, column: str) -> np.ndarray:
-    """What each run started from: the value at step 0, which all runs of a problem, device and seed share,
-    since they have the same initial weights. NaN where no evaluation at step 0 is known.
+def _start_values(runs: pd.DataFrame, curves: pd.DataFrame, column: str) -> np.ndarray:
+    """Returns the value at step 0 of each run; NaN if it is unknown.
+
+    All runs of a problem, device and seed share it, because they have the same initial weights.
     """
     keys = ["problem", "device", "seed"]
     first = (curves["step"] == 0).to_numpy() & (curves["kind"] == "run").to_numpy()

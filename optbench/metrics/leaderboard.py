@@ -1,7 +1,7 @@
-"""The leaderboard, its summary, and writing tables: frame in, frame (or file) out.
+"""The leaderboard and its summary.
 
-A failed seed is worse than every number, whichever direction the metric has: it enters medians as
-an infinity, and a median that lands on it is reported as NaN and ranked last.
+A failed seed is worse than every number in both directions of the metric: it enters medians as infinity. An infinite
+median is reported as NaN and ranked last.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 
 from optbench.metrics import METRICS, higher_is_better
-from optbench.metrics.compared import compared_runs, directions, distinct, signs
+from optbench.metrics.compared import directions, drop_repeated_runs, select_runs, signs
 from optbench.results.stored import CELL, GROUP
 
-#: How a cell or run can fail. `skipped` is none of them: it was never asked to succeed.
+#: Statuses of failed cells and runs. `skipped` is not a failure here: such a run was never started.
 FAILURES = ("diverged", "oom", "timeout", "error")
 
 _COLUMNS = [
@@ -31,19 +31,21 @@ _COUNTS = ["rank", "n_ok", "n_runs", "diverged", "groups", "best_in", "failed_ce
 
 
 def leaderboard(runs: pd.DataFrame, cells: pd.DataFrame, rank_by: str = "test_metric") -> pd.DataFrame:
-    """One row per cell, ranked inside its group (`GROUP`) by a median over seeds: of the test metric,
-    or of the column of `runs` that `rank_by` names (one of `metrics.METRICS`).
+    """Returns one row per cell, ranked within its task by a median over seeds.
 
-    `runs` and `cells` are the frames of `optbench.load`. Ties share the better rank. A cell that
-    failed before any run is ranked last; one without runs that did not fail (not yet run) has no
-    rank. `test_metric_low` and `_high` are the range over the seeds that succeeded,
-    `target_reached` is a share of all seeds, `cost_to_target` a median over all seeds in which a
-    miss is infinite.
+    Ties share the better rank. A cell that failed before any run is ranked last; a cell that has not run yet has no
+    rank. `test_metric_low` and `_high` are the range over the successful seeds. `target_reached` is a share of all
+    seeds, and `cost_to_target` a median over all seeds in which a miss is infinite.
+
+    Args:
+        runs: Frame of runs (see `optbench.load`).
+        cells: Frame of cells.
+        rank_by: The column of `runs` to rank by, one of `metrics.METRICS`.
     """
     # Frames may hold a cell twice, and categories without rows.
     cells = cells.drop_duplicates("cell_id")
-    runs = distinct(runs)
-    ranked = compared_runs(runs, cells)
+    runs = drop_repeated_runs(runs)
+    ranked = select_runs(runs, cells)
     default = runs[~runs["tuned"].astype(bool) & (runs["status"] != "skipped")]
     higher = directions(cells)
     ok = (ranked["status"] == "ok").to_numpy()
@@ -57,13 +59,15 @@ def leaderboard(runs: pd.DataFrame, cells: pd.DataFrame, rank_by: str = "test_me
         "lr": ranked.drop_duplicates("cell_id").set_index("cell_id")["lr"],
         "n_ok": pd.Series(ok).groupby(mine).sum(),
         "n_runs": pd.Series(ok).groupby(mine).size(),
-        "test_metric": _finite(_medians(ranked, "test_metric", -up) * -up),
+        "test_metric": _drop_infinite(_medians(ranked, "test_metric", -up) * -up),
         "test_metric_low": known.min(),
         "test_metric_high": known.max(),
-        "test_metric_default": _finite(_medians(default, "test_metric", -up) * -up),
-        "valid_loss": _finite(_medians(ranked, "valid_loss")),
+        "test_metric_default": _drop_infinite(_medians(default, "test_metric", -up) * -up),
+        "valid_loss": _drop_infinite(_medians(ranked, "valid_loss")),
         "target_reached": pd.Series(reached).groupby(mine).mean(),
-        "cost_to_target": _finite(_medians(ranked.assign(status=np.where(reached, "ok", "missed")), "cost_to_target")),
+        "cost_to_target": _drop_infinite(
+            _medians(ranked.assign(status=np.where(reached, "ok", "missed")), "cost_to_target")
+        ),
         "step_ms": ranked[ok].groupby("cell_id", observed=True)["step_ms"].median(),
         "diverged": ranked["status"].isin(["diverged", "skipped"]).groupby(mine).sum(),
         "score": -_medians(ranked, rank_by, -ascending),
@@ -87,8 +91,9 @@ def _numbers(frame: pd.DataFrame, column: str) -> np.ndarray:
 
 
 def _medians(runs: pd.DataFrame, column: str, sign: pd.Series | float = 1.0) -> pd.Series:
-    """By cell the median over its runs of `sign` times the column, where one that failed or has no value is
-    infinite: `sign` (a number, or one by cell) makes lower better.
+    """Returns by cell the median over runs of `sign` times a column.
+
+    A run that failed or has no value is infinite. `sign` (a number, or one per cell) makes lower values better.
     """
     values = _numbers(runs, column)
     lost = (runs["status"] != "ok").to_numpy() | ~np.isfinite(values)
@@ -97,20 +102,23 @@ def _medians(runs: pd.DataFrame, column: str, sign: pd.Series | float = 1.0) -> 
     return pd.Series(np.where(lost, math.inf, turned)).groupby(cell).median()
 
 
-def _finite(medians: pd.Series) -> pd.Series:
+def _drop_infinite(medians: pd.Series) -> pd.Series:
     return medians.where(np.isfinite(medians))
 
 
 def _with_counts(frame: pd.DataFrame) -> pd.DataFrame:
-    """Whole numbers as nullable integers: a rank that is missing must not turn the others to floats."""
+    """Converts counts to nullable integers, so that a missing rank does not turn the others into floats."""
     return frame.astype({name: "Int64" for name in _COUNTS if name in frame})
 
 
 def summary(board: pd.DataFrame) -> pd.DataFrame:
-    """One row per optimizer of a leaderboard, by mean rank over the `groups` in which it has one.
+    """Returns one row per optimizer of a leaderboard, by mean rank over the tasks in which it has one.
 
-    `best_in` counts the groups in which it is first, `target_reached` is the mean share over the
-    groups that have a target, `diverged` counts runs.
+    `groups` is the number of these tasks, `best_in` the number in which it is first, `target_reached` the mean share
+    over tasks with a target, and `diverged` a number of runs.
+
+    Args:
+        board: The frame of `leaderboard`.
     """
     rows = []
     for optimizer, cells in board.groupby("optimizer", sort=True):

@@ -1,7 +1,7 @@
-"""What seeds are compared by: one number a run, the lower the better, whatever metric is chosen.
+"""One loss per run for comparisons between seeds, lower being better for every metric.
 
-A run that failed, or that has no finite value, counts as infinite: worse than every number. A run
-that isn't there is missing, and is no failure.
+A run that failed or has no finite value counts as infinite, worse than every number. A run that does not exist is
+missing, which is not a failure.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 
 from optbench.errors import UserError, unknown
-from optbench.metrics.compared import compared_runs, directions
+from optbench.metrics.compared import directions, select_runs
 from optbench.metrics.ranking import METRICS, higher_is_better
 from optbench.results.stored import CELL, GROUP
 
-#: Figures of a run that can't all agree to the last bit between two seeds, unless the seed has no effect.
+#: Columns that agree to the last bit between two seeds only if the seed has no effect.
 _FINGERPRINT = ["train_loss", "valid_loss", "test_loss"]
 #: Metrics are computed in single precision: values closer than this, relative to their size, are equal.
 RESOLUTION = 1e-6
@@ -24,23 +24,31 @@ _NEEDED = [*CELL, "cell_id", "seed", "status", "tuned", *_FINGERPRINT]
 
 
 def seed_losses(runs: pd.DataFrame, cells: pd.DataFrame, metric: str = "test_metric") -> pd.DataFrame:
-    """One row a compared run (see `compared.compared_runs`): the columns of `CELL`, `seed`, `loss`, `copy_of`.
+    """Returns one row per compared run (see `compared.select_runs`): the columns of `CELL`, `seed`, `loss`, `copy_of`.
 
-    `loss` is the column of `runs` that `metric` names, its sign turned where higher is better, and
-    infinite for a failure; a problem without target has no rows for `…_to_target`, nor has a run that reached its
-    target at an unknown time (seconds without timings): that is no failure. `copy_of` is the
-    least seed of the cell whose losses are the same to the last bit: the seed itself, unless seeds have no effect.
-    Raises UserError for an unknown metric or frames that lack a column.
+    `loss` is the column `metric`, negated if higher is better, and infinite for a failure. `copy_of` is the smallest
+    seed of the cell whose losses are equal to the last bit: the seed itself, unless seeds have no effect. For
+    `…_to_target`, problems without a target have no rows, and neither have runs that reached their target at an unknown
+    time (seconds without timings), which is not a failure.
+
+    Args:
+        runs: Frame of runs.
+        cells: Frame of cells.
+        metric: One of `metrics.METRICS`.
+
+    Raises:
+        UserError: The metric is unknown, a frame lacks a column, or an optimizer name stands for several cells of a
+            task.
     """
-    known(metric)
-    require(runs, "runs", [*_NEEDED, metric])
-    require(cells, "cells", ["cell_id", *CELL, "trials", "metric_higher_is_better", "target"])
-    runs = compared_runs(runs, cells)
+    check_metric(metric)
+    require_columns(runs, "runs", [*_NEEDED, metric])
+    require_columns(cells, "cells", ["cell_id", *CELL, "trials", "metric_higher_is_better", "target"])
+    runs = select_runs(runs, cells)
     _refuse_namesakes(runs)
     if metric.endswith("_to_target"):
         aimed = cells.loc[cells["target"].notna(), "problem"].unique()
         runs = runs[runs["problem"].isin(aimed)]
-        # Missed targets have no time, but so have met ones whose time isn't known.
+        # Runs that reached their target at an unknown time look like misses and are dropped.
         runs = runs[~(runs["target_reached"].fillna(False).astype(bool) & runs[metric].isna())]
     higher = {problem: higher_is_better(metric, bool(flag)) for problem, flag in directions(cells).items()}
     sign = np.where(runs["problem"].astype(object).map(higher).fillna(False).astype(bool), -1.0, 1.0)
@@ -52,24 +60,24 @@ def seed_losses(runs: pd.DataFrame, cells: pd.DataFrame, metric: str = "test_met
     return frame.sort_values([*CELL, "seed"], ignore_index=True)
 
 
-def known(metric: str) -> None:
-    """Raises UserError unless this is one of `metrics.METRICS`."""
+def check_metric(metric: str) -> None:
+    """Raises UserError unless `metric` is one of `metrics.METRICS`."""
     if metric not in METRICS:
         raise unknown("metric", metric, METRICS)
 
 
-def require(frame: pd.DataFrame, name: str, columns: list[str]) -> None:
-    """Raises UserError where a frame lacks columns, as one of another schema version does."""
+def require_columns(frame: pd.DataFrame, name: str, columns: list[str]) -> None:
+    """Raises UserError if the frame called `name` lacks one of the columns."""
     missing = [column for column in columns if column not in frame]
     if missing:
         raise UserError(
-            f"the frame {name} has no column {missing[0]!r} (needed: {', '.join(columns)}); is it of another "
-            "schema version, or merged from several?"
+            f"the frame {name} has no column {missing[0]!r} (required: {', '.join(columns)}); does it have another "
+            "schema version, or was it merged from several frames?"
         )
 
 
 def _refuse_namesakes(runs: pd.DataFrame) -> None:
-    """Raises UserError where one optimizer's name stands for several cells of a group."""
+    """Raises UserError if one optimizer name stands for several cells of a task."""
     several = runs.groupby(CELL, observed=True)["cell_id"].nunique()
     if (several > 1).any():
         *group, name = several.index[several > 1][0]
@@ -80,7 +88,7 @@ def _refuse_namesakes(runs: pd.DataFrame) -> None:
 
 
 def _least_equal_seed(runs: pd.DataFrame) -> pd.Series:
-    """By run, the least seed of its cell with the same finite losses; its own where there is no other."""
+    """Returns for each run the smallest seed of its cell with the same finite losses; its own if there is no other."""
     finite = np.isfinite(runs[_FINGERPRINT].to_numpy(dtype=float, na_value=np.nan)).all(axis=1)
     known = (runs["status"] == "ok") & np.asarray(finite)
     least = runs[known].groupby(["cell_id", *_FINGERPRINT], observed=True, sort=False)["seed"].transform("min")
@@ -88,14 +96,15 @@ def _least_equal_seed(runs: pd.DataFrame) -> pd.Series:
 
 
 def medians(losses: pd.DataFrame) -> pd.DataFrame:
-    """The median loss of each cell, columns `CELL` and `loss`; infinite where half of the seeds failed."""
+    """Returns the median loss of each cell, columns `CELL` and `loss`; infinite if half of the seeds failed."""
     with np.errstate(invalid="ignore"):
         return losses.groupby(CELL, observed=True, sort=True)["loss"].median().fillna(np.inf).reset_index()
 
 
 def task_ranks(losses: pd.DataFrame) -> pd.DataFrame:
-    """The rank of each optimizer's median loss within its `GROUP`, ties sharing their mean; columns
-    `CELL`, `loss`, `rank`.
+    """Returns the rank of each optimizer's median loss within its task, columns `CELL`, `loss`, `rank`.
+
+    Ties share their mean rank.
     """
     frame = medians(losses)
     frame["rank"] = frame.groupby(GROUP, observed=True)["loss"].rank(method="average")
@@ -103,38 +112,51 @@ def task_ranks(losses: pd.DataFrame) -> pd.DataFrame:
 
 
 def tasks(losses: pd.DataFrame) -> list[tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]]:
-    """For each `GROUP` its values and two frames, seed by optimizer: the losses, and which seed each copies."""
-    found = []
+    """Splits losses by task.
+
+    Args:
+        losses: The frame of `seed_losses`.
+
+    Returns:
+        For each task, its `GROUP` values and two frames, seeds by optimizers: the losses, and the seed that each
+        copies.
+    """
+    parts = []
     for values, part in losses.groupby(GROUP, observed=True, sort=True):
         seeds, row = np.unique(part["seed"].to_numpy(), return_inverse=True)
         names, column = np.unique(part["optimizer"].to_numpy(dtype=object), return_inverse=True)
         loss, copy_of = np.full((2, len(seeds), len(names)), np.nan)
         loss[row, column], copy_of[row, column] = part["loss"], part["copy_of"]
         group: dict[str, Any] = dict(zip(GROUP, values, strict=True))
-        found.append((group, pd.DataFrame(loss, seeds, names), pd.DataFrame(copy_of, seeds, names)))
-    return found
+        parts.append((group, pd.DataFrame(loss, seeds, names), pd.DataFrame(copy_of, seeds, names)))
+    return parts
 
 
-def logarithmic(losses: np.ndarray) -> bool:
-    """Whether losses are compared by their ratio: all that are finite are positive or zero.
+def uses_ratios(losses: np.ndarray) -> bool:
+    """Whether losses are compared by ratios rather than differences: all finite losses are at least zero.
 
-    A metric of which more is better is negative here, and compared by differences.
+    Metrics of which higher is better are negative here and compared by differences.
     """
     finite = losses[np.isfinite(losses)]
     return bool(len(finite)) and bool((finite >= 0).all())
 
 
 def advantage(loss: np.ndarray, other: np.ndarray, ratio: bool) -> np.ndarray:
-    """How much better `loss` is than `other`: log(other/loss), or other − loss unless `ratio`.
+    """Returns by how much `loss` is better than `other`: log(other/loss), or other − loss.
 
-    Infinite where exactly one of the two is a failure, or exactly one is zero on the ratio's scale; zero for equals
-    (see `RESOLUTION`).
+    It is infinite if exactly one of the two is a failure (or, for ratios, zero), and 0 if both are equal (see
+    `RESOLUTION`).
+
+    Args:
+        loss: Losses of shape (n,).
+        other: Losses of another optimizer on the same seeds, of shape (n,).
+        ratio: Whether to compare by ratios.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         difference = np.log(other) - np.log(loss) if ratio else other - loss
-    return np.where(equal(loss, other), 0.0, difference)
+    return np.where(are_equal(loss, other), 0.0, difference)
 
 
-def equal(loss: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Whether losses are the same number, but for the rounding of single precision; two failures are."""
+def are_equal(loss: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Whether losses are equal up to the rounding of single precision; two failures are equal."""
     return np.isclose(loss, other, rtol=RESOLUTION, atol=0.0)

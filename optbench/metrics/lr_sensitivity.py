@@ -1,4 +1,4 @@
-"""How much depends on the learning rate: the width of the optimum, where training diverges, what tuning gains."""
+"""Sensitivity to the learning rate: width of the optimum, edge of divergence, gain from tuning."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from optbench.metrics.compared import distinct
+from optbench.metrics.compared import drop_repeated_runs
 from optbench.results.stored import CELL
 from optbench.statistics.lr_curve import LrCurve
 
-#: A loss counts as good as the best up to this many times it.
+#: Losses up to this factor times the best loss are within the optimum.
 TOLERANCE = 1.05
-#: The width is interpolated only where so many rates that were tried lie within it: a line from the best rate
-#: to a far neighbour is steeper than the loss is, and its crossing too near.
+#: The width is interpolated only if at least this number of tried rates lies within it: a line from the best rate to a
+#: distant neighbour is steeper than the loss, so its crossing would be too close.
 FEWEST_WITHIN = 3
 _COLUMNS = [
     "cell_id", *CELL, "trials", "diverged", "lr_best", "loss_best", "width", "width_low", "width_high",
@@ -23,10 +23,10 @@ _COLUMNS = [
 ]  # fmt: skip
 
 
-def lr_curves(trials: pd.DataFrame) -> dict[Any, LrCurve]:
-    """By cell id the final validation losses of its trials against their learning rates.
+def build_lr_curves(trials: pd.DataFrame) -> dict[Any, LrCurve]:
+    """Returns by cell id the final validation losses of trials as a function of their learning rates.
 
-    A diverged trial has an infinite loss; one that was pruned, or failed for another reason, none.
+    A diverged trial has an infinite loss. Trials that were pruned or failed for another reason are left out.
     """
     trials = trials.drop_duplicates(["cell_id", "trial"])
     loss = trials["valid_loss"].to_numpy(dtype=float, na_value=np.nan)
@@ -34,23 +34,28 @@ def lr_curves(trials: pd.DataFrame) -> dict[Any, LrCurve]:
     loss = np.where(lost | (ok & ~np.isfinite(loss)), np.inf, np.where(ok, loss, np.nan))
     rates = trials["lr"].to_numpy(dtype=float, na_value=np.nan)
     places = trials.reset_index(drop=True).groupby("cell_id", observed=True, sort=False).indices
-    return {cell: LrCurve.of(rates[own], loss[own]) for cell, own in places.items()}
+    return {cell: LrCurve.from_trials(rates[own], loss[own]) for cell, own in places.items()}
 
 
 def lr_sensitivity(trials: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
-    """One row a cell: its best trial, the width of the optimum, the edge of divergence, the worth of tuning.
+    """Returns one row per cell: best trial, width of the optimum, edge of divergence, gain from tuning.
 
-    The width, in decades, is that of the rates around the best one whose validation loss is within 5 % of the
-    best. It is at least `width_low`, the distance of the outermost rates tried side by side that are within,
-    and at most `width_high`, that of the nearest ones on either side that are not (missing where none was tried).
-    `width` itself is interpolated (loss linear in log rate) where three of the rates tried or more are within,
-    and both their neighbours trained. All three are missing where the best loss is not positive.
-    `diverges_from` is the smallest rate tried from which on every trial diverged.
+    - `width`: decades between the rates around the best one at which the validation loss is 5 % above the best. It is
+      interpolated (loss linear in log rate) if at least three tried rates are within, and both neighbours trained.
+    - `width_low`: distance of the outermost adjacent tried rates that are within, a lower bound.
+    - `width_high`: distance of the nearest tried rates that are not within, an upper bound; missing if none was tried.
+    - `diverges_from`: the smallest tried rate from which on every trial diverged.
+    - `loss_default`, `loss_tuned`: medians over fresh seeds of the test loss, a failure being infinite.
+    - `gap`: loss_default/loss_tuned, the factor by which the default is worse.
 
-    `loss_default` and `loss_tuned` are medians over the fresh seeds of the test loss, a failure being infinite,
-    and `gap` their ratio: what leaving the default costs nothing, and what staying there does.
+    The widths are missing if the best loss is not positive.
+
+    Args:
+        trials: Frame of trials.
+        runs: Frame of runs.
+        cells: Frame of cells.
     """
-    curves = lr_curves(trials)
+    curves = build_lr_curves(trials)
     fresh = _medians(runs)
     rows = []
     for cell in cells.drop_duplicates("cell_id").to_dict("records"):
@@ -75,7 +80,7 @@ def _optimum(curve: LrCurve) -> dict[str, Any]:
     }  # fmt: skip
     if not loss > 0:
         return row
-    within = curve.tolerant(TOLERANCE * loss)
+    within = curve.find_tolerance(TOLERANCE * loss)
     enough = within.count >= FEWEST_WITHIN
     return row | {
         "width": math.log10(within.cross_high / within.cross_low) if enough else math.nan,
@@ -85,8 +90,8 @@ def _optimum(curve: LrCurve) -> dict[str, Any]:
 
 
 def _medians(runs: pd.DataFrame) -> dict[Any, float]:
-    """By cell id and tuning the median test loss, NaN where it falls on a failure."""
-    runs = distinct(runs)
+    """Returns the median test loss by cell id and tuning; NaN if it is infinite."""
+    runs = drop_repeated_runs(runs)
     loss = pd.to_numeric(runs["test_loss"]).astype(float).where(runs["status"] == "ok").fillna(np.inf)
     medians = loss.groupby([runs["cell_id"], runs["tuned"].astype(bool)], observed=True).median()
     return {key: value if math.isfinite(value) else math.nan for key, value in medians.items()}

@@ -1,4 +1,4 @@
-"""What it costs to take a learning rate over from another problem or batch size."""
+"""The regret of using a learning rate that was tuned on another problem or batch size."""
 
 from __future__ import annotations
 
@@ -7,22 +7,26 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from optbench.metrics.lr_sensitivity import lr_curves
+from optbench.metrics.lr_sensitivity import build_lr_curves
 
 _COLUMNS = ["optimizer", "device", "schedule", "across", "from_problem", "from_batch_size", "to_problem",
             "to_batch_size", "lr", "loss", "loss_best", "regret", "outcome"]  # fmt: skip
 
 
 def lr_transfer(trials: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
-    """One row a pair of cells of one optimizer, device and schedule: the rate chosen in one, used in the other.
+    """Returns one row per ordered pair of cells of an optimizer, device and schedule: the rate of one in the other.
 
-    `across` is what differs: the `batch_size` on one problem, or the `problem` at one batch size. `loss` is
-    the validation loss at that rate, interpolated between the other cell's own trials (linear in the
-    logarithm of the rate), `regret` its excess over that cell's best trial, as a share of it. `outcome` is
-    `measured`, `diverges` (between rates that did), or `not tried`: outside of the rates tried there, or
-    between one that trained and one that diverged; then nothing is known, and regret is missing.
+    - `across`: what differs, the `batch_size` on one problem or the `problem` at one batch size.
+    - `loss`: validation loss at that rate, interpolated between the other cell's trials (linear in log rate).
+    - `regret`: loss/(best loss of the other cell) − 1.
+    - `outcome`: `measured`; `diverges` (between rates that diverged); or `not tried` (outside the tried rates, or
+      between a rate that trained and one that diverged), with a missing regret.
+
+    Args:
+        trials: Frame of trials.
+        cells: Frame of cells.
     """
-    curves = lr_curves(trials)
+    curves = build_lr_curves(trials)
     known = cells.drop_duplicates("cell_id")
     known = known[known["lr_tuned"].notna() & known["cell_id"].isin(list(curves))]
     where = ["cell_id", "problem", "batch_size", "lr_tuned"]
@@ -33,13 +37,13 @@ def lr_transfer(trials: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
             pairs = own[where].merge(own[where], on=names, suffixes=("_from", "_to"))
             pairs = pairs[pairs[f"{other}_from"] != pairs[f"{other}_to"]]
             same = {f"{name}_{end}": pairs[name] for name in names for end in ("from", "to")}
-            frames.append(pairs.assign(**same, across=other, **_named(key)))
+            frames.append(pairs.assign(**same, across=other, **_label_columns(key)))
     if not frames:
         return pd.DataFrame(columns=_COLUMNS)
     table = pd.concat(frames, ignore_index=True)
     best = {cell: curve.best[1] for cell, curve in curves.items()}
     loss = np.array([
-        curves[cell].at(rate) for cell, rate in zip(table["cell_id_to"], table["lr_tuned_from"], strict=True)
+        curves[cell].interpolate(rate) for cell, rate in zip(table["cell_id_to"], table["lr_tuned_from"], strict=True)
     ], dtype=float)  # fmt: skip
     lowest = table["cell_id_to"].map(best).to_numpy(dtype=float)
     measured = np.isfinite(loss)
@@ -55,5 +59,5 @@ def lr_transfer(trials: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     return table[_COLUMNS]
 
 
-def _named(key: Any) -> dict[str, Any]:
+def _label_columns(key: Any) -> dict[str, Any]:
     return dict(zip(("optimizer", "device", "schedule"), key, strict=True))

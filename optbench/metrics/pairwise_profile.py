@@ -1,4 +1,4 @@
-"""Profiles of two optimizers at a time: a third one can't change who of the two comes out ahead."""
+"""Performance profiles of two optimizers at a time, whose order no third optimizer can change."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from optbench.metrics.profile_units import MEASURES, profile_units
-from optbench.statistics.bootstrap import interval
+from optbench.statistics.bootstrap import bootstrap_interval
 from optbench.statistics.profiles import area
 
 _COLUMNS = ["measure", "a", "b", "units", "a_faster", "b_faster", "neither", "area_a", "area_b", "difference",
@@ -16,13 +16,17 @@ _COLUMNS = ["measure", "a", "b", "units", "a_faster", "b_faster", "neither", "ar
 
 
 def pairwise_profile(times: pd.DataFrame, seed: int = 0, resamples: int = 1000) -> pd.DataFrame:
-    """For each two optimizers the areas under their profiles in a pool of just the two, one row a pair.
+    """Returns the areas under the profiles of each two optimizers in a pool of only these two, one row per pair.
 
-    In a larger pool the order of two can turn on whether a third is in it (Gould and Scott 2016). `units`
-    are those of which both have a seed (`units_left_out` the others), which is all that decides which seeds
-    count; `a_faster`, `b_faster` and `neither` the shares of them that one of the two solves faster, and that
-    neither solves. `difference` is area a − area b, its bounds from
-    resampling seeds, the same for both. `times` as of `performance_profile`.
+    In a larger pool the order of two optimizers may depend on a third (Gould and Scott 2016). `units` is the number of
+    units of which both have a common seed, and `units_left_out` the others. `a_faster`, `b_faster` and `neither` are
+    the shares of units that one of the two solves faster, or neither solves. `difference` is area a − area b; its
+    bounds come from resampling seeds, the same ones for both.
+
+    Args:
+        times: As for `performance_profile`.
+        seed: Seed of the bootstrap.
+        resamples: Number of resamples.
     """
     frames = [_pairs(times, measure, seed, resamples) for measure in MEASURES]
     return pd.concat(frames, ignore_index=True)
@@ -33,13 +37,13 @@ def _pairs(times: pd.DataFrame, measure: str, seed: int, resamples: int) -> pd.D
     rows = []
     for a, b in combinations(units.optimizers, 2):
         pool = units.pool([a, b])
-        row = {"measure": measure, "a": a, "b": b, "units": int(pool.shared.sum()),
-               "units_left_out": int((~pool.shared).sum())}  # fmt: skip
-        if pool.shared.any():
-            of_a, of_b = medians = pool.medians[:, pool.shared]
+        row = {"measure": measure, "a": a, "b": b, "units": int(pool.has_all.sum()),
+               "units_left_out": int((~pool.has_all).sum())}  # fmt: skip
+        if pool.has_all.any():
+            of_a, of_b = medians = pool.medians[:, pool.has_all]
             area_a, area_b = area(medians)
-            areas = np.concatenate([area(chunk) for chunk in pool.resampled(seed, resamples)])
-            low, high = interval(areas[:, 0] - areas[:, 1], area_a - area_b, pool.freedom)
+            areas = np.concatenate([area(chunk) for chunk in pool.resample(seed, resamples)])
+            low, high = bootstrap_interval(areas[:, 0] - areas[:, 1], area_a - area_b, pool.degrees_of_freedom)
             row |= {
                 "a_faster": (of_a < of_b).mean(), "b_faster": (of_b < of_a).mean(),
                 "neither": (np.isinf(of_a) & np.isinf(of_b)).mean(), "area_a": area_a, "area_b": area_b,

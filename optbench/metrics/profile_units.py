@@ -1,4 +1,4 @@
-"""What profiles are made of: the median time to target of each optimizer on each unit, and resamples of it.
+"""The input of profiles: the median time to target of each optimizer on each unit, and resamples of it.
 
 A unit is a target on a problem at a batch size, device and schedule.
 """
@@ -12,49 +12,53 @@ import numpy as np
 import pandas as pd
 
 from optbench.results.stored import GROUP
-from optbench.statistics.bootstrap import freedom, indices
+from optbench.statistics.bootstrap import degrees_of_freedom, draw_indices
 
-#: What times are measured in, and the columns of `time_to_target` that hold it.
+#: Measures of time, and the columns of `time_to_target` that hold them.
 MEASURES = {"cost": "cost_to_target", "seconds": "seconds_to_target"}
-#: Resamples are made so many at a time, so that memory does not grow with their number.
+#: Number of resamples per chunk, so that memory does not grow with the number of resamples.
 _CHUNK = 100
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Optimizers compared with one another, on the units and seeds that all of them have.
+    """Optimizers that are compared with each other, on the units and seeds that all of them have.
 
-    `medians` over those seeds has shape (optimizers, units): infinite where half of them missed the target. A unit of
-    which the optimizers have no seed in common isn't `shared`, and its medians are NaN.
+    `medians` over these seeds has shape (optimizers, units). It is infinite if half of the seeds missed the target, and
+    NaN for units of which the optimizers have no seed in common.
     """
 
     optimizers: list[str]
     medians: np.ndarray
-    #: By group that is shared: the places of its units, their times (optimizers, units, seeds), and how far the
-    #: optimizers' times may lie off for all seeds alike (optimizers, 2), as logarithms.
+    #: For each common task: the indices of its units, their times (optimizers, units, seeds), and the bounds of the
+    #: errors that all seeds of an optimizer have in common (optimizers, 2), as logarithms.
     strata: list[tuple[np.ndarray, np.ndarray, np.ndarray]]
 
     @property
-    def shared(self) -> np.ndarray:
-        """Of shape (units,): whether all optimizers have it."""
+    def has_all(self) -> np.ndarray:
+        """Whether all optimizers have a time for each unit, of shape (units,)."""
         return ~np.isnan(self.medians).any(axis=0) if self.optimizers else np.zeros(self.medians.shape[1], dtype=bool)
 
     @property
-    def freedom(self) -> float:
-        """Degrees of freedom of resampling (see `statistics.bootstrap.freedom`); none where an error isn't known."""
+    def degrees_of_freedom(self) -> float:
+        """Degrees of freedom of the bootstrap (see `statistics.bootstrap`); 0 if an error is unknown."""
         if any(np.isnan(errors).any() for _, _, errors in self.strata):
             return 0.0
-        return freedom([times for _, times, _ in self.strata])
+        return degrees_of_freedom([times for _, times, _ in self.strata])
 
-    def resampled(self, seed: int, resamples: int) -> Iterator[np.ndarray]:
-        """Medians of resampled seeds, in chunks of shape (r, optimizers, shared units), `resamples` in all.
+    def resample(self, seed: int, resamples: int) -> Iterator[np.ndarray]:
+        """Yields medians of resampled seeds in chunks of shape (r, optimizers, common units), `resamples` in all.
 
-        Seeds are drawn with replacement within each group, the same for all of its optimizers and targets; the
-        error of an optimizer's times there evenly between its bounds, the same for all targets.
+        Seeds are drawn with replacement within each task, the same ones for all of its optimizers and targets. The
+        error of an optimizer's times is drawn uniformly between its bounds, the same for all targets of a task.
+
+        Args:
+            seed: Seed of the random draws.
+            resamples: Number of resamples.
         """
         rng = np.random.default_rng(seed)
-        place = np.cumsum(self.shared) - 1
-        # Strata of as many seeds together: one by one, the calls take longer than the medians.
+        place = np.cumsum(self.has_all) - 1
+        # Strata with the same number of seeds are stacked: separate calls would take longer than the medians.
         counts = [times.shape[2] for _, times, _ in self.strata]
         together = []
         for count in dict.fromkeys(counts):
@@ -64,14 +68,14 @@ class Pool:
             together.append((units, times, np.repeat(alike, [self.strata[index][1].shape[1] for index in alike])))
         for start in range(0, resamples, _CHUNK):
             rows = min(_CHUNK, resamples - start)
-            chunk = np.full((rows, len(self.optimizers), int(self.shared.sum())), np.nan)
-            drawn, factors = [], []
+            chunk = np.full((rows, len(self.optimizers), int(self.has_all.sum())), np.nan)
+            chosen, factors = [], []
             for _, times, errors in self.strata:
-                drawn.append(indices(rng, times.shape[2], rows))
+                chosen.append(draw_indices(rng, times.shape[2], rows))
                 low, high = np.nan_to_num(errors).T
                 factors.append(np.exp(rng.uniform(low, high, (rows, len(low)))) if errors.any() else None)
             for units, times, strata in together:
-                seeds = np.stack([drawn[index] for index in strata])
+                seeds = np.stack([chosen[index] for index in strata])
                 medians = np.median(np.take_along_axis(times[:, :, None], seeds[None], axis=3), axis=3)
                 chunk[:, :, units] = np.moveaxis(medians, 2, 0)
             for (units, _, _), factor in zip(self.strata, factors, strict=True):
@@ -82,16 +86,16 @@ class Pool:
 
 @dataclass(frozen=True)
 class ProfileUnits:
-    """Times of all `optimizers` on the units of `keys` (a frame of group and target)."""
+    """Times of all `optimizers` on all units; `keys` is a frame of the units' tasks and targets."""
 
     optimizers: list[str]
     keys: pd.DataFrame
-    #: By group: the places of its optimizers and units, their times (optimizers, units, seeds), NaN where unknown, and
-    #: the bounds of the times' common errors (optimizers, 2).
+    #: For each task: the indices of its optimizers and units, their times (optimizers, units, seeds), NaN if unknown,
+    #: and the bounds of the errors that all seeds of an optimizer have in common (optimizers, 2).
     groups: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]
 
     def pool(self, names: Sequence[str] | None = None) -> Pool:
-        """The pool of these optimizers, by default of all: nobody who isn't in it decides which seeds count."""
+        """Returns the pool of these optimizers (default: all). Other optimizers do not affect which seeds count."""
         names = self.optimizers if names is None else list(names)
         chosen = np.array([self.optimizers.index(name) for name in names], dtype=np.int64)
         medians = np.full((len(names), len(self.keys)), np.nan)
@@ -109,10 +113,13 @@ class ProfileUnits:
 
 
 def profile_units(times: pd.DataFrame, measure: str = "cost") -> ProfileUnits:
-    """The units of a frame of `time_to_target`, of runs that are compared; `measure` is one of `MEASURES`.
+    """Arranges the times of `time_to_target` by unit.
 
-    Columns `timing_low` and `timing_high`, if there are any, say how far the seconds of a cell may lie off, `timed`
-    whether it has any: seconds of one that has none are unknown, also where it missed, or it would only lose.
+    Args:
+        times: The frame of `time_to_target`, for the runs that are compared. Optional columns are `timing_low` and
+            `timing_high`, the bounds of a cell's common error of seconds, and `timed`, whether a cell has seconds at
+            all. Seconds of a cell without timings are unknown even for a miss; otherwise it could only lose.
+        measure: One of `MEASURES`.
     """
     at = _times(times, MEASURES[measure])
     if measure == "seconds" and "timed" in times:
@@ -133,10 +140,10 @@ def profile_units(times: pd.DataFrame, measure: str = "cost") -> ProfileUnits:
         )
         cube = np.full((len(present), len(aims), column.max() + 1), np.nan)
         cube[row, aim, column] = at[rows]
-        # The first row of each target of the group stands for it.
+        # The first row of each target gives its key.
         places.append(rows[[int(np.argmax(aim == index)) for index in range(len(aims))]])
         error = np.zeros((len(present), 2))
-        error[row] = off[rows]  # one cell's, and so the same in all of its rows
+        error[row] = off[rows]  # the same in all rows of a cell
         groups.append((present, count + np.arange(len(aims)), cube, error))
         count += len(aims)
     keys = known[[*GROUP, "target_name"]].iloc[np.concatenate(places) if places else []]
@@ -144,14 +151,14 @@ def profile_units(times: pd.DataFrame, measure: str = "cost") -> ProfileUnits:
 
 
 def _times(times: pd.DataFrame, column: str) -> np.ndarray:
-    """Infinite for a run that missed its target; NaN where it isn't known, or not when."""
+    """Returns times that are infinite for a run that missed its target, and NaN if it is unknown whether or when."""
     reached = times["reached"].to_numpy(dtype=float, na_value=np.nan)
     at = times[column].to_numpy(dtype=float, na_value=np.nan)
     return np.where(reached == 1, at, np.where(reached == 0, np.inf, np.nan))
 
 
 def _errors(times: pd.DataFrame, measure: str) -> np.ndarray:
-    """How far each row's time may lie lower and higher for all seeds of its cell alike, as logarithms (rows, 2)."""
+    """Returns the bounds of the error that all seeds of a row's cell have in common, as logarithms (rows, 2)."""
     if measure != "seconds" or "timing_low" not in times:
         return np.zeros((len(times), 2))
     return times[["timing_low", "timing_high"]].to_numpy(dtype=float)

@@ -1,4 +1,4 @@
-"""The figures by which a leaderboard can rank, each a column of the runs frame."""
+"""The metrics by which a leaderboard can rank, each a column of the runs frame."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Metric:
-    """A column of the runs frame. `better` is `lower`, `higher`, or `problem` where the problem says."""
+    """A column of the runs frame; `better` is `lower`, `higher`, or `problem` if it depends on the problem."""
 
     better: str
     meaning: str
@@ -17,14 +17,22 @@ METRICS = {
     "test_metric": Metric("problem", "the problem's metric on the test set, after the last step"),
     "test_loss": Metric("lower", "loss on the test set, after the last step"),
     "valid_metric": Metric("problem", "the problem's metric on the validation set, after the last step"),
-    "valid_loss": Metric("lower", "loss on the validation set, after the last step; what tuning selects by"),
+    "valid_loss": Metric("lower", "loss on the validation set, after the last step; the selection criterion of tuning"),
     "train_loss": Metric("lower", "loss on a fixed sample of the training set, after the last step"),
-    "cost_to_target": Metric("lower", "example gradients until the validation metric first met the target"),
-    "seconds_to_target": Metric("lower", "the same in seconds, at the cell's speed measured in isolation"),
+    "cost_to_target": Metric("lower", "example gradients until the validation metric first meets the target"),
+    "seconds_to_target": Metric(
+        "lower",
+        "seconds until the validation metric first meets the target, at the cell's step time measured in isolation",
+    ),
 }
 
 
-def higher_is_better(metric: str, problem_says: bool) -> bool:
-    """The direction of a metric, given that of the problem's own metric."""
+def higher_is_better(metric: str, metric_higher_is_better: bool) -> bool:
+    """Returns whether higher values of a metric are better.
+
+    Args:
+        metric: One of `METRICS`.
+        metric_higher_is_better: Whether higher is better for the problem's own metric.
+    """
     better = METRICS[metric].better
-    return problem_says if better == "problem" else better == "higher"
+    return metric_higher_is_better if better == "problem" else better == "higher"

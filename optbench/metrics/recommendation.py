@@ -1,4 +1,4 @@
-"""Which optimizer to take for a stated budget, at which learning rate to start, and what that may cost."""
+"""Recommends an optimizer and a starting learning rate for a given budget, with the expected regret."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from optbench.formatting import significant
-from optbench.metrics.losses import require
+from optbench.formatting import format_number
+from optbench.metrics.losses import require_columns
 from optbench.results.stored import CELL, GROUP
 from optbench.statistics.intervals import t_interval
 
@@ -20,18 +20,20 @@ COLUMNS = [
     "regret_high", "not_told_apart", "lr_start", "lr_low", "lr_high", "problems", "tasks", "feasible_tasks", "sentence",
     "note",
 ]  # fmt: skip
-#: No budget goes beyond so many trials.
+#: The largest number of trials in a budget.
 MOST_TRIALS = 1_000_000_000
-#: Cells whose tuning has come to no end: how far it got says nothing of the budget that it was given.
+#: Statuses of cells whose tuning did not end: its length does not show the budget.
 _UNFINISHED = ("missing", "error", "oom", "timeout")
-#: The scope of a row that is about all tasks together.
+#: The scope of rows on all tasks together.
 ALL = "all tasks"
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What tuning an optimizer may take; None is no limit. `seconds` are those of all trials together, at the speed
-    measured in isolation, `memory_bytes` what one step allocates at most and the optimizer's state.
+    """Limits of tuning an optimizer; None means no limit.
+
+    `trials` limits the number of trials, `seconds` the time of all trials together (at the speed measured in
+    isolation), and `memory_bytes` the peak allocation of a step plus the optimizer's state.
     """
 
     trials: int | None = None
@@ -39,9 +41,12 @@ class Budget:
     memory_bytes: float | None = None
 
 
-def budgets_of(trials: pd.DataFrame, cells: pd.DataFrame) -> list[Budget]:
-    """The budgets that results speak of by themselves: no tuning, half of the trials that every finished cell has,
-    and all of them.
+def choose_budgets(trials: pd.DataFrame, cells: pd.DataFrame) -> list[Budget]:
+    """Returns the default budgets: no tuning, half of the trials that every finished cell has, and all of them.
+
+    Args:
+        trials: Frame of trials.
+        cells: Frame of cells.
     """
     counts = trials.drop_duplicates(["cell_id", "trial"]).groupby("cell_id", observed=True).size()
     if counts.empty:
@@ -54,52 +59,61 @@ def budgets_of(trials: pd.DataFrame, cells: pd.DataFrame) -> list[Budget]:
 def recommendation(
     trials: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame, budgets: Sequence[Budget] | None = None
 ) -> pd.DataFrame:
-    """One row for each budget, scope and optimizer, the least regret first; the recommended ones have a `sentence`.
+    """Returns one row per budget, scope and optimizer, the smallest regret first; recommended ones have a `sentence`.
 
-    Within a budget an optimizer's rate is that of its lowest validation loss L among the first trials that fit.
-    Its regret on a task is log(L/L*), L* being the lowest loss that any optimizer found there with all its
-    trials. `expected_regret` is exp of the mean over problems, each the mean over its tasks, minus one: 0.05
-    is a loss 5 % higher. The interval is Student's over problems, and missing for one problem.
-    `not_told_apart` are those whose difference to the recommended one has an interval that holds zero; it is missing
-    where there is no interval. `lr_start` is the geometric mean of the rates chosen, with their range.
+    Within a budget, an optimizer's rate is that of its lowest validation loss L among the first trials that fit. Its
+    regret on a task is log(L/L*), where L* is the lowest loss that any optimizer reached there with all its trials.
+    `expected_regret` is exp(mean over problems of the mean over tasks) − 1: 0.05 means a loss 5 % higher. Its interval
+    is Student's over problems, and missing for a single problem. `not_told_apart` is true if the interval of the
+    difference from the recommended optimizer contains zero, and missing without an interval. `lr_start` is the
+    geometric mean of the chosen rates, given with their range.
 
-    An optimizer is feasible on a task where it has a finite loss, a known time and a known memory within the budget,
-    and was tuned for as long as the budget lasts: what more tuning would find isn't known. `note` says why it isn't.
-    Whoever isn't feasible on all tasks isn't recommended; where that holds for all, the first row's sentence says
-    so. Losses are
-    those of trials, each one training: they say which rate to start at, not how a fresh seed will end.
+    An optimizer is feasible on a task if it has a finite loss, known times and known memory within the budget, and was
+    tuned for at least the budget: what more tuning would reach is unknown. `note` gives the reasons why it is not. An
+    optimizer that is not feasible on all tasks is not recommended; if none is, the sentence of the first row says so.
+    The losses are those of single trials: they show at which rate to start, not how a fresh seed will end.
+
+    Args:
+        trials: Frame of trials.
+        runs: Frame of runs, for step times and memory.
+        cells: Frame of cells.
+        budgets: The budgets; those of `choose_budgets` by default.
+
+    Raises:
+        UserError: A frame lacks a column.
     """
-    require(trials, "trials", ["cell_id", "trial", "lr", "status", "valid_loss", "cost"])
+    require_columns(trials, "trials", ["cell_id", "trial", "lr", "status", "valid_loss", "cost"])
     cells = cells.drop_duplicates("cell_id")
-    budgets = budgets_of(trials, cells) if budgets is None else budgets
+    budgets = choose_budgets(trials, cells) if budgets is None else budgets
     studies = _studies(trials, runs, cells)
     best = studies.groupby(GROUP, observed=True)["loss"].transform("min")
-    # Ratios need positive losses; elsewhere regret has no meaning, and is missing.
+    # Ratios need positive losses; otherwise regret is undefined and missing.
     studies["regret"] = np.log(studies["loss"].where(studies["loss"] > 0) / best.where((best > 0) & np.isfinite(best)))
     rows: list[dict[str, Any]] = []
     for budget in budgets:
-        found = _within(studies, cells, budget)
-        scopes = [(ALL, found), *((_scope(key), part) for key, part in found.groupby(GROUP, observed=True, sort=True))]
-        for scope, part in scopes if len(found) else []:
-            ranked = _ranked(part)
-            about = {"scope": scope, **_limits(budget)}
-            rows += [row | about | {"sentence": _sentence(row, ranked, scope, budget)} for row in ranked]
+        choices = _apply_budget(studies, cells, budget)
+        by_task = choices.groupby(GROUP, observed=True, sort=True)
+        scopes = [(ALL, choices), *((_format_scope(key), part) for key, part in by_task)]
+        for scope, part in scopes if len(choices) else []:
+            ranked = _rank_optimizers(part)
+            about = {"scope": scope, **_limit_columns(budget)}
+            rows += [row | about | {"sentence": _write_sentence(row, ranked, scope, budget)} for row in ranked]
     table = pd.DataFrame(rows, columns=COLUMNS)
     flags = {"recommended": "bool", "not_told_apart": "boolean"}
     return table.astype({"trials": "Int64", "seconds": "float64", "memory_bytes": "float64", **flags})
 
 
-def _limits(budget: Budget) -> dict[str, Any]:
+def _limit_columns(budget: Budget) -> dict[str, Any]:
     return {"trials": budget.trials, "seconds": budget.seconds, "memory_bytes": budget.memory_bytes}
 
 
-def _scope(key: Any) -> str:
+def _format_scope(key: Any) -> str:
     problem, batch_size, device, schedule = key
     return f"{problem}, batch {batch_size}, {device}, {schedule}"
 
 
 def _studies(trials: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
-    """The trials with their loss (infinite if failed), and the seconds that the tuning had taken when each ended."""
+    """Returns the trials with their losses (infinite if failed), and the seconds of tuning at the end of each."""
     frame = trials.drop_duplicates(["cell_id", "trial"]).sort_values(["cell_id", "trial"], kind="stable")
     loss = pd.to_numeric(frame["valid_loss"]).astype(float)
     speed = pd.to_numeric(runs["step_ms"]) * pd.to_numeric(runs["steps"]) / pd.to_numeric(runs["cost"]) / 1000
@@ -118,8 +132,8 @@ def _memory(runs: pd.DataFrame) -> pd.Series:
     return needed.astype(float).groupby(runs["cell_id"], observed=True).max()
 
 
-def _within(studies: pd.DataFrame, cells: pd.DataFrame, budget: Budget) -> pd.DataFrame:
-    """For each cell the best of the trials that fit, `CELL`, `lr` and `regret`; where there is none, the `reason`."""
+def _apply_budget(studies: pd.DataFrame, cells: pd.DataFrame, budget: Budget) -> pd.DataFrame:
+    """Returns each cell's best trial that fits: `CELL`, `lr`, `regret`, and a `reason` if there is none."""
     fits = pd.Series(True, index=studies.index)
     if budget.trials is not None:
         fits &= studies["number"] <= budget.trials
@@ -130,25 +144,25 @@ def _within(studies: pd.DataFrame, cells: pd.DataFrame, budget: Budget) -> pd.Da
     by_cell = studies.groupby("cell_id", observed=True)
     about = by_cell[["number", "seconds", "memory"]].max()
     about["longest"] = (by_cell["seconds"].diff().fillna(studies["seconds"])).groupby(studies["cell_id"]).max()
-    short = about.index[~_lasts(about, budget)]
+    short = about.index[~_exhausts_budget(about, budget)]
     fits &= ~studies["cell_id"].isin(short)
     able = studies[fits & np.isfinite(studies["regret"])].sort_values(["regret", "number"], kind="stable")
     chosen = able.drop_duplicates("cell_id").set_index("cell_id")[["lr", "regret"]]
-    reason = pd.Series("no finite loss within that", index=about.index)
+    reason = pd.Series("no finite loss within the budget", index=about.index)
     finite = np.isfinite(studies["loss"]).groupby(studies["cell_id"], observed=True).any()
-    reason[finite & by_cell["regret"].max().isna()] = "losses that aren't positive"
-    reason[short] = "tuned for less than that"
+    reason[finite & by_cell["regret"].max().isna()] = "losses that are not positive"
+    reason[short] = "tuned for less than the budget"
     if budget.memory_bytes is not None:
-        reason[about["memory"] > budget.memory_bytes] = "takes more memory"
-        reason[about["memory"].isna()] = "memory not known"
+        reason[about["memory"] > budget.memory_bytes] = "needs more memory"
+        reason[about["memory"].isna()] = "memory unknown"
     if budget.seconds is not None:
-        reason[about["seconds"].isna()] = "times not known"
+        reason[about["seconds"].isna()] = "times unknown"
     run = cells[cells["cell_id"].isin(about.index)]
-    found = run[["cell_id", *CELL]].join(chosen, on="cell_id")
-    return found.assign(reason=found["cell_id"].map(reason).astype(object).where(found["regret"].isna(), ""))
+    choices = run[["cell_id", *CELL]].join(chosen, on="cell_id")
+    return choices.assign(reason=choices["cell_id"].map(reason).astype(object).where(choices["regret"].isna(), ""))
 
 
-def _lasts(about: pd.DataFrame, budget: Budget) -> pd.Series:
+def _exhausts_budget(about: pd.DataFrame, budget: Budget) -> pd.Series:
     """Whether each cell was tuned until a limit of the budget was reached, so that no further trial would fit."""
     if budget.trials is None and budget.seconds is None:
         return pd.Series(True, index=about.index)
@@ -160,24 +174,24 @@ def _lasts(about: pd.DataFrame, budget: Budget) -> pd.Series:
     return spent
 
 
-def _ranked(found: pd.DataFrame) -> list[dict[str, Any]]:
-    """The optimizers of one scope as rows, the least expected regret first."""
-    problems, problem = np.unique(found["problem"].to_numpy(dtype=object).astype(str), return_inverse=True)
-    optimizer = found["optimizer"].to_numpy(dtype=object).astype(str)
-    regret, lr = found["regret"].to_numpy(dtype=float), found["lr"].to_numpy(dtype=float)
+def _rank_optimizers(choices: pd.DataFrame) -> list[dict[str, Any]]:
+    """Returns the optimizers of one scope as rows, the smallest expected regret first."""
+    problems, problem = np.unique(choices["problem"].to_numpy(dtype=object).astype(str), return_inverse=True)
+    optimizer = choices["optimizer"].to_numpy(dtype=object).astype(str)
+    regret, lr = choices["regret"].to_numpy(dtype=float), choices["lr"].to_numpy(dtype=float)
     rows, means = [], {}
-    reason = found["reason"].to_numpy(dtype=object)
+    reason = choices["reason"].to_numpy(dtype=object)
     names, sizes = np.unique(optimizer, return_counts=True)
-    tasks = len(found[GROUP].drop_duplicates())
+    tasks = len(choices[GROUP].drop_duplicates())
     for name, size in zip(names.tolist(), sizes.tolist(), strict=True):
         own = optimizer == name
-        row = _row(regret[own], lr[own]) | {"optimizer": name, "problems": len(np.unique(problem[own]))}
-        row["note"] = _note(reason[own], tasks)
-        # Only who has run everything in scope, and could train it, can be recommended for it.
+        row = _summarize(regret[own], lr[own]) | {"optimizer": name, "problems": len(np.unique(problem[own]))}
+        row["note"] = _explain_infeasible(reason[own], tasks)
+        # Only optimizers that are feasible on every task of the scope can be recommended.
         if row["feasible_tasks"] == size == tasks:
             counts = np.bincount(problem[own], minlength=len(problems))
             means[name] = np.bincount(problem[own], regret[own], minlength=len(problems)) / counts
-            row |= _expected(means[name])
+            row |= _estimate_regret(means[name])
         rows.append(row)
     rows.sort(key=lambda row: (math.isnan(row["expected_regret"]), row["expected_regret"], row["optimizer"]))
     best = rows[0]["optimizer"] if rows[0]["optimizer"] in means else None
@@ -190,27 +204,27 @@ def _ranked(found: pd.DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
-def _note(reasons: np.ndarray, tasks: int) -> str:
-    """Why an optimizer isn't feasible on all tasks."""
+def _explain_infeasible(reasons: np.ndarray, tasks: int) -> str:
+    """Returns why an optimizer is not feasible on all tasks, with the number of tasks for each reason."""
     texts, counts = np.unique([text for text in reasons if text], return_counts=True)
-    found = [*zip(texts.tolist(), counts.tolist(), strict=True), ("not run", tasks - len(reasons))]
-    return "; ".join(f"{text} on {_count(count, 'task')}" for text, count in found if count)
+    pairs = [*zip(texts.tolist(), counts.tolist(), strict=True), ("not run", tasks - len(reasons))]
+    return "; ".join(f"{text} on {_format_count(count, 'task')}" for text, count in pairs if count)
 
 
-def _row(regret: np.ndarray, lr: np.ndarray) -> dict[str, Any]:
-    """What can be said of an optimizer's tasks by themselves; regrets that aren't finite are not feasible."""
+def _summarize(regret: np.ndarray, lr: np.ndarray) -> dict[str, Any]:
+    """Returns the columns that depend on one optimizer's tasks only; infeasible tasks have no finite regret."""
     rates = lr[np.isfinite(lr) & (lr > 0)]
-    found = [np.exp(np.log(rates).mean()), rates.min(), rates.max()] if len(rates) else [math.nan] * 3
+    values = [np.exp(np.log(rates).mean()), rates.min(), rates.max()] if len(rates) else [math.nan] * 3
     return {
         "tasks": len(regret),
         "feasible_tasks": int(np.isfinite(regret).sum()),
-        **dict(zip(("lr_start", "lr_low", "lr_high"), map(float, found), strict=True)),
+        **dict(zip(("lr_start", "lr_low", "lr_high"), map(float, values), strict=True)),
         **dict.fromkeys(("expected_regret", "regret_low", "regret_high"), math.nan),
     }
 
 
-def _expected(means: np.ndarray) -> dict[str, float]:
-    """The expected regret over problems with its interval, from the mean logarithm of each problem."""
+def _estimate_regret(means: np.ndarray) -> dict[str, float]:
+    """Returns the expected regret over problems with its interval, from the mean log regret of each problem."""
     low, high = t_interval(means) if len(means) > 1 else (math.nan, math.nan)
     return {
         "expected_regret": math.expm1(means.mean()),
@@ -219,62 +233,62 @@ def _expected(means: np.ndarray) -> dict[str, float]:
     }
 
 
-def _sentence(row: dict[str, Any], ranked: list[dict[str, Any]], scope: str, budget: Budget) -> str:
-    """What a row recommends: everything that it says stands in the row, and those not told apart from it in theirs."""
+def _write_sentence(row: dict[str, Any], ranked: list[dict[str, Any]], scope: str, budget: Budget) -> str:
+    """Returns the sentence of a row. All its numbers are in the row; the names it lists are in the other rows."""
     if not ranked[0]["recommended"]:
-        return _no_sentence(ranked, scope, budget) if row is ranked[0] else ""
+        return _write_refusal(ranked, scope, budget) if row is ranked[0] else ""
     if not row["recommended"]:
         return ""
-    rate, low, high = (significant(float(row[name]), 3, True) for name in ("lr_start", "lr_low", "lr_high"))
+    rate, low, high = (format_number(float(row[name]), 3, True) for name in ("lr_start", "lr_low", "lr_high"))
     several = f" ({low} to {high} were chosen)" if low != high else ""
-    text = f"With {_spoken(budget)}: {row['optimizer']}, starting at learning rate {rate}{several}. "
+    text = f"With {_describe_budget(budget)}: use {row['optimizer']}, starting at learning rate {rate}{several}. "
     if row["problems"] == 1 and row["expected_regret"] == 0:
-        # Whoever has found the best has no regret, by definition: that would be no estimate.
-        text += f"It found the best validation loss on {_where(row, scope)} (no interval: one problem)."
+        # The optimizer with the best loss has zero regret by definition, which is not an estimate.
+        text += f"It reached the best validation loss on {_describe_tasks(row, scope)} (no interval: one problem)."
     else:
-        # A regret below none there can't be: where the interval would reach there, it has one end.
-        low = f"{_percent(row['regret_low'])} to" if row["regret_low"] > 0 else "up to"
-        interval = f"95 % interval {low} {_percent(row['regret_high'])}"
+        # Regrets are not negative: an interval that would start below zero only has an upper end.
+        low = f"{_format_percent(row['regret_low'])} to" if row["regret_low"] > 0 else "up to"
+        interval = f"95 % interval {low} {_format_percent(row['regret_high'])}"
         interval = interval if math.isfinite(row["regret_high"]) else "no interval: one problem"
         text += (
-            f"Expected regret: a validation loss {_percent(row['expected_regret'])} ({interval}) above the best found, "
-            f"measured on {_where(row, scope)}."
+            f"Its validation loss is expected to be {_format_percent(row['expected_regret'])} above the best one "
+            f"({interval}), measured on {_describe_tasks(row, scope)}."
         )
     unknown = [str(other["optimizer"]) for other in ranked if math.isnan(other["expected_regret"])]
-    text += f" Not judged: {', '.join(unknown)}." if unknown else ""
+    text += f" Cannot be judged: {', '.join(unknown)}." if unknown else ""
     others = [str(other["optimizer"]) for other in ranked if other["not_told_apart"] is True]
-    return text + (f" Not told apart from it: {', '.join(others)}." if others else "")
+    return text + (f" Not significantly worse: {', '.join(others)}." if others else "")
 
 
-def _no_sentence(ranked: list[dict[str, Any]], scope: str, budget: Budget) -> str:
-    """What the first row says where nobody can be recommended."""
+def _write_refusal(ranked: list[dict[str, Any]], scope: str, budget: Budget) -> str:
+    """Returns the sentence of the first row if no optimizer can be recommended."""
     best = max(ranked, key=lambda row: row["feasible_tasks"])
     return (
-        f"With {_spoken(budget)}: nothing to recommend for {scope}. No optimizer can be judged on all of its tasks; "
-        f"{best['optimizer']} can on {best['feasible_tasks']} of {best['tasks']} ({best['note']})."
+        f"With {_describe_budget(budget)}: nothing to recommend for {scope}. No optimizer can be judged on all "
+        f"tasks; {best['optimizer']} can be judged on {best['feasible_tasks']} of {best['tasks']} ({best['note']})."
     )
 
 
-def _where(row: dict[Any, Any], scope: str) -> str:
+def _describe_tasks(row: dict[Any, Any], scope: str) -> str:
     if scope != ALL:
         return scope
-    return f"{_count(int(row['problems']), 'problem')}, {_count(int(row['tasks']), 'task')}"
+    return f"{_format_count(int(row['problems']), 'problem')}, {_format_count(int(row['tasks']), 'task')}"
 
 
-def _percent(share: float) -> str:
-    return f"{significant(100 * share, 3, True)} %"
+def _format_percent(share: float) -> str:
+    return f"{format_number(100 * share, 3, True)} %"
 
 
-def _spoken(budget: Budget) -> str:
+def _describe_budget(budget: Budget) -> str:
     parts = []
     if budget.trials is not None:
         parts.append("no tuning" if budget.trials == 1 else f"{budget.trials} tuning trials")
     if budget.seconds is not None:
-        parts.append(f"{significant(float(budget.seconds), 3, True)} s of tuning")
+        parts.append(f"{format_number(float(budget.seconds), 3, True)} s of tuning")
     if budget.memory_bytes is not None:
-        parts.append(f"{significant(budget.memory_bytes / 2**20, 3, True)} MiB of memory")
+        parts.append(f"{format_number(budget.memory_bytes / 2**20, 3, True)} MiB of memory")
     return " and ".join(parts) or "no limit"
 
 
-def _count(number: int, noun: str) -> str:
+def _format_count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"

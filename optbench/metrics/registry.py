@@ -1,4 +1,4 @@
-"""The tables that metrics give, by the names of their files."""
+"""The registry of tables, by the names of their files."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from optbench.metrics.performance_profile import performance_profile
 from optbench.metrics.probability_of_improvement import probability_of_improvement
 from optbench.metrics.rank_stability import rank_stability
 from optbench.metrics.recommendation import recommendation
-from optbench.metrics.target_summary import compared_times, target_summary
-from optbench.metrics.targets import targets_of
+from optbench.metrics.target_summary import select_times, target_summary
+from optbench.metrics.targets import list_targets
 from optbench.metrics.time_to_target import time_to_target
 from optbench.metrics.verdicts import verdicts
 from optbench.results.stored import StoredResults
@@ -30,9 +30,12 @@ from optbench.results.stored import StoredResults
 
 @dataclass(frozen=True)
 class Table:
-    """How a table is made: from the results (what `optbench.load` gives) and the tables before it,
-    the leaderboard and summary among them. `paper` writes it as Markdown and LaTeX too, `by_metric` says that `make`
-    takes the metric by which optimizers are compared as well.
+    """How a table is computed.
+
+    Attributes:
+        make: Maps results (see `optbench.load`) and the tables before it to a frame; with `by_metric`, also the metric.
+        paper: Whether the table is also written as Markdown and LaTeX.
+        by_metric: Whether `make` takes the metric by which optimizers are compared.
     """
 
     make: Callable[..., pd.DataFrame]
@@ -40,26 +43,28 @@ class Table:
     by_metric: bool = False
 
 
-def _compared(results: StoredResults, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    return compared_times(tables["time_to_target"], results.runs, results.cells)
+def _select_times(results: StoredResults, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    return select_times(tables["time_to_target"], results.runs, results.cells)
 
 
-#: In the order in which they are made: an entry may use those above it.
+#: In the order of computation: a table may use those above it.
 TABLES: dict[str, Table] = {
     "final_metric": Table(
         lambda results, tables: final_metric(results.runs, results.curves, results.cells), paper=True
     ),
     "final_loss": Table(lambda results, tables: final_loss(results.runs, results.curves, results.cells), paper=True),
-    "targets": Table(lambda results, tables: targets_of(results.cells), paper=True),
+    "targets": Table(lambda results, tables: list_targets(results.cells), paper=True),
     "time_to_target": Table(
         lambda results, tables: time_to_target(results.runs, results.curves, results.cells, tables["targets"])
     ),
     "target_summary": Table(
         lambda results, tables: target_summary(tables["time_to_target"], results.runs, results.cells), paper=True
     ),
-    "performance_profile": Table(lambda results, tables: performance_profile(_compared(results, tables)), paper=True),
-    "pairwise_profile": Table(lambda results, tables: pairwise_profile(_compared(results, tables)), paper=True),
-    "data_profile": Table(lambda results, tables: data_profile(_compared(results, tables)), paper=True),
+    "performance_profile": Table(
+        lambda results, tables: performance_profile(_select_times(results, tables)), paper=True
+    ),
+    "pairwise_profile": Table(lambda results, tables: pairwise_profile(_select_times(results, tables)), paper=True),
+    "data_profile": Table(lambda results, tables: data_profile(_select_times(results, tables)), paper=True),
     "best_of_k": Table(lambda results, tables: best_of_k(results.trials, results.cells, results.studies)),
     "lr_sensitivity": Table(
         lambda results, tables: lr_sensitivity(results.trials, results.runs, results.cells), paper=True

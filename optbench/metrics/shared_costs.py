@@ -1,4 +1,4 @@
-"""Where a median over the seeds of one cell is taken: where all of them have been evaluated equally often."""
+"""The costs at which medians over the seeds of a cell are taken: those of equal numbers of evaluations."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import numpy as np
 import pandas as pd
 
 
-def shared_costs(curves: pd.DataFrame) -> np.ndarray:
-    """For every k the cost by which all seeds of a cell that get so far have had their k-th evaluation, ascending.
+def align_costs(curves: pd.DataFrame) -> np.ndarray:
+    """Returns for each k the cost by which all seeds of a cell have had their k-th evaluation, in ascending order.
 
-    Seeds are evaluated at the end of the step that passes a point, so where steps differ in cost (line searches) they
-    are not at one place. In between, some have moved on and others are still where they were: a median there would be
-    of different moments, and its line a staircase.
+    Seeds that end before their k-th evaluation do not count for k. Seeds are evaluated at the end of the step that
+    passes a point, so the costs differ between seeds if the cost of a step varies (line searches). Between the returned
+    costs, some seeds have more evaluations than others: a median there would mix different moments, and its line would
+    be a staircase.
+
+    Args:
+        curves: The rows of the curves frame of one cell.
     """
     cost, seed = curves["cost"].to_numpy(dtype=float), curves["seed"].to_numpy()
     reached = np.full(len(cost), -np.inf)

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import pandas as pd
 
-from optbench.metrics.audit import audit, marked
+from optbench.metrics.audit import add_findings, audit
 from optbench.metrics.leaderboard import leaderboard, summary
 from optbench.metrics.registry import TABLES
 from optbench.results.stored import StoredResults
 
 
 def all_tables(results: StoredResults, rank_by: str = "test_metric") -> dict[str, pd.DataFrame]:
-    """The tables of a results directory (what `optbench.load` gives), by the names of their files: its
-    frames (`studies` where tunings were repeated), the audit, the leaderboard that it marks, its summary, and those of
-    `metrics.registry.TABLES`. `rank_by` is what all of them compare optimizers by.
+    """Computes all tables, by the names of their files.
+
+    They are the frames themselves (`studies` if tunings were repeated), the audit, the leaderboard with the audit's
+    findings, its summary, and the tables of `metrics.registry.TABLES`.
+
+    Args:
+        results: The results (see `optbench.load`).
+        rank_by: The metric by which optimizers are compared, one of `metrics.METRICS`.
+
+    Raises:
+        UserError: The metric is unknown.
     """
     findings = audit(results.trials, results.runs, results.cells)
-    board = marked(leaderboard(results.runs, results.cells, rank_by), findings)
+    board = add_findings(leaderboard(results.runs, results.cells, rank_by), findings)
     frames = {name: getattr(results, name) for name in ("runs", "trials", "curves", "cells")}
     if len(results.studies):
         frames["studies"] = results.studies

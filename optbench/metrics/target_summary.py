@@ -1,4 +1,4 @@
-"""Times to target of each cell: how many seeds got there, and at which cost, those that did not included."""
+"""Times to target by cell: success rate, and time statistics that include the seeds without success."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from optbench.metrics.compared import RUN, compared_runs, independent
+from optbench.metrics.compared import RUN, drop_copied_runs, select_runs
 from optbench.metrics.timing_error import timing_errors
 from optbench.results.stored import CELL, GROUP
 from optbench.statistics.intervals import wilson_bounds
@@ -17,13 +17,18 @@ _FIGURES = ["median_cost", "restricted_mean_cost", "restricted_mean_low", "restr
             "median_steps", "median_seconds"]  # fmt: skip
 
 
-def compared_times(times: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `time_to_target` of runs that are compared, each an observation of its own (see `compared`).
+def select_times(times: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+    """Selects the rows of `time_to_target` that belong to compared runs, without copies (see `compared`).
 
-    Beside them how well the seconds of their cell are known: `timing_low` and `timing_high` (see `timing_error`), and
-    whether it was `timed` at all: a cell of another machine was not, though it was done.
+    Adds the accuracy of the cell's seconds: `timing_low` and `timing_high` (see `timing_error`), and `timed`, which is
+    false for cells that were computed on another machine.
+
+    Args:
+        times: The frame of `time_to_target`.
+        runs: Frame of runs.
+        cells: Frame of cells.
     """
-    own = times.merge(independent(compared_runs(runs, cells))[RUN], on=RUN)
+    own = times.merge(drop_copied_runs(select_runs(runs, cells))[RUN], on=RUN)
     if not {"step_ms", "step_ms_low", "step_ms_high"} <= set(cells):
         return own.assign(timing_low=np.nan, timing_high=np.nan, timed=True)
     errors = timing_errors(cells, "seconds_to_target").add_prefix("timing_").reset_index()
@@ -33,17 +38,21 @@ def compared_times(times: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame)
 
 
 def target_summary(times: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
-    """One row a cell and target: success rate, median, restricted mean and expected running time.
+    """Returns one row per cell and target: success rate, median, restricted mean and expected running time.
 
-    `times` is the frame of `time_to_target`. Columns: the cell's, `target_name`, `target`, `n_seeds`,
-    `n_reached`, `success` with Wilson's interval, the median cost, steps and seconds by Kaplan–Meier,
-    `restricted_mean_cost` with its interval: the mean of min(cost, `horizon`), the horizon being the smallest
-    run budget of the group, so that it is common to all that are compared; `expected_cost`, the
-    cost of all runs over the number of successes. A cell with a run of which it isn't known whether
-    it got there, or what it was allowed to spend, has none of these figures.
+    The columns are those of the cell, `target_name`, `target`, `n_seeds`, `n_reached`, `success` with Wilson's
+    interval, the median cost, steps and seconds by Kaplan–Meier, `restricted_mean_cost` with its interval, and
+    `expected_cost`, the cost of all runs per success. The restricted mean is the mean of min(cost, `horizon`); the
+    horizon is the smallest run budget of the task, which all compared optimizers share. The figures are missing if it
+    is unknown whether a run of the cell reached the target, or what its budget was.
+
+    Args:
+        times: The frame of `time_to_target`.
+        runs: Frame of runs.
+        cells: Frame of cells.
     """
-    times = compared_times(times, runs, cells)
-    order = times["target_name"].astype(object).unique().tolist()  # easiest first, as the targets are
+    times = select_times(times, runs, cells)
+    order = times["target_name"].astype(object).unique().tolist()  # easiest first, the order of the targets
     times = times.assign(target_name=pd.Categorical(times["target_name"], order, ordered=True))
     horizon = times.groupby(GROUP, observed=True)["censored_at"].transform("min")
     times = times.assign(horizon=horizon.astype(float))
@@ -86,8 +95,9 @@ def _figures(cell: pd.DataFrame) -> dict[str, Any]:
 
 
 def _median(column: pd.Series, reached: np.ndarray) -> float:
-    """The first time by which half of the seeds are there, a miss being infinite; NaN where fewer are,
-    or where it isn't known when one got there.
+    """Returns the first time by which half of the seeds reached the target, a miss being infinite.
+
+    It is NaN if fewer did, or if the time of a seed is unknown.
     """
     values = np.where(reached, column.to_numpy(dtype=float), np.inf)
     middle = np.sort(values)[(len(values) - 1) // 2]

@@ -1,11 +1,11 @@
-"""When runs reached their targets, in steps, cost and seconds, and how that adds up for each cell."""
+"""The times at which runs reached their targets, in steps, cost and seconds."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 
-from optbench.metrics.compared import directions, distinct, signs
+from optbench.metrics.compared import directions, drop_repeated_runs, signs
 from optbench.results.stored import CELL
 
 _COLUMNS = [
@@ -17,19 +17,24 @@ _COLUMNS = [
 def time_to_target(
     runs: pd.DataFrame, curves: pd.DataFrame, cells: pd.DataFrame, targets: pd.DataFrame
 ) -> pd.DataFrame:
-    """The first crossing of each target by the running best of the validation metric, one row a run and target.
+    """Returns the first crossing of each target by a run's best validation metric so far, one row per run and target.
 
-    `targets` has a row for each problem and target: `problem target_name target` (see
-    `optbench.metrics.targets.targets_of`); problems without one have no rows. The crossing is linear between
-    evaluations, as in `results.target.first_crossing`. Evaluations that are not finite are passed over.
+    Crossings are linear between evaluations, as in `statistics.survival.first_crossing`; evaluations that are not
+    finite are ignored.
 
-    `reached` is false for a run that is not `ok`, whatever it had reached before: it diverged, and would
-    not have been there at the end. `censored_at` is the run budget, which a run that misses has used up
-    without success, wherever it stopped. `reached` is missing for a run without evaluations. The seconds are
-    cost times the run's isolated seconds per cost: steps times the isolated time of a step, wherever all steps
-    cost the same.
+    - `reached`: false for every run that is not `ok`: a run that diverged later would not meet the target at its end.
+      It is missing for a run without evaluations.
+    - `censored_at`: the run budget, which a miss has used up without success, wherever it stopped.
+    - `seconds_to_target`: the cost times the run's isolated seconds per cost, which is the number of steps times the
+      isolated step time if all steps cost the same.
+
+    Args:
+        runs: Frame of runs.
+        curves: Frame of curves.
+        cells: Frame of cells.
+        targets: The frame of `metrics.targets.list_targets`; problems without a target have no rows.
     """
-    runs = distinct(runs).reset_index(drop=True)
+    runs = drop_repeated_runs(runs).reset_index(drop=True)
     known = targets.dropna(subset=["target"]).drop_duplicates(["problem", "target_name"])
     known = known.astype({"problem": "object"})
     points = _Points(runs, curves, directions(cells))
@@ -60,13 +65,13 @@ def time_to_target(
 
 
 class _Points:
-    """The finite evaluations of runs, as arrays in order of run and step, with the running best."""
+    """The finite evaluations of runs as arrays, in order of run and step, with the running best."""
 
     def __init__(self, runs: pd.DataFrame, curves: pd.DataFrame, higher: pd.Series) -> None:
         sign = signs(runs["problem"], higher)
         metric = curves["valid_metric"].to_numpy(dtype=float, na_value=np.nan)
         keep = np.flatnonzero((curves["kind"] == "run").to_numpy() & np.isfinite(metric))
-        run = _places(runs, curves, keep)
+        run = _match_runs(runs, curves, keep)
         keep, run = keep[run >= 0], run[run >= 0]
         step = curves["step"].to_numpy(dtype=float, na_value=np.nan)[keep]
         if np.any((np.diff(run) < 0) | ((np.diff(run) == 0) & (np.diff(step) < 0))):
@@ -80,12 +85,12 @@ class _Points:
         self.first = (np.cumsum(self.count) - self.count)[self.with_points]
 
     def crossings(self, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Steps and cost at which each run's running best first met its target; NaN where it never did."""
+        """Returns the steps and costs at which each run's running best first met its target; NaN if it never did."""
         at = np.full((2, len(self.count)), np.nan)
         if len(self.first):
             count = self.count[self.with_points]
             goal = (self.sign * target)[self.with_points]
-            # The running best only rises: so many evaluations come before the one that meets the target.
+            # The running best never falls, so this counts the evaluations before the one that meets the target.
             before = np.add.reduceat((~(self.best >= np.repeat(goal, count))).astype(np.int64), self.first)
             met = np.flatnonzero(before < count)
             index = (self.first + before)[met]
@@ -97,9 +102,9 @@ class _Points:
         return at[0], at[1]
 
 
-def _places(runs: pd.DataFrame, curves: pd.DataFrame, keep: np.ndarray) -> np.ndarray:
-    """For each kept point of the curves the row of its run; −1 where there is none."""
-    # Categories and codes in place of texts: ten million strings would not fit.
+def _match_runs(runs: pd.DataFrame, curves: pd.DataFrame, keep: np.ndarray) -> np.ndarray:
+    """Returns for each kept point of the curves the row of its run; −1 if there is none."""
+    # Categories and codes instead of texts: ten million strings would not fit into memory.
     cells = pd.Index(runs["cell_id"].astype(object).unique())
     texts = curves["cell_id"].astype("category").cat
     code = cells.get_indexer(texts.categories)[texts.codes.to_numpy()[keep]].astype(np.int64)
@@ -119,7 +124,7 @@ def _places(runs: pd.DataFrame, curves: pd.DataFrame, keep: np.ndarray) -> np.nd
 
 
 def _budgets(runs: pd.DataFrame, cells: pd.DataFrame) -> np.ndarray:
-    """Each run's budget: its cell's, or, in a cell that is not finished, what another run of it has used up."""
+    """Returns each run's budget: its cell's, or, if the cell is not finished, the cost of a completed run of it."""
     by_cell = cells.drop_duplicates("cell_id").set_index("cell_id")["run_budget"].astype(float)
     budget = runs["cell_id"].map(by_cell).to_numpy(dtype=float, na_value=np.nan)
     complete = runs["cost"].where(runs["status"] == "ok").astype(float)

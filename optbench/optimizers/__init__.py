@@ -1,4 +1,4 @@
-"""What authors of optimizers need: their declaration, search spaces, and how optimizers are found by name."""
+"""The author API of optimizers: specs, the decorator `optimizer`, search spaces, and the registry."""
 
 from optbench.optimizers.decorator import optimizer
 from optbench.optimizers.search_space import Choices, Range

@@ -1,7 +1,7 @@
-"""The ten optimizers of the suite: unmodified classes of `torch.optim`, weight decay 0.
+"""The ten optimizers of the presets: unmodified classes of `torch.optim`, with weight decay 0.
 
-Ranges for networks are four decades wide for all, around values that work. In the rules, g is the
-gradient of the mini-batch, w the parameters, η the learning rate; all operations are per coordinate.
+The learning-rate ranges for networks span four decades around commonly used values. In the update rules, g is the
+gradient of the mini-batch, w are the parameters and η is the learning rate; all operations are per coordinate.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ LBFGS = OptimizerSpec(
     default_lr=1.0,
     learning_rate=Range(1e-3, 1e1),
     family="quasi-newton",
-    # max_iter=1 alone would set max_eval to 1 and starve the line search.
+    # With max_iter=1 alone, torch would set max_eval to 1, which is too few evaluations for the line search.
     arguments={"max_iter": 1, "max_eval": 25, "history_size": 10, "line_search_fn": "strong_wolfe"},
     hyperparameters={
         "max_iter": 1,
@@ -135,7 +135,7 @@ LBFGS = OptimizerSpec(
     needs_closure=True,
     contiguous_parameters=True,
     linear_in_rate=False,
-    waived={"zero_rate": "torch's line search divides by its first step, which the rate is; no schedule gets to zero"},
+    waived={"zero_rate": "torch's line search divides by the learning rate, and no schedule reaches exactly zero"},
     rule=(
         "d = −H g by the two-loop recursion over the last 10 pairs (Δw, Δg);  w ← w + a d with a step a that "
         "satisfies the strong Wolfe conditions, first tried at η (in the first step at η min(1, 1/‖g‖₁))"

@@ -1,4 +1,4 @@
-"""One optimizer made of several, each with parameters of its own: Muon for matrices, AdamW for the rest."""
+"""Combines several optimizers into one, such as Muon for matrices and AdamW for all other parameters."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import torch
 from optbench.errors import UserError
 
 
-class Combined(torch.optim.Optimizer):
-    """Steps its members one after another; their parameter groups and their state are its own.
+class CombinedOptimizer(torch.optim.Optimizer):
+    """An optimizer that steps its members one after another and shares their parameter groups and state.
 
-    So a schedule that sets the rates of `param_groups` reaches all members. Members have to take plain steps.
+    A schedule that sets the learning rates in `param_groups` therefore reaches all members. The members must not need a
+    closure.
     """
 
     def __init__(self, members: Sequence[torch.optim.Optimizer]) -> None:
@@ -25,7 +26,7 @@ class Combined(torch.optim.Optimizer):
         self._share()
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step of every member, after one evaluation of the closure where there is one."""
+        """Take one step of every member, after evaluating the closure once if there is one."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -35,12 +36,12 @@ class Combined(torch.optim.Optimizer):
         return loss
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Loads state and settings of all members."""
+        """Load the state and the settings of all members."""
         super().load_state_dict(state_dict)
         self._share()
 
     def _share(self) -> None:
-        """Lets the members work on these groups and this state: a parameter's state is that of its member."""
+        """Make the members use this optimizer's groups and state; each parameter's state belongs to one member."""
         rest = list(self.param_groups)
         for member in self.members:
             count = len(member.param_groups)
@@ -48,15 +49,15 @@ class Combined(torch.optim.Optimizer):
             member.state = self.state
 
 
-class Switching(Combined):
-    """A combination of which some member evaluates other weights than it trains (schedule-free methods)."""
+class SwitchingOptimizer(CombinedOptimizer):
+    """A combination in which a member evaluates other weights than it trains, as schedule-free methods do."""
 
     def train(self) -> None:
-        """Puts the weights to train into the parameters."""
+        """Switch the parameters to the weights that are trained."""
         self._switch("train")
 
     def eval(self) -> None:
-        """Puts the weights to evaluate into the parameters."""
+        """Switch the parameters to the weights that are evaluated."""
         self._switch("eval")
 
     def _switch(self, name: str) -> None:
@@ -65,16 +66,17 @@ class Switching(Combined):
                 switch()
 
 
-def combined(members: Sequence[torch.optim.Optimizer]) -> Combined:
-    """The members as one optimizer, with `train()` and `eval()` where one of them has these.
+def combine(members: Sequence[torch.optim.Optimizer]) -> CombinedOptimizer:
+    """Combine optimizers into one, which has `train()` and `eval()` if a member has them.
 
-    Raises UserError for a member that wraps another optimizer, whose groups and state are not its own.
+    Raises:
+        UserError: If a member wraps another optimizer and so has no parameter groups of its own.
     """
     for member in members:
         if isinstance(getattr(type(member), "param_groups", None), property):
             raise UserError(
                 f"{type(member).__name__} can't be combined with others by parameter groups: its param_groups are "
-                "those of the optimizer that it wraps (accepted: optimizers that hold their own)"
+                "those of the optimizer that it wraps (accepted: optimizers with their own)"
             )
     switching = any(hasattr(member, "eval") for member in members)
-    return Switching(members) if switching else Combined(members)
+    return SwitchingOptimizer(members) if switching else CombinedOptimizer(members)

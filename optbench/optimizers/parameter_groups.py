@@ -1,12 +1,13 @@
-"""Rules that say which parameters of a model belong to a group: `ndim >= 2 and layer != 'Embedding'`.
+"""Rules that assign the parameters of a model to groups, such as `ndim >= 2 and layer != 'Embedding'`.
 
-A rule is a comparison, or several with `and`, `or`, `not`, in Python's notation, of what is known of a parameter:
+A rule is a comparison in Python's notation, or several joined by `and`, `or` and `not`. It refers to these facts about
+a parameter:
 
-    ndim    its number of dimensions          name    as the model names it, `features.0.weight`
-    numel   its number of weights             layer   the class of the module that holds it, `Conv2d`
-    sparse  whether its module makes sparse gradients
+    ndim    number of dimensions              name    its name in the model, such as `features.0.weight`
+    numel   number of elements                layer   class of the module that contains it, such as `Conv2d`
+    sparse  whether its gradients are sparse
 
-Texts are compared with patterns as a shell has them: `name == '*.bias'`, `layer in ('Embedding', 'Conv*')`.
+Strings are compared as shell patterns: `name == '*.bias'`, `layer in ('Embedding', 'Conv*')`.
 """
 
 from __future__ import annotations
@@ -23,66 +24,70 @@ from optbench.errors import UserError, unknown
 if TYPE_CHECKING:
     from torch import nn
 
-KNOWN = ("layer", "name", "ndim", "numel", "sparse")
+FACTS = ("layer", "name", "ndim", "numel", "sparse")
 
 Rule = Callable[[Mapping[str, Any]], bool]
 
 
 @lru_cache(maxsize=256)
-def rule(text: str) -> Rule:
-    """A function of the facts about a parameter (see `facts`); raises UserError for what is no rule."""
+def compile_rule(text: str) -> Rule:
+    """Compile a rule to a function of the facts about a parameter (see `parameter_facts`).
+
+    Raises:
+        UserError: If the text is not a valid rule.
+    """
     try:
         tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError):
-        raise _no_rule(text) from None
-    evaluate = _compiled(tree, text)
+        raise _invalid_rule(text) from None
+    evaluate = _compile_node(tree, text)
     try:
         evaluate({"ndim": 1, "numel": 1, "name": "weight", "layer": "Linear", "sparse": False})
     except TypeError:
-        raise _no_rule(text) from None  # compares numbers with texts
+        raise _invalid_rule(text) from None  # it compares numbers with strings
     return lambda facts: bool(evaluate(facts))
 
 
-def facts(model: nn.Module) -> dict[str, dict[str, Any]]:
-    """What rules may ask of every trained parameter of a model, by the parameter's name."""
+def parameter_facts(model: nn.Module) -> dict[str, dict[str, Any]]:
+    """Collect the facts about every trained parameter of a model, by the parameter's name."""
     modules = dict(model.named_modules())
-    found = {}
+    facts = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            holder = modules[name.rpartition(".")[0]]
-            found[name] = {
-                "name": name, "ndim": parameter.ndim, "numel": parameter.numel(), "layer": type(holder).__name__,
-                "sparse": bool(getattr(holder, "sparse", False)),
+            module = modules[name.rpartition(".")[0]]
+            facts[name] = {
+                "name": name, "ndim": parameter.ndim, "numel": parameter.numel(), "layer": type(module).__name__,
+                "sparse": bool(getattr(module, "sparse", False)),
             }  # fmt: skip
-    return found
+    return facts
 
 
-def _compiled(node: ast.expr, text: str) -> Callable[[Mapping[str, Any]], Any]:
+def _compile_node(node: ast.expr, text: str) -> Callable[[Mapping[str, Any]], Any]:
     match node:
         case ast.BoolOp(op=op, values=parts):
-            compiled = [_compiled(part, text) for part in parts]
-            together = all if isinstance(op, ast.And) else any
-            return lambda of: together(part(of) for part in compiled)
+            operands = [_compile_node(part, text) for part in parts]
+            combine = all if isinstance(op, ast.And) else any
+            return lambda facts: combine(operand(facts) for operand in operands)
         case ast.UnaryOp(op=ast.Not(), operand=operand):
-            inner = _compiled(operand, text)
-            return lambda of: not inner(of)
+            inner = _compile_node(operand, text)
+            return lambda facts: not inner(facts)
         case ast.Compare(left=left, ops=ops, comparators=comparators) if all(type(op) in _COMPARISONS for op in ops):
-            sides = [_compiled(side, text) for side in (left, *comparators)]
+            sides = [_compile_node(side, text) for side in (left, *comparators)]
             tests = [_COMPARISONS[type(op)] for op in ops]
-            return lambda of: all(
-                test(a(of), b(of)) for test, a, b in zip(tests, sides, sides[1:], strict=False)
+            return lambda facts: all(
+                test(a(facts), b(facts)) for test, a, b in zip(tests, sides, sides[1:], strict=False)
             )  # fmt: skip
         case ast.Name(id=name):
-            if name not in KNOWN:
-                raise unknown(f"name in the rule {text!r}", name, KNOWN)
-            return lambda of: of[name]
+            if name not in FACTS:
+                raise unknown(f"name in the rule {text!r}", name, FACTS)
+            return lambda facts: facts[name]
         case ast.Constant(value=bool() | int() | float() | str() as value):
-            return lambda of: value
+            return lambda facts: value
         case ast.Tuple(elts=elements) | ast.List(elts=elements):
-            listed = [_compiled(element, text) for element in elements]
-            return lambda of: tuple(element(of) for element in listed)
+            items = [_compile_node(element, text) for element in elements]
+            return lambda facts: tuple(item(facts) for item in items)
         case _:
-            raise _no_rule(text)
+            raise _invalid_rule(text)
 
 
 def _equal(value: Any, other: Any) -> bool:
@@ -91,7 +96,7 @@ def _equal(value: Any, other: Any) -> bool:
 
 def _within(value: Any, others: Any) -> bool:
     if isinstance(others, str):
-        raise TypeError("a text is no list")
+        raise TypeError("a string is not a list")
     return any(_equal(value, other) for other in others)
 
 
@@ -107,29 +112,38 @@ _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
 }
 
 
-def _no_rule(text: str) -> UserError:
-    return UserError(f"{text!r} is no rule (accepted: comparisons of {', '.join(KNOWN)}, as in ndim >= 2)")
+def _invalid_rule(text: str) -> UserError:
+    return UserError(f"{text!r} is not a valid rule (accepted: comparisons of {', '.join(FACTS)}, as in ndim >= 2)")
 
 
-def members(
+def split_parameters(
     label: str, groups: Mapping[str, tuple[str, ...] | str], model: nn.Module
 ) -> dict[str, dict[str, nn.Parameter]]:
-    """The trained parameters by group and name; those of no group first, under an empty name.
+    """Split the trained parameters of a model into groups.
 
-    Patterns have to fit some parameter; a rule may find none. Raises UserError where patterns don't, and for a
-    parameter that two groups have. `label` is the optimizer, for the message.
+    Args:
+        label: The optimizer's label, for error messages.
+        groups: For each group, patterns of parameter names, or a rule. Unlike a rule, patterns must match at least one
+            parameter.
+        model: The model.
+
+    Returns:
+        The parameters by group and name. Parameters outside of all groups come first, under the empty group name.
+
+    Raises:
+        UserError: If a group's patterns match no parameter, or if a parameter belongs to two groups.
     """
     rest = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-    known, found = facts(model), {}
-    for group, members_are in groups.items():
-        if isinstance(members_are, str):
-            own = [name for name in known if rule(members_are)(known[name])]
+    facts, split = parameter_facts(model), {}
+    for group, selector in groups.items():
+        if isinstance(selector, str):
+            names = [name for name in facts if compile_rule(selector)(facts[name])]
         else:
-            own = [name for name in known if any(fnmatchcase(name, pattern) for pattern in members_are)]
-            if not own:
-                raise unknown(f"parameters of group {group} of {label}", ", ".join(members_are), known)
-        shared = [name for name in own if name not in rest]
+            names = [name for name in facts if any(fnmatchcase(name, pattern) for pattern in selector)]
+            if not names:
+                raise unknown(f"parameters of group {group} of {label}", ", ".join(selector), facts)
+        shared = [name for name in names if name not in rest]
         if shared:
-            raise UserError(f"parameter {shared[0]} is in group {group} of {label} and in another one")
-        found[group] = {name: rest.pop(name) for name in own}
-    return {"": rest, **found}
+            raise UserError(f"parameter {shared[0]} is in group {group} of {label} and in another group")
+        split[group] = {name: rest.pop(name) for name in names}
+    return {"": rest, **split}

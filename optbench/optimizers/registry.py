@@ -1,4 +1,4 @@
-"""Finds optimizers by name: built in, in a file, in a package, or by entry point.
+"""Looks up optimizers by name: built in, from a file, from a package, or from an entry point.
 
 Names map to `module:Attribute`, so that nothing is imported before it is used.
 """
@@ -10,9 +10,9 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from optbench.errors import UserError
-from optbench.importing import load_attribute, plugin_targets, registered_target, source_digest
+from optbench.importing import find_target, load_attribute, plugin_targets, source_digest
 from optbench.optimizers.builtin import BUILT_IN
-from optbench.optimizers.signature import spec_of
+from optbench.optimizers.signature import infer_spec
 from optbench.optimizers.spec import OptimizerSpec
 from optbench.optimizers.zoo import ZOO
 
@@ -20,34 +20,39 @@ REGISTERED_OPTIMIZERS = {**BUILT_IN, **ZOO}
 
 
 def optimizer_names() -> dict[str, str]:
-    """The names of all optimizers, built in and by entry point, with where they are implemented."""
-    known = {name: spec.constructor for name, spec in REGISTERED_OPTIMIZERS.items()}
-    return {**known, **plugin_targets("optbench.optimizers")}
+    """Return the names of all optimizers, built in and from entry points, with their targets `module:Attribute`."""
+    built_in = {name: spec.constructor for name, spec in REGISTERED_OPTIMIZERS.items()}
+    return {**built_in, **plugin_targets("optbench.optimizers")}
 
 
 def optimizer_spec(name: str, lr: float | None = None, given: Iterable[str] = ()) -> OptimizerSpec:
-    """The spec of an optimizer; one that is only a class gets a spec from its signature.
+    """Look up the spec of an optimizer; the spec of a plain class is inferred from its signature.
 
-    `lr` stands for a default learning rate, and `given` names arguments, that the class need not have
-    defaults for. Raises UserError where there is no such optimizer or it can't be used.
+    Args:
+        name: A registered name, `module:Attribute` or `file.py:Attribute`.
+        lr: The learning rate to use if the class has no default.
+        given: Arguments that will be set, so that they need no default.
+
+    Raises:
+        UserError: If there is no such optimizer or it can't be used.
     """
     if ":" not in name:
         if name in REGISTERED_OPTIMIZERS:
             return REGISTERED_OPTIMIZERS[name]
-        name = registered_target("optimizer", "optbench.optimizers", dict.fromkeys(REGISTERED_OPTIMIZERS, ""), name)
-    found = load_attribute(name)
-    if isinstance(found, OptimizerSpec):
-        return found
-    if not callable(found):
-        raise UserError(f"{name} is no optimizer (accepted: a class or function called as f(params, lr=…))")
-    return spec_of(name, found, lr, set(given))
+        name = find_target("optimizer", "optbench.optimizers", dict.fromkeys(REGISTERED_OPTIMIZERS, ""), name)
+    optimizer = load_attribute(name)
+    if isinstance(optimizer, OptimizerSpec):
+        return optimizer
+    if not callable(optimizer):
+        raise UserError(f"{name} is not an optimizer (accepted: a class or function called as f(params, lr=…))")
+    return infer_spec(name, optimizer, lr, set(given))
 
 
-def counts(default: Any, low: float, high: float) -> bool:
-    """Whether a hyperparameter that is searched from `low` to `high` counts something, and so takes whole numbers only.
+def is_count(default: Any, low: float, high: float) -> bool:
+    """Whether a hyperparameter that is searched from `low` to `high` is a count, so that only integers are tried.
 
-    Its default is a whole number then. Torch also writes 0.0 and 1.0 as 0 and 1, so with such a default the bounds
-    decide: whole numbers of which the larger one is above 1.
+    The default of a count is an integer. Torch also writes the floats 0.0 and 1.0 as 0 and 1, so for these defaults
+    the bounds decide: both have to be integers, and the upper one above 1.
     """
     if not isinstance(default, int) or isinstance(default, bool):
         return False
@@ -55,14 +60,17 @@ def counts(default: Any, low: float, high: float) -> bool:
 
 
 def code_version(spec: OptimizerSpec) -> str:
-    """Of what version an optimizer's code is, for the identity of its cells: nothing for torch's own, whose version
-    the environment records; that of its package; of a user's own the digest of the file.
+    """Return the version of an optimizer's code, for the identity of its cells.
 
-    Raises UserError where its package isn't installed.
+    The version is empty for torch's own optimizers (the environment records torch's version), the package version for
+    optimizers of a package, and a hash of the source file for all others.
+
+    Raises:
+        UserError: If the optimizer's package is not installed.
     """
     parts = []
     if spec.package:
-        parts.append(f"{spec.package} {installed(spec)}")
+        parts.append(f"{spec.package} {package_version(spec)}")
     for target in dict.fromkeys(filter(None, (spec.constructor, *spec.partners.values(), spec.reset))):
         root = target.partition(":")[0].partition(".")[0]
         if not target.startswith("torch.optim:") and root != spec.package.replace("-", "_"):
@@ -70,8 +78,12 @@ def code_version(spec: OptimizerSpec) -> str:
     return " ".join(parts)
 
 
-def installed(spec: OptimizerSpec) -> str:
-    """The version of the package that an optimizer needs; raises UserError where it isn't there."""
+def package_version(spec: OptimizerSpec) -> str:
+    """Return the installed version of the package that an optimizer needs.
+
+    Raises:
+        UserError: If the package is not installed.
+    """
     try:
         return version(spec.package)
     except PackageNotFoundError:

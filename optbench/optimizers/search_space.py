@@ -1,4 +1,4 @@
-"""What tuning may try for one hyperparameter: a range or a list of values, and under which condition."""
+"""Search spaces: for each tuned hyperparameter a range or a list of values, optionally with a condition."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from typing import Any, Literal
 
 from optbench.errors import UserError, out_of_range
 
-#: How far a range reaches beyond an edge at which the best value lies, in decades (see `tune`).
+#: Decades by which tuning extends a range if the best value is at its edge.
 EXTENSION_DECADES = 1.0
 
-#: Hyperparameters with the values at which another one has a meaning, as pairs so that it can be hashed.
+#: The values of other hyperparameters for which a hyperparameter is active; as pairs, so that it is hashable.
 Condition = tuple[tuple[str, tuple[Any, ...]], ...]
 
 
 @dataclass(frozen=True)
 class Range:
-    """The values that tuning may try for one hyperparameter, on a logarithmic or linear scale.
+    """The range of values that tuning tries for one hyperparameter, on a logarithmic or linear scale.
 
-    Raises UserError where there is none between the bounds, or a logarithmic scale reaches 0.
+    Raises UserError if the range is empty or if a logarithmic range includes 0.
     """
 
-    #: The bounds, in the hyperparameter's own unit; both may be tried.
+    #: Lower bound, inclusive.
     low: float
-    #: See `low`.
+    #: Upper bound, inclusive.
     high: float
-    #: Logarithmic, which needs bounds above 0; else linear.
+    #: Whether the scale is logarithmic, which needs bounds above 0, or linear.
     log: bool = True
-    #: Whole numbers only.
+    #: Whether only whole numbers are tried.
     whole: bool = False
-    #: Tried only where other hyperparameters have one of these values: see `condition`.
+    #: The condition on other hyperparameters under which this one is tried (see `make_condition`).
     when: Condition = ()
 
     def __post_init__(self) -> None:
@@ -43,50 +43,50 @@ class Range:
             raise out_of_range("search range", (self.low, self.high), "at least two whole numbers")
 
     def position(self, value: float) -> float:
-        """Where a value lies between low (0) and high (1) on the range's scale."""
+        """Return the position of a value between `low` (0) and `high` (1), on the range's scale."""
         if self.log:
             return math.log(value / self.low) / math.log(self.high / self.low)
         return (value - self.low) / (self.high - self.low)
 
     def at(self, share: float) -> float:
-        """The value at a position between low (0) and high (1): the inverse of `position`."""
+        """Return the value at a position `share` between `low` (0) and `high` (1): the inverse of `position`."""
         width = self.high / self.low if self.log else self.high - self.low
         value = float(self.low * width**share) if self.log else self.low + width * share
         return min(max(round(value), math.ceil(self.low)), math.floor(self.high)) if self.whole else value
 
     def contains(self, value: Any) -> bool:
-        """Whether a value lies between the bounds."""
+        """Whether a value is between the bounds."""
         return self.low <= value <= self.high
 
     def extended(self, edge: Literal["low", "high"]) -> Range:
-        """A range on a logarithmic scale with a decade more beyond one edge."""
+        """Return this logarithmic range, extended by one decade at one edge."""
         factor = 10**EXTENSION_DECADES
         return replace(self, low=self.low / factor) if edge == "low" else replace(self, high=self.high * factor)
 
     @property
     def bounds(self) -> list[Any]:
-        """Low and high, as plain JSON values."""
+        """`low` and `high`, as plain JSON values."""
         return [self.low, self.high]
 
     def __str__(self) -> str:
         scale = "" if self.log else " linear"
-        return f"{self.low:g} to {self.high:g}{scale}{_when(self.when)}"
+        return f"{self.low:g} to {self.high:g}{scale}{_format_condition(self.when)}"
 
 
 @dataclass(frozen=True)
 class Choices:
-    """A few values of one hyperparameter, in no order: names of schedules, switches, numbers without a scale.
+    """An unordered list of values that tuning tries for one hyperparameter, such as names of schedules.
 
-    Raises UserError for fewer than two different `values`.
+    Raises UserError if there are fewer than two different `values`.
     """
 
     values: tuple[Any, ...]
-    #: Tried only where other hyperparameters have one of these values: see `condition`.
+    #: The condition on other hyperparameters under which this one is tried (see `make_condition`).
     when: Condition = ()
 
     def __post_init__(self) -> None:
         if len(set(self.values)) != len(self.values) or len(self.values) < 2:
-            raise out_of_range("search values", self.values, "at least two different ones")
+            raise out_of_range("search values", self.values, "at least two values, all different")
 
     @property
     def structured(self) -> bool:
@@ -94,47 +94,64 @@ class Choices:
         return any(isinstance(value, tuple) for value in self.values)
 
     def position(self, value: Any) -> float:
-        """The middle of the value's share of 0 to 1; ValueError for one that isn't among them."""
+        """Return the position of a value: the n values divide 0 to 1 into n equal parts, and this is its part's centre.
+
+        Raises:
+            ValueError: If the value is not in the list.
+        """
         return (self.values.index(value) + 0.5) / len(self.values)
 
     def at(self, share: float) -> Any:
-        """The value whose share of 0 to 1 this is in."""
+        """Return the value at a position `share` between 0 and 1: the inverse of `position`."""
         return self.values[min(int(share * len(self.values)), len(self.values) - 1)]
 
     def contains(self, value: Any) -> bool:
-        """Whether a value is among them."""
+        """Whether a value is in the list."""
         return value in self.values
 
     @property
     def bounds(self) -> list[Any]:
-        """All values."""
+        """All values, as a list."""
         return list(self.values)
 
     def __str__(self) -> str:
-        return f"{' or '.join(map(str, self.values))}{_when(self.when)}"
+        return f"{' or '.join(map(str, self.values))}{_format_condition(self.when)}"
 
 
 Space = Mapping[str, Range | Choices]
 
 
-def condition(when: Mapping[str, Any]) -> Condition:
-    """A condition from hyperparameters with the value, or a list of the values, that each must have."""
+def make_condition(when: Mapping[str, Any]) -> Condition:
+    """Make a condition from a mapping of hyperparameters to the value, or the list of values, that each must have."""
     return tuple((key, tuple(v) if isinstance(v, (list, tuple)) else (v,)) for key, v in sorted(when.items()))
 
 
-def active(space: Space, values: Mapping[str, Any]) -> set[str]:
-    """The names of a space that have a meaning, all hyperparameters being as in `values`.
+def active_hyperparameters(space: Space, values: Mapping[str, Any]) -> set[str]:
+    """Return the names of the active hyperparameters of a search space.
 
-    One that depends on another that has none itself has none.
+    A hyperparameter is active if its condition holds and all hyperparameters in the condition are active themselves.
+
+    Args:
+        space: The search space.
+        values: The values of all hyperparameters, searched or not.
     """
-    found = {name for name, tried in space.items() if all(values.get(key) in of for key, of in tried.when)}
-    while dropped := {n for n in found if any(key in space and key not in found for key, _ in space[n].when)}:
-        found -= dropped
-    return found
+    names = {name for name, tried in space.items() if all(values.get(key) in of for key, of in tried.when)}
+    while dropped := {n for n in names if any(key in space and key not in names for key, _ in space[n].when)}:
+        names -= dropped
+    return names
 
 
 def check_conditions(owner: str, space: Space, known: Iterable[str]) -> None:
-    """Raises UserError where a condition speaks of a hyperparameter that isn't there, or of itself in a circle."""
+    """Check the conditions of a search space.
+
+    Args:
+        owner: The optimizer, for error messages.
+        space: The search space.
+        known: Names of the optimizer's hyperparameters.
+
+    Raises:
+        UserError: If a condition refers to an unknown hyperparameter, or if a hyperparameter depends on itself.
+    """
     from optbench.errors import unknown
 
     accepted = set(known)
@@ -142,25 +159,25 @@ def check_conditions(owner: str, space: Space, known: Iterable[str]) -> None:
         for key, _ in tried.when:
             if key not in accepted:
                 raise unknown(f"hyperparameter in a condition of {owner}.{name}", key, accepted)
-        reached, todo = set(), [name]
-        while todo:
-            for key, _ in space[todo.pop()].when:
+        visited, pending = set(), [name]
+        while pending:
+            for key, _ in space[pending.pop()].when:
                 if key == name:
                     raise UserError(f"the condition of {owner}.{name} depends on itself")
-                if key in space and key not in reached:
-                    reached.add(key)
-                    todo.append(key)
+                if key in space and key not in visited:
+                    visited.add(key)
+                    pending.append(key)
 
 
-def plain(tried: Range | Choices) -> dict[str, Any]:
-    """A range or list as it enters a cell's identity: without a condition where there is none."""
-    found = asdict(tried)
+def search_identity(tried: Range | Choices) -> dict[str, Any]:
+    """Return a range or list as it enters a cell's identity; an empty condition is omitted."""
+    entry = asdict(tried)
     if not tried.when:
-        del found["when"]
-    return found
+        del entry["when"]
+    return entry
 
 
-def _when(when: Condition) -> str:
+def _format_condition(when: Condition) -> str:
     if not when:
         return ""
     return " where " + " and ".join(f"{key} is {' or '.join(map(str, values))}" for key, values in when)

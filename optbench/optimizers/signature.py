@@ -1,4 +1,4 @@
-"""From the signature of a class, and what its decorator says, to the spec of an optimizer."""
+"""Infers the spec of an optimizer from the signature of its class and the settings of its decorator."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from numbers import Real
 from typing import Any
 
 from optbench.errors import UserError, unknown
-from optbench.optimizers.decorator import settings_of
-from optbench.optimizers.parameter_groups import rule
+from optbench.optimizers.decorator import decorator_settings
+from optbench.optimizers.parameter_groups import compile_rule
 from optbench.optimizers.search_space import Range, check_conditions
 from optbench.optimizers.spec import RUN_FACTS, SCHEDULE_HYPERPARAMETERS, OptimizerSpec
 
-#: Names under which constructors ask for facts about the training; filled in where they have no value of their own.
-_ASKS_FOR = {
+#: Names of constructor arguments that stand for facts about the training. optbench sets those without a default.
+_FACT_ARGUMENTS = {
     **dict.fromkeys(("total_steps", "num_steps", "n_steps", "num_training_steps", "training_steps", "max_steps",
                      "t_total", "num_iterations", "total_iterations", "max_iterations"), "steps"),
     **dict.fromkeys(("epochs", "num_epochs", "n_epochs", "total_epochs"), "epochs"),
@@ -25,37 +25,46 @@ _ASKS_FOR = {
 }  # fmt: skip
 
 
-def spec_of(target: str, factory: Any, lr: float | None, given: Set[str]) -> OptimizerSpec:
-    """The spec of a class or function `target`, with what its decorator says of it.
+def infer_spec(target: str, factory: Any, lr: float | None, given: Set[str]) -> OptimizerSpec:
+    """Infer the spec of an optimizer from its signature and its decorator.
 
-    `lr` stands for a default learning rate, and `given` names arguments, that it need not have defaults for. Raises
-    UserError for what is no optimizer, and for arguments without a value.
+    Args:
+        target: The name `module:Class` or `file.py:Class` of the class or function.
+        factory: The class or function, which is called as `factory(params, lr=…)`.
+        lr: The learning rate to use if the signature has no default.
+        given: Arguments that will be set, so that they need no default.
+
+    Raises:
+        UserError: If `factory` is not an optimizer, or if an argument has no value.
     """
     try:
         parameters = _parameters(factory)
     except (ValueError, TypeError):
-        raise UserError(f"{target} is no optimizer (accepted: a class or function called as f(params, lr=…))") from None
+        raise UserError(
+            f"{target} is not an optimizer (accepted: a class or function called as f(params, lr=…))"
+        ) from None
     named = {p.name: p.default for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
     if reserved := named.keys() & SCHEDULE_HYPERPARAMETERS.keys():
-        raise UserError(f"{target} has an argument {min(reserved)}, which is optbench's own name; give it another one")
-    said = dict(settings_of(factory))
-    told = {**said.get("arguments", {}), **said.get("from_run", {})}
+        raise UserError(f"{target} has an argument {min(reserved)}, a name that optbench reserves; rename it")
+    declared = dict(decorator_settings(factory))
+    set_by_decorator = {**declared.get("arguments", {}), **declared.get("from_run", {})}
     if "lr" in named:
         default = named.pop("lr")
-        lr = _rate(lr) or _rate(told.get("lr")) or _rate(default)
+        lr = _rate(lr) or _rate(set_by_decorator.get("lr")) or _rate(default)
         if lr is None:
-            raise UserError(f"{target} has no default learning rate; give it one, or default_lr in a TOML table")
+            raise UserError(f"{target} has no default learning rate; add one, or set default_lr in a TOML table")
     else:
         lr = None
     empty = inspect.Parameter.empty
-    asked = {
+    from_run = {
         key: fact
-        for key, fact in _ASKS_FOR.items()
-        if key in named and named[key] in (empty, None) and key not in given and key not in told
+        for key, fact in _FACT_ARGUMENTS.items()
+        if key in named and named[key] in (empty, None) and key not in given and key not in set_by_decorator
     }
-    required = [key for key, default in named.items() if default is empty and key not in {*given, *told, *asked}]
+    known = {*given, *set_by_decorator, *from_run}
+    required = [key for key, default in named.items() if default is empty and key not in known]
     if required:
-        raise UserError(f"{target} needs a value for {', '.join(required)}; give defaults, or a TOML table")
+        raise UserError(f"{target} needs a value for {', '.join(required)}; add defaults, or use a TOML table")
     step = inspect.signature(factory.step).parameters if hasattr(factory, "step") else {}
     closure = next((p for name, p in step.items() if name == "closure"), None)
     detected = OptimizerSpec(
@@ -64,17 +73,17 @@ def spec_of(target: str, factory: Any, lr: float | None, given: Set[str]) -> Opt
         default_lr=lr,
         learning_rate=None if lr is None else Range(lr / 100, lr * 100),
         hyperparameters={key: None if default is empty else _plain_number(default) for key, default in named.items()},
-        from_run=asked,
+        from_run=from_run,
         needs_closure=closure is not None and closure.default is inspect.Parameter.empty,
-        # Layouts that a custom optimizer's arithmetic may not expect are not tried on it.
+        # A custom optimizer may not support other memory layouts, such as channels-last.
         contiguous_parameters=True,
         rule=(inspect.getdoc(factory) or "").partition("\n")[0],
     )
-    return _declared(detected, said) if said else detected
+    return _apply_declaration(detected, declared) if declared else detected
 
 
 def _parameters(factory: Any) -> list[inspect.Parameter]:
-    """The parameters after the first; a class that passes on `**kwargs` has those of the class that takes them."""
+    """Return the parameters after the first; those passed on by `**kwargs` are the base class's."""
     parameters = list(inspect.signature(factory).parameters.values())
     own = [p for p in parameters[1:] if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     passes_on = any(p.kind is p.VAR_KEYWORD for p in parameters)
@@ -88,10 +97,10 @@ def _parameters(factory: Any) -> list[inspect.Parameter]:
     return [*own, *(p for p in inherited if p.name not in named and p.kind in kinds)]
 
 
-def _declared(spec: OptimizerSpec, said: Mapping[str, Any]) -> OptimizerSpec:
-    """A detected spec with what the decorator says; raises UserError where that doesn't fit the class."""
-    search, arguments = said.get("search", {}), dict(said.get("arguments", {}))
-    groups, own = said.get("groups", {}), {key: value for key, value in arguments.items() if "." in key}
+def _apply_declaration(spec: OptimizerSpec, declared: Mapping[str, Any]) -> OptimizerSpec:
+    """Apply the settings of a decorator to a detected spec; raises UserError if they do not fit the class."""
+    search, arguments = declared.get("search", {}), dict(declared.get("arguments", {}))
+    groups, own = declared.get("groups", {}), {key: value for key, value in arguments.items() if "." in key}
     for key in search:
         group, _, name = key.rpartition(".")
         if group in groups and key not in own:
@@ -100,32 +109,32 @@ def _declared(spec: OptimizerSpec, said: Mapping[str, Any]) -> OptimizerSpec:
     for key in {**search, **arguments}:
         if key not in known:
             raise unknown(f"hyperparameter of {spec.name}", key, known)
-    for fact in said.get("from_run", {}).values():
+    for fact in declared.get("from_run", {}).values():
         if fact not in RUN_FACTS:
             raise unknown(f"fact about a run for {spec.name}", fact, RUN_FACTS)
-    for members in groups.values():
-        if isinstance(members, str):
-            rule(members)
+    for selector in groups.values():
+        if isinstance(selector, str):
+            compile_rule(selector)
     check_conditions(spec.name, search, known)
     arguments.pop("lr", None)
-    asked = {key: fact for key, fact in spec.from_run.items() if key not in arguments}
-    changed = {
-        **said,
+    detected = {key: fact for key, fact in spec.from_run.items() if key not in arguments}
+    changes = {
+        **declared,
         "arguments": {key: value for key, value in arguments.items() if key not in search},
         "hyperparameters": {**spec.hyperparameters, **own, **arguments},
-        "from_run": {**asked, **said.get("from_run", {})},
+        "from_run": {**detected, **declared.get("from_run", {})},
     }
-    return replace(spec, **changed)
+    return replace(spec, **changes)
 
 
 def _rate(value: Any) -> float | None:
-    """A default learning rate, which may be a tensor, a NumPy number or a fraction too."""
+    """Return a default learning rate as a float; None if the value is not a positive number."""
     value = _plain_number(value)
     return float(value) if isinstance(value, (int, float)) and 0 < value < math.inf else None
 
 
 def _plain_number(value: Any) -> Any:
-    """Python's number for a tensor of one, NumPy's or a fraction; anything else as it is."""
+    """Convert a scalar tensor, a NumPy number or a fraction to a Python number; other values stay as they are."""
     if isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, Real):

@@ -1,4 +1,4 @@
-"""The author API of optimizers: a name, a constructor, what it needs, and the search space that belongs to it."""
+"""The spec of an optimizer: its name, its constructor, its requirements and its search space."""
 
 from __future__ import annotations
 
@@ -8,39 +8,40 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from optbench.errors import out_of_range, unknown
-from optbench.optimizers.schedule import shaped
+from optbench.optimizers.schedule import optimizer_schedule
 from optbench.optimizers.search_space import Choices, Range
-from optbench.selection import Accepted, convert, is_number
+from optbench.selection import AcceptedValues, convert, is_number
 
 if TYPE_CHECKING:
     from optbench.problem.base import Problem
 
-#: Hyperparameters of every optimizer that the harness acts on, with their defaults: the shape of the learning
-#: rate over the run, and the fraction of the budget over which it first rises. No constructor sees them.
+#: Hyperparameters that every optimizer has and that optbench itself applies, with their defaults: the shape of the
+#: learning-rate schedule, and the warm-up as a fraction of the budget. They are not passed to the constructor.
 SCHEDULE_HYPERPARAMETERS: dict[str, Any] = {"lr_schedule": "constant", "lr_warmup": 0.0}
 
 #: Names that other constructors give to their learning rate.
 RATE_NAMES = ("learning_rate", "max_lr", "base_lr", "init_lr", "initial_lr", "lr0", "lrate", "eta", "step_size")
 
-#: What a constructor may be told about the training (see `construct.run_facts`).
+#: Facts about the training that can be passed to a constructor (see `construct.run_facts`).
 RUN_FACTS = ("steps", "epochs", "steps_per_epoch", "batch_size", "training_examples")
 
 
 @dataclass(frozen=True)
 class OptimizerSpec:
-    """An optimizer as optbench knows it: `name`, update `rule` and its `source`, for `optbench list optimizers`.
+    """The declaration of an optimizer.
 
-    `constructor` is `module:Class` (or `file.py:Class`), called as `Class(params, lr=…, **arguments)`; `default_lr`
-    and `learning_rate` are its own rate, the first that is tried, and the range that is searched on networks.
-    `hyperparameters` are those that a selection may fix, with their defaults; `search` holds further
-    ranges beside the learning rate's. On quadratic problems and functions the learning rate's range follows the
-    curvature for `family="sgd"`; the scale-free families search 1e-3 to 1e1. Without a range for the learning
-    rate, and with an empty `search`, there is nothing to tune, and nothing is charged for it.
+    `name`, the update `rule` and its `source` are shown by `optbench list optimizers`. `constructor` is `module:Class`
+    or `file.py:Class`, called as `Class(params, lr=…, **arguments)`. `default_lr` is its default learning rate, which
+    is the first one tried, and `learning_rate` is the search range on networks. `hyperparameters` are those that a
+    selection can set, with their defaults. `search` holds search spaces of hyperparameters other than the learning
+    rate. On quadratic problems and functions, the learning-rate range follows the curvature if `family` is "sgd"; the
+    other families, whose steps do not depend on the scale of the loss, search 1e-3 to 1e1. If there is neither a
+    learning-rate range nor a `search`, nothing is tuned and no tuning cost is charged.
 
-    `groups` are parameter groups by name, each with the patterns (of `fnmatch`) of the parameters' names that
-    belong to it, or with a rule (see `rules`); all others are one more group. A hyperparameter `NAME.momentum` or
-    `NAME.lr`, in `arguments`, `hyperparameters` and `search` alike, is that of group NAME. `partners` names the
-    constructors of groups that another class steps; they share `lr` and `weight_decay` unless they have their own.
+    `groups` are parameter groups by name. Each has patterns (as in `fnmatch`) of parameter names, or a rule (see
+    `parameter_groups`); the remaining parameters form one more group. In `arguments`, `hyperparameters` and `search`, a
+    name such as `NAME.momentum` or `NAME.lr` refers to group NAME. `partners` are the constructors of groups that
+    another class updates; they use the same `lr` and `weight_decay` unless they have their own.
     """
 
     name: str
@@ -50,38 +51,45 @@ class OptimizerSpec:
     family: Literal["sgd", "adaptive", "quasi-newton"] = "adaptive"
     arguments: Mapping[str, Any] = field(default_factory=dict)
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
-    #: On quadratic problems the range of the learning rate is theirs, not `learning_rate`.
+    #: Whether the learning-rate range on quadratic problems and functions depends on `family` (see above) instead of
+    #: being `learning_rate`.
     follows_curvature: bool = True
     search: Mapping[str, Range | Choices] = field(default_factory=dict)
     groups: Mapping[str, tuple[str, ...] | str] = field(default_factory=dict)
     partners: Mapping[str, str] = field(default_factory=dict)
-    #: `step` calls a closure, each call of which is charged. Detected where `step` requires one.
+    #: Whether `step` calls a closure; each call is charged. Detected if `step` requires a closure.
     needs_closure: bool = False
-    #: `step` differentiates the gradients once more: they are made with `create_graph=True`, and what that takes is
-    #: charged as it happens.
+    #: Whether `step` differentiates the gradients a second time. They are then computed with `create_graph=True`, and
+    #: each second backward pass is charged.
     second_backward: bool = False
-    #: Arguments of the constructor with the fact about the training, one of `RUN_FACTS`, that each is given.
+    #: Constructor arguments that receive a fact about the training, one of `RUN_FACTS`.
     from_run: Mapping[str, str] = field(default_factory=dict)
-    #: `module:function`, called before every construction: forgets what the class keeps outside of its instances.
+    #: `module:function` that is called before every construction, to reset state that the class keeps outside of its
+    #: instances.
     reset: str = ""
-    #: The optimizer flattens gradients with `view`, so its parameters can't be channels-last.
+    #: Whether parameters must be contiguous, because the optimizer flattens gradients with `view`; they are then not
+    #: stored channels-last.
     contiguous_parameters: bool = False
-    #: The step is linear in a constant learning rate, and each coordinate's depends on itself alone; None
-    #: where a probe shall tell.
+    #: Whether the step is linear in a constant learning rate and each coordinate's step depends on that coordinate
+    #: alone; None if a probe decides.
     linear_in_rate: bool | None = None
-    #: The distribution that has to be installed, where that isn't torch, with the extra that brings it.
+    #: The distribution package that must be installed, if it isn't torch.
     package: str = ""
-    #: See `package`.
+    #: The extra of optbench that installs `package`.
     extra: str = ""
-    #: Checks of `optbench check` that this optimizer can't pass by its nature, each with the reason.
+    #: Checks of `optbench check` that this optimizer cannot pass by design, each with the reason.
     waived: Mapping[str, str] = field(default_factory=dict)
     rule: str = ""
     source: str = ""
 
     def configured(self, parameters: Mapping[str, Any]) -> ConfiguredOptimizer:
-        """The optimizer with some of its hyperparameters fixed, the learning rate among them.
+        """Return the optimizer with some hyperparameters fixed.
 
-        Raises UserError for a hyperparameter that the constructor doesn't have.
+        Args:
+            parameters: Values by hyperparameter; may include `lr`.
+
+        Raises:
+            UserError: If a hyperparameter is unknown, or if a value has the wrong type or is out of range.
         """
         known = self.known
         fixed = {}
@@ -90,43 +98,43 @@ class OptimizerSpec:
                 raise unknown(f"hyperparameter of {self.name}", key, known)
             if key == "lr" and is_number(value) and value <= 0:
                 raise out_of_range(f"{self.name}[lr]", value, "a number above 0")
-            # A default that is a whole number says little: torch writes `momentum=0`, meaning 0.0.
+            # A whole-number default does not imply whole numbers: torch writes `momentum=0` for 0.0.
             low = -math.inf if is_number(known[key]) and known[key] < 0 else 0.0
-            fixed[key] = convert(f"{self.name}[{key}]", value, known[key], Accepted(low=low, none=True))
+            fixed[key] = convert(f"{self.name}[{key}]", value, known[key], AcceptedValues(low=low, none=True))
         if fixed.keys() & SCHEDULE_HYPERPARAMETERS.keys():
-            shaped({**known, **self.arguments, **fixed})
+            optimizer_schedule({**known, **self.arguments, **fixed})
         lr = fixed.pop("lr", self.default_lr)
         return ConfiguredOptimizer(
             spec=self,
             arguments={**self.arguments, **fixed},
             default_lr=lr,
             lr_fixed="lr" in parameters,
-            search={key: found for key, found in self.search.items() if key not in parameters},
+            search={key: tried for key, tried in self.search.items() if key not in parameters},
         )
 
     @property
     def known(self) -> dict[str, Any]:
-        """All hyperparameters that may be fixed or searched, with their defaults."""
+        """All hyperparameters that can be fixed or searched, with their defaults."""
         rate = {} if self.default_lr is None else {"lr": self.default_lr}
         schedules = {} if self.default_lr is None else SCHEDULE_HYPERPARAMETERS
         return {**rate, **schedules, **self.hyperparameters}
 
     @property
     def other_rates(self) -> list[str]:
-        """Hyperparameters that look like a learning rate of which nothing is tuned, where none is called `lr`."""
+        """Hyperparameters that look like a learning rate but are not tuned, if none is called `lr`."""
         if self.default_lr is not None:
             return []
         return [name for name in self.hyperparameters if name in RATE_NAMES and name not in self.search]
 
     @property
     def without_tuning(self) -> bool:
-        """Whether nothing of it is searched, as of learning-rate-free methods."""
+        """Whether nothing is tuned, as for learning-rate-free methods."""
         return self.learning_rate is None and not self.search
 
 
 @dataclass(frozen=True)
 class ConfiguredOptimizer:
-    """A spec with the hyperparameters that a selection fixed."""
+    """A spec with the hyperparameters that a selection fixes."""
 
     spec: OptimizerSpec
     arguments: Mapping[str, Any]
@@ -135,7 +143,10 @@ class ConfiguredOptimizer:
     search: Mapping[str, Range | Choices]
 
     def search_space(self, problem: Problem) -> dict[str, Range | Choices]:
-        """What is tuned on this problem, but for what depends on a hyperparameter that is fixed at another value."""
+        """Return the search space on a problem.
+
+        Hyperparameters whose condition cannot be met, because it depends on another one that is fixed, are left out.
+        """
         space: dict[str, Range | Choices] = dict(self.search)
         if not self.lr_fixed and self.spec.learning_rate is not None:
             space["lr"] = self._learning_rate_range(problem)
@@ -147,7 +158,7 @@ class ConfiguredOptimizer:
         }:
             dropped |= idle
             space = {name: tried for name, tried in space.items() if name not in idle}
-        # What is left of conditions speaks of what is searched.
+        # Conditions on fixed hyperparameters are met; only those on searched ones remain.
         return {
             name: replace(tried, when=tuple(pair for pair in tried.when if pair[0] in space))
             for name, tried in space.items()
@@ -155,7 +166,7 @@ class ConfiguredOptimizer:
 
     @property
     def defaults(self) -> dict[str, Any]:
-        """All hyperparameters as they are where nothing is tuned."""
+        """The untuned values of all hyperparameters."""
         rate = {} if self.default_lr is None else {"lr": self.default_lr}
         return {**self.spec.known, **self.arguments, **rate}
 
@@ -164,6 +175,6 @@ class ConfiguredOptimizer:
         if problem.kind == "network" or problem.curvature is None or not self.spec.follows_curvature:
             return self.spec.learning_rate
         if self.spec.family == "sgd":
-            # Gradient descent is stable below 2/L, heavy ball below 2(1 + momentum)/L.
+            # With curvature L, gradient descent is stable below 2/L, and heavy ball below 2(1 + momentum)/L.
             return Range(1e-4 / problem.curvature, 4 / problem.curvature)
         return Range(1e-3, 1e1)

@@ -1,1 +1,1 @@
-"""From a configuration to the cells of the matrix, each with its cost and its execution; without torch."""
+"""Expands a configuration into the cells of the matrix, each with its cost and its execution. Needs no torch."""

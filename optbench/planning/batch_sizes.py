@@ -1,7 +1,7 @@
-"""At which batch sizes a problem is run: at those that were asked for, or at its own.
+"""Chooses the batch sizes of a problem: those that the user requested, or the problem's default sizes.
 
-What was asked for has to fit. A problem's own sizes were asked for by nobody in particular: those that are larger than
-its training set or its run budget, as that may be for some parameters, are left out, and the plan says so.
+A requested size must fit. Default sizes that exceed the training set or the run budget, as can happen for some
+parameters of a problem, are left out with a note in the plan.
 """
 
 from __future__ import annotations
@@ -13,41 +13,53 @@ from optbench.budget import Budget
 from optbench.errors import UserError, out_of_range
 
 
-def batch_sizes(
-    problem: str, examples: int, budget: Budget, asked: Sequence[int], own: Sequence[int]
+def choose_batch_sizes(
+    problem: str, examples: int, budget: Budget, requested: Sequence[int], defaults: Sequence[int]
 ) -> tuple[Sequence[int], list[str]]:
-    """The batch sizes of a problem, by its label, with so many training examples and this run budget, and what to say
-    of them.
+    """Choose the batch sizes at which a problem is run.
 
-    Raises UserError where one that was asked for doesn't fit, and where there are none.
+    Args:
+        problem: The problem's label, for messages.
+        examples: Number of training examples.
+        budget: The run budget.
+        requested: The sizes that the user requested; empty for the problem's defaults.
+        defaults: The problem's default sizes.
+
+    Returns:
+        The batch sizes, and a note for each reason for which default sizes are left out.
+
+    Raises:
+        UserError: If a requested size does not fit, or if no default size does.
     """
-    for size in asked or ():
+    for size in requested or ():
         if not 1 <= size <= examples:
             raise out_of_range(f"batch size of {problem}", size, f"1 to its {examples} training examples")
         if size > _affordable(budget, examples):
             raise _unaffordable(problem, budget, size)
-    if asked:
-        return asked, []
-    if not own:
-        raise UserError(f"problem {problem} has no batch sizes (accepted: one at least, here or in the problem)")
-    if min(own) > examples:
+    if requested:
+        return requested, []
+    if not defaults:
         raise UserError(
-            f"no batch size of {problem} fits its {examples} training examples: it has {_listed(own)} (accepted: 1 to "
-            f"{examples}, in the problem or by --batch-size)"
+            f"problem {problem} has no batch sizes (accepted: at least one, in the problem or by --batch-size)"
         )
-    if min(own) > _affordable(budget, examples):
-        raise _unaffordable(problem, budget, min(own))
-    too_large = [size for size in own if size > examples]
-    too_dear = [size for size in own if _affordable(budget, examples) < size <= examples]
+    if min(defaults) > examples:
+        raise UserError(
+            f"no batch size of {problem} fits its {examples} training examples: the problem has {_join(defaults)} "
+            f"(accepted: 1 to {examples}, in the problem or by --batch-size)"
+        )
+    if min(defaults) > _affordable(budget, examples):
+        raise _unaffordable(problem, budget, min(defaults))
+    too_large = [size for size in defaults if size > examples]
+    too_expensive = [size for size in defaults if _affordable(budget, examples) < size <= examples]
     notes = [
-        *_left_out(problem, too_large, f"there are {examples} training examples"),
-        *_left_out(problem, too_dear, f"the run budget is {budget}"),
+        *_omission_notes(problem, too_large, f"there are {examples} training examples"),
+        *_omission_notes(problem, too_expensive, f"the run budget is {budget}"),
     ]
-    return [size for size in own if size not in (*too_large, *too_dear)], notes
+    return [size for size in defaults if size not in (*too_large, *too_expensive)], notes
 
 
 def _affordable(budget: Budget, examples: int) -> float:
-    """The largest batch of which a budget buys a step; of one in seconds that isn't known."""
+    """The largest batch size whose first step the budget covers; infinite for a budget in seconds."""
     return math.inf if budget.unit == "seconds" else budget.examples(examples)
 
 
@@ -58,16 +70,15 @@ def _unaffordable(problem: str, budget: Budget, size: int) -> UserError:
     )
 
 
-def _left_out(problem: str, sizes: Sequence[int], reason: str) -> list[str]:
+def _omission_notes(problem: str, sizes: Sequence[int], reason: str) -> list[str]:
+    """A note on the sizes that are left out; an empty list if there are none."""
     if not sizes:
         return []
-    which = (
-        f"batch size {sizes[0]} of {problem} is"
-        if len(sizes) == 1
-        else f"batch sizes {_listed(sizes)} of {problem} are"
+    subject = (
+        f"batch size {sizes[0]} of {problem} is" if len(sizes) == 1 else f"batch sizes {_join(sizes)} of {problem} are"
     )
-    return [f"{which} left out: {reason}"]
+    return [f"{subject} left out: {reason}"]
 
 
-def _listed(sizes: Sequence[int]) -> str:
+def _join(sizes: Sequence[int]) -> str:
     return ", ".join(map(str, sizes))

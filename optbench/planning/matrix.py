@@ -1,7 +1,7 @@
-"""From a configuration to the cells of the matrix: a pure function, and it needs no torch.
+"""Expands a configuration into the cells of the matrix: a pure function that needs no torch.
 
-A cell says completely what is computed, and its id is the hash of that. How it is computed (workers,
-engine, paths) is not in it, nor is the number of seeds: more seeds extend a cell.
+A cell describes completely what is computed, and its id is the hash of that description. It does not include how it is
+computed (workers, engine, paths), nor the number of seeds, because more seeds extend a cell.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from typing import Any
 
 from optbench import selection
 from optbench.budget import Budget, parse_budget
-from optbench.config.optimizer_table import described_optimizer
+from optbench.config.optimizer_table import build_spec
 from optbench.config.schema import Config, ProblemEntry
 from optbench.errors import UserError, out_of_range, unknown
 from optbench.importing import source_digest
-from optbench.machine.device import resolve
+from optbench.machine.device import resolve_device
 from optbench.optimizers.registry import code_version, optimizer_names, optimizer_spec
-from optbench.optimizers.schedule import schedule
+from optbench.optimizers.schedule import parse_schedule
 from optbench.optimizers.spec import ConfiguredOptimizer, OptimizerSpec
-from optbench.planning.batch_sizes import batch_sizes
-from optbench.planning.execution import Execution, choose
+from optbench.planning.batch_sizes import choose_batch_sizes
+from optbench.planning.execution import Execution, choose_execution
 from optbench.planning.optimizer_choice import OptimizerChoice, choose_optimizer, plain_json
 from optbench.planning.problem_choice import ProblemChoice
 from optbench.problem.base import Problem
 from optbench.problem.registry import BUILT_IN_PROBLEMS, make_problem, problem_class
-from optbench.problem.validation import training_examples
+from optbench.problem.validation import count_training_examples
 from optbench.selection import Selection
 
-#: Beyond this, an amount is a slip of the keyboard: more examples than any machine will see.
+#: A larger amount is taken for a typing error; no machine processes that many examples.
 _LARGEST_BUDGET = 1e15
 
 
@@ -51,15 +51,15 @@ class Cell:
     worth: float
     sampler: str
     pruner: str
-    #: Trials that are proposed together, from the results of the rounds before.
+    #: Trials per round: they are proposed together, from the results of the previous rounds.
     round: int
     evaluations: int
-    #: How steps are executed (see `execution`); decides no figure, and so is no part of the identity.
+    #: The execution of the cell; it does not change results and is therefore not part of the identity.
     execution: Execution
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """What is computed, as plain JSON values; the id is its hash."""
+        """Description of what is computed, as plain JSON values; the id is its hash."""
         seconds = self.run_budget.unit == "seconds"
         return {
             "problem": self.problem.identity,
@@ -90,6 +90,7 @@ class Cell:
 
     @cached_property
     def id(self) -> str:
+        """The first 16 hexadecimal digits of the SHA-256 hash of the identity."""
         text = json.dumps(self.identity, sort_keys=True, ensure_ascii=True, allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -100,16 +101,19 @@ class Cell:
 
     @property
     def key(self) -> tuple[str, str, int, str, str]:
-        """The labels under which the cell appears in tables."""
+        """The labels that identify the cell in tables: problem, optimizer, batch size, device, schedule."""
         return (self.problem.label, self.optimizer.label, self.batch_size, self.device, self.schedule)
 
     @property
     def tuned(self) -> bool:
-        """Whether there is anything to tune, and a budget for it."""
+        """Whether the optimizer has hyperparameters to tune and the tuning budget is above 0."""
         return bool(self.optimizer.search) and self.worth > 0
 
     def record(self) -> dict[str, Any]:
-        """What tables need of the cell, as plain JSON values: reading results runs none of its code."""
+        """Return what tables need to know of the cell, as plain JSON values.
+
+        The record is stored with the results, so that reading them does not run the cell's code.
+        """
         rate = self.optimizer.search.get("lr")
         return {
             "cell_id": self.id,
@@ -127,26 +131,33 @@ class Cell:
         }
 
     def trainings(self, seeds: int, studies: int = 1) -> float:
-        """Trainings of a full run budget that the cell takes, tuning included."""
+        """Return the cost of the cell in trainings of a full run budget, including tuning.
+
+        Args:
+            seeds: Number of final runs, each of which is done tuned and untuned.
+            studies: Number of independent tunings.
+        """
         return (studies * self.worth + 2 * seeds) if self.tuned else seeds
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The cells of a configuration, in the order of the matrix; the seeds of their runs; how often each is tuned."""
+    """The cells of a configuration, in the order of the matrix."""
 
     cells: tuple[Cell, ...]
+    #: Seeds of the final runs.
     seeds: tuple[int, ...]
+    #: Independent tunings per cell.
     studies: int = 1
-    #: What of the configuration is not in it, and why: lines for the user.
+    #: Notes for the user on parts of the configuration that are not in the plan, and why.
     notes: tuple[str, ...] = ()
 
     def trainings(self, cell: Cell) -> float:
-        """Trainings of a full run budget that a cell of this plan takes."""
+        """Return the cost of a cell of this plan in trainings of a full run budget."""
         return cell.trainings(len(self.seeds), self.studies)
 
     def seconds(self, cell: Cell) -> float:
-        """A rough estimate from reference figures of the problem (one thread of a server CPU)."""
+        """Roughly estimate the seconds that a cell takes, from the problem's reference times on one CPU thread."""
         problem = cell.problem.make()
         if cell.run_budget.unit == "seconds":
             return cell.run_budget.amount * self.trainings(cell)
@@ -156,12 +167,17 @@ class Plan:
 
 
 def make_plan(config: Config, execution: str = "auto", elsewhere: bool = False) -> Plan:
-    """The plan of a configuration. Raises UserError for whatever in it doesn't exist or fit.
+    """Make the plan of a configuration.
 
-    `execution` forces one of `execution.choice.EXECUTIONS` on the cells that it can serve. Devices are those of
-    this machine, or of workers `elsewhere`.
+    Args:
+        config: The configuration.
+        execution: `auto`, or one of `EXECUTIONS`, which is used for all cells that it supports.
+        elsewhere: Whether the devices belong to workers on other machines (see `resolve_device`).
+
+    Raises:
+        UserError: If the configuration names something that does not exist, or values that do not fit together.
     """
-    devices = list(dict.fromkeys(resolve(name, elsewhere) for name in config.devices))
+    devices = list(dict.fromkeys(resolve_device(name, elsewhere) for name in config.devices))
     schedules = list(dict.fromkeys(map(_canonical_schedule, config.schedules)))
     optimizers = list(_optimizers(config))
     cells: dict[str, Cell] = {}
@@ -174,11 +190,11 @@ def make_plan(config: Config, execution: str = "auto", elsewhere: bool = False) 
     ]
     for entry, choice, problem in _problems(config):
         budget = parse_budget(entry.run_budget or config.run_budget or problem.run_budget)
-        examples = training_examples(problem)
+        examples = count_training_examples(problem)
         chosen = [choose_optimizer(label, optimizer, source, problem) for label, optimizer, source in optimizers]
-        asked = entry.batch_sizes or config.batch_sizes
-        sizes, left_out = batch_sizes(choice.label, examples, budget, asked, problem.batch_sizes)
-        notes += left_out
+        requested = entry.batch_sizes or config.batch_sizes
+        sizes, omissions = choose_batch_sizes(choice.label, examples, budget, requested, problem.batch_sizes)
+        notes += omissions
         for device in devices:
             for batch_size in sizes:
                 for text in schedules:
@@ -197,7 +213,7 @@ def make_plan(config: Config, execution: str = "auto", elsewhere: bool = False) 
                             pruner=config.tuning.pruner,
                             round=config.tuning.trials_a_round,
                             evaluations=config.evaluations,
-                            execution=choose(problem, optimizer.step, device, batch_size, execution),
+                            execution=choose_execution(problem, optimizer.step, device, batch_size, execution),
                         )
                         _check_fits(cell)
                         _check_same(cells.setdefault(cell.id, cell), cell)
@@ -215,7 +231,13 @@ def _problems(config: Config) -> Iterator[tuple[ProblemEntry, ProblemChoice, Pro
 
 
 def problem_identity(name: str, problem: Problem) -> dict[str, Any]:
-    """What decides the numbers of a problem that was selected by this name, as plain JSON values."""
+    """Return everything that determines a problem's results, as plain JSON values.
+
+    Args:
+        name: The name by which the problem was selected. If the problem is not built in, the identity includes a hash
+            of its source file.
+        problem: The problem with its parameters.
+    """
     identity: dict[str, Any] = {
         "name": _short_name(name, problem),
         "version": problem.version,
@@ -232,21 +254,22 @@ def _short_name(name: str, problem: Problem) -> str:
 
 
 def _optimizers(config: Config) -> Iterator[tuple[str, ConfiguredOptimizer, str]]:
-    # All of them, also those that nothing selects: a mistake in a table is one.
-    described = {name: described_optimizer(name, table) for name, table in config.optimizer.items()}
+    # Tables that nothing selects are built too, so that mistakes in them are reported.
+    tables = {name: build_spec(name, table) for name, table in config.optimizer.items()}
     for text in config.optimizers:
         for chosen in selection.parse(text):
-            if chosen.name in described:
-                spec = described[chosen.name]
+            if chosen.name in tables:
+                spec = tables[chosen.name]
             elif ":" not in chosen.name and config.optimizer:
-                spec = _registered(chosen.name, config)
+                spec = _look_up_spec(chosen.name, config)
             else:
                 spec = optimizer_spec(chosen.name)
             configured = spec.configured(dict(chosen.parameters))
             yield str(Selection(spec.name, chosen.parameters)), configured, code_version(spec)
 
 
-def _registered(name: str, config: Config) -> OptimizerSpec:
+def _look_up_spec(name: str, config: Config) -> OptimizerSpec:
+    """Look up a registered optimizer; for an unknown name, the error also lists the tables of the configuration."""
     known = optimizer_names()
     if name not in known:
         raise unknown("optimizer", name, {*known, *config.optimizer})
@@ -256,8 +279,8 @@ def _registered(name: str, config: Config) -> OptimizerSpec:
 def _check_fits(cell: Cell) -> None:
     if cell.optimizer.scheduled and cell.schedule != "constant":
         raise UserError(
-            f"optimizer {cell.optimizer.label} brings its own lr_schedule or lr_warmup, beside schedule "
-            f"{cell.schedule} (accepted with it: constant)"
+            f"optimizer {cell.optimizer.label} has its own lr_schedule or lr_warmup and can't be combined with "
+            f"schedule {cell.schedule} (accepted: constant)"
         )
     if cell.run_budget.amount > _LARGEST_BUDGET:
         raise out_of_range(f"run budget of {cell.problem.label}", str(cell.run_budget), f"at most {_LARGEST_BUDGET:g}")
@@ -273,15 +296,15 @@ def _check_labels(cells: Any) -> None:
 
 
 def _check_same(cell: Cell, other: Cell) -> None:
-    """Refuses two names for one optimizer: its cells have one row each, which could bear only one of them.
+    """Reject two names of the same optimizer, because each cell has one row with one name in the tables.
 
-    The same name with parameters that say nothing new (`adam`, `adam[eps=1e-8]`) is asked for twice.
+    The same name with redundant parameters (`adam` and `adam[eps=1e-8]`) is accepted as a duplicate.
     """
     first, second = cell.optimizer.label, other.optimizer.label
     if first.partition("[")[0] != second.partition("[")[0]:
-        raise UserError(f"optimizers {first} and {second} are the same; leave one of them out")
+        raise UserError(f"optimizers {first} and {second} are identical; remove one of them")
 
 
 def _canonical_schedule(text: str) -> str:
-    schedule(text)
+    parse_schedule(text)
     return str(selection.parse(text)[0])

@@ -1,4 +1,4 @@
-"""A problem as a cell refers to it."""
+"""A problem as part of a cell."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from optbench.selection import Selection
 
 @dataclass(frozen=True)
 class ProblemChoice:
-    """A problem; `selection` makes it, `identity` says what it is."""
+    """A problem: `selection` constructs it, and `identity` holds everything that determines its results."""
 
     label: str
     selection: Selection
@@ -22,17 +22,17 @@ class ProblemChoice:
 
     @cached_property
     def key(self) -> tuple[str, str]:
-        """Equal for equal problems, also where a file that the selection names has changed in between."""
+        """Equal for equal problems only: it also changes with the content of a file that the selection names."""
         return str(self.selection), json.dumps(self.identity, sort_keys=True)
 
     @property
     def version(self) -> str:
-        """What tells two problems of one label apart: its version, and of a user's own the digest of its file."""
+        """Distinguishes problems with the same label: the version, followed by the file hash of a user's problem."""
         return " ".join(str(self.identity[name])[:12] for name in ("version", "source") if name in self.identity)
 
     @cached_property
     def measured(self) -> dict[str, Any]:
-        """What its runs are measured by, as plain JSON values."""
+        """The metric's name and direction, and the target, as plain JSON values."""
         problem = self.make()
         return {
             "metric_name": problem.metric_name,
@@ -41,9 +41,10 @@ class ProblemChoice:
         }
 
     def make(self) -> Problem:
-        return _made(self.selection, self.key[1])
+        """Construct the problem; equal choices share one instance."""
+        return _make_problem(self.selection, self.key[1])
 
 
 @lru_cache(maxsize=256)
-def _made(chosen: Selection, identity: str) -> Problem:
+def _make_problem(chosen: Selection, identity: str) -> Problem:
     return make_problem(chosen.name, dict(chosen.parameters))

@@ -1,4 +1,4 @@
-"""Plots of results: each a function, frames in, the figure and the frame that it draws out."""
+"""Plots of results. Each plot is a function from frames to the figure and the frame of the drawn values."""
 
 from optbench.plots.draw import Picture, draw_all
 

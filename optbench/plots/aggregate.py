@@ -1,4 +1,4 @@
-"""Optimizers over all problems: interquartile mean of normalised scores with its interval."""
+"""Scores over all problems: the interquartile mean of the normalised scores of each optimizer, with its interval."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from optbench.plots import style
 
 @mpl.rc_context(style.RC)
 def aggregate(table: pd.DataFrame, cells: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
-    """One line an optimizer, the best at the top; a bar where there is an interval.
+    """Draws one row per optimizer, the best at the top, with a bar for the interval if there is one.
 
-    `table` is the frame of `metrics.aggregate`. Returns the figure and the table. Raises NothingToDraw, with the
-    table's reason, where no task is common to all.
+    `table` is the frame of `metrics.aggregate`. Returns the figure and the table. Raises NothingToDraw with the
+    table's reason if no task is common to all optimizers.
     """
     drawn = table[table["iqm"].notna()]
     if drawn.empty:
@@ -28,7 +28,7 @@ def aggregate(table: pd.DataFrame, cells: pd.DataFrame) -> tuple[Figure, pd.Data
     figure, (ax,) = style.sheet(
         "All problems together",
         f"interquartile mean over {first['problems']} problems, {first['tasks']} tasks, {first['seeds']} seeds{note}; "
-        "beside the name: mean rank",
+        "next to the name: mean rank",
         1,
         size=(5.4, 0.3 * len(names) + 0.1),
         labels=labels,

@@ -10,17 +10,17 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from optbench.plots import style
 
-#: Between the panels of cost and the one of the rate, in inches.
+#: The space between the panels of cost and the panel of the rate, in inches.
 _ROOM = 0.4
 
 
 @mpl.rc_context(style.RC)
 def batch_scaling(table: pd.DataFrame, cells: pd.DataFrame, problem: str) -> tuple[Figure, pd.DataFrame] | None:
-    """One panel a target with the median cost to reach it, the last one with the tuned rate; logarithmic axes.
+    """Draws one panel per target with the median cost to reach it, and one with the tuned rate, on logarithmic axes.
 
     `table` is the frame of `metrics.batch_scaling`. A batch size at which half of the seeds miss the target has
-    no mark, and a cross at the top. None for a problem with one batch size. Returns the figure and the rows
-    that it draws. Raises NothingToDraw where no target was reached.
+    a cross at the top instead of a mark. Returns the figure and the rows that it draws, or None for a problem with one
+    batch size. Raises NothingToDraw if no target was reached.
     """
     looks = style.looks(cells["optimizer"])
     cells = cells[cells["problem"] == problem]
@@ -28,7 +28,7 @@ def batch_scaling(table: pd.DataFrame, cells: pd.DataFrame, problem: str) -> tup
         return None
     drawn = table[table["problem"] == problem].reset_index(drop=True)
     if not (drawn["cost"] > 0).any():
-        raise style.NothingToDraw("no target was reached by half of the seeds of a cell, but at the start")
+        raise style.NothingToDraw("in no cell did half of the seeds reach a target after the start of the training")
     several = [name for name in ("device", "schedule") if cells[name].nunique() > 1]
     wheres = drawn[["device", "schedule"]].drop_duplicates().to_dict("records")
     targets = [str(name) for name in drawn["target_name"].unique()]
@@ -42,23 +42,25 @@ def batch_scaling(table: pd.DataFrame, cells: pd.DataFrame, problem: str) -> tup
         columns=len(targets) + 1,
     )
     sizes = sorted(int(size) for size in drawn["batch_size"].unique())
-    positive = drawn["cost"].astype(float).where(drawn["cost"] > 0)  # 0: met at the start, and of no use here
+    positive = (
+        drawn["cost"].astype(float).where(drawn["cost"] > 0)
+    )  # 0: reached at the start, which a logarithmic axis cannot show
     bottom, top = float(positive.min()), float(positive.max())
     for ax, (where, target) in zip(axes, panels, strict=True):
         title = ", ".join(str(where[name]) for name in several)
-        own = style.within(drawn, where)
+        own = style.select_rows(drawn, where)
         goal = drawn.loc[drawn["target_name"] == target, "target"]
-        what = f"cost to {target} ({style.plain(float(goal.iloc[0]))})" if target else "tuned learning rate"
+        what = f"cost to {target} ({style.plain_number(float(goal.iloc[0]))})" if target else "tuned learning rate"
         ax.set_title(", ".join(filter(None, [title, what])))
         ax.set(xscale="log", yscale="log", xlabel="batch size")
         ax.xaxis.set_major_locator(FixedLocator(sizes))
-        ax.xaxis.set_major_formatter(FuncFormatter(style.plain))
+        ax.xaxis.set_major_formatter(FuncFormatter(style.plain_number))
         ax.xaxis.set_minor_locator(NullLocator())
         own = own[own["target_name"] == (target or targets[0])]
         known = sorted(looks)
         for name, line in own.groupby("optimizer"):
             look = looks[str(name)]
-            # Marks that coincide would hide each other: each optimizer is moved a little to the side.
+            # Each optimizer is moved slightly to the side, so that equal marks do not hide each other.
             side = 1 + 0.08 * (known.index(str(name)) / max(len(known) - 1, 1) - 0.5)
             value = positive[line.index] if target else line["lr"].astype(float)
             ax.plot(line["batch_size"] * side, value, color=look.color, linestyle=look.dash, linewidth=1.5,
@@ -72,7 +74,7 @@ def batch_scaling(table: pd.DataFrame, cells: pd.DataFrame, problem: str) -> tup
             ax.set_ylim(bottom * 0.8, top * 2)
         style.plain_ticks(ax.yaxis, *ax.get_ylim())
         if not target:
-            # Its axis is another one, and its labels need room.
+            # The panel of rates has a different axis, whose labels need space.
             place = ax.get_position()
             room = _ROOM / figure.get_figwidth()
             ax.set_position((place.x0 + room, place.y0, place.width - room, place.height))

@@ -1,4 +1,4 @@
-"""The test metric of every optimizer at every batch size, as a heat map."""
+"""Heat map of the test metric by optimizer and batch size."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from optbench.formatting import significant
+from optbench.formatting import format_number
 from optbench.metrics.leaderboard import FAILURES
 from optbench.plots import style
 
@@ -23,9 +23,9 @@ from optbench.plots import style
 def batch_size_heatmap(board: pd.DataFrame, cells: pd.DataFrame, problem: str) -> tuple[Figure, pd.DataFrame]:
     """Median test metric (see `tables.leaderboard`) by optimizer and batch size, darker is better.
 
-    Optimizers are ordered by their mean rank on this problem. A cell without a median because
-    seeds failed is hatched and says how; one that was not run is empty.
-    Returns the figure and the frame drawn: optimizers by (schedule, device, batch_size).
+    Optimizers are ordered by their mean rank on this problem. A cell without a median because seeds failed is hatched
+    and names the failure; a cell that was not run is empty. Returns the figure and the frame drawn: optimizers by
+    (schedule, device, batch_size).
     """
     board, cells = board[board["problem"] == problem], cells[cells["problem"] == problem]
     columns = ["schedule", "device", "batch_size"]
@@ -64,8 +64,8 @@ def _heading(key: Any, several: list[str]) -> str:
 
 
 def _norm(values: np.ndarray, higher: bool) -> Normalize | None:
-    """Colours from worst to best; a far worse outlier (beyond 1.5 interquartile ranges, as in a box
-    plot) doesn't take the difference between the others away. None where there is no value.
+    """The colour scale from worst to best, or None without values. Bad outliers (beyond 1.5 interquartile ranges, as in
+    a box plot) do not stretch it, so that differences between the others stay visible.
     """
     values = values[np.isfinite(values)]
     if not len(values):
@@ -82,8 +82,8 @@ def _norm(values: np.ndarray, higher: bool) -> Normalize | None:
 
 
 def _texts(drawn: pd.DataFrame, board: pd.DataFrame) -> pd.DataFrame:
-    """The medians as text, with the seeds that failed where some did."""
-    texts = drawn.map(significant)
+    """The medians as text, with the number of failed seeds if there are any."""
+    texts = drawn.map(format_number)
     for row in board[board["n_ok"] < board["n_runs"]].to_dict("records"):
         key = row["optimizer"], (row["schedule"], row["device"], row["batch_size"])
         texts.loc[key] += f"\n{row['n_runs'] - row['n_ok']} of {row['n_runs']} seeds failed"
@@ -91,7 +91,7 @@ def _texts(drawn: pd.DataFrame, board: pd.DataFrame) -> pd.DataFrame:
 
 
 def _failures(ax: Axes, drawn: pd.DataFrame, board: pd.DataFrame) -> None:
-    """Says of cells without a median why they have none, and hatches those that failed."""
+    """Writes the reason into cells without a median, and hatches those that failed."""
     columns: dict[Any, int] = {key: index for index, key in enumerate(drawn.columns)}
     lines = {name: index for index, name in enumerate(drawn.index)}
     for row in board[board["test_metric"].isna()].to_dict("records"):

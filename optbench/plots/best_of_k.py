@@ -1,4 +1,4 @@
-"""The best validation loss that a tuning budget finds, against what the trials cost."""
+"""The best validation loss found by a tuning budget, against the cost of the trials."""
 
 from __future__ import annotations
 
@@ -9,21 +9,20 @@ from matplotlib.figure import Figure
 from optbench.plots import style
 
 _WORDS = {
-    "expected": "median over subsets of the best of k random trials",
-    "running": "best trial so far, of one tuning",
-    "any": "best trial so far, or its median where there are several",
-    "repeated": "best trial so far, median over repeated tunings and its 95 % interval",
+    "expected": "best of k random trials, median over subsets of the trials",
+    "running": "best trial so far, in one tuning",
+    "any": "best trial so far (median if there are several tunings)",
+    "repeated": "best trial so far, median over repeated tunings with 95 % interval",
 }
 
 
 @mpl.rc_context(style.RC)
 def best_of_k(table: pd.DataFrame, cells: pd.DataFrame, problem: str) -> tuple[Figure, pd.DataFrame]:
-    """One panel per batch size, device and schedule, one line an optimizer, from its first finite trial on.
+    """Draws one panel per batch size, device and schedule, with one line per optimizer from its first finite trial on.
 
-    `table` is the frame of `metrics.best_of_k`: where it has a median (random search, repeated studies) that is drawn,
-    since the mean has no value once trials diverge, with its interval, if there is one, as a band; else the running
-    best of the study.
-    Returns the figure and the rows that it draws. Raises NothingToDraw where no trial ended finite.
+    `table` is the frame of `metrics.best_of_k`. If it has a median (random search, repeated studies), the median is
+    drawn with its interval as a band; the mean is undefined once a trial diverges. Otherwise the running best of the
+    study is drawn. Returns the figure and the rows that it draws. Raises NothingToDraw if no trial ended finite.
     """
     looks = style.looks(cells["optimizer"])
     cells = cells[cells["problem"] == problem]
@@ -44,7 +43,7 @@ def best_of_k(table: pd.DataFrame, cells: pd.DataFrame, problem: str) -> tuple[F
     scale = "log" if (drawn["drawn"] > 0).all() else "linear"
     for ax, (title, place) in zip(axes, panels, strict=True):
         ax.set(title=title, xlabel="tuning cost (run budgets)", yscale=scale)
-        for name, line in style.within(drawn, place).groupby("optimizer"):
+        for name, line in style.select_rows(drawn, place).groupby("optimizer"):
             look = looks[str(name)]
             step = "default" if random else "steps-post"
             ax.plot(line["run_budgets"], line["drawn"], color=look.color, linestyle=look.dash, linewidth=1.6,

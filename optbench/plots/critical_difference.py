@@ -1,4 +1,4 @@
-"""The critical-difference diagram (Demšar 2006): mean ranks, with bars that join what can't be told apart."""
+"""The critical-difference diagram (Demšar 2006): mean ranks, with bars across groups that do not differ."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from optbench.plots import style
 
 @mpl.rc_context(style.RC)
 def critical_difference(table: pd.DataFrame, cells: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
-    """Optimizers on an axis of mean ranks, the best at the left; a bar joins each group that doesn't differ.
+    """Draws the optimizers on an axis of mean ranks, the best at the left, with a bar across each group without a
+    significant difference.
 
-    `table` is the frame of `metrics.critical_difference`. Returns the figure and the table. Raises NothingToDraw, with
-    the table's reason, where there are no groups: with fewer than ten problems.
+    `table` is the frame of `metrics.critical_difference`. Returns the figure and the table. Raises NothingToDraw with
+    the table's reason if there are no groups, as with fewer than ten problems.
     """
     if table.empty or (table["groups"] == "").all():
         raise style.NothingToDraw(str(table["note"].iloc[0]) if len(table) else "no run has finished")
@@ -25,8 +26,8 @@ def critical_difference(table: pd.DataFrame, cells: pd.DataFrame) -> tuple[Figur
     p = table["friedman_p"].iloc[0]
     figure, (ax,) = style.sheet(
         "Critical differences",
-        f"mean rank over {table['problems'].iloc[0]} problems; bars join what Wilcoxon's test with Holm's adjustment "
-        f"doesn't tell apart (Friedman: p = {p:.2g})",
+        f"mean rank over {table['problems'].iloc[0]} problems; bars join optimizers that do not differ significantly "
+        f"(Wilcoxon's test, Holm's adjustment; Friedman: p = {p:.2g})",
         1,
         size=(6.0, 0.28 * len(names) + 0.16 * len(bars) + 0.1),
         labels=names,

@@ -1,4 +1,4 @@
-"""Data profiles: the share of targets reached by a share of the budget, whoever else was run."""
+"""Data profiles: the share of targets that an optimizer reaches within a share of the budget."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from optbench.plots import style
 
 @mpl.rc_context(style.RC)
 def data_profile(times: pd.DataFrame, cells: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
-    """One line an optimizer, up to the whole run budget. `times` is the frame of `time_to_target` for runs that are
-    compared. Returns the figure and the frame of `data_profile_curves`. Raises NothingToDraw where no time is known.
+    """Draws one line per optimizer, up to the whole run budget.
+
+    `times` is the frame of `time_to_target` for the compared runs. Returns the figure and the frame of
+    `data_profile_curves`. Raises NothingToDraw if no time is known.
     """
     drawn = data_profile_curves(times)
     if drawn.empty:
-        raise style.NothingToDraw("no run is known to have reached a target")
+        raise style.NothingToDraw("for no run is it known whether it reached a target")
     looks = style.looks(cells["optimizer"])
     figure, (ax,) = style.sheet(
         "Data profile",
-        "share of (problem × batch size × target × seed) reached by a share of the run budget",
+        "share of (problem × batch size × target × seed) reached within a share of the run budget",
         1,
         [style.key(looks[name], name) for name in sorted(cells["optimizer"].unique())],
         size=(5.2, 3.4),

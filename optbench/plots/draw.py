@@ -1,4 +1,4 @@
-"""All plots of a results directory, drawn and written, each beside the frame that it draws."""
+"""Draws and writes all plots of a results directory, each with the frame of its values."""
 
 from __future__ import annotations
 
@@ -25,15 +25,21 @@ from optbench.plots.registry import PLOTS
 from optbench.results.atomic import write_bytes
 from optbench.results.stored import StoredResults
 
-#: From so many pictures on they are drawn by several processes at once: fewer take no longer than starting these.
+#: The number of plots from which several processes draw them; for fewer, starting the processes takes longer.
 _MANY = 16
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A plot as it was written: the problem (empty: all of them) and plot it is of, its heading, how
-    to read it, its SVG (empty where it could not be drawn; the caption says why), and where its files are,
-    but for their suffix.
+    """A plot as it was written.
+
+    Attributes:
+        problem: The problem that it shows; empty for all problems.
+        plot: The name of the plot in `PLOTS`.
+        title: Its heading.
+        caption: How to read it, or why it could not be drawn.
+        svg: Its SVG; empty if it could not be drawn.
+        file: The path of its SVG file; the other files have the same name with another suffix.
     """
 
     problem: str
@@ -45,35 +51,43 @@ class Picture:
 
 
 def draw_all(results: StoredResults, tables: Mapping[str, pd.DataFrame], folder: Path) -> list[Picture]:
-    """Draws and writes the plots of `results` (what `optbench.load` gives): those of all problems
-    together, then those of each problem.
+    """Draws and writes the plots of all problems together, then those of each problem.
 
-    `tables` has what `tables.all_tables` gives. Raises OSError where the disk does not take them.
+    Args:
+        results: The results, from `optbench.load`.
+        tables: The result of `metrics.tables.all_tables`.
+        folder: The folder for the files.
+
+    Returns:
+        The plots, including those that could not be drawn, without those that do not apply to these results.
+
+    Raises:
+        OSError: A file cannot be written.
     """
     overall = [("", plot) for plot, entry in PLOTS.items() if not entry.each_problem]
     single = [plot for plot, entry in PLOTS.items() if entry.each_problem]
     each = [(problem, plot) for problem in results.cells["problem"].unique() for plot in single]
-    jobs = _named([*overall, *each])
+    jobs = _name_files([*overall, *each])
     processes = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
-    found: list[Picture | None] | None = None
+    pictures: list[Picture | None] | None = None
     if processes > 1 and len(jobs) >= _MANY:
-        # Forked, so that the frames are there without being copied; elsewhere than on Linux one by one.
+        # Forked processes share the frames without copying them. On other systems, plots are drawn one by one.
         held = (results, tables, folder, os.getpid())
-        # One of them killed, for want of memory say, costs only the time: then all is drawn here.
+        # If a process is killed, for example because memory is short, everything is drawn in this process.
         with (
             suppress(BrokenProcessPool),
             ProcessPoolExecutor(processes, multiprocessing.get_context("fork"), _hold, held) as pool,
         ):
-            found = list(pool.map(_draw_held, *zip(*jobs, strict=True)))
-    if found is None:
-        found = [_draw(results, tables, folder, *job) for job in jobs]
-    return [picture for picture in found if picture is not None]
+            pictures = list(pool.map(_draw_held, *zip(*jobs, strict=True)))
+    if pictures is None:
+        pictures = [_draw(results, tables, folder, *job) for job in jobs]
+    return [picture for picture in pictures if picture is not None]
 
 
-def _named(pictures: Iterable[tuple[str, str]]) -> list[tuple[str, str, str]]:
-    """Problem, plot and the stem of its files, which no two share."""
+def _name_files(plots: Iterable[tuple[str, str]]) -> list[tuple[str, str, str]]:
+    """Problem, plot and the stem of its files, which is unique."""
     jobs, stems = [], set()
-    for problem, plot in pictures:
+    for problem, plot in plots:
         slug = re.sub(r"[^\w.=,-]+", "_", problem).strip("_")[:80]
         stem = f"{plot}-{slug}" if problem else plot
         while stem in stems:
@@ -83,12 +97,12 @@ def _named(pictures: Iterable[tuple[str, str]]) -> list[tuple[str, str, str]]:
     return jobs
 
 
-#: In a process that draws: what it draws of, and where to.
+#: In a process that draws: the arguments of `draw_all`.
 _held: list[Any] = []
 
 
 def _hold(results: StoredResults, tables: Mapping[str, pd.DataFrame], folder: Path, parent: int) -> None:
-    # Whoever interrupts means the process that waits, which ends these; and with which they end.
+    # An interrupt is meant for the waiting process, which then ends these; they also end when it ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
@@ -109,7 +123,7 @@ def _draw_held(problem: str, plot: str, stem: str) -> Picture | None:
 def _draw(
     results: StoredResults, tables: Mapping[str, pd.DataFrame], folder: Path, problem: str, plot: str, stem: str
 ) -> Picture | None:
-    """Draws and writes one plot; None where it has no meaning."""
+    """Draws and writes one plot; None if it does not apply to the problem."""
     svg, caption = "", PLOTS[plot].caption
     try:
         drawn = PLOTS[plot].draw(results, tables, problem)
@@ -123,7 +137,7 @@ def _draw(
     except style.NothingToDraw as reason:
         caption = f"Not drawn: {reason}."
     except Exception as error:
-        # One figure that fails must not cost the tables, the other figures and the page.
+        # One failing figure must not prevent the tables, the other figures and the page.
         caption = f"This figure could not be drawn ({one_line(error)})."
     title = plot.replace("_", " ").replace("lr", "learning rate") + (f": {problem}" if problem else "")
     return Picture(problem, plot, title[0].upper() + title[1:], caption, svg, folder / f"{stem}.svg")

@@ -1,4 +1,4 @@
-"""What failed on a problem, and how its loss went before it did."""
+"""The trainings that failed on a problem, with their loss before the failure."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from optbench.formatting import significant
+from optbench.formatting import format_number
 from optbench.plots import style
 
 _TRAINING = ["kind", "trial", "seed", "tuned"]
 _CELL = ["optimizer", "batch_size", "device", "schedule"]
-#: Losses beyond this multiple of the initial one are out of sight.
+#: Losses are drawn up to this multiple of the initial loss.
 _HIGHEST = 1e6
-#: Width and height of a label, in points: crosses closer than this share one.
+#: Width and height of a label, in points; crosses that are closer than this share a label.
 _LABEL = np.array([36.0, 9.0])
 
 
@@ -23,11 +23,11 @@ _LABEL = np.array([36.0, 9.0])
 def failures(
     table: pd.DataFrame, curves: pd.DataFrame, cells: pd.DataFrame, problem: str
 ) -> tuple[Figure, pd.DataFrame]:
-    """The validation loss, as a multiple of the initial one, of every training that failed, up to a cross at its end.
+    """Draws the validation loss of every failed training, relative to its initial loss, up to a cross at its end.
 
-    `table` is the frame of `metrics.failures`. One panel per batch size, device and schedule; a thick line is a run,
-    a thin one a trial, with its learning rate. Returns the figure and the points drawn. Raises NothingToDraw
-    where nothing failed, or nothing that failed has a curve (then with the causes).
+    There is one panel per batch size, device and schedule. Thick lines are runs and thin lines trials, each with its
+    learning rate. `table` is the frame of `metrics.failures`. Returns the figure and the points drawn. Raises
+    NothingToDraw if nothing failed, or (with the causes) if no failure has a curve.
     """
     failed = table[table["problem"] == problem]
     if failed.empty:
@@ -36,20 +36,22 @@ def failures(
     points = own.merge(failed[[*_CELL, *_TRAINING]], on=[*_CELL, *_TRAINING])
     if points.empty:
         causes = [f"{name}: {status}" for name, status in zip(failed["optimizer"], failed["status"], strict=True)]
-        raise style.NothingToDraw(f"what failed has no curve ({', '.join(causes)})")
+        raise style.NothingToDraw(f"the failures have no curves ({', '.join(causes)})")
     points = _relative(points)
     looks = style.looks(cells["optimizer"])
-    panels = [part for part in style.parts(cells[cells["problem"] == problem]) if len(style.within(points, part[1]))]
+    panels = [
+        part for part in style.parts(cells[cells["problem"] == problem]) if len(style.select_rows(points, part[1]))
+    ]
     counts = [f"{number} {kind}{'s' * (number != 1)}" for kind, number in failed["kind"].value_counts().items()]
     figure, axes = style.sheet(
         problem,
-        f"trainings that failed: {', '.join(counts)}; thick: runs, thin: trials, each with its learning rate",
+        f"failed trainings: {', '.join(counts)}; thick: runs, thin: trials, each with its learning rate",
         len(panels),
         [style.key(looks[name], name) for name in sorted(points["optimizer"].unique())],
     )
     for ax, (title, values) in zip(axes, panels, strict=True):
         ax.set(title=title, xlabel="cost (example gradients)")
-        for _, curve in style.within(points, values).groupby(["cell_id", *_TRAINING], sort=True):
+        for _, curve in style.select_rows(points, values).groupby(["cell_id", *_TRAINING], sort=True):
             _curve(ax, curve, looks[str(curve["optimizer"].iloc[0])])
         style.cost_ticks(ax.xaxis)
     known = points["relative_loss"][np.isfinite(points["relative_loss"])]
@@ -58,20 +60,20 @@ def failures(
             ax.set(yscale="log", ylim=(min(known.min() / 1.2, 0.5), max(known.max() * 1.8, 2.0)))
             style.plain_ticks(ax.yaxis, *ax.get_ylim())
     for ax, (_, values) in zip(axes, panels, strict=True):
-        _rates(ax, style.within(points, values))
+        _rates(ax, style.select_rows(points, values))
     axes[0].set_ylabel("loss / initial loss")
     return figure, points[[*_CELL, *_TRAINING, "lr", "status", "step", "cost", "valid_loss", "relative_loss"]]
 
 
 def _relative(points: pd.DataFrame) -> pd.DataFrame:
-    """The points in order of step, with their loss as a multiple of the first of each training."""
+    """The points in order of step, with their loss as a multiple of the first loss of the training."""
     points = points.sort_values([*_CELL, *_TRAINING, "step"], kind="stable", ignore_index=True)
     first = points.groupby(["cell_id", *_TRAINING], sort=False)["valid_loss"].transform("first")
     return points.assign(relative_loss=(points["valid_loss"] / first.where(first != 0)).clip(upper=_HIGHEST))
 
 
 def _curve(ax: Axes, curve: pd.DataFrame, look: style.Look) -> None:
-    """One training up to its cross; dotted where the loss was no number any more."""
+    """Draws one training up to its cross; dotted where the loss was no longer finite."""
     known = curve[np.isfinite(curve["relative_loss"])]
     end, height = _end(curve)
     thick = curve["kind"].iloc[0] == "run"
@@ -82,13 +84,13 @@ def _curve(ax: Axes, curve: pd.DataFrame, look: style.Look) -> None:
 
 
 def _end(curve: pd.DataFrame) -> tuple[float, float]:
-    """Where its cross is: the cost at which it failed, and the last loss that was a number (relative)."""
+    """The place of its cross: the cost at which it failed, and its last finite relative loss."""
     known = curve["relative_loss"][np.isfinite(curve["relative_loss"])]
     return float(curve["cost"].iloc[-1]), float(known.iloc[-1]) if len(known) else 1.0
 
 
 def _rates(ax: Axes, points: pd.DataFrame) -> None:
-    """The learning rate beside each cross; one label for all whose crosses are too close for one each."""
+    """Writes the learning rate next to each cross; crosses that are too close share a label."""
     ends = [
         (_end(curve), float(curve["lr"].iloc[0])) for _, curve in points.groupby(["cell_id", *_TRAINING], sort=True)
     ]
@@ -103,6 +105,6 @@ def _rates(ax: Axes, points: pd.DataFrame) -> None:
             labels.append((index, {rate}))
     for first, rates in labels:
         known = sorted(rates)
-        shown = [significant(rate, 2, trim=True) for rate in known]
+        shown = [format_number(rate, 2, trim=True) for rate in known]
         text = ", ".join(shown) if len(shown) <= 3 else f"{shown[0]} to {shown[-1]} ({len(shown)})"
         ax.annotate(f"lr {text}", ends[first][0], (0, 6), textcoords="offset points", ha="right", size=7.5)

@@ -1,4 +1,4 @@
-"""What the tuned runs end with: seeds, median, and from ten seeds on the interval of the mean."""
+"""The final results of the tuned runs: each seed, the median, and from ten seeds on the interval of the mean."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from optbench.metrics.compared import ENOUGH_FOR_INTERVALS, compared_runs, independent
+from optbench.metrics.compared import ENOUGH_FOR_INTERVALS, drop_copied_runs, select_runs
 from optbench.plots import style
 from optbench.results.stored import CELL
 
-#: Thickness of an interval, in points: more than a mark, which lies on it.
+#: Thickness of an interval in points: larger than a mark, which lies on it.
 _BAR = 10
 
 
 def final_metric(
     table: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame, problem: str
 ) -> tuple[Figure, pd.DataFrame]:
-    """The test metric: one panel per batch size, device and schedule, one line per optimizer.
+    """Draws the test metric: one panel per batch size, device and schedule, one row per optimizer.
 
-    `table` is the frame of `metrics.final.final_metric`. A dot is a seed, an upright dash their median; a
-    bar the t-interval of the mean, drawn from ten seeds on. Failed seeds are counted at the right.
-    Returns the figure and the rows of the table that it draws. Raises NothingToDraw without finished runs.
+    `table` is the frame of `metrics.final.final_metric`. A dot is a seed and a vertical dash the median. From ten
+    seeds on, a bar shows the t-interval of the mean. Failed seeds are counted at the right. Returns the figure and the
+    rows of the table that it draws. Raises NothingToDraw if no run has finished.
     """
     here = cells[cells["problem"] == problem]["metric_name"].dropna()
     return _final(table, runs, cells, problem, "test_metric", str(here.iloc[0]) if len(here) else "metric")
@@ -33,7 +33,7 @@ def final_metric(
 def final_loss(
     table: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame, problem: str
 ) -> tuple[Figure, pd.DataFrame]:
-    """The test loss, as `final_metric`."""
+    """Draws the test loss in the same way as `final_metric` draws the test metric."""
     return _final(table, runs, cells, problem, "test_loss", "loss")
 
 
@@ -43,7 +43,7 @@ def _final(
 ) -> tuple[Figure, pd.DataFrame]:
     looks = style.looks(cells["optimizer"])
     cells = cells[cells["problem"] == problem]
-    runs = independent(compared_runs(runs[runs["problem"] == problem], cells))
+    runs = drop_copied_runs(select_runs(runs[runs["problem"] == problem], cells))
     own = table[table["problem"] == problem].merge(runs[[*CELL, "tuned"]].drop_duplicates(), on=[*CELL, "tuned"])
     if own.empty:
         raise style.NothingToDraw("no run has finished")
@@ -65,8 +65,8 @@ def _final(
         ax.set_yticks(range(len(names)), names)
         ax.tick_params(axis="y", length=0)
         for line, name in enumerate(names):
-            cell = style.within(own, place | {"optimizer": name})
-            seeds = style.within(runs, place | {"optimizer": name})
+            cell = style.select_rows(own, place | {"optimizer": name})
+            seeds = style.select_rows(runs, place | {"optimizer": name})
             _line(ax, line, looks[name], cell, seeds[column].where(seeds["status"] == "ok").dropna())
         if scale == "log":
             style.plain_ticks(ax.xaxis, *ax.get_xlim())
@@ -94,7 +94,7 @@ def _line(ax: Axes, line: int, look: style.Look, cell: pd.DataFrame, seeds: pd.S
 
 
 def _order(own: pd.DataFrame, cells: pd.DataFrame, column: str) -> list[str]:
-    """Best first: by the mean over the panels of the rank of the median, failures last."""
+    """The optimizers by the mean over panels of the rank of their median, best first and failures last."""
     ascending = column == "test_loss" or not _higher(cells)
     ranks = own.groupby(["batch_size", "device", "schedule"])["median"].rank(ascending=ascending, na_option="bottom")
     return [str(name) for name in ranks.groupby(own["optimizer"]).mean().sort_values(kind="stable").index]

@@ -1,4 +1,4 @@
-"""A grid of optimizers by tasks (problem, batch size, device, schedule): what verdicts and audit are drawn on."""
+"""A grid of optimizers by tasks (problem, batch size, device, schedule), used by the plots of verdicts and audit."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from optbench.plots import style
 from optbench.results.stored import GROUP
 
 _COLUMN, _ROW, _HEAD = 1.05, 0.38, 0.17
-#: Characters of a heading to an inch.
+#: Characters of a heading per inch.
 _DENSITY = 13
 
 
 def grid(
     cells: pd.DataFrame, names: Sequence[str], title: str, subtitle: str, legend: Sequence[Patch]
 ) -> tuple[Figure, Axes, list[tuple[Any, ...]]]:
-    """An empty grid with a line for each of `names`, in this order from the top, and a column for each task of `cells`.
+    """Draws an empty grid with a row for each of `names`, from the top, and a column for each task of `cells`.
 
-    Returns the figure, its axes, in which column i reaches from i to i + 1 and line j from j to j + 1, and the
-    tasks in order of the columns, each as the values of `GROUP`.
+    Returns:
+        The figure; its axes, in which column i spans i to i + 1 and row j spans j to j + 1; and the tasks in the
+        order of the columns, each as the values of `GROUP`.
     """
     tasks = cells[GROUP].drop_duplicates().sort_values(GROUP)
     several = [name for name in ("device", "schedule") if tasks[name].nunique() > 1]
@@ -39,8 +40,8 @@ def grid(
     left = 0.3 + 0.082 * max(map(len, names), default=5)
     top = 0.7 + _HEAD * (max(map(len, wrapped), default=1) + 1 + len(several))
     width, height = max(len(tasks), 1) * _COLUMN, max(len(names), 1) * _ROW
-    figure = style.titled((left + width + 0.2, top + height + 0.4), title, subtitle)
-    ax = style.placed(figure, (left, 0.4, width, height))
+    figure = style.make_figure((left + width + 0.2, top + height + 0.4), title, subtitle)
+    ax = style.add_axes(figure, (left, 0.4, width, height))
     ax.set(xlim=(0, max(len(tasks), 1)), ylim=(max(len(names), 1), 0))
     columns = [task for _, part in heads for task in part]
     ax.set_xticks(np.arange(len(columns)) + 0.5, [_heading(task, several) for task in columns], size=8.5)
@@ -69,7 +70,7 @@ def _heading(task: tuple[Any, ...], several: list[str]) -> str:
 
 
 def fill(ax: Axes, column: int, line: int, color: str, text: str) -> None:
-    """One field of the grid; the colour is laid on thinly, so that text is readable on light and dark pages."""
+    """Fills one field of the grid; the colour is light, so that the text is readable on light and dark pages."""
     ax.add_patch(Rectangle((column + 0.02, line + 0.04), 0.96, 0.92, facecolor=color, alpha=0.3, linewidth=0))
     ax.text(column + 0.5, line + 0.5, text, ha="center", va="center", size=7.5, color=style.INK, linespacing=1.05)
 
@@ -82,7 +83,7 @@ def patch(color: str, label: str) -> Patch:
 def fields(
     table: pd.DataFrame, names: Sequence[str], columns: Sequence[tuple[Any, ...]]
 ) -> Iterator[tuple[int, int, dict[Any, Any]]]:
-    """The rows of a table with the columns of `GROUP` and `optimizer`, each with its column and line of the grid."""
+    """The rows of a table with the columns of `GROUP` and `optimizer`, each with its column and row in the grid."""
     across, down = (
         {task: index for index, task in enumerate(columns)},
         {name: index for index, name in enumerate(names)},

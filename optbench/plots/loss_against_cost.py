@@ -1,4 +1,4 @@
-"""Validation loss against compute: how fast each optimizer learns, and where it ends."""
+"""Validation loss against compute: how fast each optimizer learns, and its final loss."""
 
 from __future__ import annotations
 
@@ -11,24 +11,23 @@ import pandas as pd
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from optbench.metrics.shared_costs import shared_costs
+from optbench.metrics.shared_costs import align_costs
 from optbench.plots import style
 
-#: A diverging loss may leave the panel: it shows up to this multiple of the initial loss.
+#: The panel shows losses up to this multiple of the initial loss; a diverging loss may leave it.
 _HEADROOM = {"log": 3.0, "linear": 1.2}
 
 
 def median_curves(curves: pd.DataFrame) -> pd.DataFrame:
-    """The median over seeds of each cell's validation loss, at the costs of `shared_costs`.
+    """The median over seeds of each cell's validation loss, at the costs of `align_costs`.
 
-    A seed counts with its latest evaluation, and from where it diverged on as infinitely bad; a
-    median that lands on such a seed is NaN. Columns: cell_id optimizer batch_size device schedule
-    cost valid_loss.
+    Each seed counts with its latest evaluation, and with infinity after it diverged. If the median falls on an
+    infinite value, it is NaN. Columns: cell_id optimizer batch_size device schedule cost valid_loss.
     """
     frames = []
     columns = ["cell_id", "optimizer", "batch_size", "device", "schedule"]
     for cell, group in curves.groupby(columns, sort=True):
-        costs = shared_costs(group)
+        costs = align_costs(group)
         seeds = [_at(costs, seed) for _, seed in group.groupby("seed")]
         median = np.median(seeds, axis=0)
         median[~np.isfinite(median)] = math.nan
@@ -39,7 +38,7 @@ def median_curves(curves: pd.DataFrame) -> pd.DataFrame:
 
 
 def _at(costs: np.ndarray, seed: pd.DataFrame) -> np.ndarray:
-    """One seed's loss at these costs: its latest value, infinity before the first and once diverged."""
+    """The latest loss of one seed at these costs; infinity before its first evaluation and after it diverged."""
     seed = seed.sort_values("cost")
     at, loss = seed["cost"].to_numpy(dtype=float), seed["valid_loss"].to_numpy(dtype=float)
     loss = np.where(np.isfinite(loss), loss, math.inf)
@@ -52,15 +51,15 @@ def _at(costs: np.ndarray, seed: pd.DataFrame) -> np.ndarray:
 
 @mpl.rc_context(style.RC)
 def loss_against_cost(curves: pd.DataFrame, cells: pd.DataFrame, problem: str) -> tuple[Figure, pd.DataFrame]:
-    """Median validation loss of the tuned runs against cost, one panel per batch size, device and
-    schedule; seeds as thin lines, a cross where a run failed.
+    """Draws the median validation loss of the tuned runs against cost, one panel per batch size, device and schedule.
 
-    Returns the figure and the medians drawn (see `median_curves`).
+    Thin lines are seeds, and a cross marks a run that failed. Returns the figure and the medians drawn (see
+    `median_curves`).
     """
     looks = style.looks(cells["optimizer"])
     cells = cells[cells["problem"] == problem]
     runs = curves[(curves["problem"] == problem) & (curves["kind"] == "run")]
-    tuned = style.tuned(runs)
+    tuned = style.select_tuned(runs)
     medians = median_curves(tuned)
     finite = tuned["valid_loss"][np.isfinite(tuned["valid_loss"])]
     scale = "log" if len(finite) and (finite > 0).all() else "linear"
@@ -68,7 +67,7 @@ def loss_against_cost(curves: pd.DataFrame, cells: pd.DataFrame, problem: str) -
     seeds = tuned["seed"].nunique()
     figure, axes = style.sheet(
         problem,
-        f"validation loss against compute: median of {seeds} seed{'s' * (seeds != 1)} (thin: each), "
+        f"validation loss against compute: median of {seeds} seed{'s' * (seeds != 1)} (thin: each seed), "
         f"tuned, {style.scope(cells)}",
         len(panels),
         [style.key(looks[name], name) for name in sorted(cells["optimizer"].unique())],
@@ -79,8 +78,8 @@ def loss_against_cost(curves: pd.DataFrame, cells: pd.DataFrame, problem: str) -
         style.cost_ticks(ax.xaxis)
         if scale == "log":
             style.plain_ticks(ax.yaxis, *ax.get_ylim())
-        _seeds(ax, style.within(tuned, values), looks, high)
-        for name, line in style.within(medians, values).groupby("optimizer"):
+        _seeds(ax, style.select_rows(tuned, values), looks, high)
+        for name, line in style.select_rows(medians, values).groupby("optimizer"):
             look = looks[str(name)]
             every = max(len(line) // 6, 1)
             ax.plot(
@@ -104,7 +103,7 @@ def _limits(tuned: pd.DataFrame, scale: str) -> tuple[float | None, float | None
 
 
 def _seeds(ax: mpl.axes.Axes, tuned: pd.DataFrame, looks: dict[str, style.Look], high: float | None) -> None:
-    """Each seed as a thin line, and a cross at the last finite loss of one that failed."""
+    """Draws each seed as a thin line, with a cross at the last finite loss of a seed that failed."""
     for name, group in tuned.groupby("optimizer"):
         color = looks[str(name)].color
         lines = []

@@ -1,4 +1,4 @@
-"""The final validation metric against the learning rate: how much tuning an optimizer needs."""
+"""The final validation metric against the learning rate, which shows how much tuning an optimizer needs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from optbench.plots import style
 
-#: Batch sizes are told apart by these, in ascending order.
+#: Colours and markers of the batch sizes, in ascending order.
 _COLORS = (style.BLUE, style.VERMILLION, style.GREEN, style.PURPLE, style.ORANGE, style.SKY)
 _MARKERS = "os^Dv<"
 
@@ -24,14 +24,12 @@ _MARKERS = "os^Dv<"
 def lr_sensitivity(
     trials: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame, problem: str
 ) -> tuple[Figure, pd.DataFrame]:
-    """One panel per optimizer (and device and schedule): each trial's final validation metric at its
-    learning rate, joined in order of the rate.
+    """Draws the final validation metric of each trial at its learning rate, one panel per optimizer, device, schedule.
 
-    A failed trial is a cross at the worse edge of the panel, the default rate a ring around trial 0,
-    the chosen rate a vertical line with the fresh seeds' metrics as dashes across it. The rates
-    outside the declared range are shaded.
-    Returns the figure and the trials drawn: optimizer batch_size device schedule trial lr
-    valid_metric status.
+    Trials are connected in order of the rate. A failed trial is a cross at the worse edge of the panel, the default
+    rate is a ring around trial 0, and the chosen rate is a vertical line, with the metrics of the fresh seeds as
+    dashes across it. Rates outside the declared range are shaded. Returns the figure and the trials drawn: optimizer
+    batch_size device schedule trial lr valid_metric status.
     """
     cells, trials, runs = (frame[frame["problem"] == problem] for frame in (cells, trials, runs))
     columns = ["optimizer", "batch_size", "device", "schedule", "trial", "lr", "valid_metric", "status"]
@@ -61,16 +59,16 @@ def lr_sensitivity(
     several = [name for name in ("device", "schedule") if cells[name].nunique() > 1]
     for ax, panel in zip(axes, panels, strict=True):
         title = ", ".join([str(panel["optimizer"]), *(str(panel[name]) for name in several)])
-        ax.set_title(style.broken(title), size=9.5 if len(title) <= 18 else 7.5, pad=4)
+        ax.set_title(style.break_label(title), size=9.5 if len(title) <= 18 else 7.5, pad=4)
         ax.set(yscale=scale, xscale="log", ylim=limits)
         if scale == "log":
             style.plain_ticks(ax.yaxis, *ax.get_ylim())
-        here = style.within(cells, panel)
-        _range(ax, here, style.within(drawn, panel))
+        here = style.select_rows(cells, panel)
+        _range(ax, here, style.select_rows(drawn, panel))
         for size, (color, marker) in looks.items():
             only = panel | {"batch_size": size}
-            _trials(ax, style.within(drawn, only), color, marker, 0.97 if not higher else 0.03)
-            _choice(ax, style.within(here, only), style.within(runs, only), color)
+            _trials(ax, style.select_rows(drawn, only), color, marker, 0.97 if not higher else 0.03)
+            _choice(ax, style.select_rows(here, only), style.select_rows(runs, only), color)
     return figure, drawn
 
 
@@ -79,12 +77,12 @@ _DECADES = 1e12
 
 
 def _limits(values: pd.Series, scale: str) -> tuple[float | None, float | None]:
-    """Room for all values; far outliers at the worse end of a linear axis stay visible as well."""
+    """The limits of the y axis: all values are visible, including outliers on a linear axis."""
     if values.empty:
         return None, None
     low, high = float(values.min()), float(values.max())
     if scale == "log":
-        high = min(high, low * _DECADES)  # of a trial that was about to diverge, the rest is out of sight
+        high = min(high, low * _DECADES)  # larger values, of a trial that was about to diverge, are outside the panel
         room = max(high / low, 1.5) ** 0.12
         return low / room, high * room
     room = 0.12 * (high - low) or 0.1
@@ -119,7 +117,7 @@ def _choice(ax: Axes, cells: pd.DataFrame, runs: pd.DataFrame, color: str) -> No
 
 
 def _range(ax: Axes, cells: pd.DataFrame, trials: pd.DataFrame) -> None:
-    """Shades what lies outside the declared range, and ends the axis at what was searched."""
+    """Shades rates outside the declared range, and limits the axis to the searched rates."""
     low, high = cells["lr_low"].min(), cells["lr_high"].max()
     names = ["lr_low", "lr_high", "lr_low_searched", "lr_high_searched", "lr_default", "lr_tuned"]
     rates = pd.concat([trials["lr"], *(cells[name] for name in names)]).dropna()
@@ -128,15 +126,15 @@ def _range(ax: Axes, cells: pd.DataFrame, trials: pd.DataFrame) -> None:
         return
     left, right = rates.min() / 1.3, rates.max() * 1.3
     ax.set_xlim(left, right)
-    # An optimizer with a fixed rate has declared no range: both are NaN.
+    # An optimizer with a fixed rate declares no range: both are NaN.
     for start, end in ((left, low), (high, right)):
         if start < end:
             ax.axvspan(start, end, color=style.GRID, alpha=0.6, linewidth=0, zorder=0)
-    # Decades, few enough to be readable, and none so near to the corner that it touches its neighbour's.
+    # Few enough decades to be readable, and none so close to a corner that it touches the label of the next panel.
     decades = np.arange(math.ceil(math.log10(left) + 0.4), math.floor(math.log10(right) - 0.4) + 1)
     ax.xaxis.set_major_locator(FixedLocator((10.0 ** decades[:: 2 if len(decades) > 2 else 1]).tolist()))
     ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_formatter(FuncFormatter(style.plain))
+    ax.xaxis.set_major_formatter(FuncFormatter(style.plain_number))
 
 
 def _key(color: str, marker: str, label: str, **more: Any) -> Line2D:
@@ -146,7 +144,7 @@ def _key(color: str, marker: str, label: str, **more: Any) -> Line2D:
 def _keys() -> list[Line2D]:
     return [
         Line2D([], [], color=style.INK, linestyle=style.DASHED, linewidth=1.1, label="chosen rate"),
-        _key(style.INK, "_", "its fresh seeds", linestyle="", markeredgewidth=1.4),
+        _key(style.INK, "_", "final runs", linestyle="", markeredgewidth=1.4),
         _key(style.INK, "o", "default rate", linestyle="", markerfacecolor="none"),
         _key(style.INK, "x", "failed", linestyle=""),
         Line2D([], [], color=style.GRID, linewidth=7, alpha=0.6, label="outside declared range"),

@@ -1,4 +1,4 @@
-"""The regret of a learning rate taken over from another problem or batch size."""
+"""The regret of using a learning rate that was tuned on another problem or batch size."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ _LINEAR = 0.1
 
 @mpl.rc_context(style.RC)
 def lr_transfer(table: pd.DataFrame, cells: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
-    """Left across batch sizes, right across problems: a mark a pair of cells, a cross where training diverges.
+    """Draws the regrets across batch sizes (left) and across problems (right).
 
-    `table` is the frame of `metrics.lr_transfer`. Pairs of which nothing is known are counted at the right.
-    Returns the figure and the table. Raises NothingToDraw without pairs.
+    A mark is a pair of cells; a cross means that training diverges at the other cell's rate. Pairs whose rate was not
+    tried are counted at the right. `table` is the frame of `metrics.lr_transfer`. Returns the figure and the table.
+    Raises NothingToDraw without pairs.
     """
     if table.empty:
         raise style.NothingToDraw("no optimizer was tuned on two problems or at two batch sizes")
@@ -29,20 +30,20 @@ def lr_transfer(table: pd.DataFrame, cells: pd.DataFrame) -> tuple[Figure, pd.Da
         medians = regret.groupby(table["optimizer"]).median().fillna(np.inf)
     names = [str(name) for name in medians.sort_values(kind="stable").index]
     titles = {"batch_size": "to another batch size", "problem": "to another problem"}
-    found = [across for across in titles if (table["across"] == across).any()]
+    panels = [across for across in titles if (table["across"] == across).any()]
     figure, axes = style.sheet(
-        "Taking a learning rate over",
-        "excess of the validation loss over the best trial there, at the rate tuned elsewhere",
-        len(found),
+        "Learning-rate transfer",
+        "validation loss at the rate tuned elsewhere, as excess over the best trial of the cell",
+        len(panels),
         [Line2D([], [], color=style.INK, marker="o", linestyle="", markersize=5, label="a pair of cells"),
          Line2D([], [], color=style.INK, marker="|", linestyle="", markersize=12, markeredgewidth=2,
-                label="median of both"),
-         Line2D([], [], color=style.INK, marker="x", linestyle="", markersize=5, label="diverges there")],
+                label="median of all pairs"),
+         Line2D([], [], color=style.INK, marker="x", linestyle="", markersize=5, label="diverges at that rate")],
         size=(3.9, 0.3 * len(names) + 0.2),
         labels=names,
     )  # fmt: skip
     top = max(float(table["regret"].max(skipna=True)), _LINEAR) if table["regret"].notna().any() else _LINEAR
-    for ax, across in zip(axes, found, strict=True):
+    for ax, across in zip(axes, panels, strict=True):
         ax.set_xscale("symlog", linthresh=_LINEAR, linscale=0.6)
         ax.set(title=titles[across], xlabel="regret", xlim=(-0.015, top * 300), ylim=(len(names) - 0.4, -0.6))
         ax.set_yticks(range(len(names)), names)
@@ -58,7 +59,7 @@ def lr_transfer(table: pd.DataFrame, cells: pd.DataFrame) -> tuple[Figure, pd.Da
                     linestyle="", clip_on=False)  # fmt: skip
             lost = int((own["outcome"] == "diverges").sum())
             middle = np.median([*known, *[np.inf] * lost]) if len(known) + lost else np.nan
-            if not np.isnan(middle):  # where half of the pairs diverge it stands among the crosses
+            if not np.isnan(middle):  # if half of the pairs diverge, the median is drawn at the crosses
                 place = middle if np.isfinite(middle) else top * 3
                 ax.plot([place], [line], "|", color=look.color, markersize=13, markeredgewidth=2)
             ax.plot([top * 3] * (lost > 0), [line] * (lost > 0), "x", color=look.color, markersize=6)

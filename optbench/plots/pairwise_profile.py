@@ -1,4 +1,4 @@
-"""Which of two optimizers is ahead on its own against the other, for all pairs."""
+"""Performance profiles of each pair of optimizers alone, summarised as the difference of their areas."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from optbench.plots import style
 
 @mpl.rc_context(style.RC)
 def pairwise_profile(table: pd.DataFrame, cells: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
-    """The difference of the areas under the profiles of each two, by cost: row minus column, blue is better.
+    """Draws the difference of the areas under the profiles by cost of each pair: row minus column, blue is better.
 
-    `table` is the frame of `metrics.pairwise_profile`. A difference whose interval holds 0, or that has none,
-    is in brackets. Optimizers are in order of their mean difference. Returns the figure and the
-    matrix drawn. Raises NothingToDraw where no two have a unit in common.
+    `table` is the frame of `metrics.pairwise_profile`. A difference is in brackets if its interval contains 0 or is
+    unknown. Optimizers are in order of their mean difference. Returns the figure and the matrix drawn. Raises
+    NothingToDraw if no two optimizers have a unit in common.
     """
     pairs = table[(table["measure"] == "cost") & table["difference"].notna()]
     if pairs.empty:
@@ -36,13 +36,13 @@ def pairwise_profile(table: pd.DataFrame, cells: pd.DataFrame) -> tuple[Figure, 
     texts = texts.where(sure.fillna(False).astype(bool) | (texts == ""), "(" + texts + ")")
     room = 0.3 + 0.085 * max(map(len, order))
     across, up = 0.72 * len(order), 0.36 * len(order)
-    figure = style.titled(
+    figure = style.make_figure(
         (room + across + 0.2, 0.75 + up + room),
         "Pairwise profiles",
-        "area under the row's profile minus the column's, by cost, just the two in the pool; "
-        "(in brackets: the interval holds 0)",
+        "area under the profile of the row minus that of the column, by cost, computed from these two alone; "
+        "in brackets: the interval contains 0",
     )
-    ax = style.placed(figure, (room, room, across, up))
+    ax = style.add_axes(figure, (room, room, across, up))
     sns.heatmap(drawn.astype(float), ax=ax, cbar=False, cmap="vlag_r", vmin=-1, vmax=1, linewidths=1.5,
                 linecolor=style.PAPER, annot=texts, fmt="", annot_kws={"size": 8})  # fmt: skip
     ax.set(xlabel="", ylabel="")

@@ -1,4 +1,4 @@
-"""Performance profiles, one panel an optimizer: how often it is within a factor of the fastest."""
+"""Performance profiles, one panel per optimizer: how often it is within a factor of the fastest."""
 
 from __future__ import annotations
 
@@ -18,22 +18,21 @@ _COLUMNS = 5
 
 @mpl.rc_context(style.RC)
 def performance_profile(table: pd.DataFrame, times: pd.DataFrame, cells: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
-    """Each optimizer's profile by cost with its interval, best area first, all others in grey behind it.
+    """Draws the profile by cost of each optimizer with its interval, best area first, the others in grey behind it.
 
-    `table` and `times` are the frames of `metrics.performance_profile` and `time_to_target` (of runs that are
-    compared). Returns the figure and the frame of `profile_curves`. Raises NothingToDraw where no unit is
-    common to all optimizers.
+    `table` and `times` are the frames of `metrics.performance_profile` and `time_to_target` (of the compared runs).
+    Returns the figure and the frame of `profile_curves`. Raises NothingToDraw if no unit is common to all optimizers.
     """
     areas = table[(table["measure"] == "cost") & table["area"].notna()]
     if areas.empty:
-        raise style.NothingToDraw("no target on a problem and batch size that all optimizers were run on")
+        raise style.NothingToDraw("there is no problem and batch size with a target on which all optimizers were run")
     looks = style.looks(cells["optimizer"])
     drawn = profile_curves(times)
     units = int(areas["units"].iloc[0])
     figure, axes = style.sheet(
         "Performance profile",
-        f"share of {units} targets (problem × batch size × target) that are reached within a factor of the fastest "
-        "optimizer's cost",
+        f"share of {units} targets (problem × batch size × target) reached within a factor of the cost of the fastest "
+        "optimizer",
         len(areas),
         size=(1.75, 1.55),
         columns=_COLUMNS,
@@ -49,13 +48,13 @@ def performance_profile(table: pd.DataFrame, times: pd.DataFrame, cells: pd.Data
                         linewidth=0)  # fmt: skip
         ax.plot(own["ratio"], own["share"], color=look.color, linewidth=1.8, drawstyle="steps-post", zorder=3)
         bounds = "" if math.isnan(row["area_low"]) else f" [{row['area_low']:.2f}, {row['area_high']:.2f}]"
-        ax.set_title(f"{style.broken(name)}\n{row['area']:.2f}{bounds}", size=8.5, pad=3)
+        ax.set_title(f"{style.break_label(name)}\n{row['area']:.2f}{bounds}", size=8.5, pad=3)
         ax.set(xscale="log", xlim=(1, RATIO_MAX), ylim=(0, 1.02))
         ax.set_yticks([0, 0.5, 1])
         ax.xaxis.set_major_locator(FixedLocator([1, 2, 4]))
         ax.xaxis.set_minor_locator(NullLocator())
         ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}×")
-        # The title of a panel below would touch them.
+        # They would touch the title of a panel below.
         ax.tick_params(labelbottom=index + _COLUMNS >= len(axes))
     figure.supxlabel("cost to target relative to the fastest", size=9.5, y=0.1 / figure.get_figheight(), va="bottom")
     figure.supylabel("share of targets", size=9.5, x=0.08 / figure.get_figwidth(), ha="left")

@@ -1,4 +1,4 @@
-"""How likely each optimizer is to beat each other one on a new seed, as a matrix."""
+"""The probability that each optimizer beats each other one on a new seed, as a matrix."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from optbench.plots import style
 
 @mpl.rc_context(style.RC)
 def probability_of_improvement(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
-    """P(row better than column) in percent; in brackets where its interval holds one half.
+    """Draws P(row better than column) in percent, in brackets if its interval contains one half.
 
     `table` is the frame of `metrics.probability_of_improvement`. Optimizers are in order of their mean. Returns the
-    figure and the matrix drawn. Raises NothingToDraw where no two have a seed in common.
+    figure and the matrix drawn. Raises NothingToDraw if no two optimizers have a seed in common.
     """
     pairs = table[table["probability"].notna()]
     if pairs.empty:
-        raise style.NothingToDraw("no two optimizers have run the same seed of a task")
+        raise style.NothingToDraw("no two optimizers were run on the same seed of a task")
     order = pairs.groupby("optimizer")["probability"].mean().sort_values(ascending=False, kind="stable").index
     sure = (pairs["probability_low"] > 0.5) | (pairs["probability_high"] < 0.5)
     percent = (100 * pairs["probability"]).map("{:.0f}".format)
@@ -31,12 +31,12 @@ def probability_of_improvement(table: pd.DataFrame) -> tuple[Figure, pd.DataFram
     room = 0.3 + 0.085 * max(map(len, order))
     across, up = 0.6 * len(order), 0.36 * len(order)
     n = int(pairs["n_pairs"].max())
-    figure = style.titled(
+    figure = style.make_figure(
         (room + across + 0.2, 0.75 + up + room),
         "Probability of improvement",
-        f"that the row beats the column on a new seed, in percent; {n} problems × seeds; (in brackets: may be chance)",
+        f"that the row beats the column on a new seed, in percent; {n} problems × seeds; in brackets: may be chance",
     )
-    ax = style.placed(figure, (room, room, across, up))
+    ax = style.add_axes(figure, (room, room, across, up))
     sns.heatmap(drawn, ax=ax, cbar=False, cmap="vlag_r", vmin=0, vmax=1, linewidths=1.5, linecolor=style.PAPER,
                 annot=labels, fmt="", annot_kws={"size": 8})  # fmt: skip
     ax.set(xlabel="", ylabel="")

@@ -1,4 +1,4 @@
-"""How the ranking moves with target, budget, seeds and problems: mean ranks joined from choice to choice."""
+"""The stability of the ranking: mean ranks with other targets, budgets, seeds and problems."""
 
 from __future__ import annotations
 
@@ -16,31 +16,30 @@ _TITLES = {
 
 @mpl.rc_context(style.RC)
 def rank_stability(table: pd.DataFrame, cells: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
-    """One panel a variation, its levels across; Kendall's τ above each level.
+    """Draws one panel per kind of variation, with its levels on the x axis and Kendall's τ above each level.
 
-    At the left of each is the ranking as it is, but for budgets: those are beside the ranking at the whole budget.
+    The left end of each panel is the ranking as reported, except for budgets, where the right end is the whole budget.
 
-    `table` is the frame of `metrics.rank_stability`. Returns the figure and the table. Raises NothingToDraw where
-    there are fewer than two optimizers, or nothing that could be varied.
+    `table` is the frame of `metrics.rank_stability`. Returns the figure and the table. Raises NothingToDraw if there
+    are fewer than two optimizers, or nothing can be varied.
     """
     base = table[table["variation"] == "none"]
-    found = [name for name in _TITLES if (table["variation"] == name).any()]
-    if len(base) < 2 or not found:
-        reason = "one optimizer has no rank to change" if len(base) < 2 else str(base["note"].iloc[0])
+    variations = [name for name in _TITLES if (table["variation"] == name).any()]
+    if len(base) < 2 or not variations:
+        reason = "a ranking needs at least two optimizers" if len(base) < 2 else str(base["note"].iloc[0])
         raise style.NothingToDraw(reason)
     looks = style.looks(cells["optimizer"])
     names = [str(name) for name in base.sort_values("mean_rank", kind="stable")["optimizer"]]
-    most = max(table[table["variation"] == name]["level"].nunique() for name in found)
+    most = max(table[table["variation"] == name]["level"].nunique() for name in variations)
     figure, axes = style.sheet(
         "Stability of the ranking",
-        "mean rank, from the ranking as it is (left) to what else one might have chosen; "
-        "τ: 1 is the same order as left, of budgets as at 100 %",
-        len(found),
+        "mean rank as reported (left) and after one change; τ = 1: same order as reported (for budgets: as at 100 %)",
+        len(variations),
         [style.key(looks[name], name) for name in names],
         size=(0.7 + min(0.8, 6 / most) * most, 0.24 * len(names) + 0.6),
         columns=2,
     )
-    for ax, name in zip(axes, found, strict=True):
+    for ax, name in zip(axes, variations, strict=True):
         part = table[table["variation"] == name]
         levels = list(dict.fromkeys(part["level"]))
         first = [] if name == "budget" else [""]
@@ -50,7 +49,7 @@ def rank_stability(table: pd.DataFrame, cells: pd.DataFrame) -> tuple[Figure, pd
             look = looks[optimizer]
             ax.plot(np.arange(len(wide)), wide[optimizer], color=look.color, linestyle=look.dash, marker=look.marker,
                     markersize=5, linewidth=1.2)  # fmt: skip
-        ax.set_xticks(np.arange(len(wide)), [*(["as it is"] * len(first)), *map(_label, levels)], size=7.5)
+        ax.set_xticks(np.arange(len(wide)), [*(["reported"] * len(first)), *map(_label, levels)], size=7.5)
         ax.set(title=_TITLES[name], xlim=(-0.4, len(wide) - 0.6), ylim=(wide.max().max() + 0.5, wide.min().min() - 1.2))
         for place, value in enumerate(part.groupby("level", sort=False)["tau"].first(), start=len(first)):
             text = "" if np.isnan(value) else f"τ {value:.2f}"

@@ -1,4 +1,4 @@
-"""What to expect of each optimizer at each tuning budget: its regret, and whom to take."""
+"""The expected regret of each optimizer at each tuning budget, and which optimizer is recommended."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from optbench.plots import style
 
 @mpl.rc_context(style.RC)
 def recommendation(table: pd.DataFrame, cells: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
-    """One panel a budget of trials, one line an optimizer, the least expected regret at the top; bars are intervals.
+    """Draws one panel per budget of trials and one row per optimizer, the lowest expected regret at the top.
 
-    `table` is the frame of `metrics.recommendation`, of which the rows about all tasks with a budget of trials
-    are drawn. Hollow marks are those that are not told apart from the recommended one. Returns the figure and the
-    rows drawn. Raises NothingToDraw where no optimizer has a finite loss on all tasks.
+    `table` is the frame of `metrics.recommendation`; its rows about all tasks with a budget of trials are drawn. Bars
+    are intervals. Marks are hollow for optimizers without a significant difference from the recommended one. Returns
+    the figure and the rows drawn. Raises NothingToDraw if no optimizer has a finite loss on all tasks.
     """
     drawn = table[(table["scope"] == ALL) & table["trials"].notna() & table["expected_regret"].notna()]
     if drawn.empty:
@@ -29,8 +29,9 @@ def recommendation(table: pd.DataFrame, cells: pd.DataFrame) -> tuple[Figure, pd
     problems, tasks = int(drawn["problems"].max()), int(drawn["tasks"].max())
     figure, axes = style.sheet(
         "Expected regret by tuning budget",
-        f"{problems} problems, {tasks} tasks; bars: 95 % intervals, ▸: goes on; large mark: recommended, "
-        "hollow: not told apart",
+        f"{problems} problem{'s' * (problems != 1)}, {tasks} task{'s' * (tasks != 1)}; "
+        "bars: 95 % intervals (▸: continues); large mark: recommended; "
+        "hollow: no significant difference",
         len(budgets),
         size=(2.5, 0.28 * len(names) + 0.15),
         labels=names,
@@ -54,7 +55,7 @@ def _line(ax: mpl.axes.Axes, line: int, row: pd.Series, look: style.Look, high: 
     if pd.notna(row["regret_high"]):
         ends = [1 + row["regret_low"], min(1 + row["regret_high"], high)]
         ax.plot(ends, [line, line], color=look.color, linewidth=4, alpha=0.3, solid_capstyle="butt")
-        if 1 + row["regret_high"] > high:  # it goes on beyond the axis
+        if 1 + row["regret_high"] > high:  # it continues beyond the axis
             ax.plot(high, line, marker=CARETRIGHT, color=look.color, markersize=6, clip_on=False)
     hollow = row["not_told_apart"] is not pd.NA and bool(row["not_told_apart"])
     shown = 9 if row["recommended"] else 6

@@ -1,8 +1,8 @@
-"""What all plots share: the look of an optimizer, panels, legend, and saving.
+"""Shared parts of all plots: the look of each optimizer, panels, legends and saving.
 
-The colours are those of Okabe and Ito (2008), orange and sky blue darkened until every one has a
-contrast of 3:1 to a white and to a near-black page alike. Ink, paper and grid are three colours
-that occur nowhere else, so that a page which inlines a figure can put its own in their place.
+The colours are those of Okabe and Ito (2008), with orange and sky blue darkened so that each colour has a contrast of
+at least 3:1 to both a white and a near-black page. Ink, paper and grid are three colours that are used for nothing
+more, so that a page which inlines a figure can replace them by its own.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ GREEN, PURPLE = "#009e73", "#c0649a"
 
 SOLID, DASHED, DOTTED, DASHDOT = (0, ()), (0, (5, 2)), (0, (1.2, 1.4)), (0, (6, 1.6, 1.2, 1.6))
 
-#: Where panels wrap: more columns than this are too small to read on a page.
+#: The most panels in a row; with more, they are too small to read on a page.
 COLUMNS = 4
-#: Kept free around and between panels, in inches.
+#: Margins around and between panels, in inches.
 _LEFT, _BOTTOM, _TOP, _RIGHT, _ACROSS, _DOWN = 0.8, 0.6, 0.82, 0.15, 0.25, 0.5
 #: The mean width of a character of a legend, in inches.
 _CHARACTER = 0.082
@@ -42,7 +42,7 @@ _CHARACTER = 0.082
 #: For `matplotlib.rc_context`, while a figure is made and while it is saved.
 RC: dict[Any, Any] = {
     "font.family": "sans-serif",
-    # Labels are what users called things: a dollar sign in one is a dollar sign.
+    # Labels contain names chosen by users, in which a dollar sign does not start a formula.
     "text.parse_math": False,
     "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],
     "font.size": 9.5,
@@ -68,15 +68,15 @@ RC: dict[Any, Any] = {
     "legend.frameon": False,
     "hatch.color": GRID,
     "hatch.linewidth": 0.8,
-    # Text stays text: searchable, and a third of the size. In a PDF it is with the default font type
-    # too; type 42 takes longer to embed than the figure takes to draw.
+    # Text stays text: it is searchable and needs a third of the size. In a PDF the default font type does the same;
+    # embedding type 42 takes longer than drawing the figure.
     "svg.fonttype": "none",
     "svg.hashsalt": "optbench",
 }
 
 
 class NothingToDraw(Exception):
-    """The results don't hold what a plot is about; the text says what is missing."""
+    """Raised if the results lack the values that a plot shows; the message names what is missing."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Look:
     marker: str
 
 
-#: The formats in which figures are written, and what each says of its making that would make equal figures differ.
+#: The formats in which figures are written, each without the metadata that would make equal figures differ.
 FORMATS: dict[str, dict[str, None]] = {
     "svg": {"Date": None, "Creator": None},
     "png": {"Software": None},
@@ -112,18 +112,18 @@ _MARKERS = "XP8dHos^v<>"
 
 
 def looks(optimizers: Iterable[str]) -> dict[str, Look]:
-    """A look for each optimizer: the built-in ones' is fixed, others have one of the free combinations by their name.
+    """A look for each optimizer.
 
-    So an optimizer of one's own looks the same in all results, whoever else is in them; only where two would share
-    colour and dash the later in the alphabet takes the next that is free. Pass all optimizers of the results, so that
-    their plots agree.
+    Built-in optimizers have a fixed look. Others get one of the free combinations of colour and dash, by their name,
+    so that they look the same in all results. If two would share a combination, the later one in the alphabet gets the
+    next free one. Pass all optimizers of the results, so that their plots agree.
     """
     names = sorted(set(optimizers))
     taken = {(look.color, look.dash) for look in _KNOWN.values()}
     dashes = (DASHDOT, DASHED, DOTTED, SOLID)
     colors = (BLUE, VERMILLION, ORANGE, SKY, GREEN, PURPLE, INK)
     free = [pair for dash in dashes for pair in [(color, dash) for color in colors] if pair not in taken]
-    found = {name: _KNOWN[name] for name in names if name in _KNOWN}
+    chosen = {name: _KNOWN[name] for name in names if name in _KNOWN}
     used: set[int] = set()
     for name in (name for name in names if name not in _KNOWN):
         if len(used) == len(free):
@@ -133,8 +133,8 @@ def looks(optimizers: Iterable[str]) -> dict[str, Look]:
         while place in used:
             place = (place + 1) % len(free)
         used.add(place)
-        found[name] = Look(*free[place], _MARKERS[digest // len(free) % len(_MARKERS)])
-    return found
+        chosen[name] = Look(*free[place], _MARKERS[digest // len(free) % len(_MARKERS)])
+    return chosen
 
 
 def key(look: Look, label: str) -> Line2D:
@@ -153,11 +153,22 @@ def sheet(
     columns: int = COLUMNS,
     labels: Iterable[str] = (),
 ) -> tuple[Figure, list[Axes]]:
-    """A figure of equal panels of `size` inches, at most `columns` in a row, a legend to their right.
-    Panels are meant to share their y axis: only the first of a row is labelled.
+    """A figure of equal panels with a legend to their right.
 
-    `labels` are those of the y axis, where they are words and may be long.
-    Everything is placed in inches: nothing is measured and laid out again when the figure is saved.
+    Panels are assumed to share their y axis: only the first one of a row has labels. All places are in inches, so that
+    nothing is measured and laid out again when the figure is saved.
+
+    Args:
+        title: The title of the figure.
+        subtitle: The line below the title.
+        panels: The number of panels.
+        legend: The entries of the legend.
+        size: Width and height of a panel in inches.
+        columns: The most panels in a row.
+        labels: The labels of the y axis if they are words, which may be long.
+
+    Returns:
+        The figure and its panels, row by row.
     """
     across = min(panels, columns)
     down = -(-panels // across)
@@ -165,13 +176,13 @@ def sheet(
     margin = max(_LEFT, 0.3 + _CHARACTER * max(map(len, labels), default=0))
     width = margin + across * size[0] + (across - 1) * _ACROSS + beside + _RIGHT
     height = _TOP + down * size[1] + (down - 1) * _DOWN + _BOTTOM
-    figure = titled((width, height), title, subtitle)
+    figure = make_figure((width, height), title, subtitle)
     width = figure.get_figwidth()
     axes = []
     for index in range(panels):
         row, column = divmod(index, across)
         left = margin + column * (size[0] + _ACROSS)
-        ax = placed(figure, (left, height - _TOP - (row + 1) * size[1] - row * _DOWN, *size))
+        ax = add_axes(figure, (left, height - _TOP - (row + 1) * size[1] - row * _DOWN, *size))
         ax.tick_params(labelleft=column == 0)
         axes.append(ax)
     if legend:
@@ -183,8 +194,8 @@ def sheet(
     return figure, axes
 
 
-def titled(size: tuple[float, float], title: str, subtitle: str) -> Figure:
-    """An empty figure of `size` inches, or as much wider as its title and what it shows need."""
+def make_figure(size: tuple[float, float], title: str, subtitle: str) -> Figure:
+    """An empty figure of `size` inches, or wider if its title or subtitle needs more space."""
     width, height = max(size[0], 0.3 + 0.115 * len(title), 0.3 + 0.075 * len(subtitle)), size[1]
     figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
@@ -193,26 +204,26 @@ def titled(size: tuple[float, float], title: str, subtitle: str) -> Figure:
     return figure
 
 
-def placed(figure: Figure, place: tuple[float, float, float, float]) -> Axes:
-    """Axes at (left, bottom, width, height) in inches."""
+def add_axes(figure: Figure, place: tuple[float, float, float, float]) -> Axes:
+    """New axes at `place`: (left, bottom, width, height) in inches."""
     width, height = figure.get_size_inches()
     left, bottom, across, up = place
     return figure.add_axes((left / width, bottom / height, across / width, up / height))
 
 
-def broken(label: str) -> str:
-    """A label such as `momentum[momentum=0.99]` on two lines where it is long."""
+def break_label(label: str) -> str:
+    """A label such as `momentum[momentum=0.99]`, on two lines if it is long."""
     return label.replace("[", "\n[", 1) if len(label) > 18 else label
 
 
-def tuned(runs: pd.DataFrame) -> pd.DataFrame:
-    """The tuned runs, and the untuned ones of cells that have nothing to tune."""
+def select_tuned(runs: pd.DataFrame) -> pd.DataFrame:
+    """The tuned runs, and the untuned runs of cells without a tuning."""
     tuned = runs["tuned"].astype(bool)
     return runs[tuned | ~runs["cell_id"].isin(runs.loc[tuned, "cell_id"])]
 
 
-def plain(value: float, position: int | None = None) -> str:
-    """A tick's number as plain text (0.01, 20, 1e-5), which takes a fraction of the time of typeset powers."""
+def plain_number(value: float, position: int | None = None) -> str:
+    """The label of a tick as plain text (0.01, 20, 1e-5), which is much faster to draw than typeset powers."""
     if not math.isfinite(value):
         return ""
     if value == 0 or 1e-3 <= abs(value) < 1e5:
@@ -222,10 +233,10 @@ def plain(value: float, position: int | None = None) -> str:
 
 
 def plain_ticks(axis: Axis, low: float, high: float) -> None:
-    """Labels a logarithmic axis from `low` to `high` by plain numbers, by decades where it is long."""
+    """Labels a logarithmic axis from `low` to `high` with plain numbers, at decades if it is long."""
     decades = math.log10(high / low) if 0 < low < high else 0.0
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(plain))
+    axis.set_major_formatter(FuncFormatter(plain_number))
     if decades > 3:
         axis.set_major_locator(LogLocator(numticks=7))
     else:
@@ -233,26 +244,26 @@ def plain_ticks(axis: Axis, low: float, high: float) -> None:
 
 
 def cost_ticks(axis: Axis) -> None:
-    """Labels an axis of example gradients: 2k, 100k, 1M."""
+    """Labels an axis of example gradients with units: 2k, 100k, 1M."""
     axis.set_major_locator(MaxNLocator(5))
     axis.set_major_formatter(EngFormatter(sep=""))
 
 
 def parts(cells: pd.DataFrame) -> list[tuple[str, dict[Any, Any]]]:
-    """The (schedule, device, batch size) of the cells, one panel each: a title and the columns' values.
+    """One panel for each schedule, device and batch size of the cells: its title and the values of these columns.
 
-    Device and schedule are in the title only where there are several.
+    Device and schedule are part of the title only if there are several.
     """
     columns = ["schedule", "device", "batch_size"]
-    found = cells[columns].drop_duplicates().sort_values(columns)
-    several = [name for name in ("device", "schedule") if found[name].nunique() > 1]
+    panels = cells[columns].drop_duplicates().sort_values(columns)
+    several = [name for name in ("device", "schedule") if panels[name].nunique() > 1]
     return [
         (", ".join([f"batch {row['batch_size']}", *(str(row[name]) for name in several)]), row)
-        for row in found.to_dict("records")
+        for row in panels.to_dict("records")
     ]
 
 
-def within(frame: pd.DataFrame, values: dict[Any, Any]) -> pd.DataFrame:
+def select_rows(frame: pd.DataFrame, values: dict[Any, Any]) -> pd.DataFrame:
     """The rows of a frame whose columns have these values."""
     keep = pd.Series(True, index=frame.index)
     for name, value in values.items():
@@ -261,15 +272,15 @@ def within(frame: pd.DataFrame, values: dict[Any, Any]) -> pd.DataFrame:
 
 
 def scope(cells: pd.DataFrame) -> str:
-    """Where a figure's numbers hold: its devices and schedules."""
+    """The devices and schedules of a figure in words, for its subtitle."""
     devices, schedules = (", ".join(sorted(cells[name].unique())) for name in ("device", "schedule"))
     return f"on {devices}, {schedules} learning rate"
 
 
 def save(figure: Figure, directory: Path, stem: str) -> str:
-    """Writes `stem`.svg, .png and .pdf and returns the SVG's text; equal figures give equal bytes.
+    """Writes `stem`.svg, .png and .pdf and returns the text of the SVG; equal figures give equal bytes.
 
-    Raises OSError where the disk does not take them.
+    Raises OSError if a file cannot be written.
     """
     data = {}
     with mpl.rc_context(RC):

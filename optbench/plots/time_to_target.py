@@ -1,4 +1,4 @@
-"""The fraction of seeds that have reached a target, against cost: Kaplan and Meier's curve, turned over."""
+"""The fraction of seeds that have reached a target, against cost: one minus the Kaplan-Meier estimate."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from optbench.statistics.survival import kaplan_meier
 _CURVE = ["optimizer", "batch_size", "device", "schedule", "target_name"]
 
 
-def solved_curves(times: pd.DataFrame) -> pd.DataFrame:
-    """The fraction solved by a cost, from 0 at the start to where the longest run was given up.
+def success_curves(times: pd.DataFrame) -> pd.DataFrame:
+    """The fraction of seeds at the target by cost, from 0 at the start to the end of the longest run.
 
-    `times` is the frame of `time_to_target` for runs that are compared. Curves with a run that isn't known
-    to have got there or not are left out. Columns: `_CURVE`, `target`, `cost`, `solved`.
+    `times` is the frame of `time_to_target` for the compared runs. Cells with a run for which it is unknown whether it
+    reached the target are left out. Columns: `_CURVE`, `target`, `cost`, `solved`.
     """
     frames = []
     for key, own in times.groupby(_CURVE, observed=True, sort=False):
@@ -41,19 +41,19 @@ def solved_curves(times: pd.DataFrame) -> pd.DataFrame:
 
 @mpl.rc_context(style.RC)
 def time_to_target(times: pd.DataFrame, cells: pd.DataFrame, problem: str) -> tuple[Figure, pd.DataFrame]:
-    """One panel per batch size, device, schedule and target; a mark where a seed reaches it.
+    """Draws one panel per batch size, device, schedule and target, with a mark where a seed reaches the target.
 
-    Returns the figure and the frame of `solved_curves`. Raises NothingToDraw for a problem without
-    targets, or where no run is known to have reached one or not.
+    Returns the figure and the frame of `success_curves`. Raises NothingToDraw for a problem without targets, or if for
+    no cell it is known whether each seed reached a target.
     """
     looks = style.looks(cells["optimizer"])
     cells = cells[cells["problem"] == problem]
     times = times[times["problem"] == problem]
     if times.empty:
-        raise style.NothingToDraw("there is no target for this problem, frozen or declared, or no run")
-    drawn = solved_curves(times)
+        raise style.NothingToDraw("this problem has no target, frozen or declared, or no run")
+    drawn = success_curves(times)
     if drawn.empty:
-        raise style.NothingToDraw("of no cell is it known for every seed whether it reached a target")
+        raise style.NothingToDraw("for no cell is it known whether each seed reached a target")
     parts = style.parts(cells)
     targets = drawn.drop_duplicates("target_name").set_index("target_name")["target"]
     names = [name for name in times["target_name"].astype(object).unique() if name in targets.index]
@@ -70,14 +70,18 @@ def time_to_target(times: pd.DataFrame, cells: pd.DataFrame, problem: str) -> tu
     end = drawn["cost"].max()
     for index, ax in enumerate(axes):
         (title, place), name = parts[index // len(names)], names[index % len(names)]
-        ax.set(title=f"{title}, {name}: {style.plain(float(targets[name]))}", ylim=(-0.06, 1.09), xlim=(0, end * 1.02))
+        ax.set(
+            title=f"{title}, {name}: {style.plain_number(float(targets[name]))}",
+            ylim=(-0.06, 1.09),
+            xlim=(0, end * 1.02),
+        )
         style.cost_ticks(ax.xaxis)
         ax.set_yticks([0, 0.5, 1])
-        own = style.within(drawn, place | {"target_name": name})
+        own = style.select_rows(drawn, place | {"target_name": name})
         known = sorted(looks)
         for optimizer, line in own.groupby("optimizer"):
             look = looks[str(optimizer)]
-            # Curves that coincide would hide each other: each is moved by less than a seed's height.
+            # Each curve is moved by less than the height of a seed, so that equal curves do not hide each other.
             lift = 0.05 * (known.index(str(optimizer)) / max(len(known) - 1, 1) - 0.5)
             ax.plot(line["cost"], line["solved"] + lift, color=look.color, linestyle=look.dash, linewidth=1.4,
                     drawstyle="steps-post", marker=look.marker, markersize=4,

@@ -14,18 +14,19 @@ from matplotlib.lines import Line2D
 from optbench.plots import style
 from optbench.problem.data import Plane
 
-#: Points of a path closer than this part of the domain's diagonal to the last one kept are dropped.
+#: Points of a path are dropped if they are closer to the last point kept than this fraction of the domain's sides.
 _RESOLUTION = 0.002
-#: At most so many points are kept, dense at the start, where the path is longest.
+#: The maximal number of points of a path; they are dense at the start, where steps are long.
 _POINTS = 300
-#: Sizes in inches: the panel of all optimizers, those of one, at most how many of the latter in a row, what is between.
+#: Sizes in inches: the panel of all optimizers, the panels of one; the number of these in a row; the space between.
 _LARGE, _SMALL, _ROW = 3.6, (1.3, 1.15), 5
 _LEFT, _ACROSS, _DOWN, _BETWEEN, _TOP, _BOTTOM = 0.55, 0.12, 0.4, 0.65, 0.85, 0.05
 
 
-def thinned(path: pd.DataFrame, plane: Plane) -> pd.DataFrame:
-    """A path (columns x, y; in order of steps) without what can't be seen: steps shorter than the
-    line is wide, and, of long paths, late steps. The first and the last finite point are kept.
+def thin_path(path: pd.DataFrame, plane: Plane) -> pd.DataFrame:
+    """Drops the invisible points of a path: those of steps shorter than the line width, and late ones of long paths.
+
+    `path` has columns x and y, in order of steps. Its first and last finite point are kept.
     """
     path = path[np.isfinite(path["x"]) & np.isfinite(path["y"])]
     points = path[["x", "y"]].to_numpy(dtype=float)
@@ -53,18 +54,28 @@ def trajectories(
     y: np.ndarray,
     value: np.ndarray,
 ) -> tuple[Figure, pd.DataFrame]:
-    """The first seed's tuned path of every optimizer: one panel with all of them and one for each, per
-    batch size, device and schedule.
+    """Draws the tuned path of the first seed of every optimizer, per batch size, device and schedule.
 
-    `paths` has the common columns and tuned, step, x, y; `value` of shape (len(y), len(x)) is the
-    function on the grid, drawn as contours whose levels are evenly spaced in the logarithm of its
-    excess over the least. Paths end at the domain's border; one that failed ends in a cross.
-    Returns the figure and the points drawn.
+    There is one panel with all optimizers and one for each. Paths end at the border of the domain; a run that failed
+    ends in a cross. The levels of the contours are evenly spaced in the logarithm of the function's excess over its
+    minimum.
+
+    Args:
+        paths: The paths, with the common columns and tuned, step, x, y.
+        cells: The cells of the results.
+        problem: The label of the problem.
+        plane: Its start, minimum and domain.
+        x: The first coordinates of the grid, of shape (n,).
+        y: The second coordinates of the grid, of shape (m,).
+        value: The function on the grid, of shape (m, n).
+
+    Returns:
+        The figure and the points drawn.
     """
     looks = style.looks(cells["optimizer"])
-    cells, paths = cells[cells["problem"] == problem], style.tuned(paths[paths["problem"] == problem])
+    cells, paths = cells[cells["problem"] == problem], style.select_tuned(paths[paths["problem"] == problem])
     paths = paths[paths["seed"] == paths["seed"].min()].sort_values(["cell_id", "step"])
-    thin = [thinned(path, plane) for _, path in paths.groupby("cell_id")]
+    thin = [thin_path(path, plane) for _, path in paths.groupby("cell_id")]
     drawn = pd.concat(thin, ignore_index=True) if thin else paths
     names = sorted(cells["optimizer"].unique())
     panels = style.parts(cells)
@@ -76,13 +87,13 @@ def trajectories(
         small=len(names),
     )
     for (everything, *small), (title, values) in zip(blocks, panels, strict=True):
-        here = style.within(drawn, values)
+        here = style.select_rows(drawn, values)
         _ground(everything, plane, x, y, value, levels=12)
         everything.set_title(title)
         for name, ax in zip(names, small, strict=True):
             _ground(ax, plane, x, y, value, levels=6)
             ax.tick_params(labelleft=False, labelbottom=False)
-            ax.set_title(style.broken(name), size=8.5, pad=3)
+            ax.set_title(style.break_label(name), size=8.5, pad=3)
             path = here[here["optimizer"] == name]
             _path(ax, path, plane, looks[name], width=1.1)
             _path(everything, path, plane, looks[name], width=1.3)
@@ -96,7 +107,7 @@ def trajectories(
 
 
 def _blocks(title: str, subtitle: str, panels: int, small: int) -> tuple[Figure, list[list[Axes]]]:
-    """For each panel a large axes and `small` small ones in rows to its right."""
+    """A figure with, for each panel, a large axes and `small` small ones in rows to its right."""
     in_row = min(-(-small // 2), _ROW) or 1
     rows = max(-(-small // in_row), 2)
     height = rows * _SMALL[1] + (rows - 1) * _DOWN
@@ -105,7 +116,7 @@ def _blocks(title: str, subtitle: str, panels: int, small: int) -> tuple[Figure,
         _LEFT + _LARGE + 0.35 + in_row * (_SMALL[0] + _ACROSS),
         _TOP + panels * block + _BOTTOM,
     )
-    figure = style.titled(total, title, subtitle)
+    figure = style.make_figure(total, title, subtitle)
     blocks = []
     for index in range(panels):
         top = total[1] - _TOP - index * block
@@ -114,16 +125,16 @@ def _blocks(title: str, subtitle: str, panels: int, small: int) -> tuple[Figure,
             row, column = divmod(place, in_row)
             left = _LEFT + _LARGE + 0.35 + column * (_SMALL[0] + _ACROSS)
             places.append((left, top - (row + 1) * _SMALL[1] - row * _DOWN, *_SMALL))
-        blocks.append([style.placed(figure, place) for place in places])
+        blocks.append([style.add_axes(figure, place) for place in places])
     return figure, blocks
 
 
 def _ground(ax: Axes, plane: Plane, x: np.ndarray, y: np.ndarray, value: np.ndarray, levels: int) -> None:
-    """The contours of the function over the domain, its start and its minimum."""
+    """Draws the contours of the function over the domain, its start and its minimum."""
     excess = value - value.min()
     positive = excess[excess > 0]
     if len(positive):
-        # The lowest level encloses a thousandth of the domain: lower ones would be specks.
+        # The lowest level encloses a thousandth of the domain: lower ones would be too small to see.
         low, high = np.quantile(positive, 0.001), positive.max()
         steps = np.geomspace(low, high, levels + 1)[:-1] if low < high else [low]
         ax.contour(x, y, excess, levels=steps, colors=style.GRID, linewidths=0.7, linestyles="solid", zorder=0)
@@ -136,11 +147,11 @@ def _ground(ax: Axes, plane: Plane, x: np.ndarray, y: np.ndarray, value: np.ndar
 
 
 def _path(ax: Axes, path: pd.DataFrame, plane: Plane, look: style.Look, width: float) -> None:
-    """The path up to where it leaves the picture for good, and its last point in it."""
+    """Draws the path and a mark at its last point inside the domain."""
     if path.empty:
         return
     (left, right), (bottom, top) = plane.domain
-    # Far outside nothing is seen but numbers too large for a renderer.
+    # Points far outside are invisible, but their coordinates may be too large for a renderer.
     x = path["x"].clip(left - (right - left), right + (right - left))
     y = path["y"].clip(bottom - (top - bottom), top + (top - bottom))
     ax.plot(x, y, color=look.color, linestyle=look.dash, linewidth=width, zorder=3)

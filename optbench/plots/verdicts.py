@@ -1,4 +1,4 @@
-"""Who is better than the reference, where, and how many seeds are missing where nobody can say."""
+"""The verdicts against the reference on each task, and how many more seeds an inconclusive one would need."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from optbench.formatting import significant
+from optbench.formatting import format_number
 from optbench.plots import style
 from optbench.plots.grid import fields, fill, grid, patch
 
@@ -18,14 +18,14 @@ _COLORS = {"win": style.BLUE, "tie": style.GREEN, "loss": style.VERMILLION, "inc
 
 @mpl.rc_context(style.RC)
 def verdicts(table: pd.DataFrame, cells: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
-    """Every optimizer against the reference on every task, the one with most wins less losses at the top.
+    """Draws the verdict of every optimizer on every task, the optimizer with the most wins minus losses at the top.
 
-    `table` is the frame of `metrics.verdicts`. A field has the verdict, and below it the mean effect; where it
-    is inconclusive, how many more seeds are likely to decide. Returns the figure and the table.
-    Raises NothingToDraw where nothing was compared.
+    `table` is the frame of `metrics.verdicts`. A field has the verdict and the mean effect; if it is inconclusive, it
+    has the effect and the number of further seeds that are likely to decide. Returns the figure and the table. Raises
+    NothingToDraw if nothing was compared.
     """
     if table.empty:
-        raise style.NothingToDraw("no two optimizers have run on one task")
+        raise style.NothingToDraw("no two optimizers were run on the same task")
     score = (table["verdict"] == "win").astype(int) - (table["verdict"] == "loss").astype(int)
     order = pd.DataFrame({"score": score, "probability": table["probability"]}).groupby(table["optimizer"]).mean()
     names = list(order.sort_values(["score", "probability"], ascending=False, kind="stable").index)
@@ -61,6 +61,6 @@ def _effect(row: dict[Any, Any]) -> str:
         return f"{lost} failed" if lost else "–"
     if row["effect_unit"] == "ratio":
         near = 0.9 <= row["effect"] < 1.1
-        return f"× {significant(row['effect'], 3 if near else 2, trim=not near)}"
-    text = significant(abs(row["effect"]), 2)
+        return f"× {format_number(row['effect'], 3 if near else 2, trim=not near)}"
+    text = format_number(abs(row["effect"]), 2)
     return f"{'−' if row['effect'] < 0 else '+'}{text}"

@@ -1,4 +1,4 @@
-"""What authors of problems need: the contract, its data, and how problems are found by name."""
+"""The author API of problems: the base class, its data, and the registry."""
 
 from optbench.problem.base import Problem
 from optbench.problem.data import Batch, Data, DataSource, Plane

@@ -1,7 +1,7 @@
-"""The author API of problems: what a problem has to say about itself.
+"""The author API of problems.
 
-A problem is a frozen dataclass; its fields are its parameters. Of those that come with optbench nothing at import
-time of their module, nor `check` and `training_examples`, may need torch: planning must stay fast.
+A problem is a frozen dataclass whose fields are its parameters. Built-in problems must not import torch when their
+module is imported, nor in `check` and `training_examples`, so that planning stays fast.
 """
 
 from __future__ import annotations
@@ -22,155 +22,189 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-#: The orders in which training examples may be visited (see `batches`).
+#: The orders in which training examples can be visited (see `batches`).
 ORDERS = ("shuffled", "sequential", "replacement")
 
 
 @dataclass(frozen=True)
 class Problem(ABC):
-    """Something to minimise. Subclasses are frozen dataclasses and set the class variables."""
+    """A minimisation problem: a model, its data and its loss.
+
+    Subclasses are frozen dataclasses, whose fields are the parameters, and set the class variables.
+    """
 
     name: ClassVar[str]
-    #: Raised whenever the numbers change; part of every cell's identity.
+    #: Increase it whenever results change; it is part of the identity of every cell.
     version: ClassVar[int] = 1
-    #: Parameters that older results don't know: left out of a cell's identity where they have their default.
+    #: Parameters added after the first results: omitted from a cell's identity at their default, so that ids stay.
     later: ClassVar[tuple[str, ...]] = ()
-    #: `quadratic` problems, and a smooth `function`, take their learning-rate ranges from `curvature`.
+    #: For `quadratic` problems and a smooth `function`, learning-rate ranges are derived from `curvature`.
     kind: ClassVar[Literal["network", "quadratic", "function"]] = "network"
     metric_name: ClassVar[str] = "accuracy"
     metric_higher_is_better: ClassVar[bool] = True
     batch_sizes: ClassVar[tuple[int, ...]] = (32, 128)
     run_budget: ClassVar[str] = "2epochs"
-    #: Images (N, C, H, W) are held channels-last, which convolutions on the CPU prefer.
+    #: Whether images (N, C, H, W) are stored channels-last, which is faster for convolutions on the CPU.
     channels_last: ClassVar[bool] = False
-    #: Examples evaluated at once, whatever the training batch, which so can't change a reported figure.
+    #: Examples per evaluation batch. It is independent of the training batch size, so that this size cannot change
+    #: reported losses and metrics.
     evaluation_batch: ClassVar[int] = 250
-    #: On a CPU, larger batches are computed in chunks of about so many examples, whose activations stay
-    #: in the cache. Only where the loss is a mean or sum over examples; see `couples_examples`, `chunk_weight`.
+    #: On a CPU, larger batches are computed in chunks of about this many examples, whose activations fit into the
+    #: cache. Only for losses that are a mean or sum over examples; see `couples_examples` and `chunk_weight`.
     chunk: ClassVar[int | None] = None
 
-    #: A parameter of every problem: how training examples are visited, one of `ORDERS`.
+    #: A parameter of every problem: the order in which training examples are visited, one of `ORDERS`.
     order: str = field(default="shuffled", kw_only=True)
 
     def __post_init__(self) -> None:
         if self.order not in ORDERS:
-            raise unknown(f"order of {title(self)}", self.order, ORDERS)
+            raise unknown(f"order of {display_name(self)}", self.order, ORDERS)
 
     def check(self) -> None:  # noqa: B027  (a problem without constraints need not override it)
-        """Raises UserError for parameter values that make no sense. Must not need torch."""
+        """Check the parameter values. Must not need torch.
+
+        Raises:
+            UserError: If a value is invalid.
+        """
 
     def training_examples(self) -> int:
-        """Number of examples in the training split. Unless said otherwise, those that `load_data` gives are counted,
-        without a download: planning then takes as long as that, and the data have to be where the plan is made.
+        """Return the number of examples in the training split.
+
+        By default, this loads the data without a download and counts the examples. Override it if loading is slow or if
+        the data are not available on the machine that makes the plan.
         """
-        return self._counted
+        return self._example_count
 
     @cached_property
-    def _counted(self) -> int:
+    def _example_count(self) -> int:
         from optbench.problem.data import default_data_dir
 
         try:
-            return len(loaded(self, DataSource(default_data_dir(), download=False)).train[0])
+            return len(load_problem_data(self, DataSource(default_data_dir(), download=False)).train[0])
         except UserError:
             raise
         except Exception as error:
-            raise UserError(f"problem {title(self)} can't load its data: {one_line(error)}") from error
+            raise UserError(f"problem {display_name(self)} can't load its data: {one_line(error)}") from error
 
     @property
     def files(self) -> str | Path | Sequence[str | Path]:
-        """The file that `load_data` or `model` read, or several: what they hold is part of a cell's identity."""
+        """The file or files that `load_data` or `model` read; their content is part of the identity of every cell."""
         return ()
 
     @abstractmethod
     def model(self) -> nn.Module:
-        """A freshly initialised model on the CPU; randomness from torch's global generator only."""
+        """Return a newly initialised model on the CPU. Random numbers must come from torch's global generator."""
 
     @abstractmethod
     def load_data(self, source: DataSource) -> Data:
-        """The three splits on the CPU. Raises UserError where data is missing or corrupt.
+        """Load the three splits as tensors on the CPU.
 
-        Called once a run where workers can share memory: `loss` and `metric` may run in a process in which
-        it never was.
+        If workers can share memory, this is called once per run, so `loss` and `metric` may be called in a process
+        that has not called it.
+
+        Args:
+            source: The directory of the data, and whether missing data may be downloaded.
+
+        Raises:
+            UserError: If the data are missing or corrupt.
         """
 
     @abstractmethod
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Mean loss over the batch, a scalar to differentiate."""
+        """Return the mean loss over the batch, a differentiable scalar."""
 
     @abstractmethod
     def metric(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Mean metric over the batch, a scalar."""
+        """Return the mean metric over the batch, a scalar."""
 
     def stacked_loss(self, model: nn.Module, parameters: Mapping[str, Tensor], batch: Batch) -> Tensor | None:
-        """Losses of several replicas, (replicas,), from their stacked parameters, (replicas, …), by name, and
-        their batches, (replicas, N, …); None where `torch.func.vmap` shall derive it from `loss`.
+        """Compute the losses of several replicas at once.
 
-        Override where one formula is faster; it has to be `loss` of every replica.
+        Override this if one formula is faster than `torch.func.vmap` over `loss`. Its result must equal `loss` of every
+        replica.
+
+        Args:
+            model: A model with the structure of the replicas.
+            parameters: Stacked parameters of the replicas by name, (replicas, …) each.
+            batch: Stacked batches, (replicas, N, …) each.
+
+        Returns:
+            The losses, (replicas,), or None to use `torch.func.vmap`.
         """
         return None
 
     def stacks(self, device_type: str, batch_size: int) -> bool:
-        """Whether many replicas at once train faster than one after another on `cpu`, `cuda`, …"""
+        """Whether training many replicas at once is faster than one after another on a device type (`cpu`, `cuda`).
+
+        Args:
+            device_type: The type of the device, without a number.
+            batch_size: Training examples per batch of a replica.
+        """
         return False
 
     def evaluate(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Mean loss and mean metric; override where one forward pass gives both."""
+        """Return the mean loss and the mean metric. Override this if one forward pass gives both."""
         return self.loss(model, batch), self.metric(model, batch)
 
     @property
     def couples_examples(self) -> bool:
-        """Whether examples of a batch see each other, as in batch normalisation: it is then never chunked."""
+        """Whether examples of a batch affect each other, as in batch normalisation. Such batches are not chunked."""
         return False
 
     def chunk_weight(self, examples: int, batch_size: int) -> float:
-        """What the loss of a chunk counts in the loss of its batch: its share of a mean; 1 in a sum."""
+        """Return the weight of a chunk's loss in the loss of its batch: its share of the batch for a mean, 1 for a sum.
+
+        Args:
+            examples: Examples in the chunk.
+            batch_size: Examples in the batch.
+        """
         return examples / batch_size
 
     @property
     def freezing(self) -> Mapping[str, float]:
-        """The parts of the model that start frozen: beginnings of parameter names, each with the share of the run's
-        budget after which it is trained too. 1 is never."""
+        """The parts of the model that start frozen: prefixes of parameter names, each with the share of the run budget
+        after which the part is trained. A share of 1 means that it is never trained."""
         return {}
 
     def augment_batch(self, batch: Batch, generator: torch.Generator) -> Batch:
-        """The training batch as the model sees it; random numbers from `generator` only."""
+        """Return the augmented training batch. Random numbers must come from `generator`."""
         return batch
 
     @property
     def target(self) -> float | None:
-        """The validation metric that counts as solved, or None."""
+        """The validation metric at which the problem counts as solved, or None."""
         return None
 
     @property
     def curvature(self) -> float | None:
-        """Largest eigenvalue of the Hessian at the minimum where it is known, else None."""
+        """The largest eigenvalue of the Hessian at the minimum, or None if it is unknown."""
         return None
 
     @property
     def plane(self) -> Plane | None:
-        """For the trajectory plot of a two-dimensional problem, else None."""
+        """The plane in which trajectories of a two-dimensional problem are plotted, or None for other problems."""
         return None
 
     @property
     def microseconds_per_example(self) -> float:
-        """Time for one example's gradient on one CPU thread; for the estimates of `plan` only."""
+        """Time for the gradient of one example on one CPU thread; used only for the time estimates of `plan`."""
         return 1.0
 
     @property
     def microseconds_per_step(self) -> float:
-        """Time that a step takes besides, likewise."""
+        """Additional time per step, independent of the batch size; used only for the time estimates of `plan`."""
         return 100.0
 
     def identity(self) -> dict[str, Any]:
-        """The parameters as they enter a cell's hash; a path is replaced by what it holds."""
+        """Return the parameters as they enter a cell's hash; a path is replaced by the content of its file."""
         later = ("order", *self.later)
-        unsaid = {f.name for f in fields(self) if f.name in later and getattr(self, f.name) == f.default}
-        parameters = {name: value for name, value in asdict(self).items() if name not in unsaid}
+        omitted = {f.name for f in fields(self) if f.name in later and getattr(self, f.name) == f.default}
+        parameters = {name: value for name, value in asdict(self).items() if name not in omitted}
         files = [self.files] if isinstance(self.files, (str, Path)) else self.files
-        read: dict[str, str] = {}
-        for file in map(Path, files):  # of one name there may be several, in folders of their own
-            read[file.name] = read.get(file.name, "") + self._digest(file)
-        return {**parameters, "files": read} if read else parameters
+        digests: dict[str, str] = {}
+        for file in map(Path, files):  # files in different folders may have the same name
+            digests[file.name] = digests.get(file.name, "") + self._digest(file)
+        return {**parameters, "files": digests} if digests else parameters
 
     def _digest(self, file: Path) -> str:
         try:
@@ -180,21 +214,25 @@ class Problem(ABC):
             raise _unreadable(self, file, error) from None
 
     def display(self) -> dict[str, Any]:
-        """The parameters that differ from their defaults, as they are shown in labels."""
+        """Return the parameters that differ from their defaults, as shown in labels."""
         own_first = sorted(fields(self), key=lambda f: bool(f.kw_only))
         chosen = {f.name: getattr(self, f.name) for f in own_first if getattr(self, f.name) != f.default}
-        # The word `none` as the grammar has it, without quotes.
+        # None is written as the word `none`, without quotes, in the selection grammar.
         return {name: None if value == "none" else value for name, value in chosen.items()}
 
 
-def title(problem: Problem) -> str:
-    """What a problem is called in messages, which there are also of one without a proper name."""
+def display_name(problem: Problem) -> str:
+    """Return the name of a problem for messages: its `name` if that is valid, otherwise that of its class."""
     name = getattr(problem, "name", None)
     return name if isinstance(name, str) and name.strip() else type(problem).__name__
 
 
-def loaded(problem: Problem, source: DataSource) -> Data:
-    """What `load_data` gives; raises UserError for a file that isn't there."""
+def load_problem_data(problem: Problem, source: DataSource) -> Data:
+    """Load the data of a problem.
+
+    Raises:
+        UserError: If a file does not exist, or as `load_data` does.
+    """
     try:
         return problem.load_data(source)
     except FileNotFoundError as error:
@@ -202,8 +240,10 @@ def loaded(problem: Problem, source: DataSource) -> Data:
 
 
 def _unreadable(problem: Problem, file: object, error: OSError) -> UserError:
-    """Names the file, and quotes the first line of the problem's docstring, which may say how it is made."""
-    said = (type(problem).__doc__ or "").strip().partition("\n")[0]
-    own = said and not said.startswith(f"{type(problem).__name__}(")  # that is what dataclass writes
-    hint = f" (its docstring: {said})" if own else ""
-    return UserError(f"file {file} of problem {title(problem)} can't be read: {error.strerror or error}{hint}")
+    """Names the file and quotes the first line of the problem's docstring, which may explain how to create the file."""
+    summary = (type(problem).__doc__ or "").strip().partition("\n")[0]
+    is_written = summary and not summary.startswith(
+        f"{type(problem).__name__}("
+    )  # dataclass generates such a docstring
+    hint = f" (its docstring: {summary})" if is_written else ""
+    return UserError(f"file {file} of problem {display_name(problem)} can't be read: {error.strerror or error}{hint}")

@@ -1,4 +1,4 @@
-"""The data of a problem: where they come from, their splits, and the plane of a two-dimensional problem."""
+"""The data of a problem: their source, their splits, and the plane of a two-dimensional problem."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Batch = tuple["Tensor", ...]
 
 @dataclass(frozen=True)
 class DataSource:
-    """Where data may come from: a `directory` in torchvision's layout, and whether to `download` what it lacks."""
+    """The source of data: a `directory` in torchvision's layout, and whether to `download` missing data into it."""
 
     directory: Path
     download: bool = True
@@ -26,8 +26,8 @@ class DataSource:
 class Data:
     """Training, validation and test examples: the splits `train`, `valid` and `test`.
 
-    Each is a tuple of tensors of equal first dimension N, on the CPU; `loss` and `metric` receive the same tuple,
-    indexed by the examples of a batch.
+    Each split is a tuple of CPU tensors with the same first dimension N. `loss` and `metric` receive a tuple of the
+    same form with the examples of a batch.
     """
 
     train: Batch
@@ -36,26 +36,32 @@ class Data:
 
     @classmethod
     def split(cls, *tensors: Tensor, valid: float = 0.1, test: float = 0.1, seed: int = 0) -> Data:
-        """Splits `tensors` of equal first dimension, at random and the same way every time for a `seed`; `valid` and
-        `test` are the shares of the examples that are set apart.
+        """Split tensors at random into training, validation and test examples.
 
-        Raises UserError for what is no tensor, for lengths that differ, and for a split without examples.
+        Args:
+            *tensors: One or more tensors with the same first dimension N.
+            valid: Share of the examples in the validation split.
+            test: Share of the examples in the test split.
+            seed: Seed of the random split; equal seeds give equal splits.
+
+        Raises:
+            UserError: If an argument is not a tensor, the lengths differ, or a split would be empty.
         """
         import numpy as np
         import torch
 
         for given in tensors:
             if not isinstance(given, torch.Tensor):
-                raise UserError(f"Data.split has a {type(given).__name__} (accepted: tensors; see torch.as_tensor)")
+                raise UserError(f"Data.split got a {type(given).__name__} (accepted: tensors; see torch.as_tensor)")
         lengths = [len(tensor) for tensor in tensors]
         if len(set(lengths)) != 1:
-            raise UserError(f"Data.split has tensors of {lengths} examples (accepted: one or more, of equal length)")
+            raise UserError(f"Data.split got tensors of {lengths} examples (accepted: one or more, of equal length)")
         total = lengths[0]
-        held = [round(share * total) for share in (valid, test)]
-        counts = [total - sum(held), *held]
+        held_out = [round(share * total) for share in (valid, test)]
+        counts = [total - sum(held_out), *held_out]
         if min(counts) < 1:
             raise UserError(
-                f"Data.split makes {counts[0]} training, {counts[1]} validation and {counts[2]} test examples of "
+                f"Data.split would make {counts[0]} training, {counts[1]} validation and {counts[2]} test examples of "
                 f"{total} (accepted: at least one of each)"
             )
         order = torch.from_numpy(np.random.RandomState(seed).permutation(total))
@@ -64,8 +70,9 @@ class Data:
 
 @dataclass(frozen=True)
 class Plane:
-    """What the trajectory plot of a two-dimensional problem needs: `start` and `minimum` as (x, y), and as `domain` the
-    drawn region ((x_low, x_high), (y_low, y_high)).
+    """The plane of a two-dimensional problem, for its trajectory plot.
+
+    `start` and `minimum` are points (x, y); `domain` is the plotted region ((x_low, x_high), (y_low, y_high)).
     """
 
     start: tuple[float, float]
@@ -74,7 +81,7 @@ class Plane:
 
 
 def default_data_dir() -> Path:
-    """The user's cache directory: where downloaded data sets are kept between projects."""
+    """Return the default directory for downloaded data sets, in the user's cache directory."""
     from platformdirs import user_cache_path
 
     return user_cache_path("optbench") / "data"

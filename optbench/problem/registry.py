@@ -1,4 +1,4 @@
-"""Finds problems by name: built in, in a file, in a package or by entry point.
+"""Looks up problems by name: built in, from a file, from a package or from an entry point.
 
 Names map to `module:Attribute`, so that nothing is imported before it is used.
 """
@@ -10,10 +10,10 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from optbench.errors import UserError, one_line, unknown
-from optbench.importing import load_attribute, plugin_targets, registered_target
+from optbench.importing import find_target, load_attribute, plugin_targets
 from optbench.problem.base import Problem
-from optbench.problem.validation import check_declared
-from optbench.selection import Accepted, convert, format_value
+from optbench.problem.validation import check_declaration
+from optbench.selection import AcceptedValues, convert, format_value
 
 BUILT_IN_PROBLEMS = {
     "quadratic_valley": "optbench.problems.quadratic_valley:QuadraticValley",
@@ -37,21 +37,36 @@ BUILT_IN_PROBLEMS = {
 
 
 def problem_names() -> dict[str, str]:
-    """The names of all problems, built in and by entry point, with where they are implemented."""
+    """Return the names of all problems, built in and from entry points, with their targets `module:Class`."""
     return {**BUILT_IN_PROBLEMS, **plugin_targets("optbench.problems")}
 
 
 def problem_class(name: str) -> type[Problem]:
-    """The class of a problem; raises UserError where there is none or it can't be imported."""
-    target = name if ":" in name else registered_target("problem", "optbench.problems", BUILT_IN_PROBLEMS, name)
-    found = load_attribute(target)
-    if not (isinstance(found, type) and issubclass(found, Problem) and is_dataclass(found)):
-        raise UserError(f"{target} is no problem (accepted: a dataclass derived from optbench.Problem)")
-    return found
+    """Look up the class of a problem.
+
+    Args:
+        name: A registered name, `module:Class` or `file.py:Class`.
+
+    Raises:
+        UserError: If there is no such problem or it can't be imported.
+    """
+    target = name if ":" in name else find_target("problem", "optbench.problems", BUILT_IN_PROBLEMS, name)
+    cls = load_attribute(target)
+    if not (isinstance(cls, type) and issubclass(cls, Problem) and is_dataclass(cls)):
+        raise UserError(f"{target} is not a problem (accepted: a dataclass derived from optbench.Problem)")
+    return cls
 
 
 def make_problem(name: str, parameters: Mapping[str, Any]) -> Problem:
-    """A problem with parameters; raises UserError for unknown ones and values out of range."""
+    """Construct a problem and check its parameters and its declaration.
+
+    Args:
+        name: A registered name, `module:Class` or `file.py:Class`.
+        parameters: Parameter values by name; the others have their defaults.
+
+    Raises:
+        UserError: If the problem or a parameter is unknown, or if a value or the problem's declaration is invalid.
+    """
     cls = problem_class(name)
     defaults = {f.name: f.default for f in fields(cls) if f.init}
     converted: dict[str, Any] = {}
@@ -60,9 +75,9 @@ def make_problem(name: str, parameters: Mapping[str, Any]) -> Problem:
             raise unknown(f"parameter of {name}", key, defaults)
         default = defaults[key]
         if isinstance(default, str) and not isinstance(value, str):
-            value = format_value(value)  # a word such as none is meant as a text
+            value = format_value(value)  # here a word such as none is a string
         if isinstance(default, (bool, int, float)):
-            value = convert(f"{name}[{key}]", value, default, Accepted(whole=isinstance(default, int)))
+            value = convert(f"{name}[{key}]", value, default, AcceptedValues(whole=isinstance(default, int)))
         converted[key] = value
     try:
         problem = cls(**converted)
@@ -70,6 +85,6 @@ def make_problem(name: str, parameters: Mapping[str, Any]) -> Problem:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"problem {name} can't be made: {one_line(error)}") from error
-    check_declared(problem)
+        raise UserError(f"problem {name} can't be constructed: {one_line(error)}") from error
+    check_declaration(problem)
     return problem

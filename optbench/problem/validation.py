@@ -1,7 +1,7 @@
-"""What the author of a problem says of it, looked at as soon as it is made: before it is planned or checked.
+"""Validates the declaration of a problem as soon as it is constructed, before it is planned or checked.
 
-What may take numpy to compute isn't looked at in problems that come with optbench, which their tests know: their plans,
-labels and identities come without.
+Attributes whose computation may need numpy are not validated for built-in problems, so that planning does not import
+numpy; the tests of these problems cover them.
 """
 
 from __future__ import annotations
@@ -13,86 +13,92 @@ from typing import Any
 
 from optbench.budget import parse_budget
 from optbench.errors import UserError, one_line
-from optbench.problem.base import Problem, title
+from optbench.problem.base import Problem, display_name
 from optbench.problem.data import Plane
 
 
-def _text(value: Any) -> bool:
+def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
 
-def _whole(value: Any) -> bool:
+def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
-def _number(value: Any) -> bool:
+def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _several(accepted: Callable[[Any], bool]) -> Callable[[Any], bool]:
+def _sequence_of(accepted: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, Sequence) and not isinstance(value, str) and all(map(accepted, value))
 
 
-def _path(value: Any) -> bool:
+def _is_path(value: Any) -> bool:
     return isinstance(value, str | Path)
 
 
-def _pair(value: Any) -> bool:
-    return isinstance(value, Sequence) and len(value) == 2 and all(map(_number, value))
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, Sequence) and len(value) == 2 and all(map(_is_number, value))
 
 
-def _plane(value: Any) -> bool:
-    if not isinstance(value, Plane) or not (_pair(value.start) and _pair(value.minimum)):
+def _is_plane(value: Any) -> bool:
+    if not isinstance(value, Plane) or not (_is_pair(value.start) and _is_pair(value.minimum)):
         return False
     sides = value.domain
-    return isinstance(sides, Sequence) and len(sides) == 2 and all(_pair(side) and side[0] < side[1] for side in sides)
+    return (
+        isinstance(sides, Sequence) and len(sides) == 2 and all(_is_pair(side) and side[0] < side[1] for side in sides)
+    )
 
 
-def _shares(value: Any) -> bool:
+def _has_shares(value: Any) -> bool:
     return isinstance(value, Mapping) and all(
-        isinstance(part, str) and _number(share) and 0 <= share <= 1 for part, share in value.items()
+        isinstance(part, str) and _is_number(share) and 0 <= share <= 1 for part, share in value.items()
     )
 
 
 _SWITCH = (lambda value: isinstance(value, bool), "True or False")
-_DURATION = (lambda value: _number(value) and value >= 0, "a number of at least 0")
-_COUNT = (_whole, "a whole number of at least 1")
+_DURATION = (lambda value: _is_number(value) and value >= 0, "a number of at least 0")
+_COUNT = (_is_count, "a whole number of at least 1")
 
-#: By attribute what is accepted, as a function and in words.
+#: Accepted values of each attribute, as a function and in words.
 _ACCEPTED: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "name": (_text, "a text"),
+    "name": (_is_text, "a string"),
     "version": _COUNT,
-    "later": (_several(_text), "names of parameters"),
+    "later": (_sequence_of(_is_text), "names of parameters"),
     "kind": (lambda value: value in ("network", "quadratic", "function"), "'network', 'quadratic', 'function'"),
-    "metric_name": (_text, "a text"),
+    "metric_name": (_is_text, "a string"),
     "metric_higher_is_better": _SWITCH,
-    "batch_sizes": (_several(_whole), "whole numbers of at least 1, as in (32, 128)"),
+    "batch_sizes": (_sequence_of(_is_count), "whole numbers of at least 1, as in (32, 128)"),
     "run_budget": (lambda value: isinstance(value, str), 'an amount, as in "2epochs"'),
     "channels_last": _SWITCH,
     "evaluation_batch": _COUNT,
-    "chunk": (lambda value: value is None or _whole(value), "a whole number of at least 1, or None"),
-    "files": (lambda value: _path(value) or _several(_path)(value), "a path, or a list of paths"),
-    "freezing": (_shares, "beginnings of parameter names, each with a share of 0 to 1"),
+    "chunk": (lambda value: value is None or _is_count(value), "a whole number of at least 1, or None"),
+    "files": (lambda value: _is_path(value) or _sequence_of(_is_path)(value), "a path, or a list of paths"),
+    "freezing": (_has_shares, "prefixes of parameter names, each with a share of 0 to 1"),
     "couples_examples": _SWITCH,
     "microseconds_per_example": _DURATION,
     "microseconds_per_step": _DURATION,
 }
-#: The same of what is computed.
+#: The same for computed attributes.
 _COMPUTED: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "target": (lambda value: value is None or _number(value), "a finite number, or None"),
-    "curvature": (lambda value: value is None or (_number(value) and value > 0), "a number above 0, or None"),
+    "target": (lambda value: value is None or _is_number(value), "a finite number, or None"),
+    "curvature": (lambda value: value is None or (_is_number(value) and value > 0), "a number above 0, or None"),
     "plane": (
-        lambda value: value is None or _plane(value),
+        lambda value: value is None or _is_plane(value),
         "Plane(start=(x, y), minimum=(x, y), domain=((low, high), (low, high))), or None",
     ),
 }
 
 
-def check_declared(problem: Problem) -> None:
-    """Raises UserError for an attribute of another type than it has to be, or out of range."""
+def check_declaration(problem: Problem) -> None:
+    """Check the types and values of a problem's attributes and methods.
+
+    Raises:
+        UserError: If one has the wrong type or is out of range.
+    """
     for method in _methods():
         if not callable(getattr(problem, method)):
-            raise _wrong(problem, method, getattr(problem, method), "a method")
+            raise _invalid(problem, method, getattr(problem, method), "a method")
     _check(problem, _ACCEPTED)
     parse_budget(problem.run_budget)
     if not type(problem).__module__.startswith("optbench.problems."):
@@ -102,31 +108,39 @@ def check_declared(problem: Problem) -> None:
 def _check(problem: Problem, rules: Mapping[str, tuple[Callable[[Any], bool], str]]) -> None:
     for what, (accepted, words) in rules.items():
         try:
-            value = title(problem) if what == "name" and not hasattr(problem, "name") else getattr(problem, what)
+            value = display_name(problem) if what == "name" and not hasattr(problem, "name") else getattr(problem, what)
         except UserError:
             raise
         except Exception as error:
-            raise UserError(f"problem {title(problem)} fails to say its {what}: {one_line(error)}") from error
+            raise UserError(
+                f"problem {display_name(problem)} failed to compute its {what}: {one_line(error)}"
+            ) from error
         if not accepted(value):
-            raise _wrong(problem, what, value, words)
+            raise _invalid(problem, what, value, words)
 
 
-def training_examples(problem: Problem) -> int:
-    """Training examples of a problem; raises UserError where it gives no such number."""
+def count_training_examples(problem: Problem) -> int:
+    """Return the number of training examples of a problem.
+
+    Raises:
+        UserError: If the problem's `training_examples` fails or does not return a positive whole number.
+    """
     try:
-        found = problem.training_examples()
+        count = problem.training_examples()
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"problem {title(problem)} fails to say its training_examples: {one_line(error)}") from error
-    if not _whole(found):
-        raise _wrong(problem, "training_examples()", found, "a whole number of at least 1")
-    return found
+        raise UserError(
+            f"problem {display_name(problem)} failed to compute its training_examples: {one_line(error)}"
+        ) from error
+    if not _is_count(count):
+        raise _invalid(problem, "training_examples()", count, "a whole number of at least 1")
+    return count
 
 
 def _methods() -> Iterable[str]:
     return (name for name, value in vars(Problem).items() if callable(value) and not name.startswith("_"))
 
 
-def _wrong(problem: Problem, what: str, value: Any, accepted: str) -> UserError:
-    return UserError(f"problem {title(problem)} has {what} = {value!r} (accepted: {accepted})")
+def _invalid(problem: Problem, what: str, value: Any, accepted: str) -> UserError:
+    return UserError(f"problem {display_name(problem)} has {what} = {value!r} (accepted: {accepted})")

@@ -1,4 +1,4 @@
-"""What is part of a page in a packed form: the library that draws the figures, and tables for download."""
+"""Packs large parts of a page: the library that draws the figures, and the tables for download."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from importlib.resources import files
 
 
 @lru_cache(maxsize=1)
-def plotly_packed() -> str:
-    """plotly.js, minified, as the Python package plotly ships it: gzip in base64.
+def pack_plotly() -> str:
+    """The minified plotly.js of the Python package plotly, as gzip in base64.
 
-    So packed it takes 2 MB of the page in place of 5, and the browser parses it when the first figure
-    comes into view. The same bytes every time.
+    Packing reduces it from 5 MB to 2 MB, and the browser parses it only when the first figure comes into view. The
+    result is the same in every call.
     """
     script = files("plotly").joinpath("package_data", "plotly.min.js").read_bytes()
-    return packed(script)
+    return pack(script)
 
 
-def packed(content: bytes) -> str:
-    """Gzip in base64, which browsers unpack by themselves."""
+def pack(content: bytes) -> str:
+    """The content as gzip in base64, which browsers unpack without a library; equal content gives equal text."""
     return base64.b64encode(gzip.compress(content, compresslevel=9, mtime=0)).decode("ascii")

@@ -1,4 +1,4 @@
-"""`optbench compare`: who is better than whom, in one results directory or in several side by side."""
+"""`optbench compare`: which optimizer is better, in one results directory or across several."""
 
 from __future__ import annotations
 
@@ -8,39 +8,39 @@ from pathlib import Path
 
 import pandas as pd
 
-from optbench.baselines.against import results_of
+from optbench.baselines.against import load_with_baseline
 from optbench.errors import UserError
-from optbench.formatting import significant, terminal
+from optbench.formatting import format_number, to_text
 from optbench.metrics import losses
-from optbench.metrics.definitions import index
+from optbench.metrics.definitions import write_index
 from optbench.metrics.tables import all_tables
 from optbench.metrics.verdicts import verdicts
 from optbench.results.atomic import write_bytes
 from optbench.results.directory import ResultsDirectory
-from optbench.results.join import Joined, join
+from optbench.results.join import JoinedResults, join
 from optbench.results.stored import GROUP
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Joined results, and all tables that are made of them, `leaderboard` and `verdicts` among them."""
+    """Joined results and all tables made from them, including `leaderboard` and `verdicts`."""
 
-    results: Joined
+    results: JoinedResults
     tables: dict[str, pd.DataFrame]
 
     @property
     def verdicts(self) -> pd.DataFrame:
-        """One row for each optimizer but the reference in each group (see `metrics.verdicts`)."""
+        """One row for each optimizer except the reference on each task (see `metrics.verdicts`)."""
         return self.tables["verdicts"]
 
     @property
     def leaderboard(self) -> pd.DataFrame:
-        """One row a cell, ranked within its group."""
+        """One row per cell, ranked within its task."""
         return self.tables["leaderboard"]
 
     @property
     def notes(self) -> list[str]:
-        """What was left out of the comparison, and why."""
+        """The results that were left out of the comparison, with the reasons."""
         return self.results.notes
 
     def __str__(self) -> str:
@@ -50,17 +50,24 @@ class Comparison:
 def compare_folders(
     folders: Sequence[Path], reference: str | None = None, metric: str = "test_metric", output: Path | None = None
 ) -> Comparison:
-    """Compares results directories by `metric` (one of `metrics.METRICS`), every optimizer against `reference`.
+    """Compares every optimizer of some results directories with a reference.
 
-    One alone is compared within itself and, like its page, with the stored results that it was run against.
-    With `output`, tables and plots are written below it. Raises UserError for a reference that isn't
-    there, for directories that can't be joined (see `results.join.join`), and for times of unlike machines.
+    Args:
+        folders: The results directories. A single one is compared within itself and, like its page, with the stored
+            results that it was run against.
+        reference: The optimizer to compare with; by default Adam if it was run.
+        metric: The column to compare by, one of `metrics.METRICS`.
+        output: Folder below which tables and plots are written, if given.
+
+    Raises:
+        UserError: The reference was not run, the directories cannot be joined (see `results.join.join`), or `metric`
+            is a time and the results come from different machines.
     """
-    losses.known(metric)
-    joined = _joined(folders, metric)
+    losses.check_metric(metric)
+    joined = _join_folders(folders, metric)
     if metric.startswith("seconds") and len(joined.machines) > 1:
         raise UserError(
-            f"{metric} can't be compared between unlike machines: {'; '.join(joined.machines)} (accepted: "
+            f"{metric} cannot be compared between different machines: {'; '.join(joined.machines)} (accepted: "
             "cost_to_target, which is the same on all)"
         )
     judged = verdicts(joined.runs, joined.cells, reference, metric)
@@ -70,10 +77,12 @@ def compare_folders(
     return comparison
 
 
-def _joined(folders: Sequence[Path], metric: str) -> Joined:
+def _join_folders(folders: Sequence[Path], metric: str) -> JoinedResults:
     if len(folders) == 1:
         directory = ResultsDirectory(folders[0])
-        if directory.against() is not None and isinstance(compared := results_of(directory, metric), Joined):
+        if directory.against() is not None and isinstance(
+            compared := load_with_baseline(directory, metric), JoinedResults
+        ):
             return compared
     return join(folders)
 
@@ -85,23 +94,25 @@ def _write(comparison: Comparison, output: Path) -> None:
     from optbench.reporting.outputs import PAPER_TABLES
 
     papers = PAPER_TABLES | {name for name, table in TABLES.items() if table.paper}
-    write_bytes(output / "tables" / "README.md", index(comparison.tables, output / "tables", comparison.notes).encode())
+    write_bytes(
+        output / "tables" / "README.md", write_index(comparison.tables, output / "tables", comparison.notes).encode()
+    )
     write_tables(comparison.tables, output / "tables", papers)
     draw_all(comparison.results, comparison.tables, output / "plots")
 
 
 def _text(comparison: Comparison) -> str:
-    """What the command line prints: each group with its verdicts, then what was left out."""
+    """The output of the command line: each task with its verdicts, then the notes."""
     blocks = verdict_blocks(comparison.verdicts)
     if not blocks:
-        blocks = ["no two optimizers have run on one problem, batch size, device and schedule: nothing to compare"]
+        blocks = ["nothing to compare: no two optimizers were run on the same problem, batch size, device and schedule"]
     if comparison.notes:
         blocks.append("\n".join(f"note: {note}" for note in comparison.notes))
     return "\n\n".join(blocks)
 
 
 def verdict_blocks(table: pd.DataFrame) -> list[str]:
-    """Verdicts as people read them, a text for each group; `table` is that of `metrics.verdicts`, or rows of it."""
+    """The verdicts as text, one block for each task; `table` is the table `verdicts` or some rows of it."""
     blocks = []
     for key, part in table.groupby(GROUP, observed=True, sort=True):
         problem, batch_size, device, schedule = key
@@ -112,17 +123,17 @@ def verdict_blocks(table: pd.DataFrame) -> list[str]:
             f"  {note}" + ("" if len(names) == len(part) else f" ({', '.join(map(str, names))})")
             for note, names in noted
         ]
-        blocks.append("\n".join([heading, terminal(_short(part)), *reasons]))
+        blocks.append("\n".join([heading, to_text(_short(part)), *reasons]))
     return blocks
 
 
 def _short(part: pd.DataFrame) -> pd.DataFrame:
-    """The columns that fit into a terminal."""
+    """The columns of one task that fit into a terminal."""
     order = part["verdict"].map({"win": 0, "tie": 1, "inconclusive": 2, "loss": 3})
     part = part.assign(order=order).sort_values(["order", "probability"], ascending=[True, False], kind="stable")
     units = [unit for unit in part["effect_unit"].unique() if unit]
     effects = [_with_bounds(*values) for values in _rows(part, "effect")]
-    if len(units) > 1:  # which of the two it is then stands beside each
+    if len(units) > 1:  # then each effect has its own unit
         effects = [
             f"{text} ({unit})" if unit else text for text, unit in zip(effects, part["effect_unit"], strict=True)
         ]
@@ -131,7 +142,7 @@ def _short(part: pd.DataFrame) -> pd.DataFrame:
         "verdict": part["verdict"],
         units[0] if len(units) == 1 else "effect": effects,
         "P(better)": [_with_bounds(*values) for values in _rows(part, "probability")],
-        "p (Holm)": [significant(value, 2) for value in part["p_holm"]],
+        "p (Holm)": [format_number(value, 2) for value in part["p_holm"]],
         "pairs": part["n_pairs"],
         "more seeds": part["more_seeds"],
     })  # fmt: skip
@@ -142,5 +153,5 @@ def _rows(part: pd.DataFrame, name: str) -> list[tuple[float, float, float]]:
 
 
 def _with_bounds(value: float, low: float, high: float) -> str:
-    text = significant(value, 3)
-    return text if pd.isna(low) else f"{text} [{significant(low, 3)}, {significant(high, 3)}]"
+    text = format_number(value, 3)
+    return text if pd.isna(low) else f"{text} [{format_number(low, 3)}, {format_number(high, 3)}]"

@@ -1,4 +1,4 @@
-"""Curves as the page shows them: each seed, and the median with its band, thinned and rounded."""
+"""Curves for the page: each seed and the median with its band, thinned and rounded."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from optbench.metrics.compared import ENOUGH_FOR_INTERVALS, compared_runs
-from optbench.metrics.shared_costs import shared_costs
+from optbench.metrics.compared import ENOUGH_FOR_INTERVALS, select_runs
+from optbench.metrics.shared_costs import align_costs
 
 MEASURES = ("valid_loss", "valid_metric")
-#: Significant digits of what is only drawn: of medians with their bands, and of the thin lines of seeds. Tables have
-#: all of them.
+#: Significant digits of drawn values: of medians with their bands, and of the thin lines of seeds. Tables keep all
+#: digits.
 DIGITS, SEED_DIGITS = 5, 4
 
 
 class _Seed:
-    """The curve of one seed as arrays, ascending in cost: a column of a frame takes longer than what is computed."""
+    """The curve of one seed as arrays in ascending order of cost. Access to frames would dominate the run time."""
 
     def __init__(self, seed: int, curve: pd.DataFrame) -> None:
         self.seed, self.failed = seed, bool(curve["status"].iloc[0] != "ok")
@@ -26,7 +26,7 @@ class _Seed:
         self.measured = {measure: curve[measure].to_numpy(dtype=float) for measure in MEASURES}
 
     def at(self, costs: np.ndarray, measure: str, worst: float) -> np.ndarray:
-        """Values at these costs: the latest, `worst` (an infinity) before the first and once it failed."""
+        """The latest values at these costs; `worst` (an infinity) before the first one and after a failure."""
         value = np.where(np.isfinite(self.measured[measure]), self.measured[measure], worst)
         latest = np.searchsorted(self.cost, costs, side="right") - 1
         values = np.where(latest < 0, worst, value[np.maximum(latest, 0)])
@@ -35,19 +35,26 @@ class _Seed:
         return values
 
     def lines(self, costs: np.ndarray, measure: str) -> list[dict[str, Any]]:
-        """What is drawn of it: one line, none where nothing is finite."""
+        """The line to draw, in a list; empty if no value is finite."""
         finite = np.isfinite(self.measured[measure])
         if not finite.any():
             return []
         value, at = self.measured[measure][finite], np.searchsorted(costs, self.cost[finite])
-        places = thinned(value)
-        line = {"seed": self.seed, **_at(at[places], len(costs)), "is": _rounded(value[places], SEED_DIGITS)}
+        places = thin_series(value)
+        line = {"seed": self.seed, **_at(at[places], len(costs)), "is": _round(value[places], SEED_DIGITS)}
         return [line | {"failed": True} if self.failed else line]
 
 
 def band(values: np.ndarray, worst: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The median over seeds (rows), and what the band around it spans: all seeds that are finite, or, from ten seeds
-    on, the quartiles. A failed seed counts as `worst`; a median that falls on one is missing, and so is its band.
+    """The median over seeds and the limits of the band around it.
+
+    Args:
+        values: One row per seed, one column per cost; a failed seed has the value `worst`.
+        worst: The infinity that stands for a failed seed.
+
+    Returns:
+        Median, low and high, one value per cost. The band covers all finite seeds, or their quartiles from ten seeds
+        on. Where the median falls on a failed seed, all three are NaN.
     """
     middle = np.median(values, axis=0)
     known = np.isfinite(middle)
@@ -62,14 +69,15 @@ def band(values: np.ndarray, worst: float) -> tuple[np.ndarray, np.ndarray, np.n
 
 
 def curves_json(curves: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) -> str:
-    """A JSON object by cell id: `{"cost": […], "step": […], "valid_loss": {"median": …, "seeds": …}, …}`.
+    """The curves of the compared runs as a JSON object by cell id.
 
-    Of the compared runs. `cost` and `step` are a cell's evaluations; each line has its values, `is` (the median also
-    `low` and `high`), and their places in these, `at`, unless it has one for each. The median is taken at the costs
-    of `shared_costs`. Costs are in example gradients; seconds are cost times the cell's own `seconds_per_cost`. A
-    failed seed ends with the last finite value, and has `failed`.
+    An entry is `{"cost": […], "step": […], "valid_loss": {"median": …, "seeds": …}, …}`. `cost` (in example
+    gradients) and `step` are the evaluations of the cell. Each line has its values `is` (the median also `low` and
+    `high`) and the indices `at` of these values in `cost`, unless it has one value for each. The median is taken at
+    the costs of `align_costs`. Seconds are cost times the cell's `seconds_per_cost`. The line of a failed seed ends
+    with its last finite value and has the key `failed`.
     """
-    chosen = compared_runs(runs, cells)[["cell_id", "seed", "tuned"]]
+    chosen = select_runs(runs, cells)[["cell_id", "seed", "tuned"]]
     known = curves[(curves["kind"] == "run").to_numpy()]
     known = known.merge(chosen, on=["cell_id", "seed", "tuned"]).sort_values(["cell_id", "seed", "cost"], kind="stable")
     higher = cells.drop_duplicates("cell_id").set_index("cell_id")["metric_higher_is_better"].astype(bool).to_dict()
@@ -85,44 +93,47 @@ def _cell(cell: pd.DataFrame, higher: bool) -> dict[str, Any]:
     costs = points["cost"].to_numpy(dtype=float)
     seconds = cell["seconds"].to_numpy(dtype=float) / np.where(cell["cost"] > 0, cell["cost"], np.nan)
     rate = np.nanmedian(seconds) if np.isfinite(seconds).any() else np.nan
-    found: dict[str, Any] = {
+    entry: dict[str, Any] = {
         "cost": [float(cost) if cost % 1 else int(cost) for cost in costs],
         "step": [int(step) for step in points["step"]],
         "seconds_per_cost": float(f"{rate:.{DIGITS}g}") if np.isfinite(rate) else None,
     }
     seeds = [_Seed(int(str(seed)), curve) for seed, curve in cell.groupby("seed", sort=True)]
-    shared = np.searchsorted(costs, shared_costs(cell))
+    shared = np.searchsorted(costs, align_costs(cell))
     for measure in MEASURES:
         worst = -np.inf if higher and measure == "valid_metric" else np.inf
         values = np.array([seed.at(costs, measure, worst) for seed in seeds])
         middle, low, high = band(values[:, shared], worst)
-        places = thinned(middle, low, high)
-        found[measure] = {
-            "median": {**_at(shared[places], len(costs)), "is": _rounded(middle[places]), "low": _rounded(low[places]),
-                       "high": _rounded(high[places])},
+        places = thin_series(middle, low, high)
+        entry[measure] = {
+            "median": {**_at(shared[places], len(costs)), "is": _round(middle[places]), "low": _round(low[places]),
+                       "high": _round(high[places])},
             "seeds": [line for seed in seeds for line in seed.lines(costs, measure)],
         }  # fmt: skip
-    return found
+    return entry
 
 
 def _at(places: np.ndarray, length: int) -> dict[str, list[int]]:
     return {} if len(places) == length else {"at": places.tolist()}
 
 
-def _rounded(values: np.ndarray, digits: int = DIGITS) -> list[float | None]:
+def _round(values: np.ndarray, digits: int = DIGITS) -> list[float | None]:
     return [float(f"{value:.{digits}g}") if np.isfinite(value) else None for value in values]
 
 
-#: Curves of a page have about so many points: more than a figure on a screen can tell apart.
+#: The approximate number of points of a curve on a page: more would not be visible on a screen.
 POINTS = 64
 
 
-def thinned(*series: np.ndarray, points: int = POINTS) -> np.ndarray:
-    """The places to keep of series of one length (a median and its band, say), in order.
+def thin_series(*series: np.ndarray, points: int = POINTS) -> np.ndarray:
+    """Selects the points to draw of series of one length, such as a median and its band.
 
-    Places are cut into equal parts, and of each part those are kept at which a series has its lowest and highest
-    finite value; and the first, the last, and those beside a gap (a value that isn't finite). So extremes stay
-    where they are, in the whole and in each part. All are kept of series no longer than `points`.
+    The indices are divided into equal parts. Of each part, the lowest and the highest finite value of each series are
+    kept; so are the first and the last point and those next to a gap (a value that is not finite). So no extreme is
+    lost or moved. Series of at most `points` values are kept whole.
+
+    Returns:
+        The indices of the points to keep, ascending.
     """
     length = len(series[0])
     if length <= points:

@@ -1,4 +1,4 @@
-"""The figures of the page: what each is called, how to read it, and what stands in its place without scripts."""
+"""The figures of the page: the title of each, how to read it, and the static plot that replaces it without scripts."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from markupsafe import Markup
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure that a script draws: its heading, a sentence on how to read it, and the plot that stands for it
-    without scripts, of all problems together or (`each_problem`) of each one.
+    """A figure that a script draws.
+
+    `reading` explains how to read it. `plot` is the static plot that replaces it without scripts: one plot for all
+    problems, or with `each_problem` one for each of them.
     """
 
     title: str
@@ -23,7 +25,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Slot:
-    """A figure as the template places it: with what stands in its place."""
+    """A figure as the template places it, with the static plots that replace it without scripts."""
 
     name: str
     title: str
@@ -42,78 +44,83 @@ class Slot:
 FIGURES = {
     "profile": Figure(
         "Performance profile",
-        "At 1× is how often an optimizer reaches a target at the least cost of all, further right how often it comes "
-        "within that factor of the best. Higher is better; the area under the line is AlgoPerf’s score.",
+        "At 1×, the line shows on how many targets an optimizer is the fastest; further right, on how many it is "
+        "within that factor of the fastest. Higher is better. The area under the line is the AlgoPerf score.",
         "performance_profile",
     ),
     "scores": Figure(
         "Scores with their intervals",
-        "The middle half of all scores, averaged: 0 is an untrained network, 1 the problem’s target. Bars are 95 % "
-        "intervals over seeds of these problems; two that overlap may still differ on paired seeds.",
+        "The score is the mean of the middle half of all runs’ scores: 0 is an untrained network, 1 is the problem’s "
+        "target. Bars are 95 % intervals over the seeds of these problems. Optimizers whose intervals overlap may "
+        "still differ on paired seeds.",
         "aggregate",
     ),
     "curves": Figure(
-        "Validation along the training",
-        "Lower and further left is better for a loss. A thick line is the median over seeds, the band spans them "
-        "(from ten seeds on their quartiles), thin lines are seeds; a cross is where one failed, and a median ends "
-        "where half have.",
+        "Validation during training",
+        "For a loss, lower and further left is better. Thick lines are medians over seeds, thin lines are single "
+        "seeds. The band covers all seeds, or their quartiles if there are ten or more. A cross marks a seed that "
+        "failed; the median ends where half of the seeds have failed.",
         "loss_against_cost",
         each_problem=True,
     ),
     "ends": Figure(
-        "Where runs ended",
-        "Each mark is a seed, the upright line the median, in which a failed seed counts as worst: where the marks of "
-        "two optimizers overlap, nothing is decided.",
+        "Test results of each seed",
+        "Each mark is one seed; the vertical line is the median, in which a failed seed counts as worst. If the marks "
+        "of two optimizers overlap, the figure does not show which one is better.",
         "final_metric",
         each_problem=True,
     ),
     "paths": Figure(
         "Paths on the plane",
-        "Move the slider to follow the first seed of each optimizer step by step from the open circle; the star is the "
-        "minimum. Zigzags across the valley tell of a large learning rate.",
+        "Move the slider to follow the first seed of each optimizer step by step from the open circle. The star is the "
+        "minimum. Zigzags across the valley indicate a large learning rate.",
         "trajectories",
         each_problem=True,
     ),
     "rates": Figure(
         "Sensitivity to the learning rate",
-        "Each mark is a trial of the tuning. A wide flat optimum means that the rate hardly matters; the ring is "
-        "the default rate, the filled mark with an outline the chosen one, crosses at the top diverged.",
+        "Each mark is a tuning trial. A wide, flat optimum means that the rate hardly matters. The ring is the default "
+        "rate, the large outlined mark is the chosen rate, and crosses at the top are trials that diverged.",
         "lr_sensitivity",
         each_problem=True,
     ),
     "gain": Figure(
-        "Tuned against default",
-        "From the open circle (default rate) to the filled mark (tuned): the length is what tuning gained on fresh "
-        "seeds, the thin line the range of the tuned seeds.",
+        "Tuned and default learning rate",
+        "The line from the open circle (default rate) to the filled mark (tuned rate) shows what tuning gained on "
+        "fresh seeds. The thin line is the range of the tuned runs.",
     ),
     "budget": Figure(
-        "What a tuning budget buys",
-        "The best validation loss so far against what tuning was charged. A line that is low from the start needs no "
-        "tuning, one that still falls at the end would go on with more.",
+        "Best loss by tuning budget",
+        "Each line is the best validation loss found so far, against the compute spent on tuning. An optimizer whose "
+        "line is low from the start needs no tuning; one whose line still falls at the end would benefit from more.",
         "best_of_k",
         each_problem=True,
     ),
     "scaling_loss": Figure(
-        "Test loss", "At equal compute: a line that rises loses by larger batches.", "batch_size_heatmap", True
+        "Test loss", "At equal compute. A rising line means that larger batches are worse.", "batch_size_heatmap", True
     ),
     "scaling_cost": Figure(
-        "Cost to target", "A flat line is perfect scaling; where it has doubled, a larger batch no longer pays.",
+        "Cost to target",
+        "A flat line is perfect scaling: larger batches need proportionally fewer steps. If the cost doubles with the "
+        "batch size, larger batches save no steps.",
         "batch_scaling", True,
     ),
     "scaling_seconds": Figure(
-        "Time to target", "What larger batches win in time on this machine, cost and speed together."
+        "Time to target", "Training time until the target on this machine. It combines cost and speed per step."
     ),
-    "scaling_step": Figure("Time of a step", "Measured with the machine to itself; bars span the repetitions."),
-    "scaling_memory": Figure("Memory", "What a step allocates at most, and what the optimizer keeps."),
+    "scaling_step": Figure(
+        "Time per step", "Measured while nothing else of the run is active. Bars are the range of the repetitions."
+    ),
+    "scaling_memory": Figure("Memory", "Peak memory of a step plus the state that the optimizer keeps."),
     "stability": Figure(
         "Stability of the ranking",
-        "Lines that cross between the left end and a point right of it are conclusions that hang on a choice: the "
-        "target, the budget, the seeds or the problems. Higher is better.",
+        "The left end is the ranking as reported; each point to its right is the ranking after one change of target, "
+        "budget, seeds or problems. Lines that cross show conclusions that depend on that choice. Higher is better.",
         "rank_stability",
     ),
 }  # fmt: skip
 
-#: By section the plots about all problems that are shown as they are, as further reading.
+#: Static plots about all problems that each section offers in addition.
 MORE = {
     "answer": ["recommendation", "verdicts"],
     "profile": ["data_profile", "pairwise_profile"],

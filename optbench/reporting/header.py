@@ -1,4 +1,4 @@
-"""What the page says of its results before any figure: completeness, warnings, facts, the answer."""
+"""The texts at the top of the page: completeness, warnings, facts and the recommendation."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 
 import pandas as pd
 
-from optbench.formatting import cell_text, significant
+from optbench.formatting import format_cell, format_number
 from optbench.metrics.leaderboard import FAILURES
 from optbench.metrics.recommendation import ALL
-from optbench.reporting.html_tables import joined
+from optbench.reporting.html_tables import in_words
 
 #: Six pairs are the fewest from which an exact paired test can give p < 0.05 (2/2^6 = 0.03).
 ENOUGH_SEEDS = 6
 
 
 def completeness(cells: pd.DataFrame) -> str:
-    """`N of M cells, k failed`."""
+    """How much of the plan is done: `N of M cells complete, k failed`, and how many cells were not run."""
     done, failed = int((cells["status"] == "ok").sum()), int(cells["status"].isin(FAILURES).sum())
     missing = len(cells) - done - failed
     text = f"{done} of {len(cells)} cells complete, {failed} failed"
@@ -26,36 +26,39 @@ def completeness(cells: pd.DataFrame) -> str:
 
 
 def banners(cells: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
-    """What a reader has to know before any conclusion."""
+    """Warnings about partial results, substitute data and too few seeds, one text each."""
     texts = []
     unfinished = int((~cells["status"].isin(["ok", *FAILURES])).sum())
     if unfinished:
-        texts.append(f"Partial: {unfinished} of {len(cells)} cells have no result yet. Ranks may still change.")
+        texts.append(f"Partial results: {unfinished} of {len(cells)} cells have no result yet. Ranks may still change.")
     substitutes = [name for name in cells["problem"].unique() if re.search(r"\bdata=digits\b", name)]
     if substitutes:
         texts.append(
-            f"Substitute data: {joined(substitutes)} train on scikit-learn's small digits, which says "
-            "little about the data that the problem is named after."
+            f"Substitute data: {in_words(substitutes)} train on scikit-learn's small digits. These results say little "
+            "about the data set after which the problem is named."
         )
     seeds = runs["seed"].nunique()
     if seeds < ENOUGH_SEEDS:
         texts.append(
-            f"{count(seeds, 'seed')}: too few for a claim that one optimizer beats another. The fewest with which "
-            f"an exact paired test can reach p < 0.05 is {ENOUGH_SEEDS}; read differences as hints."
+            f"{count_text(seeds, 'seed')}: too few to conclude that one optimizer beats another. An exact paired test "
+            f"needs at least {ENOUGH_SEEDS} seeds to reach p < 0.05. Read differences as hints."
         )
     return texts
 
 
 def facts(cells: pd.DataFrame, runs: pd.DataFrame, meta: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What was compared, when, on what, with which budgets, as terms and texts."""
+    """The facts of the page as (term, text) pairs: what was compared, when, on which hardware, with which budgets.
+
+    `meta` is the page's `Meta` (see `page.render`). Facts without a text are left out.
+    """
     budgets: dict[str, list[str]] = {}
     for problem, group in cells.groupby("problem", sort=False):
         run, tuning = (group[name].dropna().max() for name in ("run_budget", "tuning_budget"))
         if pd.notna(run):
-            tuned = f", {cell_text('tuning_budget', float(tuning))} for tuning" if pd.notna(tuning) else ""
-            budgets.setdefault(f"{cell_text('run_budget', float(run))} a run{tuned}", []).append(str(problem))
+            tuned = f", {format_cell('tuning_budget', float(tuning))} for tuning" if pd.notna(tuning) else ""
+            budgets.setdefault(f"{format_cell('run_budget', float(run))} per run{tuned}", []).append(str(problem))
     several = len(budgets) > 1
-    spent = [f"{joined(problems)}: {text}" if several else text for text, problems in budgets.items()]
+    spent = [f"{in_words(problems)}: {text}" if several else text for text, problems in budgets.items()]
     machines, versions = [], []
     for entry in meta.get("environments", {}).values():
         devices = [str(name) for name in (entry.get("accelerators") or {}).values()]
@@ -63,35 +66,41 @@ def facts(cells: pd.DataFrame, runs: pd.DataFrame, meta: Mapping[str, Any]) -> l
         packages = {"python": entry.get("python"), **(entry.get("packages") or {})}
         versions.append(", ".join(f"{name} {number}" for name, number in packages.items() if number))
     entries = [
-        ("Problems", joined(cells["problem"].unique())),
-        ("Optimizers", joined(cells["optimizer"].unique())),
-        ("Batch sizes", joined(sorted(cells["batch_size"].unique()))),
-        ("Devices", joined(sorted(cells["device"].unique()))),
-        ("Schedules", joined(sorted(cells["schedule"].unique()))),
+        ("Problems", in_words(cells["problem"].unique())),
+        ("Optimizers", in_words(cells["optimizer"].unique())),
+        ("Batch sizes", in_words(sorted(cells["batch_size"].unique()))),
+        ("Devices", in_words(sorted(cells["device"].unique()))),
+        ("Schedules", in_words(sorted(cells["schedule"].unique()))),
         ("Seeds", str(runs["seed"].nunique())),
         ("Budgets", "; ".join(spent) + " (example gradients)" if spent else ""),
         ("Baselines", meta.get("baseline", "")),
         ("Hardware", "; ".join(dict.fromkeys(machines))),
         ("Versions", "; ".join(dict.fromkeys(versions))),
-        ("Made", meta.get("created", "")),
+        ("Created", meta.get("created", "")),
     ]
     return [(term, text) for term, text in entries if text]
 
 
 def answer(tables: Mapping[str, pd.DataFrame]) -> list[str]:
-    """The recommendation in two sentences: whom to take and what that may cost, and where it holds."""
+    """The recommendation in two texts: which optimizer to use and how well it does, and where this was measured.
+
+    `tables` needs `cells`, `recommendation` and `runs` of `metrics.tables.all_tables`. Without a recommendation there
+    is only one text, which gives the reason.
+    """
     cells, table = tables["cells"], tables["recommendation"]
     overall_rows = table[table["scope"] == ALL]
     overall = overall_rows[overall_rows["recommended"].eq(True)]
     if overall.empty:
         return ["Nothing can be recommended yet: no optimizer has a finite loss on every task."]
     row = overall.sort_values("trials", na_position="last").iloc[-1]
-    regret = f"{significant(100 * row['expected_regret'], 2)} % above the best that any found"
+    regret = f"{format_number(100 * row['expected_regret'], 2)} % above the best loss that any optimizer reached"
     if pd.notna(row["regret_low"]):
-        bounds = [significant(100 * row[f"regret_{end}"], 2) for end in ("low", "high")]
-        regret += f" (95 % interval {bounds[0]} to {bounds[1]} %)"
+        bounds = [format_number(100 * row[f"regret_{end}"], 2) for end in ("low", "high")]
+        regret += f" (95 % interval: {bounds[0]} to {bounds[1]} %)"
     trials = (
-        f"with {count(int(row['trials']), 'tuning trial')}" if pd.notna(row["trials"]) else "with all of the budget"
+        f"With {count_text(int(row['trials']), 'tuning trial')}"
+        if pd.notna(row["trials"])
+        else "With the whole tuning budget"
     )
     rivals = overall_rows[
         (overall_rows["trials"] == row["trials"]) | (overall_rows["trials"].isna() & pd.isna(row["trials"]))
@@ -100,31 +109,38 @@ def answer(tables: Mapping[str, pd.DataFrame]) -> list[str]:
         str(name) for name in rivals.loc[rivals["not_told_apart"].eq(True), "optimizer"] if name != row["optimizer"]
     ]
     others = cells["optimizer"].nunique() - 1
-    judged = int(rivals["not_told_apart"].notna().sum()) - 1  # of one problem nobody is: it gives no interval
-    if others and not judged:
-        apart = "of one problem there is no interval, so nothing tells it apart from others"
+    judged = int(rivals["not_told_apart"].notna().sum()) - 1  # with one problem none is: there is no interval
+    if not others:
+        comparison = "No other optimizer was run."
+    elif not judged and row["problems"] == 1:
+        comparison = "One problem gives no interval, so the difference from other optimizers may be due to chance."
+    elif not judged:
+        comparison = "No other optimizer could be judged on all tasks."
     elif not close and judged < others:
-        apart = f"this expectation tells it apart from the {count(judged, 'other')} that could be judged"
+        compared = count_text(judged, "other optimizer")
+        comparison = f"This loss is significantly lower than that of the {compared} that could be judged."
     elif not close:
-        apart = "this expectation tells it apart from all others"
+        comparison = "This loss is significantly lower than that of all other optimizers."
     elif len(close) == others:
-        apart = f"this expectation tells it apart from none of the {count(others, 'other')}"
+        comparison = "This loss is not significantly lower than that of any other optimizer."
     else:
-        apart = f"this expectation does not tell it apart from {joined(close)}"
+        comparison = f"This loss is not significantly lower than that of {in_words(close)}."
     seeds = tables["runs"]["seed"].nunique()
     return [
-        f"Take {row['optimizer']}, starting at learning rate {significant(row['lr_start'], 3, True)}: {trials} its "
-        f"validation loss is expected {regret}.",
-        f"On these {count(int(row['problems']), 'problem')} and {count(int(row['tasks']), 'task')}, with "
-        f"{count(seeds, 'seed')}, {apart}; this says nothing of other problems, sizes or budgets.",
+        f"Use {row['optimizer']}, starting at learning rate {format_number(row['lr_start'], 3, True)}. {trials}, its "
+        f"validation loss is expected to be {regret}.",
+        f"{comparison} This was measured on {count_text(int(row['problems']), 'problem')} "
+        f"({count_text(int(row['tasks']), 'task')}) with {count_text(seeds, 'seed')} and may not hold for other "
+        "problems, sizes or budgets.",
     ]
 
 
 def other_budgets(table: pd.DataFrame) -> list[str]:
-    """The recommendations for smaller budgets than that of `answer`."""
+    """The recommendations for smaller tuning budgets than that of `answer`."""
     overall = table[(table["scope"] == ALL) & (table["sentence"] != "")].sort_values("trials", na_position="last")
     return [str(text) for text in overall["sentence"].iloc[:-1]]
 
 
-def count(number: int, noun: str) -> str:
+def count_text(number: int, noun: str) -> str:
+    """A number with its noun: `1 seed`, `2 seeds`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

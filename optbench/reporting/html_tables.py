@@ -1,4 +1,4 @@
-"""The tables of the report: which columns of which frame, under which headings."""
+"""The HTML tables of the report: which columns of which frame they show, and under which headings."""
 
 from __future__ import annotations
 
@@ -10,15 +10,29 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from optbench.formatting import cell_text, is_missing, is_numeric, significant
+from optbench.formatting import format_cell, format_number, is_missing, is_numeric
 from optbench.results.stored import GROUP
 
 NUMBER, WIDE, BAD = "number", "wide", "bad"
+#: Sentences that the page's scripts write again for a selection or another reference; `{…}` are filled in.
+TEXTS = {
+    "all": "All optimizers over all tasks.",
+    "selected": "The selected optimizers over the selected tasks.",
+    "standings": (
+        "Wins, ties, losses and inconclusive verdicts, step time and memory are relative to {reference}. Equal ranks "
+        "are ties."
+    ),
+    "against": "Exact test on paired seeds against {reference}.",
+    "win": "Better: {names}.",
+    "loss": "Worse: {names}.",
+    "tie": "Tied: {names}.",
+    "inconclusive": "Inconclusive: {names}.",
+}
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a frame, its heading on the page and its kind (a class of the style sheet)."""
+    """A column of a frame: its name, its heading on the page and its kind (a class of the style sheet)."""
 
     name: str
     heading: str
@@ -27,8 +41,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """What the template makes a <table> of; the column `header` holds the headings of the rows. `name` is the element's
-    id, by which scripts find it, and `source` the table whose figures it shows.
+    """A table as the template renders it.
+
+    The column `header` holds the headings of the rows. `name` is the id of the <table>, by which scripts find it.
+    `source` is the name of the table that can be downloaded in full.
     """
 
     caption: str
@@ -39,17 +55,17 @@ class Table:
     source: str = ""
 
     def cells(self, row: dict[Hashable, Any]) -> Iterator[tuple[Column, str, str]]:
-        """Each column with its text, and the number that it is sorted by (empty where it is none). A row may bring a
-        text of its own for a column, under its name and ` as text`.
+        """Each column with its text and the number by which it is sorted, as text (empty for values that are not
+        numbers). The key `COLUMN as text` of a row replaces the text of that column.
         """
         for column in self.columns:
             value = row[column.name]
             number = isinstance(value, (int, float, np.number)) and not is_missing(value)
-            text = str(row.get(f"{column.name} as text") or cell_text(column.name, value))
+            text = str(row.get(f"{column.name} as text") or format_cell(column.name, value))
             yield column, text, f"{float(value)!r}".removesuffix(".0") if number else ""
 
     def where(self, row: dict[Hashable, Any]) -> Iterator[tuple[str, str]]:
-        """What a row is about, for filters: attributes and their values."""
+        """The attributes of a row by which the page filters it, such as `data-problem`, with their values."""
         for name in (*GROUP, "optimizer"):
             if name in row and not is_missing(row[name]):
                 yield f"data-{name.replace('_', '-')}", str(row[name])
@@ -57,7 +73,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Group:
-    """The leaderboard of one problem, batch size, device and schedule, and what it says."""
+    """The leaderboard of one problem, batch size, device and schedule, with its result in words.
+
+    `pool` names the optimizers in the first place, `against` the verdicts against the reference.
+    """
 
     title: str
     where: dict[str, Any]
@@ -67,7 +86,7 @@ class Group:
 
 
 def plain_table(frame: pd.DataFrame | None, caption: str) -> Table | None:
-    """Any frame as it is, its first column the headings of the rows."""
+    """Any frame as it is; its first column holds the headings of the rows. None for a frame without columns."""
     if frame is None or not len(frame.columns):
         return None
     names = [str(name) for name in frame.columns]
@@ -89,12 +108,12 @@ def standings_table(table: pd.DataFrame, reference: str) -> Table:
         Column("wins", "wins", NUMBER),
         Column("ties", "ties", NUMBER),
         Column("losses", "losses", NUMBER),
-        Column("inconclusive", "open", NUMBER),
+        Column("inconclusive", "inconclusive", NUMBER),
         Column("target_reached", "targets reached", NUMBER),
         Column("step_ratio", "step time", NUMBER),
         Column("memory_ratio", "memory", NUMBER),
         Column("failed_runs", "failed runs", NUMBER),
-        Column("audit", "audit marks", NUMBER),
+        Column("audit", "audit findings", NUMBER),
     ]
     rows: list[dict[Hashable, Any]] = [
         row
@@ -102,14 +121,14 @@ def standings_table(table: pd.DataFrame, reference: str) -> Table:
             "interval": _bounds(row["score_low"], row["score_high"]),
             "rank as text": f"={row['rank']}" if row["tied"] else "",
             "score as text": "" if is_missing(row["score"]) else f"{row['score']:.3f}",
-            **{f"{name} as text": "" if is_missing(row[name]) else f"{significant(row[name], 3)}×" for name in _RATIOS},
+            **{
+                f"{name} as text": "" if is_missing(row[name]) else f"{format_number(row[name], 3)}×"
+                for name in _RATIOS
+            },
         }
         for row in table.to_dict("records")
     ]
-    caption = (
-        f"All optimizers over all tasks. Wins, ties, losses and open (inconclusive) verdicts, step time and memory are "
-        f"against {reference}. Equal ranks are ties."
-    )
+    caption = f"{TEXTS['all']} {TEXTS['standings'].format(reference=reference)}"
     return Table(caption, columns, rows, name="standings", source="standings")
 
 
@@ -121,8 +140,12 @@ def _bounds(low: float, high: float) -> str:
 
 
 def groups(board: pd.DataFrame, metrics: dict[str, str], verdicts: pd.DataFrame) -> Iterator[Group]:
-    """The leaderboard group by group, with what the frame of `metrics.verdicts` says. `metrics`: the metric's
-    name by problem.
+    """The leaderboard group by group.
+
+    Args:
+        board: The table `leaderboard`.
+        metrics: The name of the metric by problem.
+        verdicts: The table `verdicts`.
     """
     judged = dict(list(verdicts.groupby(GROUP, sort=False)))
     for key, rows in board.groupby(GROUP, sort=False):
@@ -135,7 +158,7 @@ def groups(board: pd.DataFrame, metrics: dict[str, str], verdicts: pd.DataFrame)
             Column("test_metric_low", "lowest", NUMBER),
             Column("test_metric_high", "highest", NUMBER),
             Column("test_metric_default", "at default rate", NUMBER),
-            Column("valid_loss", "valid. loss", NUMBER),
+            Column("valid_loss", "validation loss", NUMBER),
             Column("target_reached", "target reached", NUMBER),
             Column("cost_to_target", "cost to target", NUMBER),
             Column("lr", "learning rate", NUMBER),
@@ -148,8 +171,8 @@ def groups(board: pd.DataFrame, metrics: dict[str, str], verdicts: pd.DataFrame)
             for row in rows.to_dict("records")
         ]
         caption = (
-            f"Median test {metric} over seeds after tuning, with the range over the seeds; "
-            "cost in example gradients, median over seeds."
+            f"Median test {metric} of the tuned runs, with the range over seeds. The cost to the target is a median "
+            "over seeds, in example gradients."
         )
         title = f"{problem}, batch {batch}, {device}, {schedule} learning rate"
         against = _against(judged[key]) if key in judged else ""
@@ -158,16 +181,13 @@ def groups(board: pd.DataFrame, metrics: dict[str, str], verdicts: pd.DataFrame)
 
 
 def _against(verdicts: pd.DataFrame) -> str:
-    """The verdicts of one group in a sentence."""
-    parts = []
-    for verdict, words in (("win", "better"), ("loss", "worse"), ("tie", "tied")):
+    """The verdicts of one group in words."""
+    parts = [TEXTS["against"].format(reference=verdicts["reference"].iloc[0])]
+    for verdict in ("win", "loss", "tie", "inconclusive"):
         names = verdicts.loc[verdicts["verdict"] == verdict, "optimizer"]
         if len(names):
-            parts.append(f"{joined(names)} {'is' if len(names) == 1 else 'are'} {words}")
-    rest = int((verdicts["verdict"] == "inconclusive").sum())
-    if rest:
-        parts.append(f"{rest} {'is' if rest == 1 else 'are'} inconclusive")
-    return f"By an exact test of paired seeds against {verdicts['reference'].iloc[0]}: {'; '.join(parts)}."
+            parts.append(TEXTS[verdict].format(names=in_words(names)))
+    return " ".join(parts)
 
 
 def _remarks(row: dict[Hashable, Any]) -> str:
@@ -181,7 +201,7 @@ def _remarks(row: dict[Hashable, Any]) -> str:
 
 
 def _verdict(rows: pd.DataFrame) -> str:
-    """Who is first, and from whom the seeds can't tell it apart."""
+    """Which optimizers rank first, and which others have an overlapping range over seeds."""
     done = rows[rows["test_metric"].notna() & rows["rank"].notna()]
     if done.empty:
         return "No optimizer has a result here."
@@ -189,22 +209,22 @@ def _verdict(rows: pd.DataFrame) -> str:
     low, high = firsts["test_metric_low"].min(), firsts["test_metric_high"].max()
     rest = done.drop(firsts.index)
     near = rest[(rest["test_metric_high"] >= low) & (rest["test_metric_low"] <= high)]["optimizer"]
-    text = f"{joined(firsts['optimizer'])} {'is' if len(firsts) == 1 else 'are'} first"
+    text = f"{in_words(firsts['optimizer'])} {'ranks' if len(firsts) == 1 else 'rank'} first"
     if done["n_runs"].min() < 2:
-        return f"{text} with one seed, which does not tell chance from difference."
+        return f"{text}, with one seed only, so the difference may be due to chance."
     if len(near):
-        return f"{text}; inconclusive against {joined(near)}, whose range of the test metric over seeds overlaps."
-    return f"{text}, and no other range of the test metric over seeds overlaps." if len(rest) else f"{text}."
+        return f"{text}, but the range of the test metric over seeds overlaps with that of {in_words(near)}."
+    return f"{text}. No other range of the test metric over seeds overlaps." if len(rest) else f"{text}."
 
 
-def joined(names: Iterable[object]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
+def in_words(names: Iterable[object]) -> str:
+    """A list in words: `a`, `a and b`, `a, b and c`."""
     texts = [str(name) for name in names]
     return " and ".join([", ".join(texts[:-1]), texts[-1]]) if len(texts) > 1 else "".join(texts)
 
 
 def _where(cells: pd.DataFrame) -> list[Column]:
-    """The columns that name a cell; those in which there is a choice."""
+    """The columns that name a cell of one problem; device and schedule only if there are several."""
     several = [name for name in ("device", "schedule") if cells[name].nunique() > 1]
     return [
         Column("batch_size", "batch", NUMBER),
@@ -214,7 +234,9 @@ def _where(cells: pd.DataFrame) -> list[Column]:
 
 
 def tuning_tables(cells: pd.DataFrame) -> Iterator[Table]:
-    """For each problem one row per cell: what was declared, searched, chosen and charged."""
+    """For each problem a table of the learning rates: one row per cell with the declared and the searched range, the
+    chosen rate, and the cost of the tuning.
+    """
     columns = [
         *_where(cells),
         Column("lr_default", "default rate", NUMBER),
@@ -223,8 +245,8 @@ def tuning_tables(cells: pd.DataFrame) -> Iterator[Table]:
         Column("lr_tuned", "chosen rate", NUMBER),
         Column("edge", "at edge", BAD),
         Column("trials", "trials", NUMBER),
-        Column("tuning_cost", "charged", NUMBER),
-        Column("tuning_budget", "of budget", NUMBER),
+        Column("tuning_cost", "cost", NUMBER),
+        Column("tuning_budget", "budget", NUMBER),
     ]
     records: list[dict[Hashable, Any]] = [
         row
@@ -235,11 +257,11 @@ def tuning_tables(cells: pd.DataFrame) -> Iterator[Table]:
         for row in cells.sort_values([*GROUP, "optimizer"]).to_dict("records")
     ]
     for problem in cells["problem"].unique():
-        caption = f"{problem}: learning rates, and the compute spent on finding them (in example gradients)."
+        caption = f"{problem}: learning rates, and the compute spent on tuning them, in example gradients."
         yield Table(caption, columns, [row for row in records if row["problem"] == problem], source="cells")
 
 
 def _range(low: float, high: float) -> str:
     if math.isnan(low) or math.isnan(high):
         return "–"
-    return f"{cell_text('lr', low)} – {cell_text('lr', high)}"
+    return f"{format_cell('lr', low)} – {format_cell('lr', high)}"

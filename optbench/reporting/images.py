@@ -1,4 +1,4 @@
-"""Figures that need no script: SVG where that is small, else a picture, within what a page may weigh."""
+"""Static figures of the page: SVG if it is small, otherwise an image, within the size limit of a page."""
 
 from __future__ import annotations
 
@@ -11,43 +11,45 @@ from html import escape
 from markupsafe import Markup
 
 from optbench.plots.draw import Picture
-from optbench.reporting.inline import inlined
+from optbench.reporting.inline import inline_svg
 
-#: What static figures may take of a page, in characters: at least, whatever else there is, and at most.
+#: The space for static figures on a page, in characters: at least this much regardless of other content, and at most.
 LEAST, MOST = 900_000, 2_500_000
-#: An SVG with more characters than this is replaced by a picture of it.
+#: An SVG with more characters than this is replaced by an image.
 _LARGE = 90_000
 _DIGITS = re.compile(r"-?\d+\.\d{3,}")
 
 
 def static_figures(pictures: Iterable[Picture], most: int = MOST) -> dict[tuple[str, str], Markup]:
-    """By problem (empty: all) and plot an element of the page, in the order given until `most` characters are full;
-    of those beyond it is said in which file they are.
+    """The static figures as elements of the page, by problem (empty: all problems) and plot.
+
+    Figures are included in the given order as long as they fit into `most` characters; for the others the text names
+    the file. A figure that could not be drawn is replaced by its caption, which has the reason.
     """
-    found: dict[tuple[str, str], Markup] = {}
+    elements: dict[tuple[str, str], Markup] = {}
     for index, picture in enumerate(pictures):
         if not picture.svg:
-            found[picture.problem, picture.plot] = Markup("<p>{}</p>").format(picture.caption)
+            elements[picture.problem, picture.plot] = Markup("<p>{}</p>").format(picture.caption)
             continue
-        # One of twice the size needs no rounding, which takes a while, to be seen to be too large.
+        # At twice the limit, rounding (which is slow) cannot make the SVG small enough.
         text = _raster(picture) if len(picture.svg) > 2 * _LARGE else ""
         if not text:
-            text = _rounded(inlined(picture.svg, f"f{index}", picture.title))
+            text = _round_coordinates(inline_svg(picture.svg, f"f{index}", picture.title))
             text = (len(text) > _LARGE and _raster(picture)) or text
         if len(text) > most:
-            text = f"<p>This figure is in the folder plots, as {escape(picture.plot)}.</p>"
+            text = f"<p>This figure is too large for the page; see {escape(picture.plot)} in the folder plots.</p>"
         most -= len(text)
-        found[picture.problem, picture.plot] = Markup(text)
-    return found
+        elements[picture.problem, picture.plot] = Markup(text)
+    return elements
 
 
-def _rounded(svg: str) -> str:
-    """Coordinates to a hundredth of a point: less than any screen shows."""
+def _round_coordinates(svg: str) -> str:
+    """Rounds coordinates to a hundredth of a point, which is below the resolution of any screen."""
     return _DIGITS.sub(lambda match: f"{float(match[0]):.2f}".rstrip("0").rstrip("."), svg)
 
 
 def _raster(picture: Picture) -> str:
-    """The picture as WebP in place; empty where there is no file of it."""
+    """The picture as an <img> with WebP data; empty if the picture has no file."""
     if picture.file is None:
         return ""
     from PIL import Image

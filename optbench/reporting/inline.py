@@ -1,4 +1,4 @@
-"""Figures as part of a page: SVG that takes the page's colours and shares its ids with nobody."""
+"""Converts SVG files to elements of a page, with the page's colours and ids that are unique on the page."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from html import escape
 
 from optbench.plots import style
 
-#: A figure's ink, paper and grid become the page's, so that it is readable in light and dark.
+#: The figure's ink, paper and grid are replaced by the page's colours, so that it is readable in light and dark mode.
 _COLORS = {style.INK: "currentColor", style.PAPER: "var(--paper)", style.GRID: "var(--line)"}
-#: What only a file needs. Namespaces are implied in HTML, and the fonts are set by the page's style.
+#: Parts that only a file needs. Namespaces are implied in HTML, and the page's style sets the fonts.
 _FILE_ONLY = re.compile(
     r"<metadata>.*?</metadata>|<defs>\s*<style.*?</style>\s*</defs>|\s+xmlns(:\w+)?=\"[^\"]*\"| font-family: [^;\"]*;",
     re.DOTALL,
@@ -18,11 +18,11 @@ _ID = re.compile(r'(\bid="|url\(#|href="#)')
 _SIZE = re.compile(r'<svg width="([0-9.]+)pt" height="[0-9.]+pt"')
 
 
-def inlined(svg: str, name: str, label: str) -> str:
+def inline_svg(svg: str, name: str, label: str) -> str:
     """An SVG file of `plots.style.save` as an element of an HTML page.
 
     `name` prefixes its ids, so that figures on one page do not refer to each other's parts; `label`
-    is its text alternative. Raises ValueError where there is no <svg> element.
+    is its text alternative. Raises ValueError if there is no <svg> element.
     """
     start, end = svg.find("<svg"), svg.rfind("</svg>")
     if start < 0 or end < 0:

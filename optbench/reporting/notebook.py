@@ -1,4 +1,4 @@
-"""What a notebook shows of results: a readable summary in place of an object's address."""
+"""The display of results in a notebook: a readable summary instead of an object's address."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from html import escape
 
 import pandas as pd
 
-from optbench.formatting import cell_text
+from optbench.formatting import format_cell
 from optbench.metrics.leaderboard import leaderboard
 from optbench.reporting.header import banners, completeness
 from optbench.results.load import Results
 from optbench.results.stored import GROUP
 
-#: More rows than this are for `tables`, not for a cell's output.
+#: The most rows that the output of a notebook cell shows.
 MOST = 30
 
 
 class ShownResults(Results):
-    """Results that a notebook shows with their leaderboard."""
+    """Results that a notebook displays with their leaderboard."""
 
     def _repr_html_(self) -> str:
         return summary_html(self)
 
 
 def summary_html(results: Results) -> str:
-    """Results (what `optbench.load` gives) as a fragment of HTML: what there is, and the best of each task."""
+    """Results (from `optbench.load`) as a fragment of HTML: completeness, warnings, and the best optimizer per task."""
     cells, runs = results.cells, results.runs
     name = escape(results.name)
     parts = [f"<p><b>{name}</b>: {escape(completeness(cells))}</p>"]
@@ -32,7 +32,7 @@ def summary_html(results: Results) -> str:
     board = leaderboard(runs, cells)
     best = board[board["rank"] == 1].drop_duplicates(GROUP).head(MOST)
     if len(best):
-        parts.append(_table("The first of each problem, batch size, device and schedule, by median over seeds", best))
+        parts.append(_table("Best optimizer on each task, by the median over seeds", best))
     frames = ", ".join(f"<code>.{name}</code> {len(getattr(results, name)):,}" for name in ("runs", "trials", "curves"))
     parts.append(f"<p>Rows: {frames}, <code>.cells</code> {len(cells):,}</p>")
     return "\n".join(parts)
@@ -52,7 +52,7 @@ def _table(caption: str, board: pd.DataFrame) -> str:
     ]
     head = "".join(f'<th scope="col">{escape(name.replace("_", " "))}</th>' for name in columns)
     body = "".join(
-        f"<tr>{''.join(f'<td>{escape(cell_text(name, row[name]))}</td>' for name in columns)}</tr>"
+        f"<tr>{''.join(f'<td>{escape(format_cell(name, row[name]))}</td>' for name in columns)}</tr>"
         for row in board.to_dict("records")
     )
     return f"<table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

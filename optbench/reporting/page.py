@@ -1,4 +1,4 @@
-"""The report page: tables and figures in, one self-contained HTML text out."""
+"""The report page: renders tables and figures as one self-contained HTML text."""
 
 from __future__ import annotations
 
@@ -14,44 +14,45 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from optbench.metrics.verdicts import chosen_reference
+from optbench.metrics.verdicts import choose_reference
 from optbench.plots.draw import Picture
 from optbench.reporting import header, images, matrices, trust
 from optbench.reporting import html_tables as content
-from optbench.reporting.bundle import packed, plotly_packed
+from optbench.reporting.bundle import pack, pack_plotly
 from optbench.reporting.figures import FIGURES, MORE, Slot
 from optbench.reporting.images import static_figures
-from optbench.reporting.inline import inlined
+from optbench.reporting.inline import inline_svg
 from optbench.reporting.methods import methods
-from optbench.reporting.page_data import handed_on, shared_json
+from optbench.reporting.page_data import downloads_json, page_json
 from optbench.reporting.payload import script_safe
 from optbench.reporting.section import Section
 from optbench.reporting.standings import standings
-from optbench.results.frozen import Frozen
+from optbench.results.frozen import FrozenResults
 
-#: The scripts of the page, in the order in which they build on each other.
+#: The scripts of the page, in the order of their dependencies.
 SCRIPTS = (
     "format", "frames", "state", "statistics", "standings", "tables", "matrices", "figure", "overview", "drilldown",
     "rates", "batches", "stability", "filters", "downloads", "main",
 )  # fmt: skip
-#: What a page should weigh without its fixed tables, in characters; figures that need no script take what is left.
+#: The intended size of a page without its HTML tables, in characters; static figures use the remaining space.
 MOST = 6_500_000
 
 
 class Meta(TypedDict, total=False):
-    """What the page says beside tables and figures; every entry may be left out."""
+    """Facts of the page in addition to tables and figures; each entry is optional."""
 
-    #: When the page was made, as text.
+    #: When the page was created, as text.
     created: str
     #: The configuration as TOML, and as parsed.
     config: str
     settings: dict[str, Any]
-    #: By key: what `optbench.machine.environment.describe` gives.
+    #: The results of `optbench.machine.environment.describe_environment` by key.
     environments: dict[str, dict[str, Any]]
-    #: The command that repeats the results.
+    #: The command that reproduces the results.
     command: str
-    #: Which cells are those of stored results, and what to know of that.
+    #: Which cells come from stored results.
     baseline: str
+    #: Further banners.
     warnings: list[str]
     #: The column that the leaderboard ranks by.
     rank_by: str
@@ -64,8 +65,8 @@ def report_page(
     rank_by: str = "test_metric",
     sections: Sequence[Section] = (),
 ) -> str:
-    """The page of results (what `optbench.load` gives) with their tables, pictures and further sections."""
-    if isinstance(results, Frozen):
+    """The page of results (from `optbench.load`) with their tables, pictures and additional sections, as HTML text."""
+    if isinstance(results, FrozenResults):
         config, name, environments, against = results.config(), results.name, results.environments, None
         baseline = f"frozen {results.about['made']} by optbench {results.about['optbench']}, without times"
     else:
@@ -96,26 +97,34 @@ def render(
     paths: pd.DataFrame | None = None,
     planes: Mapping[str, Any] | None = None,
 ) -> str:
-    """The page as HTML text, complete in itself: no network; all text escaped; tables and figures without scripts too.
+    """The page as self-contained HTML text.
 
-    `tables` is what `tables.all_tables` gives, `paths` and `planes` what `optbench.load` has of two-dimensional
-    problems.
+    It needs no network, all text is escaped, and tables and static figures are also there without scripts.
+
+    Args:
+        results_name: The name of the results, which is the heading of the page.
+        tables: The result of `metrics.tables.all_tables`.
+        pictures: The plots as drawn by `plots.draw_all`.
+        meta: Facts about the results and their environment.
+        sections: Additional sections, in order.
+        paths: The trajectories of two-dimensional problems (`Results.trajectories`).
+        planes: Their functions on a grid (`Results.planes`).
     """
     cells, board = tables["cells"], tables["leaderboard"]
     names = [str(name) for name in tables["summary"]["optimizer"]]
-    reference = chosen_reference(cells)
+    reference = choose_reference(cells)
     metrics = dict(zip(cells["problem"], cells["metric_name"], strict=True))
-    downloads, packed_names, left_out = handed_on(tables)
+    downloads, packed_names, left_out = downloads_json(tables)
     about = {"name": results_name, "packed": packed_names, "left_out": left_out}
     metric = meta.get("rank_by", "test_metric")
-    data = shared_json(tables, paths if paths is not None else pd.DataFrame(), planes or {}, about, metric)
+    data = page_json(tables, paths if paths is not None else pd.DataFrame(), planes or {}, about, metric)
     wanted = {figure.plot for figure in FIGURES.values()} | {plot for plots in MORE.values() for plot in plots}
-    room = MOST - len(data) - len(downloads) // 2 - len(plotly_packed())
+    room = MOST - len(data) - len(downloads) // 2 - len(pack_plotly())
     drawn = static_figures(
         (picture for picture in pictures if picture.plot in wanted), min(max(room, images.LEAST), images.MOST)
     )
     captions = {picture.plot: picture.caption for picture in pictures if not picture.problem}
-    # Only what is marked as safe is not escaped: style sheet, scripts, packed data and figures.
+    # Everything is escaped except what is marked as safe: style sheet, scripts, packed data and figures.
     return (
         _templates()
         .get_template("page.html.j2")
@@ -130,6 +139,8 @@ def render(
             standings=content.standings_table(standings(tables, reference), reference),
             reference=reference,
             names=names,
+            speedup_caption=matrices.TEXTS["speedup"].format(measure="cost", reference=reference),
+            improvement_caption=matrices.TEXTS["improvement"],
             speedups=matrices.speedup_rows(tables["target_summary"], names, reference),
             improvements=matrices.improvement_rows(tables["probability_of_improvement"], names),
             groups=list(content.groups(board, metrics, tables["verdicts"])),
@@ -153,8 +164,8 @@ def render(
                 (f"Environment {key}", _flat(entry)) for key, entry in sorted(meta.get("environments", {}).items())
             ],
             data=script_safe(data),
-            packed_tables=Markup(packed(downloads.encode())),
-            plotly=Markup(plotly_packed()),
+            packed_tables=Markup(pack(downloads.encode())),
+            plotly=Markup(pack_plotly()),
             script=Markup("\n".join(_asset(f"{name}.js") for name in SCRIPTS)),
         )
     )
@@ -162,7 +173,7 @@ def render(
 
 @cache
 def _templates() -> Environment:
-    """Kept, as templates are compiled: that takes longer than many a page."""
+    """The templates, kept from call to call because compiling them may take longer than rendering a page."""
     environment = Environment(
         loader=PackageLoader("optbench.reporting"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
@@ -172,7 +183,7 @@ def _templates() -> Environment:
 
 
 def breakable(text: str) -> Markup:
-    """Escaped text that may be broken where a long label such as `net[data=digits,depth=8]` has its parts."""
+    """Escaped text with optional line breaks between the parts of a label such as `net[data=digits,depth=8]`."""
     return Markup(re.sub(r"(?<=,)(?=[^\W\d])|(?=\[)", "<wbr>", str(escape(text))))
 
 
@@ -181,9 +192,9 @@ def _asset(name: str) -> str:
 
 
 def _figure(section: Section, index: int) -> Markup:
-    """The figure of a section as an element of the page; empty where it has none."""
+    """The figure of a section as an element of the page; empty if it has none."""
     svg = section.svg()
-    return Markup(inlined(svg, f"x{index}", section.reading or section.title) if svg else "")
+    return Markup(inline_svg(svg, f"x{index}", section.reading or section.title) if svg else "")
 
 
 def _flat(entry: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -1,7 +1,7 @@
-"""Frames as one JSON for the page's scripts: by columns, each in the form that takes the least room.
+"""Frames as JSON for the page's scripts: by columns, each in its most compact form.
 
-Numbers are written as the shortest text that reads back as the same number, so what a script shows are the
-tables' own figures. A missing value is null, and an infinite one 1e999, which every JSON reader takes for it.
+Numbers are written as the shortest text that reads back as the same number, so scripts show exactly the numbers of
+the tables. A missing value is null. An infinite value is 1e999, which every JSON reader parses as infinity.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from markupsafe import Markup
 
 from optbench.formatting import is_missing, is_numeric
 
-#: What may not stand in a <script>, and what old readers take for the end of a line.
+#: Characters that must not occur in a <script>, and those that old readers treat as line ends.
 _UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 
 def frames_json(frames: Mapping[str, pd.DataFrame]) -> str:
-    """A JSON object of frames by name: `{"rows": n, "columns": {name: column}}`.
+    """Frames by name as a JSON object, each `{"rows": n, "columns": {name: column}}`.
 
-    A column is `{"all": value}` where all rows have the same, `{"of": [texts], "at": [places]}` for texts and
-    truths (−1 is missing), or `{"is": [numbers]}`.
+    A column is `{"all": value}` if all rows have the same value, `{"of": [values], "at": [indices]}` for texts and
+    booleans (index −1: missing), or `{"is": [numbers]}`.
     """
     return _object((name, frame_json(frame)) for name, frame in frames.items())
 
@@ -36,7 +36,7 @@ def frame_json(frame: pd.DataFrame) -> str:
 
 
 def script_safe(text: str) -> Markup:
-    """A JSON text as it may stand in a <script> element: no part of it is seen as markup."""
+    """A JSON text for a <script> element, escaped so that no part of it is parsed as markup."""
     for character, escape in _UNSAFE.items():
         text = text.replace(character, escape)
     return Markup(text)
@@ -63,14 +63,14 @@ def _column(column: pd.Series) -> str:
             return f'{{"all":{numbers(values[:1])[1:-1]}}}'
         return f'{{"is":{numbers(values)}}}'
     plain = column.map(_plain).astype(object)
-    codes, found = pd.factorize(plain, use_na_sentinel=True)
-    if len(found) == 1 and len(column) > 1 and (codes == 0).all():
-        return f'{{"all":{json.dumps(found[0], ensure_ascii=False)}}}'
-    return f'{{"of":{json.dumps(list(found), ensure_ascii=False)},"at":{numbers(codes)}}}'
+    codes, levels = pd.factorize(plain, use_na_sentinel=True)
+    if len(levels) == 1 and len(column) > 1 and (codes == 0).all():
+        return f'{{"all":{json.dumps(levels[0], ensure_ascii=False)}}}'
+    return f'{{"of":{json.dumps(list(levels), ensure_ascii=False)},"at":{numbers(codes)}}}'
 
 
 def _plain(value: Any) -> Any:
-    """A value that isn't in a column of numbers: a truth, a text, or a number among texts."""
+    """A value of a column that is not numeric: a boolean, a text, or a number among texts, which becomes a text."""
     if is_missing(value):
         return None
     if isinstance(value, (bool, np.bool_)):

@@ -1,4 +1,4 @@
-"""A further section of a report: what an experiment adds to the page of its results."""
+"""An additional section of a report, such as the one that an experiment adds to the page of its results."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from optbench.plots import style
 
 @dataclass(frozen=True)
 class Section:
-    """A title, paragraphs of plain text (parted by empty lines), a table and a figure, each of the latter optional.
+    """An additional section of a report: a title, text, and optionally a table and a figure.
 
-    It comes after the page's own sections on results and before the methods. `caption` is the table's, `reading`
-    a sentence on how to read the figure. All text is escaped; numbers are shown with the digits that their columns
-    deserve (`tabular.cell_text`), and the table can be downloaded in full from the page.
+    It follows the page's own sections on results and precedes the methods. Empty lines divide `text` into paragraphs.
+    `caption` is the caption of the table, `reading` a sentence on how to read the figure. All text is escaped. Numbers
+    are rounded as their columns require (`formatting.format_cell`); the table can be downloaded in full from the page.
 
     >>> section = Section("Momentum on a valley", "Larger momentum needs a smaller rate.")
     >>> optbench.report("results/quick", sections=[section])  # doctest: +SKIP
@@ -36,7 +36,7 @@ class Section:
         return [part.strip() for part in self.text.split("\n\n") if part.strip()]
 
     def svg(self) -> str:
-        """The figure as the text of an SVG file; empty where there is none."""
+        """The figure as the text of an SVG file; empty if there is none."""
         if self.figure is None:
             return ""
         buffer = io.StringIO()

@@ -1,4 +1,4 @@
-"""The leaderboard over all tasks: one row an optimizer, with everything that people ask for at first."""
+"""The leaderboard over all tasks: one row per optimizer with its rank, score, verdicts, speed and failures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from optbench.metrics.leaderboard import FAILURES
-from optbench.metrics.verdicts import chosen_reference
+from optbench.metrics.verdicts import choose_reference
 from optbench.results.stored import GROUP
 
 COLUMNS = [
@@ -19,22 +19,26 @@ COLUMNS = [
 
 
 def standings(tables: Mapping[str, pd.DataFrame], reference: str | None = None) -> pd.DataFrame:
-    """One row an optimizer, in the order of rank and score; `tables` is what `tables.all_tables` gives.
+    """The leaderboard over all tasks: one row per optimizer, in the order of rank and score.
 
-    - `rank`: by how many optimizers are told apart from it as better, those whose lower bound in the table
-      `probability_of_improvement` is above one half; the fewer the better, equals share the better rank (`tied`)
+    - `rank`: optimizers are ranked by how many others beat them significantly on paired seeds, that is, with a lower
+      bound of `probability_of_improvement` above one half; optimizers that are equal share the better rank (`tied`)
     - `score`, `score_low`, `score_high`: the interquartile mean of the table `aggregate`, with its interval
-    - `median_rank`: over tasks, of the leaderboard's ranks
-    - `wins`, `ties`, `losses`, `inconclusive`: verdicts against the reference
-    - `target_reached`: the mean share of seeds at the problem's target
-    - `step_ratio`, `memory_ratio`: geometric means over tasks of the time of a step, and of the bytes that it
-      allocates and the optimizer keeps, over the reference's
-    - `failed_runs`, `failed_cells`, `audit`: compared runs and cells that failed; findings of the audit
+    - `median_rank`: the median over tasks of the leaderboard's ranks
+    - `wins`, `ties`, `losses`, `inconclusive`: the number of verdicts against the reference
+    - `target_reached`: the mean share of seeds that reached the problem's target
+    - `step_ratio`, `memory_ratio`: geometric means over tasks of the ratio to the reference, for the time per step,
+      and for the peak memory of a step plus the optimizer's state
+    - `failed_runs`, `failed_cells`, `audit`: the number of compared runs and cells that failed, and of audit findings
 
-    What isn't known is missing.
+    Unknown values are missing.
+
+    Args:
+        tables: The result of `metrics.tables.all_tables`.
+        reference: The optimizer to compare with; by default the one of the verdicts.
     """
     board = tables["leaderboard"]
-    reference = reference or chosen_reference(tables["cells"])
+    reference = reference or choose_reference(tables["cells"])
     names = sorted(str(name) for name in tables["cells"]["optimizer"].unique())
     table = pd.DataFrame({"optimizer": names})
     scores = tables["aggregate"].rename(columns={"iqm": "score", "iqm_low": "score_low", "iqm_high": "score_high"})
@@ -64,7 +68,7 @@ def standings(tables: Mapping[str, pd.DataFrame], reference: str | None = None) 
 
 
 def speeds(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row a cell: what a step takes, `step_ms` and `memory` in bytes (see `standings`)."""
+    """One row per cell with the cost of a step: `step_ms`, and `memory` in bytes (see `standings`)."""
     runs = tables["runs"]
     known = runs[(runs["status"] == "ok").to_numpy()]
     bytes_ = known["peak_memory_bytes"].astype(float) + known["optimizer_state_bytes"].astype(float)
@@ -75,7 +79,7 @@ def speeds(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def _ratios(frame: pd.DataFrame, figure: str, reference: str) -> dict[Any, float]:
-    """By optimizer the geometric mean of the ratio to the reference over the tasks on which both are known."""
+    """By optimizer, the geometric mean of the ratio to the reference over the tasks on which both are known."""
     wide = frame.pivot_table(index=GROUP, columns="optimizer", values=figure, aggfunc="first", observed=True)
     wide = wide.where(wide > 0)
     if reference not in wide:

@@ -1,4 +1,4 @@
-"""The tables that tell what to trust: what failed, what tuning cost, what the audit found."""
+"""The tables of the section on failures and trust: failures, cost of tuning, and audit findings."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from optbench.reporting.html_tables import BAD, NUMBER, WIDE, Column, Table
 
 
 def failures_table(failures: pd.DataFrame) -> Table:
-    """What failed, why, and how its loss went: the table `failures`."""
+    """The table `failures`: what failed, its cause, and its last losses."""
     several = [name for name in ("device", "schedule") if failures[name].nunique() > 1]
     columns = [
         Column("problem", "problem"),
         Column("batch_size", "batch", NUMBER),
         *(Column(name, name) for name in several),
         Column("optimizer", "optimizer"),
-        Column("what", "what"),
-        Column("lr", "rate", NUMBER),
+        Column("what", "training"),
+        Column("lr", "learning rate", NUMBER),
         Column("status", "status", BAD),
         Column("error", "cause", WIDE),
         Column("initial_loss", "loss at start", NUMBER),
@@ -29,8 +29,8 @@ def failures_table(failures: pd.DataFrame) -> Table:
     ]
     rows = [row | {"what": _what(row)} for row in failures.to_dict("records")]
     caption = (
-        "Everything that failed, with its last validation losses, the oldest first. Diverged trials are part of "
-        "searching for the largest rate that works."
+        "All failures, with the last validation losses before them, oldest first. Trials that diverge are normal: "
+        "they are part of the search for the largest rate that works."
     )
     return Table(caption, columns, rows, name="failures", source="failures")
 
@@ -44,7 +44,7 @@ def _what(row: dict[Hashable, Any]) -> str:
 
 
 def spending_table(cells: pd.DataFrame, trials: pd.DataFrame) -> Table:
-    """By optimizer what its tuning was charged, of what it was allowed."""
+    """The cost of tuning by optimizer, as a share of the tuning budget, over all cells."""
     failed = trials[trials["status"] != "ok"].groupby("optimizer", observed=True).size()
     seconds = trials["seconds"].astype(float).groupby(trials["optimizer"]).sum(min_count=1)
     sums = cells.groupby("optimizer", observed=True, sort=True)[["trials", "tuning_cost", "tuning_budget"]].sum()
@@ -60,21 +60,21 @@ def spending_table(cells: pd.DataFrame, trials: pd.DataFrame) -> Table:
     columns = [
         Column("optimizer", "optimizer"),
         Column("trials", "trials", NUMBER),
-        Column("failed", "not ended ok", NUMBER),
-        Column("tuning_cost", "charged", NUMBER),
-        Column("tuning_budget", "of budget", NUMBER),
+        Column("failed", "not ok", NUMBER),
+        Column("tuning_cost", "cost", NUMBER),
+        Column("tuning_budget", "budget", NUMBER),
         Column("share", "share", NUMBER),
         Column("seconds", "seconds of training", NUMBER),
     ]
     caption = (
-        "What tuning really cost, over all cells, in example gradients. What is left of a budget was too little for "
-        "one more whole run. Seconds are those of trials that shared the machine: no measurement of speed."
+        "Compute spent on tuning, summed over all cells, in example gradients. The unused part of each budget was too "
+        "small for another run. Seconds are not a measure of speed, because trials ran at the same time on one machine."
     )
     return Table(caption, columns, rows, name="spending", source="cells")
 
 
 def audit_table(audit: pd.DataFrame) -> Table:
-    """What the undertuning audit found, with its reasons."""
+    """The findings of the undertuning audit, with their reasons."""
     columns = [
         Column("problem", "problem"),
         Column("batch_size", "batch", NUMBER),
@@ -83,5 +83,5 @@ def audit_table(audit: pd.DataFrame) -> Table:
         Column("reason", "reason", WIDE),
     ]
     rows = [row | {"finding": str(row["finding"]).replace("_", " ")} for row in audit.to_dict("records")]
-    caption = "What may tell of the tuning or the seeds rather than of the optimizer."
+    caption = "Results that may reflect the tuning or the seeds rather than the optimizer."
     return Table(caption, columns, rows, name="audit", source="audit")

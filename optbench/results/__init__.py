@@ -1,1 +1,1 @@
-"""Results directories: written atomically, read back as pandas frames."""
+"""Results directories: written atomically, read as pandas frames."""

@@ -1,4 +1,4 @@
-"""Writes that are either complete or did not happen, also when the machine stops in between."""
+"""Atomic writes: a file is written completely or not at all, even if the machine stops in between."""
 
 from __future__ import annotations
 
@@ -12,31 +12,39 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 
-class ResultsUnwritable(OSError):
-    """The disk doesn't take results: full, read-only, gone. Nobody's result, and not to be recorded as one."""
+class ResultsWriteError(OSError):
+    """The results cannot be written: the disk is full, read-only or gone.
+
+    The error concerns the whole run. It is not recorded as the result of a cell.
+    """
 
 
 @contextmanager
-def _telling_apart() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        # Of two names, as in a rename, the second is the file that was to be written.
-        raise ResultsUnwritable(error.errno, error.strerror, error.filename2 or error.filename) from error
+        # A failed rename has two file names; the second is the file to be written.
+        raise ResultsWriteError(error.errno, error.strerror, error.filename2 or error.filename) from error
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Replaces a file as a whole, or not at all (see `replacing`)."""
-    with replacing(path) as file:
+    """Replaces the file `path` by `data`, completely or not at all (see `replace_file`)."""
+    with replace_file(path) as file:
         file.write(data)
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that takes the place of `path` once it is complete: temporary file beside it, flush,
-    fsync, rename, fsync of the folder.
+def replace_file(path: Path) -> Iterator[BinaryIO]:
+    """Opens a temporary file that replaces `path` once the block ends without an error.
+
+    The temporary file is in the same folder. It is flushed, synced to the disk and renamed; then the folder is synced.
+    After an error it is removed, and `path` is unchanged.
+
+    Raises:
+        ResultsWriteError: The disk refuses the write.
     """
-    with _telling_apart():
+    with _translate_errors():
         _make_directory(path.parent)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
         try:
@@ -44,7 +52,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            # mkstemp makes files for their owner alone; results are for everyone whom the umask allows.
+            # mkstemp creates files that only their owner can read; results get the permissions of the umask.
             Path(temporary).chmod(0o666 & ~_umask())
             os.replace(temporary, path)
         except BaseException:
@@ -54,22 +62,28 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    write_bytes(path, (json.dumps(finite(value), ensure_ascii=False, allow_nan=False, indent=1) + "\n").encode())
+    """Replaces the file `path` by `value` as JSON, with null for numbers that are not finite (see `replace_file`)."""
+    write_bytes(
+        path, (json.dumps(replace_nonfinite(value), ensure_ascii=False, allow_nan=False, indent=1) + "\n").encode()
+    )
 
 
-@_telling_apart()
+@_translate_errors()
 def append_json_line(path: Path, value: Any) -> None:
-    """Appends one line and waits until it is on the disk.
+    """Appends `value` as one line of JSON and returns once the line is on the disk.
 
-    What `read_json_lines` doesn't read, a torn last line or whatever follows a damaged one, is cut off
-    first: a line behind it would never be read.
+    Whatever `read_json_lines` would not read (a torn last line, or everything from a damaged line on) is cut off first:
+    a line after it would never be read.
+
+    Raises:
+        ResultsWriteError: The disk refuses the write.
     """
     _make_directory(path.parent)
-    line = json.dumps(finite(value), ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    line = json.dumps(replace_nonfinite(value), ensure_ascii=False, allow_nan=False).encode() + b"\n"
     created = not path.exists()
     with path.open("ab+") as file:
         file.seek(0)
-        file.truncate(_whole_lines(file.read())[1])
+        file.truncate(_parse_whole_lines(file.read())[1])
         file.seek(0, os.SEEK_END)
         file.write(line)
         file.flush()
@@ -79,16 +93,16 @@ def append_json_line(path: Path, value: Any) -> None:
 
 
 def read_json_lines(path: Path) -> list[Any]:
-    """The complete lines of a file up to the first damaged one; a torn last line is dropped."""
+    """Returns the values of a file's lines up to the first damaged or incomplete one; [] without a file."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
         return []
-    return _whole_lines(data)[0]
+    return _parse_whole_lines(data)[0]
 
 
-def _whole_lines(data: bytes) -> tuple[list[Any], int]:
-    """The values of the lines up to the first damaged or torn one, and the bytes that they take."""
+def _parse_whole_lines(data: bytes) -> tuple[list[Any], int]:
+    """Returns the values of the lines up to the first damaged or torn one, and their length in bytes."""
     values: list[Any] = []
     length = 0
     for line in data.splitlines(keepends=True):
@@ -102,14 +116,14 @@ def _whole_lines(data: bytes) -> tuple[list[Any], int]:
     return values, length
 
 
-def finite(value: Any) -> Any:
-    """A value with null in place of every number that is not finite, for JSON has no other word."""
+def replace_nonfinite(value: Any) -> Any:
+    """Returns `value` with None in place of every float that is not finite: JSON has only null for them."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {str(key): finite(item) for key, item in value.items()}
+        return {str(key): replace_nonfinite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [finite(item) for item in value]
+        return [replace_nonfinite(item) for item in value]
     return value
 
 
@@ -120,9 +134,9 @@ def _umask() -> int:
 
 
 def _make_directory(directory: Path) -> None:
-    made = [folder for folder in (directory, *directory.parents) if not folder.exists()]
+    missing = [folder for folder in (directory, *directory.parents) if not folder.exists()]
     directory.mkdir(parents=True, exist_ok=True)
-    for folder in reversed(made):
+    for folder in reversed(missing):
         _sync_directory(folder.parent)
 
 

@@ -1,6 +1,6 @@
-"""How far a cell has come, for `status`: of a finished one, what its result says, and nothing else is read.
+"""The progress of a cell, for `optbench status`.
 
-A matrix may have 100,000 cells, and a file takes as long to open as a result to read.
+For a finished cell only its result is read: a matrix may have 100,000 cells, and every file opened takes time.
 """
 
 from __future__ import annotations
@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from optbench.budget import THIRDS
-from optbench.results.store import CellStore, state_of
+from optbench.results.store import CellStore, derive_state
 
 
 @dataclass(frozen=True)
-class Standing:
-    """Costs are in example gradients; `budget` is None where it isn't known yet."""
+class CellProgress:
+    """State and progress of a cell: trials and runs that exist, cost spent on tuning, first error.
+
+    `spent` and `budget` are in example gradients; `budget` is None if it is not known yet.
+    """
 
     state: str
     trials: int
@@ -25,17 +28,24 @@ class Standing:
     error: str
 
 
-def standing(store: CellStore, cell: dict[str, Any], seeds: Sequence[int], studies: int) -> Standing:
-    """Where a planned cell stands, for these seeds and this number of studies."""
+def read_progress(store: CellStore, cell: dict[str, Any], seeds: Sequence[int], studies: int) -> CellProgress:
+    """Reads the progress of a planned cell.
+
+    Args:
+        store: The cell's folder.
+        cell: The cell's entry in the plan.
+        seeds: Seeds of the final runs.
+        studies: Number of tunings of the cell.
+    """
     result = store.result()
-    state = state_of(result, seeds, studies)
+    state = derive_state(result, seeds, studies)
     result = result or {}
     if state == "done" and "trials" in result:
-        # With a result that is `ok` all runs are there; were they damaged, `run` would say so.
+        # A result that is `ok` implies that all runs exist; `run` reports damaged ones.
         runs = len(seeds) * (2 if cell["tuned"] else 1)
         trials, spent = result["trials"], result["tuning_cost"]
     else:
         records = store.trials()
         trials, spent = len(records), sum(trial["thirds"] for trial in records) / THIRDS
         runs = sum(store.run(seed, tuned) is not None for seed in seeds for tuned in (True, False))
-    return Standing(state, trials, spent, result.get("tuning_budget"), runs, result.get("error") or "")
+    return CellProgress(state, trials, spent, result.get("tuning_budget"), runs, result.get("error") or "")

@@ -1,6 +1,6 @@
-"""Records that carry a checksum: a flipped bit that still is JSON must not pass for a figure.
+"""Records with a checksum, so that a flipped bit which is still valid JSON is not read as a result.
 
-A record written before there were checksums has none, and is taken as it is.
+Records of versions before checksums have none and are accepted as they are.
 """
 
 from __future__ import annotations
@@ -9,38 +9,42 @@ import json
 import zlib
 from typing import Any
 
-from optbench.results.atomic import finite
+from optbench.results.atomic import replace_nonfinite
 
 KEY, PREFIX = "checksum", "crc32:"
 
 
 class DamagedRecord(ValueError):
-    """A record that isn't what was written."""
+    """A record whose content does not match its checksum."""
 
 
 def seal(record: dict[str, Any]) -> dict[str, Any]:
-    """The record, with its checksum as the last entry."""
-    record = finite(record)
+    """Returns the record with its checksum as the last entry."""
+    record = replace_nonfinite(record)
     return {**record, KEY: _checksum(record)}
 
 
 def unseal(record: Any) -> dict[str, Any]:
-    """The record that was sealed; raises DamagedRecord where it is another one."""
+    """Returns the record that `seal` was given.
+
+    Raises:
+        DamagedRecord: `record` is not a dictionary, or its content does not match its checksum.
+    """
     if not isinstance(record, dict):
-        raise DamagedRecord("no record")
+        raise DamagedRecord("the record is not a JSON object")
     if not record:
         return record
     key, value = next(reversed(record.items()))
-    # Known by the key or by the value: a bit flipped in one of them must not make the seal invisible.
+    # Either the key or the value marks a seal: a flipped bit in one of them must not hide it.
     if key != KEY and not str(value).startswith(PREFIX):
         return record
     content = {name: item for name, item in record.items() if name != key}
     if key != KEY or value != _checksum(content):
-        raise DamagedRecord("the checksum doesn't match")
+        raise DamagedRecord("the checksum does not match")
     return content
 
 
 def _checksum(record: dict[str, Any]) -> str:
-    """CRC-32 of the record as compact JSON: it finds every single flipped bit and every burst of up to 32."""
+    """Returns the CRC-32 of the record as compact JSON, which detects every burst of up to 32 flipped bits."""
     text = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
     return f"{PREFIX}{zlib.crc32(text.encode('utf-8', 'surrogatepass')):08x}"

@@ -1,4 +1,4 @@
-"""From the records of a results directory to flat pandas frames, one row a trial, run or point."""
+"""Flat pandas frames from the records of a results directory: one row per trial, run, cell or curve point."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from optbench.statistics.survival import first_crossing
 
 COMMON = ["cell_id", "problem", "optimizer", "batch_size", "device", "schedule", "seed", "lr"]
 TRIALS = [*COMMON, "status", "error", "trial", "valid_loss", "valid_metric", "cost", "seconds"]
-#: Trials of tunings that were repeated.
+#: Columns of the trials of repeated tunings.
 STUDIES = [*TRIALS[:-5], "study", *TRIALS[-5:]]
 RUNS = [
     *COMMON, "status", "error", "steps", "examples", "cost", "forwards", "backwards", "train_loss", "valid_loss",
@@ -38,7 +38,7 @@ CELLS = [
     "studies",
 ]  # fmt: skip
 
-#: Columns whose values depend on how fast the machine was, and so differ from run to run.
+#: Columns that depend on the speed of the machine, so that their values differ from run to run.
 TIMING_COLUMNS = (
     "seconds", "seconds_to_target", "train_seconds", "eval_seconds", "step_ms", "step_ms_low", "step_ms_high",
 )  # fmt: skip
@@ -51,7 +51,7 @@ _INTEGERS = (
 
 @dataclass(frozen=True)
 class Frames:
-    """The flat frames of a results directory. A figure that isn't known is missing (NaN), never zero."""
+    """The flat frames of a results directory. An unknown value is missing (NaN), never zero."""
 
     trials: pd.DataFrame
     studies: pd.DataFrame
@@ -62,7 +62,16 @@ class Frames:
 
 
 def collect(directory: ResultsDirectory) -> Frames:
-    """Reads what is there of the planned cells. A failed cell has a row for each run that it misses."""
+    """Reads the records of all planned cells as frames.
+
+    A failed cell has a row in `runs` for each run that it lacks, with the cell's status.
+
+    Args:
+        directory: A results directory with a plan.
+
+    Raises:
+        UserError: The plan is missing or invalid.
+    """
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in ("trials", "studies", "runs", "cells", "paths")}
     curves: list[_Curve] = []
     plan = directory.plan()
@@ -75,20 +84,20 @@ def collect(directory: ResultsDirectory) -> Frames:
         curves.extend(reader.curves)
         rows["paths"].extend(reader.paths)
     return Frames(
-        trials=_frame(rows["trials"], TRIALS),
-        studies=_frame(rows["studies"], STUDIES),
-        runs=_frame(rows["runs"], RUNS),
-        curves=_curves(curves),
-        cells=_frame(rows["cells"], CELLS),
-        trajectories=_frame(rows["paths"], TRAJECTORIES),
+        trials=_build_frame(rows["trials"], TRIALS),
+        studies=_build_frame(rows["studies"], STUDIES),
+        runs=_build_frame(rows["runs"], RUNS),
+        curves=_build_curves(curves),
+        cells=_build_frame(rows["cells"], CELLS),
+        trajectories=_build_frame(rows["paths"], TRAJECTORIES),
     )
 
 
 @dataclass(frozen=True)
 class _Curve:
-    """What all points of a curve share, and their values by column."""
+    """The columns that are constant along a curve (`common`), and the values of its points by column."""
 
-    shared: dict[str, Any]
+    common: dict[str, Any]
     points: dict[str, np.ndarray]
 
 
@@ -104,8 +113,8 @@ class _CellReader:
     def trials(self) -> Iterator[dict[str, Any]]:
         for record in self.store.trials():
             row = self._trial_row(record)
-            about = {key: value for key, value in row.items() if key not in TRIALS[-4:]}
-            self._add_curve(about, "trial", record["trial"], False, self.store.trial_curve(record["trial"]))
+            common = {key: value for key, value in row.items() if key not in TRIALS[-4:]}
+            self._add_curve(common, "trial", record["trial"], False, self.store.trial_curve(record["trial"]))
             yield row
 
     def studies(self) -> Iterator[dict[str, Any]]:
@@ -149,7 +158,7 @@ class _CellReader:
                 "step_ms": _milliseconds(self.timing.get("seconds_per_step")),
                 "step_ms_low": _milliseconds(self.timing.get("seconds_per_step_low")),
                 "step_ms_high": _milliseconds(self.timing.get("seconds_per_step_high")),
-                # As it was executed, or is planned; before there was a choice, eagerly.
+                # The actual or planned execution; plans of older versions have none and were eager.
                 "execution": self.result.get("execution", self.cell.get("execution", "eager")),
                 # Unknown in plans of older versions.
                 **{name: self.cell.get(name) for name in ("problem_version", "threads", "evaluations")},
@@ -210,8 +219,8 @@ class _CellReader:
         # Unknown in results of older versions.
         weights = curve.get("trainable_parameters", [math.nan] * len(points["step"]))
         points["trainable_parameters"] = np.array(weights, dtype=float)
-        shared = row | {"kind": kind, "trial": trial, "tuned": tuned}
-        self.curves.append(_Curve(shared, points | {"seconds": points["cost"] * per_cost}))
+        common = row | {"kind": kind, "trial": trial, "tuned": tuned}
+        self.curves.append(_Curve(common, points | {"seconds": points["cost"] * per_cost}))
         path = curve.get("trajectory")
         if path and kind == "run":
             for step, (x, y) in zip(path["step"], path["position"], strict=True):
@@ -222,26 +231,27 @@ def _milliseconds(seconds: float | None) -> float | None:
     return None if seconds is None else 1e3 * seconds
 
 
-def _curves(curves: list[_Curve]) -> pd.DataFrame:
-    """One row a point, column by column: a dictionary for each of millions of points would not fit into memory."""
-    shared = [curve.shared for curve in curves]
+def _build_curves(curves: list[_Curve]) -> pd.DataFrame:
+    """Builds the frame column by column: a dictionary for each of millions of points would not fit into memory."""
+    common = [curve.common for curve in curves]
     if not curves:
-        return _frame([], CURVES)
+        return _build_frame([], CURVES)
     lengths = [len(curve.points["step"]) for curve in curves]
     points = {name: np.concatenate([curve.points[name] for curve in curves]) for name in curves[0].points}
-    frame = pd.DataFrame(shared)
+    frame = pd.DataFrame(common)
     frame = frame.loc[np.repeat(frame.index, lengths)].reset_index(drop=True).assign(**points)
-    return _typed(frame, shared, CURVES)
+    return _set_dtypes(frame, common, CURVES)
 
 
-def _frame(rows: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
-    """Rows as a frame (see `_typed`)."""
-    return _typed(pd.DataFrame(rows), rows, columns)
+def _build_frame(rows: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
+    """Builds a frame with the documented columns and types from rows (see `_set_dtypes`)."""
+    return _set_dtypes(pd.DataFrame(rows), rows, columns)
 
 
-def _typed(frame: pd.DataFrame, rows: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
-    """The contract's columns first, then hp_*, which `rows` hold as they were; integers whole, texts never
-    missing.
+def _set_dtypes(frame: pd.DataFrame, rows: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
+    """Orders the columns (the documented ones, then `hp_*` after `lr`) and sets their types.
+
+    Integers stay integers, and texts are never missing. `rows` hold the hyperparameters with their original types.
     """
     extra = sorted(name for name in frame.columns if name.startswith("hp_"))
     place = columns.index("lr") + 1 if "lr" in columns else len(columns)
@@ -255,10 +265,10 @@ def _typed(frame: pd.DataFrame, rows: list[dict[str, Any]], columns: list[str]) 
             frame[name] = frame[name].astype("bool")
         elif name not in (*COMMON[:6], "status", "kind", "metric_name", "execution"):
             frame[name] = pd.to_numeric(frame[name])
-        elif frame.empty:  # which pandas would take for numbers
+        elif frame.empty:  # pandas would infer a numeric type
             frame[name] = frame[name].astype("object")
     for name in extra:
-        # Asked of the rows: pandas has made floats of whole numbers that not every optimizer has.
+        # From the rows: pandas turns integers that some optimizers lack into floats.
         kinds = {type(row[name]) for row in rows if row.get(name) is not None}
         if kinds == {int}:
             frame[name] = frame[name].astype("Int64")

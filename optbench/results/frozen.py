@@ -1,4 +1,4 @@
-"""Frozen results: what a comparison needs of a results directory, in a few small files without timings.
+"""Frozen results: the parts of a results directory that comparisons need, in a few small files without timings.
 
 about.json  runs.parquet  trials.parquet  studies.parquet  curves.parquet  cells.parquet  trajectories.parquet
 """
@@ -21,20 +21,23 @@ from optbench.errors import UserError
 from optbench.results.directory import ABOUT
 from optbench.results.load import Results, load
 
-#: 1: first version.
+#: Version of the format of about.json. 1: first version.
 FORMAT = 1
-_SAID = {
+_ABOUT_FIELDS = {
     "made": str, "optbench": str, "version": str, "config": str, "plan": dict, "environments": dict, "identities": dict,
     "planes": dict, "files": dict,
 }  # fmt: skip
 FRAMES = ("runs", "trials", "studies", "curves", "cells", "trajectories")
 
 
-class Frozen:
-    """Frozen results, with the frames of `Results`; timings in them are missing.
+class FrozenResults:
+    """Frozen results as an object with the frames of `Results`; all timings are missing.
 
-    Raises UserError where the folder holds none of the present format, and where one of its files isn't the one that
-    was written.
+    Args:
+        folder: A folder with about.json and the frames as parquet files.
+
+    Raises:
+        UserError: The folder holds no frozen results of the present format, or a file does not match its digest.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -42,26 +45,26 @@ class Frozen:
         self.name = self.folder.name
         try:
             about = json.loads((self.folder / ABOUT).read_bytes())
-            found = about["format"]
+            version = about["format"]
         except (OSError, ValueError, KeyError, TypeError):
-            raise UserError(f"{self.folder} holds no frozen results (it has no proper {ABOUT})") from None
-        if found != FORMAT:
-            raise UserError(f"frozen results {self.folder} have format {found!r} (accepted: {FORMAT})")
-        missing = [name for name, kind in sorted(_SAID.items()) if not isinstance(about.get(name), kind)]
+            raise UserError(f"{self.folder} holds no frozen results ({ABOUT} is missing or invalid)") from None
+        if version != FORMAT:
+            raise UserError(f"frozen results {self.folder} have unknown format {version!r} (accepted: {FORMAT})")
+        missing = [name for name, kind in sorted(_ABOUT_FIELDS.items()) if not isinstance(about.get(name), kind)]
         if missing or not all(isinstance(about["plan"].get(name), list) for name in ("cells", "seeds")):
-            missing = missing or ["cells or seeds of its plan"]
+            missing = missing or ["the cells or seeds of its plan"]
             raise UserError(
-                f"frozen results {self.folder}: {ABOUT} lacks {', '.join(missing)}; make or install them again"
+                f"{ABOUT} of frozen results {self.folder} lacks {', '.join(missing)}; create or install them again"
             )
         for name in FRAMES:
             self._check(name, about["files"])
-        #: `made`, `optbench`, `version`, `config` (TOML) and what the properties give.
+        #: Content of about.json: `made` (date), `optbench`, `version`, `config` (TOML), and the attributes below.
         self.about: dict[str, Any] = about
         self.plan: dict[str, Any] = about["plan"]
         self.environments: dict[str, Any] = about["environments"]
         self.identities: dict[str, Any] = about["identities"]
         self.planes: dict[str, Any] = about["planes"]
-        #: What a reader has to know of what is left out.
+        #: Sentences for readers about cells that are left out.
         self.warnings: list[str] = []
 
     @cached_property
@@ -78,19 +81,29 @@ class Frozen:
         except (OSError, KeyError, TypeError):
             intact = False
         if not intact:
-            raise UserError(f"{path} isn't the file that was frozen (missing or damaged); make or install it again")
+            raise UserError(f"frozen file {path} is missing or damaged; create or install the frozen results again")
 
     def config(self) -> Config:
-        """The configuration that they were computed with. Raises UserError where it is none."""
+        """Returns the configuration that computed the results.
+
+        Raises:
+            UserError: The configuration is invalid.
+        """
         return parse_config(self.about["config"], str(self.folder / ABOUT))
 
-    def without(self, cells: Collection[str], why: Sequence[str]) -> Frozen:
-        """The same without the cells of these ids, and why that is."""
-        fewer = copy(self)
-        fewer.warnings = [*self.warnings, *why]
-        fewer.plan = {**self.plan, "cells": [cell for cell in self.plan["cells"] if cell["cell_id"] not in cells]}
-        fewer.__dict__["_frames"] = {name: frame[~frame["cell_id"].isin(cells)] for name, frame in self._frames.items()}
-        return fewer
+    def drop_cells(self, cells: Collection[str], reasons: Sequence[str]) -> FrozenResults:
+        """Returns a copy without some cells.
+
+        Args:
+            cells: Ids of the cells to leave out.
+            reasons: Sentences that explain why, added to `warnings`.
+        """
+        remaining = copy(self)
+        remaining.warnings = [*self.warnings, *reasons]
+        remaining.plan = {**self.plan, "cells": [cell for cell in self.plan["cells"] if cell["cell_id"] not in cells]}
+        frames = {name: frame[~frame["cell_id"].isin(cells)] for name, frame in self._frames.items()}
+        remaining.__dict__["_frames"] = frames
+        return remaining
 
     @property
     def runs(self) -> pd.DataFrame:
@@ -123,6 +136,10 @@ class Frozen:
         return self._frames["trajectories"]
 
 
-def opened(folder: str | Path) -> Results | Frozen:
-    """A results directory, or frozen results; raises UserError where it is neither."""
-    return Frozen(folder) if (Path(folder) / ABOUT).exists() else load(folder)
+def open_results(folder: str | Path) -> Results | FrozenResults:
+    """Opens a results directory or frozen results.
+
+    Raises:
+        UserError: `folder` is neither.
+    """
+    return FrozenResults(folder) if (Path(folder) / ABOUT).exists() else load(folder)

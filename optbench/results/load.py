@@ -16,15 +16,20 @@ from optbench.results.frames import Frames, collect
 
 
 class Results:
-    """What the results directory `folder` holds, also a partial one; frames are read when first asked for.
+    """The results of a directory, complete or partial. Frames are read at their first use.
 
-    `states` are those of its cells where they are known already.
+    Costs are in example gradients, `seconds` and `*_seconds` in seconds, `*_ms` in milliseconds, `*_bytes` in bytes.
+    The columns are listed in docs/design.md, section 4.
 
-    Costs are in example gradients, `seconds` and `_seconds` in seconds, `_ms` in milliseconds, `_bytes` in bytes;
-    columns are listed in docs/design.md, section 4. Raises UserError where there is none, or an unknown schema.
+    Args:
+        folder: The results directory.
+        states: The states of its cells by id, if they are known already.
+
+    Raises:
+        UserError: The folder is not a results directory, or its schema is unknown.
     """
 
-    #: What a reader has to know before comparing anything; see `StoredResults`.
+    #: Sentences that a reader needs before comparing results; see `StoredResults`.
     warnings: Sequence[str] = ()
 
     def __init__(self, folder: str | Path, states: Mapping[str, str] | None = None) -> None:
@@ -41,56 +46,56 @@ class Results:
 
     @property
     def runs(self) -> pd.DataFrame:
-        """One row a final run: tuned and untuned, on fresh seeds."""
+        """One row per final run: tuned and untuned, on fresh seeds."""
         return self._frames.runs
 
     @property
     def trials(self) -> pd.DataFrame:
-        """One row a training that the tuning made."""
+        """One row per training of the tuning."""
         return self._frames.trials
 
     @property
     def studies(self) -> pd.DataFrame:
-        """One row a training of the tunings that were repeated (study 1, 2, …), which decide nothing."""
+        """One row per training of repeated tunings (study 1, 2, …), which do not choose the learning rate."""
         return self._frames.studies
 
     @property
     def curves(self) -> pd.DataFrame:
-        """One row an evaluation of a trial or run."""
+        """One row per evaluation of a trial or run."""
         return self._frames.curves
 
     @property
     def cells(self) -> pd.DataFrame:
-        """One row a cell of the matrix, finished or not."""
+        """One row per cell of the matrix, finished or not."""
         return self._frames.cells
 
     @property
     def trajectories(self) -> pd.DataFrame:
-        """One row a step of a run on a two-dimensional problem (thinned)."""
+        """One row per step of a run on a two-dimensional problem (thinned)."""
         return self._frames.trajectories
 
     @property
     def planes(self) -> dict[str, Any]:
-        """By problem label: start, minimum, domain and values on a grid of two-dimensional problems."""
+        """By problem label: start, minimum, domain and grid values of two-dimensional problems."""
         return self.directory.planes()
 
     @property
     def environments(self) -> dict[str, Any]:
-        """By key the hardware and versions that cells were computed with."""
+        """By key: the hardware and versions that computed the cells."""
         return self.directory.environments()
 
     @cached_property
     def identities(self) -> dict[str, Any]:
-        """By cell id what the cell computes, of which the id is the hash; without cells that have not begun."""
-        read = {cell["cell_id"]: self.directory.cell(cell["cell_id"]).identity() for cell in self.plan["cells"]}
-        return {cell_id: identity for cell_id, identity in read.items() if identity is not None}
+        """By cell id: the content that the id is a hash of, for cells that have begun."""
+        identities = {cell["cell_id"]: self.directory.cell(cell["cell_id"]).identity() for cell in self.plan["cells"]}
+        return {cell_id: identity for cell_id, identity in identities.items() if identity is not None}
 
     def states(self) -> dict[str, str]:
-        """By cell id: `done`, `failed` or `missing`."""
+        """Returns the state of each cell by id: `done`, `failed` or `missing`."""
         if self._states is not None:
             return dict(self._states)
-        asked = self.plan["seeds"], self.plan.get("studies", 1)
-        return {cell["cell_id"]: self.directory.cell(cell["cell_id"]).state(*asked) for cell in self.plan["cells"]}
+        planned = self.plan["seeds"], self.plan.get("studies", 1)
+        return {cell["cell_id"]: self.directory.cell(cell["cell_id"]).state(*planned) for cell in self.plan["cells"]}
 
     def __repr__(self) -> str:
         states = list(self.states().values())
@@ -100,11 +105,15 @@ class Results:
         )
 
     def _repr_html_(self) -> str:
-        """What notebooks show where `optbench.load` and `optbench.run` don't add a leaderboard."""
+        """The number of cells by state, for notebooks (`optbench.load` and `optbench.run` add a leaderboard)."""
         states = ", ".join(f"{number} {state}" for state, number in sorted(Counter(self.states().values()).items()))
         return f"<p><b>{escape(self.name)}</b>: {states} cells</p>"
 
 
 def load(folder: str | Path) -> Results:
-    """Opens the results directory `folder`. Raises UserError where there is none, or one of an unknown schema."""
+    """Opens the results directory `folder`.
+
+    Raises:
+        UserError: It is not a results directory, or its schema is unknown.
+    """
     return Results(folder)

@@ -1,11 +1,11 @@
-"""Schemas of results directories: which are read, and how a directory of an earlier one becomes one of the present.
+"""Schema versions of results directories, and the conversion of earlier ones to the present one.
 
-1: plans that grew in place: the first have no sampler, threads, evaluations and version of the problem, which are in
-   `cell.json` of what was begun; records have no checksum.
-2: plans that have all of that; records carry a checksum (those of a migrated directory where they are written anew).
+1: plans of growing content: the first ones lack sampler, threads, evaluations and problem version, which are in the
+   `cell.json` of cells that have begun; records have no checksum.
+2: plans have all of these; records have a checksum (in a migrated directory, those written after the migration).
 
-A directory is migrated in memory when it is read, and on the disk when a run goes on in it. What a cell computed is
-never changed.
+A directory is migrated in memory when it is read, and on the disk when a run continues in it. What a cell computed
+never changes.
 """
 
 from __future__ import annotations
@@ -18,35 +18,49 @@ from optbench.errors import UserError
 SCHEMA_VERSION = 2
 READABLE = (1, 2)
 
-#: What is known of a cell by its id: the content of its `cell.json`, or nothing.
+#: Maps a cell id to the content of its `cell.json`, or None if there is none.
 Identities = Callable[[str], Mapping[str, Any] | None]
 
 
-def check_schema(folder: object, found: Mapping[str, Any]) -> int:
-    """The schema that `format.json` names. Raises UserError for one that this version doesn't know."""
-    schema = found["schema"]
+def check_schema(folder: object, content: Mapping[str, Any]) -> int:
+    """Returns the schema version that `format.json` declares.
+
+    Args:
+        folder: The results directory, for the message.
+        content: The content of format.json.
+
+    Raises:
+        UserError: This version of optbench cannot read the schema.
+    """
+    schema = content["schema"]
     if type(schema) is int and schema in READABLE:
         return schema
-    writer = f", written by optbench {found['optbench']}" if isinstance(found.get("optbench"), str) else ""
+    writer = f", written by optbench {content['optbench']}" if isinstance(content.get("optbench"), str) else ""
     raise UserError(
-        f"{folder} has schema version {schema!r}{writer} (accepted: {', '.join(map(str, READABLE))}); choose another "
-        "--name, or --fresh to start over"
+        f"{folder} has unknown schema version {schema!r}{writer} (accepted: {', '.join(map(str, READABLE))}); choose "
+        "another --name, or start over with --fresh"
     )
 
 
-def migrated_plan(plan: Mapping[str, Any], schema: int, identities: Identities) -> dict[str, Any]:
-    """A plan of an earlier schema as the present one has it."""
+def migrate_plan(plan: Mapping[str, Any], schema: int, identities: Identities) -> dict[str, Any]:
+    """Returns a plan in the present schema.
+
+    Args:
+        plan: The content of plan.json.
+        schema: The schema version of the directory.
+        identities: Returns the content of a cell's `cell.json`, which has fields that older plans lack.
+    """
     if schema == SCHEMA_VERSION:
         return dict(plan)
-    cells = [_from_1(cell, identities(cell["cell_id"]) or {}) for cell in plan["cells"]]
+    cells = [_migrate_from_1(cell, identities(cell["cell_id"]) or {}) for cell in plan["cells"]]
     return {"seeds": plan["seeds"], "studies": plan.get("studies", 1), "cells": cells}
 
 
-def _from_1(cell: Mapping[str, Any], identity: Mapping[str, Any]) -> dict[str, Any]:
+def _migrate_from_1(cell: Mapping[str, Any], identity: Mapping[str, Any]) -> dict[str, Any]:
     problem, tuning = identity.get("problem") or {}, identity.get("tuning") or {}
     version = " ".join(str(problem[name])[:12] for name in ("version", "source") if name in problem)
     known = {
-        "execution": "eager",  # before there was a choice
+        "execution": "eager",  # the only execution of older versions
         "sampler": tuning.get("sampler") if cell["tuned"] else "",
         "problem_version": version or None,
         "threads": identity.get("threads"),

@@ -1,6 +1,7 @@
-"""The plan as a results directory holds it: checked before anything is made of it.
+"""Checks plan.json before it is used.
 
-Results are handed around; a plan that somebody wrote by hand must be no traceback, and no path out of its folder.
+Results are passed around. A plan that somebody edited must lead neither to a traceback nor to a path outside its
+folder.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 _NUMBER = (int, float)
-#: What every cell has had since the first version, and of which kind it is.
+#: Fields that every cell has had since the first version, with their types.
 _CELL: dict[str, tuple[type, ...]] = {
     "cell_id": (str,),
     "problem": (str,),
@@ -26,35 +27,35 @@ _CELL: dict[str, tuple[type, ...]] = {
 }
 
 
-def fault(plan: Any) -> str:
-    """What is wrong with a plan, in a few words; empty where nothing is."""
+def describe_fault(plan: Any) -> str:
+    """Describes what is wrong with a plan in a few words; returns "" for a valid plan."""
     if not isinstance(plan, dict) or not {"seeds", "cells"} <= plan.keys():
-        return "it has no seeds and cells"
+        return "it lacks seeds or cells"
     seeds, cells = plan["seeds"], plan["cells"]
-    if not (isinstance(seeds, list) and all(map(_whole, seeds)) and _whole(plan.get("studies", 1))):
-        return "its seeds are no whole numbers"
+    if not (isinstance(seeds, list) and all(map(_is_whole, seeds)) and _is_whole(plan.get("studies", 1))):
+        return "its seeds or studies are not integers"
     if not isinstance(cells, list):
-        return "its cells are no list"
+        return "its cells are not a list"
     for number, cell in enumerate(cells):
-        if reason := _fault_of_cell(cell):
+        if reason := _describe_cell_fault(cell):
             return f"cell {number} {reason}"
     return ""
 
 
-def _fault_of_cell(cell: Any) -> str:
+def _describe_cell_fault(cell: Any) -> str:
     if not isinstance(cell, dict):
-        return "is no table"
+        return "is not a table"
     for name, kinds in _CELL.items():
         if name not in cell:
-            return f"has no {name}"
+            return f"lacks {name}"
         if not isinstance(cell[name], kinds) or (isinstance(cell[name], bool) and bool not in kinds):
-            return f"has an improper {name}"
+            return f"has an invalid {name}"
     rate = cell["lr_range"]
     if rate is not None and not (len(rate) == 2 and all(isinstance(bound, _NUMBER) for bound in rate)):
-        return "has an improper lr_range"
-    # The name of a folder below `cells`, and of no other one.
-    return "" if cell["cell_id"].isalnum() and cell["cell_id"].isascii() else "has an improper cell_id"
+        return "has an invalid lr_range"
+    # The id becomes the name of a folder in `cells` and must not lead elsewhere.
+    return "" if cell["cell_id"].isalnum() and cell["cell_id"].isascii() else "has an invalid cell_id"
 
 
-def _whole(value: Any) -> bool:
+def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)

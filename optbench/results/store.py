@@ -1,4 +1,4 @@
-"""One cell's folder: what it was, its trials, its runs, and at last the marker that it is done.
+"""The folder of one cell: its identity, trials, runs and, once it is finished, its result.
 
 cells/<cell_id>/cell.json  timing.json  fallback.json  trials.jsonl  studies/  curves/  runs/  result.json
 """
@@ -20,11 +20,18 @@ FAILED = ("error", "oom", "timeout")
 
 
 def run_name(seed: int, tuned: bool) -> str:
+    """Returns the file name of a run without extension, such as `3` or `3-default`."""
     return f"{seed}" if tuned else f"{seed}-default"
 
 
-def state_of(result: dict[str, Any] | None, seeds: Iterable[int], studies: int = 1) -> str:
-    """What a cell is by its result: `done`, `failed` or `missing`, for the given seeds and number of studies."""
+def derive_state(result: dict[str, Any] | None, seeds: Iterable[int], studies: int = 1) -> str:
+    """Returns the state of a cell: `done`, `failed` or `missing`.
+
+    Args:
+        result: The cell's result, or None if it is not finished.
+        seeds: Seeds of the final runs that the result must have.
+        studies: Number of tunings that the result must have.
+    """
     if result is None:
         return "missing"
     if result["status"] in FAILED:
@@ -34,26 +41,34 @@ def state_of(result: dict[str, Any] | None, seeds: Iterable[int], studies: int =
 
 
 class CellStore:
-    """Reads and writes the folder of one cell."""
+    """Reads and writes the folder of one cell.
+
+    Records that are missing or damaged are read as None and computed again. Writes raise ResultsWriteError if the disk
+    refuses them.
+
+    Args:
+        folder: The cell's folder, which may not exist yet.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def lock(self) -> FileLock:
-        """Held by the worker that computes the cell, so that an orphan can't write beside its successor."""
+        """Returns the lock that a worker holds while it computes the cell, so that an orphaned worker cannot write."""
         self.folder.mkdir(parents=True, exist_ok=True)
         return FileLock(self.folder / ".lock")
 
     def write_cell(self, identity: dict[str, Any]) -> None:
+        """Writes the identity of the cell, unless it is there already."""
         if not (self.folder / "cell.json").exists():
             write_json(self.folder / "cell.json", seal(identity))
 
     def identity(self) -> dict[str, Any] | None:
-        """What the cell computes, as `write_cell` wrote it; None where it has not begun."""
+        """Returns the identity of the cell as `write_cell` wrote it; None if the cell has not begun."""
         return _read(self.folder / "cell.json")
 
     def trials(self, study: int = 0) -> list[dict[str, Any]]:
-        """The trials of a tuning up to the first damaged one."""
+        """Returns the trials of a tuning up to the first damaged one; study 0 is the one that decides."""
         trials: list[dict[str, Any]] = []
         for line in read_json_lines(self._trials(study)):
             try:
@@ -63,80 +78,89 @@ class CellStore:
         return trials
 
     def append_trial(self, record: dict[str, Any], curve: dict[str, Any], study: int = 0) -> None:
-        """Adds a trial; of repeated studies no curves are kept."""
+        """Appends a trial; curves are stored for study 0 only."""
         if study == 0:
-            # The curve first: a trial that is listed has its curve.
+            # The curve comes first, so that every listed trial has one.
             write_json(self.folder / "curves" / f"trial-{record['trial']}.json", seal(curve))
         append_json_line(self._trials(study), seal(record))
 
     def studies(self) -> list[int]:
-        """The repeated studies that have begun, from 1 on."""
+        """Returns the numbers of the repeated studies that have begun, from 1 on."""
         return sorted(int(path.stem) for path in (self.folder / "studies").glob("*.jsonl"))
 
     def _trials(self, study: int) -> Path:
         return self.folder / (f"studies/{study}.jsonl" if study else "trials.jsonl")
 
     def run(self, seed: int, tuned: bool) -> dict[str, Any] | None:
+        """Returns the record of a run, or None."""
         return _read(self.folder / "runs" / f"{run_name(seed, tuned)}.json")
 
     def write_run(self, record: dict[str, Any], curve: dict[str, Any]) -> None:
+        """Writes a run with its curve."""
         name = run_name(record["seed"], record["tuned"])
         write_json(self.folder / "curves" / f"run-{name}.json", seal(curve))
         write_json(self.folder / "runs" / f"{name}.json", seal(record))
 
     def trial_curve(self, trial: int) -> dict[str, Any] | None:
+        """Returns the curve of a trial of study 0, or None."""
         return _read(self.folder / "curves" / f"trial-{trial}.json")
 
     def run_curve(self, seed: int, tuned: bool) -> dict[str, Any] | None:
+        """Returns the curve of a run, or None."""
         return _read(self.folder / "curves" / f"run-{run_name(seed, tuned)}.json")
 
     def timing(self) -> dict[str, Any] | None:
+        """Returns the record of the timing pass, or None."""
         return _read(self.folder / "timing.json")
 
     def write_timing(self, timing: dict[str, Any]) -> None:
+        """Writes the record of the timing pass."""
         write_json(self.folder / "timing.json", seal(timing))
 
     def fallback(self) -> str:
-        """Why the cell is trained eagerly although it was planned otherwise; empty where it isn't."""
+        """Returns why the cell is trained eagerly although another execution was planned; "" if it is not."""
         return str((_read(self.folder / "fallback.json") or {}).get("note", ""))
 
     def write_fallback(self, note: str) -> None:
+        """Records that the cell is trained eagerly, and why."""
         write_json(self.folder / "fallback.json", seal({"execution": "eager", "note": note}))
 
     def result(self) -> dict[str, Any] | None:
+        """Returns the result of a finished cell, or None."""
         return _read(self.folder / "result.json")
 
     def write_result(self, result: dict[str, Any]) -> None:
+        """Writes the result, which marks the cell as finished."""
         write_json(self.folder / "result.json", seal(result))
 
     def state(self, seeds: Iterable[int], studies: int = 1) -> str:
-        """`done`, `failed` or `missing`, for the given seeds and number of studies."""
-        return state_of(self.result(), seeds, studies)
+        """Returns `done`, `failed` or `missing` for these seeds and this number of studies (see `derive_state`)."""
+        return derive_state(self.result(), seeds, studies)
 
     def files(self) -> list[tuple[str, int, int]]:
-        """All records by path, with size and time of change: what lies here, without reading it."""
-        found, folder = [], os.fspath(self.folder)
+        """Returns the path, size and modification time (ns) of each record, without reading any."""
+        files, folder = [], os.fspath(self.folder)
         for part in ("", "runs", "curves", "studies"):
             try:
                 with os.scandir(f"{folder}/{part}") as entries:
                     for entry in entries:
                         if entry.name.endswith((".json", ".jsonl")):
-                            about = entry.stat()
-                            found.append((f"{part}/{entry.name}", about.st_size, about.st_mtime_ns))
+                            stat = entry.stat()
+                            files.append((f"{part}/{entry.name}", stat.st_size, stat.st_mtime_ns))
             except FileNotFoundError:
                 continue
-        return sorted(found)
+        return sorted(files)
 
-    def finished_trainings(self) -> int:
-        """How many trials and runs are on the disk, for progress."""
+    def count_trainings(self) -> int:
+        """Counts the trials and runs on the disk, for the progress display."""
         runs = self.folder / "runs"
         trials = sum(len(self.trials(study)) for study in (0, *self.studies()))
         return trials + (sum(1 for _ in runs.glob("*.json")) if runs.is_dir() else 0)
 
-    def damage(self) -> str:
-        """Which file isn't as it was written (damaged, or shorter than its curves say); empty where none is.
+    def find_damage(self) -> str:
+        """Returns the first file that is damaged, or shorter than its curves imply; "" if there is none.
 
-        A torn last line of a cell that isn't finished is no damage: its trial is computed again.
+        A torn last line of an unfinished cell is not damage: its trial is computed again.
         """
         for path in sorted(self.folder.rglob("*.json")):
             if _read(path) is None:
@@ -144,7 +168,7 @@ class CellStore:
         result = self.result()
         for study in (0, *self.studies()):
             lines = self._trials(study)
-            # Before the trials are read: one that is appended in between must not look like a damaged line.
+            # The bytes are read first: a trial appended in between must not look like a damaged line.
             written = lines.read_bytes() if lines.exists() else b""
             known = len(self.trials(study))
             if written.count(b"\n") > known or (result is not None and len(written.splitlines()) > known):
@@ -161,14 +185,14 @@ class CellStore:
         return ""
 
     def discard(self) -> None:
-        """Removes all that was computed, the marker first, so that a stop in between leaves no finished cell."""
+        """Removes all records, the result first, so that an interruption leaves no cell that looks finished."""
         with self.lock():
             records = sorted(self.folder.rglob("*.json*"), key=lambda path: path.name != "result.json")
             for path in records:
                 path.unlink()
 
     def forget_failures(self) -> None:
-        """Makes a failed cell missing again; what succeeded in it is kept."""
+        """Makes a failed cell missing again, and keeps the trials and runs that succeeded."""
         (self.folder / "result.json").unlink(missing_ok=True)
         for study in (0, *self.studies()):
             kept = [trial for trial in self.trials(study) if trial["status"] not in FAILED]
@@ -181,7 +205,7 @@ class CellStore:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """A record, or None where there is none or only a damaged one: then it is computed again."""
+    """Returns a record, or None if it is missing or damaged."""
     try:
         return unseal(json.loads(path.read_bytes()))
     except (FileNotFoundError, ValueError, RecursionError):

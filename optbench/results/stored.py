@@ -1,6 +1,6 @@
-"""What tables, plots and pages are made of: the frames of a results directory, of frozen results or of several joined.
+"""The interface of results that tables, plots and pages use: of a results directory, frozen results or joined ones.
 
-A *task* is what optimizers are compared on: a problem with a batch size, a device and a schedule.
+A *task* is a problem with a batch size, a device and a schedule: optimizers are compared on tasks.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     import pandas as pd
 
-#: The columns that name a task.
+#: The columns that identify a task.
 GROUP = ["problem", "batch_size", "device", "schedule"]
-#: The columns that name a cell.
+#: The columns that identify a cell.
 CELL = [*GROUP, "optimizer"]
 
 
 class StoredResults(Protocol):
-    """Flat frames, whose columns docs/design.md lists in section 4. Nothing here is written to."""
+    """Flat frames, whose columns are listed in docs/design.md, section 4. They are read-only."""
 
     @property
     def runs(self) -> pd.DataFrame:
@@ -30,7 +30,7 @@ class StoredResults(Protocol):
 
     @property
     def studies(self) -> pd.DataFrame:
-        """One row per training of repeated tunings (study 1, 2, …), which decide nothing."""
+        """One row per training of repeated tunings (study 1, 2, …), which do not choose the learning rate."""
 
     @property
     def curves(self) -> pd.DataFrame:
@@ -46,8 +46,8 @@ class StoredResults(Protocol):
 
     @property
     def planes(self) -> dict[str, Any]:
-        """By problem label: start, minimum, domain and values on a grid of two-dimensional problems."""
+        """By problem label: start, minimum, domain and grid values of two-dimensional problems."""
 
     @property
     def warnings(self) -> Sequence[str]:
-        """What a reader has to know before comparing anything."""
+        """Sentences that a reader needs before comparing results."""

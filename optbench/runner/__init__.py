@@ -1,1 +1,1 @@
-"""Computes the cells of a plan: engines, workers, timing pass, progress."""
+"""Computation of a plan's cells: checks, engines, workers, the timing pass and progress."""

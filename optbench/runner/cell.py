@@ -1,4 +1,4 @@
-"""What a worker executes: one cell, from its first trial to the marker that it is done."""
+"""Computes one cell in a worker: tuning, final runs and the result file that marks the cell as done."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from optbench.budget import THIRDS
 from optbench.errors import one_line
 from optbench.optimizers.search_space import Space
 from optbench.problem.base import Problem
-from optbench.results.atomic import ResultsUnwritable, finite
+from optbench.results.atomic import ResultsWriteError, replace_nonfinite
 from optbench.results.store import FAILED, CellStore
 from optbench.runner.job import Job
 from optbench.runner.timing_pass import budget_from_seconds
@@ -19,10 +19,10 @@ from optbench.training.device_data import ResidentData, load
 from optbench.training.execution.replica import Replica
 from optbench.training.execution.trainer import Trainer
 from optbench.training.record import Training
-from optbench.tuning.rounds import next_round, searched_space
+from optbench.tuning.rounds import extend_space, next_round
 from optbench.tuning.trial import Trial, best_trial, edge_of
 
-#: Points of a trajectory that are kept for the plot, evenly spread over the steps.
+#: Maximum number of points of a trajectory that are stored for plots, evenly spread over the steps.
 TRAJECTORY_POINTS = 400
 
 
@@ -33,10 +33,16 @@ class _CellFailed(Exception):
 
 
 def execute(job: Job) -> str:
-    """Computes what of a cell is not on the disk yet; returns its status.
+    """Computes the trainings of a cell that are not stored yet.
 
-    An exception of the problem or the optimizer is a result (status `error` or `oom`), never raised;
-    ResultsUnwritable means that the disk doesn't take them.
+    An exception in the problem or the optimizer is not raised: it is stored as the cell's result, with the status
+    `error` or `oom`.
+
+    Returns:
+        The cell's status.
+
+    Raises:
+        ResultsWriteError: The results can't be written.
     """
     store = job.directory.cell(job.cell.id)
     with store.lock():
@@ -47,17 +53,17 @@ def execute(job: Job) -> str:
         failure: dict[str, Any] = {"status": "ok", "error": "", "traceback": ""}
         summary: dict[str, Any] = {}
         try:
-            execution = _Execution(job, store)
+            runner = _CellRunner(job, store)
             try:
-                execution.tune()
-                execution.repeat()
+                runner.tune()
+                runner.repeat()
                 for study in range(1, job.studies):
-                    execution.tune(study)
-            except _CellFailed as failed:
-                found = failed.training
-                failure = {"status": found.status, "error": found.error, "traceback": found.traceback}
-            summary = execution.summary()
-        except ResultsUnwritable:
+                    runner.tune(study)
+            except _CellFailed as error:
+                training = error.training
+                failure = {"status": training.status, "error": training.error, "traceback": training.traceback}
+            summary = runner.summary()
+        except ResultsWriteError:
             raise
         except Exception as error:
             failure = {
@@ -79,14 +85,22 @@ def execute(job: Job) -> str:
 
 
 def record_lost(job: Job, reason: str, status: str = "error") -> None:
-    """Marks a cell as failed whose worker died."""
+    """Records a cell as failed if its worker could not: it died, or it took too long.
+
+    Args:
+        job: The job of the cell.
+        reason: The error to record.
+        status: The status to record, `error` or `timeout`.
+    """
     store = job.directory.cell(job.cell.id)
     store.write_cell(job.cell.identity)
     failure = {"status": status, "error": reason, "traceback": "", "seeds": list(job.seeds), "seconds": None}
     store.write_result({**failure, "environment": job.environment})
 
 
-class _Execution:
+class _CellRunner:
+    """Tunes and repeats a cell, and stores each training as soon as it is done."""
+
     def __init__(self, job: Job, store: CellStore) -> None:
         self.job, self.cell, self.store = job, job.cell, store
         self.problem: Problem
@@ -100,15 +114,20 @@ class _Execution:
         self.trainer = Trainer(self.cell, self.problem, self.data, store.fallback(), store.write_fallback)
 
     def tune(self, study: int = 0) -> None:
-        """Tunes the cell; `study` above 0 repeats that from other seeds, and decides nothing."""
+        """Runs the missing trials of one tuning of the cell.
+
+        Args:
+            study: Number of the tuning. Study 0 chooses the hyperparameters; the others repeat the tuning with other
+                seeds.
+        """
         trials = self.trials if study == 0 else [_from_record(record) for record in self.store.trials(study)]
         failed: Training | None = None
         while self.cell.tuned and (proposals := next_round(self.cell, trials, self.run_cost, study)):
             replicas = [Replica(p.hyperparameters, p.seed, p.observer) for p in proposals]
             trainings = self.trainer.train(replicas, self.run_cost)
             for proposal, training in zip(proposals, trainings, strict=True):
-                # As it will be read back: what is proposed next must not depend on an interruption.
-                record = finite({"trial": proposal.number, **_trial_record(training, self.cell.evaluations)})
+                # Use the record as it will be read back, so that the next proposals do not depend on an interruption.
+                record = replace_nonfinite({"trial": proposal.number, **_trial_record(training, self.cell.evaluations)})
                 self.store.append_trial(record, _curve(training), study)
                 trials.append(_from_record(record))
                 if training.status in FAILED:
@@ -117,10 +136,10 @@ class _Execution:
             raise _CellFailed(failed)
 
     def repeat(self) -> None:
-        """The final runs on fresh seeds: with the tuned and with the default hyperparameters."""
+        """Computes the missing final runs on fresh seeds, with tuned and with default hyperparameters."""
         default = self.cell.optimizer.defaults
         best = best_trial(self.trials)
-        # Where the default was selected, the same hyperparameters and seed would give the same bits again.
+        # If tuning selected the default, tuned and default runs are identical: train once, store twice.
         twins = self.cell.tuned and best is not None and best.hyperparameters == default
         missing: list[tuple[bool, Replica]] = []
         for seed in self.job.seeds:
@@ -143,9 +162,9 @@ class _Execution:
                 self.store.write_run({**twin, "tuned": False}, self.store.run_curve(seed, True) or {})
 
     def summary(self) -> dict[str, Any]:
-        """What the tuning found, for `result.json`."""
+        """Returns the fields of `result.json` that describe the tuning and the problem."""
         best = best_trial(self.trials)
-        searched = searched_space(self.cell, self.trials, self.run_cost)
+        searched = extend_space(self.cell, self.trials, self.run_cost)
         return {
             "best": best.hyperparameters if best else None,
             "edge": edge_of(self.cell.optimizer.search, best),
@@ -170,8 +189,8 @@ class _Execution:
         return list(dict.fromkeys(said))
 
     def _skip(self, seed: int) -> None:
-        nothing = Training({}, seed, status="skipped", error="no trial of the tuning ended with a finite loss")
-        self.store.write_run({"tuned": True, **_record(nothing)}, _curve(nothing))
+        training = Training({}, seed, status="skipped", error="no trial of the tuning ended with a finite loss")
+        self.store.write_run({"tuned": True, **_record(training)}, _curve(training))
 
 
 def _record(training: Training) -> dict[str, Any]:
@@ -201,7 +220,7 @@ def _record(training: Training) -> dict[str, Any]:
 
 
 def _trial_record(training: Training, evaluations: int) -> dict[str, Any]:
-    loss, metric = training.judged(evaluations)
+    loss, metric = training.late_means(evaluations)
     return {**_record(training), "valid_loss": loss, "valid_metric": metric}
 
 
@@ -211,8 +230,8 @@ def _curve(training: Training) -> dict[str, Any]:
     curve: dict[str, Any] = {name: [getattr(point, name) for point in points] for name in columns}
     if training.trajectory:
         last = len(training.trajectory) - 1
-        kept = min(last, TRAJECTORY_POINTS - 1)
-        steps = sorted({round(i * last / max(kept, 1)) for i in range(kept + 1)})
+        intervals = min(last, TRAJECTORY_POINTS - 1)
+        steps = sorted({round(i * last / max(intervals, 1)) for i in range(intervals + 1)})
         curve["trajectory"] = {"step": steps, "position": [training.trajectory[step] for step in steps]}
     return curve
 
@@ -238,4 +257,4 @@ def _tuples(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _ranges(space: Space) -> dict[str, list[Any]]:
-    return {name: found.bounds for name, found in space.items()}
+    return {name: values.bounds for name, values in space.items()}

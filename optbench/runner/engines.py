@@ -1,6 +1,6 @@
-"""Who computes cells: this process, or local worker processes. Both are `concurrent.futures.Executor`s.
+"""The engines that compute cells in this process or in local worker processes, as `concurrent.futures.Executor`s.
 
-The third engine, the workers of a dask scheduler, is in `scale`.
+The third engine, which uses the workers of a Dask scheduler, is `optbench.runner.dask.engine.DaskEngine`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from optbench.machine.device import cores, make_deterministic
-from optbench.machine.signals import interrupts_ignored
+from optbench.machine.signals import ignore_interrupts
 
 if TYPE_CHECKING:
     from optbench.runner.job import Job
@@ -28,7 +28,7 @@ ENGINES = ("dask", "processes", "serial")
 
 
 class SerialEngine(Executor):
-    """Computes in this process, at once, in the order of submission."""
+    """Computes each job in this process, as soon as it is submitted."""
 
     retries = 0
 
@@ -37,7 +37,7 @@ class SerialEngine(Executor):
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         future: Future[T] = Future()
-        # Ctrl-C must reach the caller and not become the result of a cell.
+        # Only `Exception`: Ctrl-C must reach the caller instead of becoming the result of a cell.
         try:
             future.set_result(fn(*args, **kwargs))
         except Exception as error:
@@ -45,46 +45,49 @@ class SerialEngine(Executor):
         return future
 
     def kill(self) -> None:
-        """Nothing to end: calls are over when `submit` returns."""
+        """Does nothing: every call has ended when `submit` returns."""
 
     def has_room(self, job: Job, under_way: Collection[Job], alone: bool) -> bool:
         return not under_way
 
-    def look_after(self) -> Sequence[str]:
+    def poll(self) -> Sequence[str]:
         return ()
 
     def has_begun(self, future: Future[Any]) -> bool:
         return True
 
     def stop(self, future: Future[Any]) -> None:
-        """A call can't be stopped in the process that makes it."""
+        """Not supported: a call can't be stopped in its own process."""
         raise NotImplementedError
 
 
 class ProcessEngine(Executor):
-    """Local worker processes, each in a slot of its own, so that a dying one fails only its own cell.
+    """Computes jobs in local worker processes. Each worker has its own slot, so a crash fails only one cell.
 
-    `submit` waits until a worker is free, and takes the first that is: calls made one after another
-    all run in the same process, and no other is started. A worker that died is replaced by a new one at
-    the next call; its future raises `concurrent.futures.process.BrokenProcessPool`.
+    `submit` waits until a worker is free and uses the first free slot: calls made one after another all run in the
+    same process, and no other process is started. A worker that died is replaced at the next call; the future of its
+    job raises `concurrent.futures.process.BrokenProcessPool`.
 
-    `prepare` is called in every worker before its first call, and has to be picklable.
+    Workers are not pinned to cores. With pinning, two single-thread workers on two cores were 3 % slower (median of 9
+    pairs, 0.91 to 1.02 times), and a pinned worker can't yield its core to other processes.
 
-    Workers are not pinned to cores: two single-thread workers on two cores were 3 % slower with it (median
-    of 9 pairs, 0.91 to 1.02 times), and a pinned worker can't make way for anything else on its core.
+    Args:
+        workers: Number of worker processes.
+        threads: CPU threads per worker.
+        prepare: Called in every worker before its first job; must be picklable.
     """
 
     retries = 0
 
     def __init__(self, workers: int, threads: int, prepare: Callable[[], None] | None = None) -> None:
         self._threads, self._prepare = threads, prepare
-        # Fresh interpreters: a forked copy of a process that runs threads may hang.
+        # Spawn fresh interpreters: a fork of a process with several threads may hang.
         self._context = multiprocessing.get_context("spawn")
-        #: Whether the worker of each slot has begun its call: it may have to start first.
+        #: Whether the worker of each slot has begun its call, or is still starting.
         self._begun = [self._context.Value("b", False) for _ in range(workers)]
         self._pools = [self._pool(slot) for slot in range(workers)]
         self._free: queue.PriorityQueue[int] = queue.PriorityQueue()
-        #: Where calls under way are.
+        #: The slot of each running call.
         self._slots: dict[Future[Any], int] = {}
         for slot in range(workers):
             self._free.put(slot)
@@ -93,10 +96,10 @@ class ProcessEngine(Executor):
         slot = self._free.get()
         self._begun[slot].value = False
         try:
-            with interrupts_ignored():
+            with ignore_interrupts():
                 try:
                     inner = self._pools[slot].submit(_begin, fn, *args, **kwargs)
-                except RuntimeError:  # the worker of this slot has died since
+                except RuntimeError:  # the worker of this slot has died since its last call
                     self._pools[slot] = self._pool(slot)
                     inner = self._pools[slot].submit(_begin, fn, *args, **kwargs)
         except BaseException:
@@ -108,7 +111,7 @@ class ProcessEngine(Executor):
 
         def hand_over(_: Future[T]) -> None:
             self._slots.pop(outer, None)
-            # The slot first: whoever waits for the result finds it free.
+            # Free the slot before setting the result, so that it can be used as soon as the result is known.
             self._free.put(slot)
             error = inner.exception()
             if error is None:
@@ -126,24 +129,24 @@ class ProcessEngine(Executor):
             pool.shutdown(wait=wait, cancel_futures=cancel_futures)
 
     def has_room(self, job: Job, under_way: Collection[Job], alone: bool) -> bool:
-        # Alone: one after another, all in the first worker, which is warm; no other is even started.
+        # Jobs that run alone use one worker one after another, and no other worker is started.
         return len(under_way) < (1 if alone else len(self._pools))
 
-    def look_after(self) -> Sequence[str]:
+    def poll(self) -> Sequence[str]:
         return ()
 
     def has_begun(self, future: Future[Any]) -> bool:
-        """Whether a call that is under way is being made, and not waiting for its worker to start."""
+        """Whether the worker of a running call has started and begun the call."""
         slot = self._slots.get(future)
         return slot is None or bool(self._begun[slot].value)
 
     def stop(self, future: Future[Any]) -> None:
-        """Kills the worker of one call, whose future then raises BrokenProcessPool; others notice nothing."""
+        """Kills the worker of one call, whose future then raises BrokenProcessPool; other calls are not affected."""
         if (slot := self._slots.get(future)) is not None:
             _kill(self._pools[slot])
 
     def kill(self) -> None:
-        """Ends all workers at once, whatever they are doing."""
+        """Kills all workers, including those that are computing."""
         for pool in self._pools:
             _kill(pool)
 
@@ -160,18 +163,25 @@ def _kill(pool: ProcessPoolExecutor) -> None:
 def make_engine(
     name: str, workers: int, threads: int, prepare: Callable[[], None] | None = None
 ) -> SerialEngine | ProcessEngine:
-    """The engine of this name; workers are started when they get their first call, `prepare` is theirs."""
+    """Makes the engine `serial` or `processes`. Worker processes are started with their first job.
+
+    Args:
+        name: `serial` or `processes`.
+        workers: Number of worker processes.
+        threads: CPU threads per worker.
+        prepare: Called in every worker process before its first job; must be picklable.
+    """
     return SerialEngine(threads) if name == "serial" else ProcessEngine(workers, threads, prepare)
 
 
 def default_workers(threads: int, devices: Any) -> int:
-    """One worker a core (of as many threads as a cell uses); one alone where an accelerator is shared."""
+    """Returns the default number of workers: cores / threads per cell, or 1 if cells share an accelerator."""
     if any(device != "cpu" for device in devices):
         return 1
     return max(1, cores() // threads)
 
 
-#: In a worker: where it notes that it has begun a call.
+#: In a worker process: shared flag that tells the coordinator that a call has begun.
 _begun: Any = None
 
 
@@ -183,7 +193,7 @@ def _begin(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
 def _start_worker(threads: int, path: list[str], prepare: Callable[[], None] | None, begun: Any) -> None:
     global _begun
     _begun = begun
-    # Ctrl-C reaches the whole process group; only the coordinator decides what it means.
+    # Ctrl-C is sent to the whole process group, but only the coordinator handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.path[:] = path
     threading.Thread(target=_follow_parent, daemon=True).start()
@@ -193,7 +203,7 @@ def _start_worker(threads: int, path: list[str], prepare: Callable[[], None] | N
 
 
 def _follow_parent() -> None:
-    """Ends this worker as soon as its coordinator is gone, however that died."""
+    """Ends this worker as soon as its coordinator has ended, for whatever reason."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

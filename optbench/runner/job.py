@@ -1,4 +1,4 @@
-"""What is submitted to an engine: a cell with everything that decides how, not what, it computes."""
+"""The job that is submitted to an engine: a cell, and where and how it is computed."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from optbench.results.directory import ResultsDirectory
 
 @dataclass(frozen=True)
 class Job:
-    """A cell to compute, or to time, with its seeds and where everything is."""
+    """A cell to compute or to time."""
 
     cell: Cell
     seeds: tuple[int, ...]
     directory: ResultsDirectory
     source: DataSource
-    #: The key of the environment in which it is computed.
+    #: Key of the environment in which the cell is computed.
     environment: str
-    #: How often its worker was lost before.
+    #: Number of earlier attempts whose worker was lost.
     attempt: int = 0
-    #: Tunings of the cell, of which the first decides.
+    #: Number of tunings of the cell; the first one chooses the hyperparameters.
     studies: int = 1
 
     @property
     def name(self) -> str:
-        """The cell as messages call it."""
+        """The name of the cell in messages."""
         return " × ".join(map(str, self.cell.key[:3]))

@@ -1,4 +1,4 @@
-"""How a plan is computed, and what of it makes no sense."""
+"""Options of a run, with their validation."""
 
 from __future__ import annotations
 
@@ -14,25 +14,29 @@ from optbench.runner.engines import ENGINES
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a plan is computed; nothing here changes a figure."""
+    """How a plan is computed. No option changes the numbers in the results.
+
+    Raises:
+        UserError: Options that are invalid or contradict each other.
+    """
 
     source: DataSource
     engine: str = "processes"
     workers: int | None = None
     retry_failed: bool = False
     fresh: bool = False
-    #: With engine `dask`: the address of a scheduler whose workers compute; without one, workers of this machine do.
+    #: Address of a running Dask scheduler (engine `dask`); without one, workers are started on this machine.
     scheduler: str | None = None
-    #: Seconds that a cell may take; then its worker is killed.
+    #: Time limit per cell in seconds, after which its worker is killed.
     cell_timeout: float | None = None
-    #: Stored results that the directory remembers as those it was run against.
+    #: Stored results that the run is compared with; the results directory stores their location.
     against: Path | None = None
-    #: Records that are there are known to be as they were written, and need not be read to see that.
+    #: Whether the stored records are known to be undamaged, so that their checksums need not be verified.
     intact: bool = False
 
     @property
     def elsewhere(self) -> bool:
-        """Whether the workers of a scheduler compute, whose devices need not be here."""
+        """Whether the workers of a running scheduler compute; their devices may differ from those of this machine."""
         return self.scheduler is not None
 
     def __post_init__(self) -> None:
@@ -41,12 +45,12 @@ class RunOptions:
         if self.engine == "dask" and find_spec("distributed") is None:
             raise UserError("engine 'dask' needs the extra `scale`: pip install 'optbench[scale]'")
         if self.scheduler is not None and self.engine != "dask":
-            raise UserError(f"a scheduler is for engine 'dask' only (given: engine {self.engine!r})")
+            raise UserError(f"a scheduler requires engine 'dask' (given: engine {self.engine!r})")
         if self.workers is not None and self.workers < 1:
             raise out_of_range("workers", self.workers, "at least 1")
         if self.cell_timeout is not None and not 0 < self.cell_timeout < math.inf:
             raise out_of_range("cell timeout", self.cell_timeout, "seconds above 0")
         if self.cell_timeout is not None and self.engine != "processes":
             raise UserError(
-                f"a cell timeout is for engine 'processes' only, which can kill a worker (given: {self.engine!r})"
+                f"a cell timeout requires engine 'processes', which can stop a worker (given: engine {self.engine!r})"
             )

@@ -1,4 +1,4 @@
-"""What can be known to fail before the first training starts, as one line instead of many rows."""
+"""Checks before the first training, so that a mistake is one line instead of many failed cells."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from optbench.errors import Inapplicable, UserError, one_line
 from optbench.planning.matrix import Cell
 from optbench.planning.optimizer_choice import OptimizerChoice
 from optbench.planning.problem_choice import ProblemChoice
-from optbench.problem.base import Problem, loaded
+from optbench.problem.base import Problem, load_problem_data
 from optbench.problem.data import Batch, Data, DataSource
 from optbench.training.shared_data import SharedMemory
 
@@ -21,61 +21,71 @@ def check_data(
     memory: SharedMemory | None = None,
     known: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Loads the data of every problem once (downloading it where allowed and needed), into `memory` if given.
+    """Loads and checks the data of every problem once.
 
-    Returns the planes of two-dimensional problems by label, but for those that are `known` already. Raises
-    UserError for missing or corrupt data.
+    Args:
+        cells: The cells to be computed.
+        source: Where data are read from, and whether missing data are downloaded.
+        memory: Shared memory to which the data are copied for worker processes.
+        known: Values of two-dimensional problems that are stored already, by label.
+
+    Returns:
+        The values of two-dimensional problems on a grid, by label, except those that are known.
+
+    Raises:
+        UserError: Data are missing or corrupt, or do not fit their problem.
     """
     if not (choices := {cell.problem.key: cell.problem for cell in cells}):
         return {}
-    from optbench.training.landscape import plane_values
+    from optbench.training.landscape import compute_plane_values
 
     planes: dict[str, Any] = {}
     for choice in choices.values():
         problem = choice.make()
         try:
-            data = _checked(choice.label, problem, source)
+            data = _load_and_check(choice.label, problem, source)
             if memory is not None:
                 memory.add(choice.key, data, problem.channels_last)
-            of = choice.key[1]
-            plane = plane_values(problem, data) if (known or {}).get(choice.label, {}).get("of") != of else None
+            key = choice.key[1]
+            stored = (known or {}).get(choice.label, {}).get("of") == key
+            plane = None if stored else compute_plane_values(problem, data)
         except UserError:
             raise
         except Exception:
-            continue  # a problem that raises is an error row of its own cells, and the rest goes on
+            continue  # the exception is recorded by the cells of this problem; the others can be computed
         if plane is not None:
-            planes[choice.label] = {"of": of, **plane}
+            planes[choice.label] = {"of": key, **plane}
     return planes
 
 
-def _checked(label: str, problem: Problem, source: DataSource) -> Data:
-    data = loaded(problem, source)
+def _load_and_check(label: str, problem: Problem, source: DataSource) -> Data:
+    data = load_problem_data(problem, source)
     if len(data.train[0]) != problem.training_examples():
         raise UserError(
-            f"{label} loads {len(data.train[0])} training examples, but training_examples() says "
+            f"{label} loads {len(data.train[0])} training examples, but training_examples() returns "
             f"{problem.training_examples()}"
         )
     for split in ("train", "valid", "test"):
         batch: Batch = getattr(data, split)
-        if any(map(_holds_nan, batch)):
-            raise UserError(f"{label} loads {split} examples that hold NaN (accepted: numbers)")
+        if any(map(_contains_nan, batch)):
+            raise UserError(f"{label} loads {split} examples that contain NaN (accepted: numbers)")
         _check_classes(label, problem, split, batch)
     return data
 
 
-def _holds_nan(tensor: Any) -> bool:
+def _contains_nan(tensor: Any) -> bool:
     import torch
 
     if not (isinstance(tensor, torch.Tensor) and tensor.layout == torch.strided and tensor.is_floating_point()):
         return False
-    # The extremes are NaN where any is: one pass, without a mask as large as the data.
+    # The minimum is NaN if any element is: one pass, without a mask as large as the data.
     return tensor.numel() > 0 and bool(torch.aminmax(tensor).min.isnan())
 
 
 def _check_classes(label: str, problem: Problem, split: str, batch: Batch) -> None:
-    """Raises UserError for classes that the model has no output for: found by the loss of the lowest and the highest.
+    """Computes the loss of the lowest and the highest class, and raises UserError if the model lacks an output.
 
-    In a training they would be an error of every cell, and on a GPU the end of its process.
+    In a training such a class would fail every cell, and on a GPU it would end the process.
     """
     import torch
 
@@ -87,50 +97,59 @@ def _check_classes(label: str, problem: Problem, split: str, batch: Batch) -> No
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             problem.loss(problem.model().eval(), tuple(tensor[extremes] for tensor in batch))
     except IndexError as error:
-        if "out of bounds" not in str(error):  # torch's words for a class
+        if "out of bounds" not in str(error):  # torch's message for an invalid class
             return
         low, high = classes[extremes].tolist()
         raise UserError(
-            f"{label} loads {split} examples of the classes {low} to {high}, for which its loss has no place: "
+            f"{label} loads {split} examples of the classes {low} to {high}, which its loss does not accept: "
             f"{one_line(error)}"
         ) from None
-    except Exception:  # a problem that raises is an error row of its own cells
+    except Exception:  # recorded by the cells of this problem
         return
 
 
 def check_optimizers(cells: Sequence[Cell]) -> list[str]:
-    """Constructs every optimizer once. Returns a line for each that makes no sense on some of the problems.
+    """Constructs every optimizer once.
 
-    Raises UserError for refused arguments, for what makes no optimizer, and where no cell makes sense.
+    Args:
+        cells: The cells to be computed.
+
+    Returns:
+        One line for each optimizer that is not applicable to some of the problems.
+
+    Raises:
+        UserError: An optimizer rejects its arguments, its constructor returns something else, or no cell is
+            applicable.
     """
     import torch
 
     from optbench.training.construct import make_optimizer
 
     model = torch.nn.Linear(2, 2)
-    senseless: dict[tuple[str, str], str] = {}
-    for (label, _), (choice, problem) in _different(cells).items():
+    inapplicable: dict[tuple[str, str], str] = {}
+    for (label, _), (choice, problem) in _distinct_pairs(cells).items():
         try:
-            tried = problem.make().model() if choice.groups else model
-            made: object = make_optimizer(choice, tried, choice.defaults)
-            if not isinstance(made, torch.optim.Optimizer):
-                raise UserError(f"{label} makes a {type(made).__name__} (accepted: a torch.optim.Optimizer)")
-        except Inapplicable as error:  # a row of those cells; the rest of the matrix goes on
-            senseless[label, problem.label] = f"{problem.label}: {error}"
+            optimizer: object = make_optimizer(
+                choice, problem.make().model() if choice.groups else model, choice.defaults
+            )
+            if not isinstance(optimizer, torch.optim.Optimizer):
+                raise UserError(f"{label} returns a {type(optimizer).__name__} (accepted: a torch.optim.Optimizer)")
+        except Inapplicable as error:  # recorded by those cells; the others can be computed
+            inapplicable[label, problem.label] = f"{problem.label}: {error}"
         except UserError:
             raise
         except (ValueError, TypeError) as error:
-            raise UserError(f"optimizer {label} refuses its arguments: {one_line(error)}") from None
-        except Exception:  # what only fails on other models is a row of its own cells
+            raise UserError(f"optimizer {label} rejects its arguments: {one_line(error)}") from None
+        except Exception:  # may be specific to this model; recorded by the cells if it occurs again
             continue
-    lost = Counter((cell.optimizer.label, cell.problem.label) for cell in cells)
-    if senseless and sum(lost[pair] for pair in senseless) == len(cells):
-        raise UserError("; ".join(senseless.values()))
-    return [f"{line}; cells that will be recorded as failed: {lost[pair]}" for pair, line in senseless.items()]
+    counts = Counter((cell.optimizer.label, cell.problem.label) for cell in cells)
+    if inapplicable and sum(counts[pair] for pair in inapplicable) == len(cells):
+        raise UserError("; ".join(inapplicable.values()))
+    return [f"{line}; cells that will be recorded as failed: {counts[pair]}" for pair, line in inapplicable.items()]
 
 
-def _different(cells: Iterable[Cell]) -> dict[tuple[str, str], tuple[OptimizerChoice, ProblemChoice]]:
-    """Every optimizer with a problem; one with parameter groups with all of them, as it names their parameters."""
+def _distinct_pairs(cells: Iterable[Cell]) -> dict[tuple[str, str], tuple[OptimizerChoice, ProblemChoice]]:
+    """Returns every optimizer with one problem, or with all problems if it selects parameters by name."""
     return {
         (cell.optimizer.label, cell.problem.label if cell.optimizer.groups else ""): (cell.optimizer, cell.problem)
         for cell in cells

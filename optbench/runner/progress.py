@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar on a terminal, plain lines elsewhere, nothing from Python."""
+"""Progress on stderr: a bar on a terminal, lines in a log, and nothing by default in Python."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import ClassVar
 
-#: Without a terminal, a line at most this often, in seconds.
+#: Minimum time between two lines in a log, in seconds.
 LINE_SECONDS = 15.0
 
 
 class Phase:
-    """One part of a run: a total amount of work, of which more and more is done.
+    """A part of a run with a total amount of work, some of which is done.
 
-    Amounts are planned seconds, so that what remains can be told from what the done part took.
+    Amounts are in planned seconds. The remaining time is estimated from the time that the completed part took.
     """
 
     def __init__(self, show: Callable[[float], None], message: Callable[[str], None]) -> None:
@@ -24,37 +24,45 @@ class Phase:
         self._under_way: dict[str, float] = {}
 
     def advance(self, amount: float) -> None:
+        """Adds an amount of completed work."""
         self._done += amount
         self._show(self._done + sum(self._under_way.values()))
 
     def partial(self, key: str, amount: float) -> None:
-        """How much of something that is under way is done."""
+        """Sets the completed amount of an unfinished item `key`."""
         self._under_way[key] = amount
         self.advance(0.0)
 
     def finish(self, key: str, amount: float) -> None:
+        """Replaces the partial amount of item `key` with its total amount."""
         self._under_way.pop(key, None)
         self.advance(amount)
 
 
 class SilentProgress:
-    """Shows nothing: for use as a library."""
+    """Shows nothing, for use from Python. Base class of other kinds of progress."""
 
-    #: Whether somebody reads what is told.
-    read: ClassVar[bool] = False
+    #: Whether messages are shown to a user.
+    visible: ClassVar[bool] = False
 
     def message(self, text: str) -> None:
-        pass
+        """Shows a line of text."""
 
     @contextmanager
     def phase(self, title: str, total: float) -> Iterator[Phase]:
+        """A context that shows the progress of a phase.
+
+        Args:
+            title: Name of the phase.
+            total: Total amount of work, in planned seconds.
+        """
         yield Phase(lambda done: None, self.message)
 
 
 class LineProgress(SilentProgress):
-    """A line from time to time: for logs."""
+    """Prints a line from time to time, for logs."""
 
-    read = True
+    visible = True
 
     def message(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
@@ -76,9 +84,9 @@ class LineProgress(SilentProgress):
 
 
 class BarProgress(SilentProgress):
-    """A rich bar with the time that is left: for terminals."""
+    """Shows a progress bar with the remaining time, for terminals."""
 
-    read = True
+    visible = True
 
     def message(self, text: str) -> None:
         from rich.console import Console
@@ -101,12 +109,12 @@ class BarProgress(SilentProgress):
 
 
 def for_stderr() -> SilentProgress:
-    """The progress that suits where stderr goes."""
+    """Returns a progress bar if stderr is a terminal, and lines otherwise."""
     return BarProgress() if sys.stderr.isatty() else LineProgress()
 
 
 def duration(seconds: float) -> str:
-    """A duration as people say it: `40 s`, `3 min 20 s`, `2 h 05 min`."""
+    """Formats a duration in seconds: `40 s`, `3 min 20 s`, `2 h 05 min`."""
     whole = max(0, round(seconds))
     if whole < 60:
         return f"{whole} s"

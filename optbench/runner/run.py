@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optbench.baselines.located import stored_as
+from optbench.baselines.located import encode_location
 from optbench.config.schema import Config
-from optbench.conformance.doubts import doubts
+from optbench.conformance.doubts import find_doubts
 from optbench.errors import UserError, one_line
-from optbench.machine.environment import describe
-from optbench.machine.signals import terminated_as_interrupt
+from optbench.machine.environment import describe_environment
+from optbench.machine.signals import sigterm_as_interrupt
 from optbench.planning.matrix import Cell, Plan
-from optbench.results.atomic import ResultsUnwritable
+from optbench.results.atomic import ResultsWriteError
 from optbench.results.directory import ResultsDirectory
 from optbench.results.store import FAILED
 from optbench.runner.engines import default_workers, make_engine
@@ -24,7 +24,7 @@ from optbench.runner.job import Job
 from optbench.runner.options import RunOptions
 from optbench.runner.preflight import check_data, check_optimizers
 from optbench.runner.progress import SilentProgress
-from optbench.runner.window import Engine, TimeLimit, completed
+from optbench.runner.window import Engine, TimeLimit, run_jobs
 from optbench.training.shared_data import SharedMemory
 
 if TYPE_CHECKING:
@@ -33,9 +33,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """What a run came to: by cell id its state, `done`, `failed` or `missing`.
+    """The outcome of a run.
 
-    `unchanged` says that nothing was computed and the options vouched for the records.
+    Attributes:
+        states: State of each cell by its id: `done`, `failed` or `missing`.
+        unchanged: Whether nothing was computed and the stored records were known to be undamaged.
     """
 
     states: dict[str, str]
@@ -49,10 +51,20 @@ def run(
     options: RunOptions,
     progress: SilentProgress | None = None,
 ) -> RunOutcome:
-    """Computes the cells of a plan that a results directory lacks; run again, it goes on where it stopped.
+    """Computes the cells of a plan that are missing in a results directory.
 
-    `config` is what the plan was made of. Raises UserError for what can't work, before anything is computed.
-    KeyboardInterrupt leaves a state from which the same call resumes.
+    After an interruption (KeyboardInterrupt, a kill, a full disk), the same call resumes the run.
+
+    Args:
+        plan: The plan.
+        config: The configuration from which the plan was made.
+        directory: The results directory.
+        options: How the plan is computed.
+        progress: Receives messages and the completed amount of work (default: nothing is shown).
+
+    Raises:
+        UserError: A setting, the data or an optimizer is invalid (raised before anything is computed), or the results
+            can't be written.
     """
     progress = progress or SilentProgress()
     for note in plan.notes:
@@ -62,56 +74,61 @@ def run(
     if not start_over:
         directory.create()
     with directory.lock(), ExitStack() as stack:
-        wanted = ("missing", "failed") if options.retry_failed else ("missing",)
+        to_compute = ("missing", "failed") if options.retry_failed else ("missing",)
         repeats = plan.seeds, plan.studies
         damaged: dict[str, str] = {}
         states = {c.id: "missing" if start_over else directory.cell(c.id).state(*repeats) for c in plan.cells}
         record = _record(plan)
-        incomplete = any(state in wanted for state in states.values())
+        incomplete = any(state in to_compute for state in states.values())
         unchanged = options.intact and not (start_over or incomplete) and directory.has_plan(record)
         if not start_over and not unchanged:
-            damaged = {c.id: file for c in plan.cells if (file := directory.cell(c.id).damage())}
+            damaged = {c.id: file for c in plan.cells if (file := directory.cell(c.id).find_damage())}
             states |= dict.fromkeys(damaged, "missing")
-        missing = [cell for cell in plan.cells if states[cell.id] in wanted]
+        missing = [cell for cell in plan.cells if states[cell.id] in to_compute]
         # Every check that needs no training runs before the first write.
-        alone = options.engine == "serial" or options.elsewhere
-        memory = None if alone else stack.enter_context(SharedMemory())
+        no_sharing = options.engine == "serial" or options.elsewhere
+        memory = None if no_sharing else stack.enter_context(SharedMemory())
         client = None
         try:
             if missing and options.scheduler is not None:
-                from optbench.runner.dask.cluster import connected
+                from optbench.runner.dask.cluster import connect
 
-                client = stack.enter_context(connected(options.scheduler))
+                client = stack.enter_context(connect(options.scheduler))
             known = {} if start_over else directory.planes()
             planes = check_data(missing, options.source, memory, known)
             notes = check_optimizers(missing) if missing else []
         except BaseException:
             if not existed:
-                directory.withdraw()
+                directory.remove_if_empty()
             raise
         try:
             environment = _prepare(directory, config, plan, record, planes, start_over, options.elsewhere)
-            directory.write_against(None if options.against is None else stored_as(options.against))
+            directory.write_against(None if options.against is None else encode_location(options.against))
             for cell_id, file in damaged.items():
                 progress.message(f"cell {cell_id}: {file} is damaged; the cell is computed again")
                 directory.cell(cell_id).discard()
-            if kept := _kept(directory, plan):
-                progress.message(f"{kept} cells of other configurations are kept, and left out of the tables")
+            if others := _count_other_cells(directory, plan):
+                progress.message(f"cells of other configurations in this directory (not part of the tables): {others}")
             if missing:
-                for note in (*notes, *(doubts(config) if progress.read else ())):
+                for note in (*notes, *(find_doubts(config) if progress.visible else ())):
                     progress.message(note)
-                progress.message(_what_is_missing(plan, missing))
-                _Execution(plan, directory, options, environment, memory, client, progress).run(missing)
+                progress.message(_describe_missing(plan, missing))
+                _Coordinator(plan, directory, options, environment, memory, client, progress).run(missing)
         except OSError as error:
-            raise unwritable(error, directory.folder) from error
+            raise unwritable_results(error, directory.folder) from error
         states |= {cell.id: directory.cell(cell.id).state(*repeats) for cell in missing}
     return RunOutcome(states, unchanged)
 
 
-def unwritable(error: OSError, folder: Path) -> UserError:
-    """What to tell a user whose disk refuses what a run writes."""
+def unwritable_results(error: OSError, folder: Path) -> UserError:
+    """Makes the error for results that can't be written, such as on a full disk.
+
+    Args:
+        error: The operating system's error.
+        folder: The results directory.
+    """
     return UserError(
-        f"results can't be written: {error.strerror or error} ({error.filename or folder}); what was computed is kept, "
+        f"results can't be written: {error.strerror or error} ({error.filename or folder}); results so far are kept, "
         "and the same command resumes"
     )
 
@@ -125,13 +142,13 @@ def _prepare(
     start_over: bool,
     elsewhere: bool,
 ) -> str:
-    """Writes down what is going to be computed; returns the key of the environment."""
+    """Writes the configuration, the plan and the environment; returns the key of the environment."""
     if start_over:
         directory.clear()
         directory.create()
     directory.migrate()
-    # Devices of a scheduler's workers need not be here: these describe themselves.
-    environment = describe(() if elsewhere else (cell.device for cell in plan.cells))
+    # The workers of a scheduler may have other devices; they describe them themselves.
+    environment = describe_environment(() if elsewhere else (cell.device for cell in plan.cells))
     directory.write_environment(environment)
     directory.write_config(config)
     directory.write_plan(record)
@@ -140,27 +157,27 @@ def _prepare(
 
 
 def _record(plan: Plan) -> dict[str, Any]:
-    """A plan as it is written down."""
+    """Returns a plan as the record that is stored."""
     cells = [cell.record() for cell in plan.cells]
     return {"seeds": list(plan.seeds), "studies": plan.studies, "cells": cells}
 
 
-def _kept(directory: ResultsDirectory, plan: Plan) -> int:
-    """How many cells lie here that are not of this plan."""
+def _count_other_cells(directory: ResultsDirectory, plan: Plan) -> int:
+    """Counts the stored cells that are not part of this plan."""
     planned = {cell.id for cell in plan.cells}
     return sum(path.name not in planned for path in (directory.folder / "cells").glob("*"))
 
 
-def _what_is_missing(plan: Plan, missing: Sequence[Cell]) -> str:
-    there = len(plan.cells) - len(missing)
+def _describe_missing(plan: Plan, missing: Sequence[Cell]) -> str:
+    stored = len(plan.cells) - len(missing)
     devices = ", ".join(sorted({cell.device for cell in plan.cells}))
     return f"{len(missing)} of {len(plan.cells)} cells to compute on {devices}" + (
-        f", {there} are there already" if there else ""
+        f", {stored} already stored" if stored else ""
     )
 
 
-class _Execution:
-    """Computes the missing cells of a plan in a sliding window as wide as there are workers."""
+class _Coordinator:
+    """Distributes the missing cells of a plan to the workers of an engine, first for timing, then for training."""
 
     def __init__(
         self,
@@ -183,13 +200,13 @@ class _Execution:
         for cell in missing:
             if self.directory.cell(cell.id).state(self.plan.seeds) == "failed":
                 self.directory.cell(cell.id).forget_failures()
-        # One engine for both passes: each worker imports torch once, and the first one stays warm.
-        with terminated_as_interrupt(), self._engine(len(missing)) as engine:
+        # One engine for both passes, so that each worker imports torch once.
+        with sigterm_as_interrupt(), self._engine(len(missing)) as engine:
             self._time(engine, missing)
             self._compute(engine, missing)
 
     def _time(self, engine: Engine, missing: Sequence[Cell]) -> None:
-        """The timing pass: one cell after another on a machine that does nothing else meanwhile."""
+        """Runs the timing pass: one cell after another on an otherwise idle machine."""
         from optbench.runner.timing_pass import measure
 
         untimed = [self._job(cell) for cell in missing if self.directory.cell(cell.id).timing() is None]
@@ -197,9 +214,9 @@ class _Execution:
             return
         with self.progress.phase("timing steps in isolation", len(untimed)) as phase:
             limit = self.options.cell_timeout
-            for job, future in completed(engine, measure, untimed, alone=True, tell=phase.message, limit=limit):
-                # Whatever fails here, a dying worker included, will fail in the cell itself, which records it.
-                if isinstance(error := future.exception(), ResultsUnwritable):
+            for job, future in run_jobs(engine, measure, untimed, alone=True, report=phase.message, limit=limit):
+                # Other errors occur again when the cell is computed, and are recorded then.
+                if isinstance(error := future.exception(), ResultsWriteError):
                     raise error
                 if error is None and (reason := future.result()):
                     phase.message(f"{job.name}: steps can't be timed: {reason}")
@@ -208,24 +225,24 @@ class _Execution:
     def _compute(self, engine: Engine, missing: Sequence[Cell]) -> None:
         from optbench.runner.cell import execute, record_lost
 
-        # The most expensive first, so that no worker is left alone with a long one at the end.
+        # Compute the most expensive cells first, so that all workers finish at about the same time.
         weights = {cell.id: max(self.plan.seconds(cell), 1e-9) for cell in missing}
         jobs = [self._job(cell) for cell in sorted(missing, key=lambda cell: -weights[cell.id])]
         with self.progress.phase("training", sum(weights.values())) as phase:
 
-            def look(under_way: Collection[Job]) -> None:
+            def show_partial(under_way: Collection[Job]) -> None:
                 for job in under_way:
-                    phase.partial(job.cell.id, weights[job.cell.id] * self._share(job.cell))
+                    phase.partial(job.cell.id, weights[job.cell.id] * self._stored_fraction(job.cell))
 
             limit = self.options.cell_timeout
-            for job, future in completed(engine, execute, jobs, tell=phase.message, look=look, limit=limit):
+            for job, future in run_jobs(engine, execute, jobs, report=phase.message, watch=show_partial, limit=limit):
                 try:
                     status = future.result()
                 except BrokenExecutor:
                     status = "error"
-                    often = f", {job.attempt + 1} times" if job.attempt else ""
-                    record_lost(job, f"the worker process died (killed, or out of memory{often})")
-                except ResultsUnwritable:
+                    times = f", {job.attempt + 1} times" if job.attempt else ""
+                    record_lost(job, f"the worker process died (killed, or out of memory{times})")
+                except ResultsWriteError:
                     raise
                 except TimeLimit:
                     status = "timeout"
@@ -244,10 +261,10 @@ class _Execution:
         shared = self.plan.seeds, self.directory, self.options.source, self.environment
         return Job(cell, *shared, studies=self.plan.studies)
 
-    def _share(self, cell: Cell) -> float:
-        """How much of a cell that is under way is on the disk, between 0 and 1."""
+    def _stored_fraction(self, cell: Cell) -> float:
+        """Returns the fraction of a cell's trainings that are stored, between 0 and 0.99."""
         planned = self.plan.trainings(cell)
-        return min(0.99, self.directory.cell(cell.id).finished_trainings() / max(planned, 1))
+        return min(0.99, self.directory.cell(cell.id).count_trainings() / max(planned, 1))
 
     @contextmanager
     def _engine(self, cells: int) -> Iterator[Engine]:
@@ -266,13 +283,13 @@ class _Execution:
             engine.shutdown()
 
     def _dask(self, stack: ExitStack, cells: int, prepare: Callable[[], None] | None) -> Engine:
-        from optbench.runner.dask.cluster import gpus_here, local
+        from optbench.runner.dask.cluster import start_workers, visible_gpus
         from optbench.runner.dask.engine import DaskEngine
 
         environment = self.directory.environments()[self.environment]
         if self.client is not None:
             return DaskEngine(self.client, self.directory, environment, limit=self.options.workers)
-        gpus = gpus_here() if any(device.startswith("cuda") for device in self.devices) else []
+        gpus = visible_gpus() if any(device.startswith("cuda") for device in self.devices) else []
         workers = self.options.workers or len(gpus) or default_workers(self.threads, self.devices)
-        client = stack.enter_context(local(min(workers, cells), self.threads, gpus))
+        client = stack.enter_context(start_workers(min(workers, cells), self.threads, gpus))
         return DaskEngine(client, self.directory, environment, ours=True, prepare=prepare)

@@ -1,7 +1,7 @@
-"""The timing pass: how fast a cell steps on a machine that does nothing else meanwhile.
+"""The timing pass: measures the speed of a cell's steps on an otherwise idle machine.
 
-All times of a comparison come from here. Cells that train beside others on the same machine say
-nothing about speed.
+All times in a comparison are from this pass. The durations of trainings are not used, because several cells train on
+the same machine at the same time.
 """
 
 from __future__ import annotations
@@ -24,50 +24,60 @@ from optbench.training.device_data import load
 from optbench.training.stepper import Stepper
 
 WARMUP_STEPS = 3
-#: Repetitions of at least this many seconds each; their median and spread are reported.
+#: Number of repetitions, whose median and range are reported, and the minimum duration of each in seconds.
 REPETITIONS = 5
 REPETITION_SECONDS = 0.03
 
 
 def measure(job: Job) -> str:
-    """Times a cell's steps at its default learning rate and writes `timing.json`.
+    """Times a cell's steps at the default hyperparameters and writes `timing.json`.
 
-    Seconds are given a unit of cost (one example gradient), median over repetitions with their
-    lowest and highest; warm-up apart. Returns why a cell could not be timed; what fails in its training too is left
-    to the cell itself to record.
+    Records the seconds per unit of cost (one example gradient) and per step: the median over repetitions, with the
+    lowest and the highest. The warm-up is recorded separately. If a step fails, nothing is written.
+
+    Returns:
+        The reason why the cell could not be timed, or "".
     """
     try:
-        timing = _timed(job.cell, job.source)
-    except Exception as error:  # whatever a user's code raises
+        timing = _time_cell(job.cell, job.source)
+    except Exception as error:  # any error of a user's code
         return one_line(error)
     job.directory.cell(job.cell.id).write_timing({**timing, "environment": job.environment})
     return ""
 
 
 def budget_from_seconds(cell: Cell, timing: dict[str, Any] | None) -> int:
-    """A run budget in seconds as example gradients, by the cell's own speed in isolation."""
+    """Converts a run budget in seconds into example gradients, by the cell's measured speed.
+
+    Args:
+        cell: A cell whose run budget is in seconds.
+        timing: The cell's timing; None if it could not be measured.
+
+    Raises:
+        RuntimeError: There is no timing.
+    """
     if timing is None:
         raise RuntimeError("a budget in seconds needs the cell's timing, which could not be measured")
     return max(cell.batch_size, round(cell.run_budget.amount / timing["seconds_per_cost"]))
 
 
-def _timed(cell: Cell, source: DataSource) -> dict[str, Any]:
+def _time_cell(cell: Cell, source: DataSource) -> dict[str, Any]:
     problem, data = load(cell.problem, source, cell.device)
 
-    def fresh() -> Stepper:
+    def make_stepper() -> Stepper:
         return Stepper(cell, problem, data, cell.optimizer.defaults, 0, Ledger(UNLIMITED))
 
-    peak_memory = _peak_memory(cell, fresh())
-    stepper = fresh()
+    peak_memory = _peak_memory(cell, make_stepper())
+    stepper = make_stepper()
     warmup = _time_steps(cell, stepper, WARMUP_STEPS)
     count = max(1, round(REPETITION_SECONDS / max(_time_steps(cell, stepper, 1), 1e-6)))
-    # An optimizer that was told the number of steps may fail after the last one: a fresh one goes on.
+    # An optimizer that receives the number of steps may fail after the last one, so a new one continues.
     most = run_facts(cell, UNLIMITED)["steps"] if cell.optimizer.from_run else UNLIMITED
     count = min(count, max(1, most - WARMUP_STEPS))
     per_cost, per_step = [], []
     for _ in range(REPETITIONS):
         if stepper.steps + count > most:
-            stepper = fresh()
+            stepper = make_stepper()
             _time_steps(cell, stepper, min(WARMUP_STEPS, max(0, most - count)))
         before = stepper.ledger.cost
         seconds = _time_steps(cell, stepper, count)
@@ -97,9 +107,9 @@ def _time_steps(cell: Cell, stepper: Stepper, count: int) -> float:
 
 
 def _peak_memory(cell: Cell, stepper: Stepper) -> int | None:
-    """Highest memory that one step allocates on the device above what lay there before it.
+    """Returns the peak memory in bytes that one step allocates on the device; None if it can't be measured.
 
-    Always of the same step, the one after the optimizer has allocated its state.
+    Measures the first step after the warm-up, when the optimizer has allocated its state.
     """
     for _ in range(WARMUP_STEPS):
         stepper.step()

@@ -1,6 +1,6 @@
-"""The sliding window: as many jobs under way as an engine has room for, and others only when one of them is done.
+"""Submits jobs to an engine in a sliding window: no more at a time than the engine has workers for.
 
-With everything queued at once, a worker that dies would take innocent cells with it.
+If all jobs were queued at once, a worker that dies would also lose jobs that it had not started.
 """
 
 from __future__ import annotations
@@ -15,76 +15,84 @@ from optbench.runner.job import Job
 
 T = TypeVar("T")
 
-#: How often the engine and the jobs under way are looked after, in seconds.
+#: Interval in seconds at which the engine is polled and time limits are checked.
 POLL_SECONDS = 0.5
-#: What a worker may take to start where jobs have a time limit, if that is shorter.
+#: Minimum time in seconds that a worker may take to start if jobs have a time limit.
 START_SECONDS = 120.0
 
 
 class TimeLimit(Exception):
-    """A job took longer than it may, and was stopped."""
+    """A job exceeded its time limit and was stopped."""
 
 
 class Engine(Protocol):
-    """What computes jobs. The future of a call whose worker was lost raises a `BrokenExecutor`."""
+    """Computes jobs. If the worker of a job is lost, the job's future raises a `BrokenExecutor`."""
 
     @property
     def retries(self) -> int:
-        """How often a job is tried again whose worker was lost."""
+        """Maximum number of further attempts for a job whose worker was lost."""
         ...
 
     def submit(self, fn: Callable[[Job], T], job: Job, /) -> Future[T]:
-        """Starts a job for which there is room."""
+        """Starts a job; `has_room` has returned True for it."""
         ...
 
     def has_room(self, job: Job, under_way: Collection[Job], alone: bool) -> bool:
-        """Whether the job could start now; `alone` means: on a machine on which no other one is under way."""
+        """Whether a worker is free for the job; with `alone`, on a machine on which no other job is running."""
         ...
 
-    def look_after(self) -> Sequence[str]:
-        """Called from time to time: notices workers that came or went; returns what the user should know."""
+    def poll(self) -> Sequence[str]:
+        """Updates the list of workers; returns messages for the user. Called regularly."""
         ...
 
     def shutdown(self) -> None:
-        """Ends what was started, when nothing is under way any more."""
+        """Ends all workers of the engine; called when no job is running."""
         ...
 
     def kill(self) -> None:
-        """Ends it at once, whatever is under way."""
+        """Ends all workers of the engine immediately, including those that are computing."""
         ...
 
     def has_begun(self, future: Future[T], /) -> bool:
-        """Whether a call under way is being made, and not waiting for what has to start first."""
+        """Whether the worker of a submitted job has started and begun the job."""
         ...
 
     def stop(self, future: Future[T], /) -> None:
-        """Ends one call, whatever it is doing; its future then raises a `BrokenExecutor`."""
+        """Ends one job immediately; its future then raises a `BrokenExecutor`."""
         ...
 
 
-def completed(
+def run_jobs(
     engine: Engine,
     fn: Callable[[Job], T],
     jobs: Iterable[Job],
     *,
     alone: bool = False,
-    tell: Callable[[str], None] = lambda text: None,
-    look: Callable[[Collection[Job]], None] = lambda under_way: None,
+    report: Callable[[str], None] = lambda text: None,
+    watch: Callable[[Collection[Job]], None] = lambda under_way: None,
     limit: float | None = None,
 ) -> Iterator[tuple[Job, Future[T]]]:
-    """Computes `fn` of all jobs, in order as far as there is room, and yields each with its completed future.
+    """Computes `fn` for all jobs and yields each job with its completed future, in the order of completion.
 
-    A job whose worker was lost is tried again, as often as the engine says, before all others. `tell` takes
-    what the user should know, and `look` sees the jobs under way from time to time. A job that takes longer than
-    `limit` seconds is stopped, and its future raises `TimeLimit`. Before it begins, its worker
-    may take two minutes to start, or that long if it is more.
+    Jobs are started in the given order. A job whose worker was lost is tried again before all others, up to
+    `engine.retries` times.
+
+    Args:
+        engine: Computes the jobs.
+        fn: The function to compute, such as `optbench.runner.cell.execute`.
+        jobs: The jobs.
+        alone: Whether each job needs a machine on which no other job is running (for timings).
+        report: Receives messages for the user.
+        watch: Called regularly with the running jobs.
+        limit: Time limit per job in seconds. A job that exceeds it is stopped, and its future raises `TimeLimit`. The
+            time that its worker takes to start does not count, up to two minutes or `limit`, whichever is longer.
     """
     waiting = list(jobs)
     under_way: dict[Future[T], Job] = {}
     deadlines = _Deadlines(engine, limit)
     while waiting or under_way:
-        for text in engine.look_after():
-            tell(text)
+        for text in engine.poll():
+            report(text)
         while (place := _first_with_room(engine, waiting, under_way.values(), alone)) is not None:
             job = waiting.pop(place)
             under_way[future := engine.submit(fn, job)] = job
@@ -97,18 +105,18 @@ def completed(
             late = deadlines.remove(future)
             error = future.exception()
             if late and isinstance(error, BrokenExecutor):
-                yield job, _timed_out()
+                yield job, _make_timed_out_future()
             elif isinstance(error, BrokenExecutor) and job.attempt < engine.retries:
                 waiting.insert(0, replace(job, attempt=job.attempt + 1))
-                tell(f"{job.name}: {error}; tried again ({job.attempt + 1} of {engine.retries})")
+                report(f"{job.name}: {error}; trying again ({job.attempt + 1} of {engine.retries})")
             else:
                 yield job, future
         deadlines.enforce()
-        look(under_way.values())
+        watch(under_way.values())
 
 
 class _Deadlines:
-    """When calls under way have to be done; a limit of None lets them take as long as they like."""
+    """Deadlines of the running jobs; without a limit (None) there are none."""
 
     def __init__(self, engine: Engine, limit: float | None) -> None:
         self._engine, self._limit = engine, limit
@@ -120,12 +128,12 @@ class _Deadlines:
         self._since[future] = time.monotonic()
 
     def remove(self, future: Future[Any]) -> bool:
-        """Whether it was stopped for being late."""
+        """Forgets a job and returns whether it was stopped because it exceeded its limit."""
         del self._since[future]
         return future in self._late
 
     def enforce(self) -> None:
-        """Stops what is late. The clock of a call starts anew when its worker begins it."""
+        """Stops jobs that exceed their limit. A job's clock is reset when its worker begins the job."""
         if self._limit is None:
             return
         for future in self._since.keys() - self._late:
@@ -138,17 +146,18 @@ class _Deadlines:
                 self._engine.stop(future)
 
 
-def _timed_out() -> Future[T]:
+def _make_timed_out_future() -> Future[T]:
     future: Future[T] = Future()
     future.set_exception(TimeLimit())
     return future
 
 
 def _first_with_room(engine: Engine, waiting: list[Job], under_way: Collection[Job], alone: bool) -> int | None:
-    # Cells of one device are alike to an engine.
-    asked: set[str] = set()
+    """Returns the index of the first waiting job that a worker is free for; None if there is none."""
+    # Whether there is room depends on the device only: ask once per device.
+    full: set[str] = set()
     for place, job in enumerate(waiting):
-        if job.cell.device not in asked and engine.has_room(job, under_way, alone):
+        if job.cell.device not in full and engine.has_room(job, under_way, alone):
             return place
-        asked.add(job.cell.device)
+        full.add(job.cell.device)
     return None

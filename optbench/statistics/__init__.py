@@ -1,1 +1,1 @@
-"""Statistics: arrays in, arrays or small records out; nothing here knows of frames or files."""
+"""Statistics on arrays: no function here uses frames or files."""

@@ -1,19 +1,28 @@
-"""What the best of k independent trials can be expected to be, from n ≥ k of them."""
+"""The expected and the median best loss of k independent trials, estimated from n ≥ k of them."""
 
 from __future__ import annotations
 
 import numpy as np
 
 
-def expected_best(losses: np.ndarray) -> np.ndarray:
-    """The mean over all subsets of size k of their smallest loss, for k = 1 … n, of shape (n,).
+def mean_best(losses: np.ndarray) -> np.ndarray:
+    """Returns the mean, over all subsets of size k, of their smallest loss, for k = 1 … n.
 
-    Σᵢ C(n − i, k − 1)/C(n, k) · L₍ᵢ₎ over the sorted losses: the unbiased U-statistic (Tang et al. 2020), where
-    drawing with replacement (Dodge et al. 2019) is biased towards the worse. It takes independent draws from
-    one distribution, as random search makes. A diverged trial is infinite: NaN for each k for which a subset
-    of nothing but diverged trials exists. Raises ValueError for NaN.
+        Σᵢ C(n − i, k − 1)/C(n, k) · L₍ᵢ₎  over the sorted losses L₍₁₎ ≤ … ≤ L₍ₙ₎
+
+    is the unbiased U-statistic (Tang et al. 2020). Drawing with replacement instead (Dodge et al. 2019) is biased
+    towards worse losses. The losses must be independent draws from one distribution, as in random search.
+
+    Args:
+        losses: Losses of n trials, of shape (n,); infinite for a diverged trial.
+
+    Returns:
+        An array of shape (n,), NaN for every k for which some subset has only diverged trials.
+
+    Raises:
+        ValueError: A loss is NaN.
     """
-    ordered = _sorted(losses)
+    ordered = _sort(losses)
     n = len(ordered)
     k = np.arange(1, n + 1)
     weight = k / max(n, 1)  # of the smallest loss: C(n − 1, k − 1)/C(n, k)
@@ -26,12 +35,20 @@ def expected_best(losses: np.ndarray) -> np.ndarray:
 
 
 def median_best(losses: np.ndarray) -> np.ndarray:
-    """The lower median over all subsets of size k of their smallest loss, for k = 1 … n, of shape (n,).
+    """Returns the lower median, over all subsets of size k, of their smallest loss, for k = 1 … n.
 
-    The smallest L₍ᵢ₎ with 1 − C(n − i, k)/C(n, k) ≥ ½: a figure where the mean has none, since trials diverged.
-    NaN where even the median has diverged.
+    It is the smallest L₍ᵢ₎ with 1 − C(n − i, k)/C(n, k) ≥ ½. Unlike the mean, it is finite if only few trials diverged.
+
+    Args:
+        losses: Losses of n trials, of shape (n,); infinite for a diverged trial.
+
+    Returns:
+        An array of shape (n,), NaN where the median is infinite.
+
+    Raises:
+        ValueError: A loss is NaN.
     """
-    ordered = _sorted(losses)
+    ordered = _sort(losses)
     n = len(ordered)
     best = np.full(n, np.nan)
     for k in range(1, n + 1):
@@ -42,8 +59,8 @@ def median_best(losses: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(best), best, np.nan)
 
 
-def _sorted(losses: np.ndarray) -> np.ndarray:
+def _sort(losses: np.ndarray) -> np.ndarray:
     losses = np.sort(np.asarray(losses, dtype=float))
     if np.isnan(losses).any():
-        raise ValueError("losses must be numbers: infinite where a trial diverged")
+        raise ValueError("losses contain NaN (accepted: finite numbers, or infinity for a diverged trial)")
     return losses

@@ -1,4 +1,4 @@
-"""Confidence intervals of a mean, of a median and of a share."""
+"""Confidence intervals of a mean, a median and a share."""
 
 from __future__ import annotations
 
@@ -10,10 +10,17 @@ from scipy import special, stats
 
 
 def t_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, float]:
-    """Student's interval of the mean of independent values (Student 1908): exact for normal ones.
+    """Returns Student's interval of the mean of independent values (Student 1908), which is exact for normal ones.
 
-    Values that are not finite are passed over; (NaN, NaN) below two finite ones. Where a failure
-    would be passed over, so that the mean is one of successes only, don't ask for an interval.
+    Values that are not finite are ignored. Do not use the interval if they are failures: it would be one of the mean of
+    the successes only.
+
+    Args:
+        values: An array of any shape.
+        confidence: Coverage of the interval.
+
+    Returns:
+        Lower and upper bound; (NaN, NaN) with fewer than two finite values.
     """
     values = np.asarray(values, dtype=float).ravel()
     values = values[np.isfinite(values)]
@@ -24,9 +31,18 @@ def t_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, flo
 
 
 def t_bounds(mean: Any, deviation: Any, n: Any, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """The same of many samples at once, from their means, deviations (n − 1 in the denominator) and sizes.
+    """Returns Student's intervals of many samples at once: mean ± t · deviation/√n.
 
-    mean ± t · deviation/√n with t the quantile of n − 1 degrees of freedom; NaN where n < 2.
+    t is the quantile of n − 1 degrees of freedom.
+
+    Args:
+        mean: Sample means.
+        deviation: Sample standard deviations, with n − 1 in the denominator.
+        n: Sample sizes. The three arguments are broadcast against each other.
+        confidence: Coverage of the intervals.
+
+    Returns:
+        Lower and upper bounds of the broadcast shape; NaN where n < 2.
     """
     mean, deviation, n = np.broadcast_arrays(*(np.asarray(part, dtype=float) for part in (mean, deviation, n)))
     enough = n >= 2
@@ -36,18 +52,27 @@ def t_bounds(mean: Any, deviation: Any, n: Any, confidence: float = 0.95) -> tup
 
 
 def median_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """Interval of the median of independent values, of shape (n, …): bounds of shape (…), for each column.
+    """Returns a distribution-free interval of the median of independent values, for each column (Thompson 1936).
 
-    The order statistics x₍ⱼ₎ and x₍ₙ₊₁₋ⱼ₎ with the largest j for which P(Bin(n, ½) < j) ≤ (1 − confidence)/2:
-    whatever the distribution, infinite values included, it covers at least as often (Thompson 1936). NaN where
-    n is too small for any: below 6 at 95 %. Raises ValueError for NaN.
+    The bounds are the order statistics x₍ⱼ₎ and x₍ₙ₊₁₋ⱼ₎ with the largest j for which
+    P(Bin(n, ½) < j) ≤ (1 − confidence)/2. The coverage is at least `confidence`, also with infinite values.
+
+    Args:
+        values: An array of shape (n, …); infinite for a failure.
+        confidence: Least coverage of the interval.
+
+    Returns:
+        Lower and upper bounds of shape (…); NaN if n is too small for an interval (below 6 for 95 %).
+
+    Raises:
+        ValueError: A value is NaN.
     """
     values = np.sort(np.asarray(values, dtype=float), axis=0)
     if np.isnan(values).any():
-        raise ValueError("values must be numbers: infinite where there was a failure")
+        raise ValueError("values contain NaN (accepted: finite numbers, or infinity for a failure)")
     n = len(values)
     j = int(stats.binom.ppf((1 - confidence) / 2, n, 0.5))
-    # The quantile is the first to reach the tail's share; only below it is no more of it.
+    # `ppf` returns the first j with P(Bin ≤ j) ≥ tail, which meets the condition; with equality, j + 1 does as well.
     j += int(stats.binom.cdf(j, n, 0.5) <= (1 - confidence) / 2)
     if j < 1:
         missing = np.full(values.shape[1:], np.nan)
@@ -56,15 +81,23 @@ def median_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[np.nd
 
 
 def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval (1927) of a share of successes among n trials; (NaN, NaN) for n = 0."""
+    """Returns Wilson's score interval (1927) of a share of `successes` in `n` trials; (NaN, NaN) for n = 0."""
     low, high = wilson_bounds(successes, n, confidence)
     return float(low), float(high)
 
 
 def wilson_bounds(successes: Any, n: Any, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """The same of many shares at once.
+    """Returns Wilson's score intervals (1927) of many shares at once.
 
-    (p + z²/2n ± z √(p(1 − p)/n + z²/4n²)) / (1 + z²/n) with p = successes/n and z the normal quantile.
+        (p + z²/2n ± z √(p(1 − p)/n + z²/4n²)) / (1 + z²/n)  with p = successes/n and z the normal quantile
+
+    Args:
+        successes: Numbers of successes.
+        n: Numbers of trials; both are broadcast against each other.
+        confidence: Coverage of the intervals.
+
+    Returns:
+        Lower and upper bounds of the broadcast shape; NaN where n = 0.
     """
     k, n = np.broadcast_arrays(np.asarray(successes, dtype=float), np.asarray(n, dtype=float))
     z = special.ndtri(0.5 + confidence / 2)
@@ -72,7 +105,7 @@ def wilson_bounds(successes: Any, n: Any, confidence: float = 0.95) -> tuple[np.
     share, scale = k / size, 1 + z**2 / size
     middle = (share + z**2 / (2 * size)) / scale
     half = z * np.sqrt(share * (1 - share) / size + z**2 / (4 * size**2)) / scale
-    # At the ends the bounds are 0 and 1 exactly, which rounding would miss.
+    # Exactly 0 and 1 at the ends, in spite of rounding.
     low = np.where(k == 0, 0.0, middle - half)
     high = np.where(k == n, 1.0, middle + half)
     return np.where(n > 0, low, np.nan), np.where(n > 0, high, np.nan)

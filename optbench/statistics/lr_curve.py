@@ -1,4 +1,4 @@
-"""A loss against the learning rate, known at some rates: linear in between in the rate's logarithm, nowhere else."""
+"""Loss as a function of the learning rate, known at some rates and interpolated between them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Tolerance:
-    """The rates around the best one at which the loss is within a limit; NaN what isn't known.
+    """The rates around the best one whose loss is within a limit; unknown values are NaN.
 
-    Of the rates tried, `count` side by side are within it, from `low` to `high`, and those next to them,
-    `beyond_low` and `beyond_high`, are not. `cross_low` and `cross_high` are where the loss interpolated in between
-    meets the limit.
+    `count` adjacent rates that were tried, from `low` to `high`, are within the limit; their neighbours `beyond_low`
+    and `beyond_high` are not. The interpolated loss meets the limit at `cross_low` and `cross_high`.
     """
 
     count: int
@@ -28,15 +27,23 @@ class Tolerance:
 
 @dataclass(frozen=True)
 class LrCurve:
-    """Rates, ascending, with the loss at each; infinite where training diverged."""
+    """Learning rates in ascending order, and the loss at each of them; infinite where training diverged.
+
+    Between two rates the loss is linear in the logarithm of the rate. It is never extrapolated.
+    """
 
     rates: np.ndarray
     losses: np.ndarray
 
     @classmethod
-    def of(cls, rates: np.ndarray, losses: np.ndarray) -> LrCurve:
-        """From trials in any order. Rates that are not positive, and losses that are NaN, are passed over;
-        of several losses at one rate the mean counts.
+    def from_trials(cls, rates: np.ndarray, losses: np.ndarray) -> LrCurve:
+        """Builds the curve from trials in any order.
+
+        Rates that are not positive and losses that are NaN are ignored. Several losses at one rate are averaged.
+
+        Args:
+            rates: Learning rates, of shape (n,).
+            losses: Losses, of shape (n,); infinite for a diverged trial.
         """
         rates, losses = np.asarray(rates, dtype=float), np.asarray(losses, dtype=float)
         known = (rates > 0) & np.isfinite(rates) & ~np.isnan(losses)
@@ -46,15 +53,17 @@ class LrCurve:
 
     @property
     def best(self) -> tuple[float, float]:
-        """The rate with the smallest loss, and that loss; (NaN, NaN) where none is finite."""
+        """The rate with the smallest loss, and that loss; (NaN, NaN) if no loss is finite."""
         if not np.isfinite(self.losses).any():
             return math.nan, math.nan
         index = int(np.argmin(self.losses))
         return float(self.rates[index]), float(self.losses[index])
 
-    def at(self, rate: float) -> float:
-        """The loss at a rate: NaN outside of what was tried and between a rate that trained and one that
-        diverged, infinite from one that diverged to the next.
+    def interpolate(self, rate: float) -> float:
+        """Returns the loss at `rate`.
+
+        It is NaN outside the rates that were tried, and between a rate that trained and one that diverged. It is
+        infinite between two adjacent rates that diverged.
         """
         if not len(self.rates) or not self.rates[0] <= rate <= self.rates[-1]:
             return math.nan
@@ -70,8 +79,8 @@ class LrCurve:
         share = math.log(rate / left_rate) / math.log(right_rate / left_rate)
         return float(low + share * (high - low))
 
-    def tolerant(self, limit: float) -> Tolerance:
-        """How far the rate may go from the best one with a loss of at most `limit`."""
+    def find_tolerance(self, limit: float) -> Tolerance:
+        """Returns how far the rate may move from the best one with a loss of at most `limit`."""
         rate, loss = self.best
         if math.isnan(rate) or not loss <= limit:
             return Tolerance(0, *(math.nan,) * 6)
@@ -95,7 +104,7 @@ class LrCurve:
 
     @property
     def diverges_from(self) -> float:
-        """The smallest rate tried from which on all diverged; NaN where the largest did not."""
+        """The smallest tried rate from which on all rates diverged; NaN if the largest one did not."""
         finite = np.flatnonzero(np.isfinite(self.losses))
         first = int(finite[-1]) + 1 if len(finite) else 0
         return float(self.rates[first]) if first < len(self.rates) else math.nan

@@ -1,7 +1,7 @@
-"""Two optimizers on the same seeds: is one better, by how much, are they alike?
+"""Tests and effect sizes for two optimizers on the same seeds.
 
-A difference is positive where the first optimizer is better. It is infinite where exactly one of the
-two failed, and zero where both did: a failed run is worse than every number.
+A difference is positive if the first optimizer is better. It is infinite if exactly one of the two failed, and zero
+if both did: a failed run is worse than every number.
 """
 
 from __future__ import annotations
@@ -11,41 +11,53 @@ from functools import lru_cache
 import numpy as np
 from scipy import special
 
-#: Up to so many pairs the test counts all 2^n sign patterns; beyond, it draws some at random.
+#: Up to this number of pairs the test counts all 2^n sign patterns; with more pairs it draws patterns at random.
 EXACT_PAIRS = 24
-#: Sign patterns drawn where there are too many to count.
+#: Number of sign patterns that are drawn at random.
 _DRAWS = 20_000
-#: Sums closer than this part of the largest are equal: the same terms added in another order.
+#: Sums whose difference is below this share of the largest are equal, up to the order of summation.
 _ROUNDING = 1e-12
 
-#: A deviation below this part of the mean is the rounding of metrics in single precision, and no spread.
+#: A deviation below this share of the mean is due to the rounding of metrics in single precision.
 _NO_SPREAD = 1e-5
 
 
 def sign_flip(
     differences: np.ndarray, alternative: str = "two-sided", seed: int = 0, resolution: float = 0.0
 ) -> np.ndarray:
-    """p-values of the sign-flip test that differences are symmetric about zero (Fisher 1935, section 21).
+    """Returns p-values of the sign-flip test that differences are symmetric about zero (Fisher 1935, section 21).
 
-    `differences` has the shape (…, n), the result (…). p is the share of the 2^n sign patterns whose
-    sum is as far from zero as the observed one (`greater`: as large). Exact up to `EXACT_PAIRS` pairs; beyond,
-    (1 + hits)/(1 + draws) over patterns drawn from `seed` (Phipson and Smyth 2010). An infinite
-    difference outweighs all finite ones together. No pairs, or a missing one, have no p-value (NaN).
-    Sums that differ by less than n · `resolution`, what a difference is known to, count as equal: accuracies
-    tie often, and rounding must not make a tie significant.
+    p is the share of the 2^n sign patterns whose sum is as far from zero as the observed sum (`greater`: at least as
+    large). It is exact up to `EXACT_PAIRS` pairs. With more pairs it is (1 + hits)/(1 + draws) over random patterns
+    (Phipson and Smyth 2010). An infinite difference outweighs all finite ones together.
+
+    Args:
+        differences: Paired differences, of shape (…, n).
+        alternative: `two-sided`, or `greater` for positive differences.
+        seed: Seed of the random patterns.
+        resolution: Accuracy of a difference. Sums that differ by less than n · `resolution` count as equal: accuracies
+            are often tied, and rounding must not make a tie significant.
+
+    Returns:
+        p-values of shape (…); NaN without pairs, or if a difference is NaN.
+
+    Raises:
+        ValueError: `alternative` is unknown.
     """
     if alternative not in ("two-sided", "greater"):
-        raise ValueError(f"alternative {alternative!r} is neither 'two-sided' nor 'greater'")
+        raise ValueError(f"unknown alternative {alternative!r} (accepted: 'two-sided', 'greater')")
     values = np.asarray(differences, dtype=float)
     rows = values.reshape(int(np.prod(values.shape[:-1])), values.shape[-1])
     two_sided = alternative == "two-sided"
-    p = [_p_value(*_bounded(row, resolution), two_sided, seed) for row in rows]
+    p = [_p_value(*_replace_infinite(row, resolution), two_sided, seed) for row in rows]
     return np.array(p, dtype=float).reshape(values.shape[:-1])
 
 
-def _bounded(row: np.ndarray, resolution: float) -> tuple[np.ndarray, float]:
-    """Infinite differences as finite ones larger than all others together, since the test only orders sums; and
-    how close sums have to be to count as equal.
+def _replace_infinite(row: np.ndarray, resolution: float) -> tuple[np.ndarray, float]:
+    """Replaces infinite differences by finite ones that outweigh all others: the test uses only the order of sums.
+
+    Returns:
+        The differences, and the distance up to which sums count as equal.
     """
     infinite = np.isinf(row)
     largest = float(np.abs(row[~infinite]).max(initial=0.0))
@@ -62,43 +74,56 @@ def _p_value(row: np.ndarray, close: float, two_sided: bool, seed: int) -> float
     total = row.sum()
     threshold = (abs(total) if two_sided else total) - close
     if len(row) <= EXACT_PAIRS:
-        return _share(magnitudes, threshold, two_sided)
-    sums = _drawn_signs(len(row), seed) @ magnitudes
+        return _pattern_share(magnitudes, threshold, two_sided)
+    sums = _draw_signs(len(row), seed) @ magnitudes
     hits = int(np.count_nonzero((np.abs(sums) if two_sided else sums) >= threshold))
     return (1 + hits) / (1 + _DRAWS)
 
 
 @lru_cache(maxsize=4)
-def _drawn_signs(n: int, seed: int) -> np.ndarray:
+def _draw_signs(n: int, seed: int) -> np.ndarray:
+    """Draws `_DRAWS` sign patterns, of shape (_DRAWS, n)."""
     return np.random.default_rng(seed).integers(0, 2, size=(_DRAWS, n)) * 2.0 - 1.0
 
 
-def _share(magnitudes: np.ndarray, threshold: float, two_sided: bool) -> float:
-    """The share of all sign patterns whose sum is at least `threshold`, in size if two-sided.
+def _pattern_share(magnitudes: np.ndarray, threshold: float, two_sided: bool) -> float:
+    """Returns the share of all sign patterns whose sum (two-sided: absolute sum) is at least `threshold`.
 
-    Every sum is one of the first half's plus one of the second's, so that 2^(n/2) sorted sums do the
-    work of 2^n (Horowitz and Sahni 1974).
+    Every sum is a sum of the first half plus one of the second half, so 2^(n/2) sorted sums replace 2^n sums (Horowitz
+    and Sahni 1974).
     """
     if two_sided and threshold <= 0:
         return 1.0
     half = len(magnitudes) // 2
-    first, second = _signs(half) @ magnitudes[:half], np.sort(_signs(len(magnitudes) - half) @ magnitudes[half:])
+    first, second = (
+        _all_signs(half) @ magnitudes[:half],
+        np.sort(_all_signs(len(magnitudes) - half) @ magnitudes[half:]),
+    )
     above = len(second) - np.searchsorted(second, threshold - first, side="left")
-    # Patterns come in pairs of opposite sums, so both tails are equally large.
+    # Every pattern has an opposite one, so both tails have the same size.
     return float(above.sum() * (2 if two_sided else 1) / (len(first) * len(second)))
 
 
 @lru_cache
-def _signs(n: int) -> np.ndarray:
-    """All 2^n sign patterns, of shape (2^n, n)."""
+def _all_signs(n: int) -> np.ndarray:
+    """Returns all 2^n sign patterns, of shape (2^n, n)."""
     return 1.0 - 2.0 * (np.arange(2**n)[:, None] >> np.arange(n) & 1)
 
 
 def equivalence(differences: np.ndarray, margin: float, seed: int = 0, resolution: float = 0.0) -> np.ndarray:
-    """p-values of the hypothesis that the centre of the differences lies `margin` or more from zero.
+    """Returns p-values of the hypothesis that the centre of the differences is at least `margin` away from zero.
 
-    Two one-sided sign-flip tests, of differences + margin and margin − differences; the larger p counts
-    (Schuirmann 1987). Shapes as for `sign_flip`.
+    The larger p-value of two one-sided sign-flip tests, of differences + margin and of margin − differences
+    (Schuirmann 1987).
+
+    Args:
+        differences: Paired differences, of shape (…, n).
+        margin: The largest difference that does not matter.
+        seed: As for `sign_flip`.
+        resolution: As for `sign_flip`.
+
+    Returns:
+        p-values of shape (…); a small one shows that the two are equivalent.
     """
     values = np.asarray(differences, dtype=float)
     sides = (sign_flip(side, "greater", seed, resolution) for side in (values + margin, margin - values))
@@ -106,10 +131,13 @@ def equivalence(differences: np.ndarray, margin: float, seed: int = 0, resolutio
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """p-values of one family adjusted by Holm (1979), whatever the dependence between them.
+    """Returns the p-values of one family, adjusted by Holm's method (1979), which holds under any dependence.
 
-    The i-th smallest of m is multiplied by m − i + 1, made monotone and limited to 1. A missing p
-    stays missing and doesn't belong to the family.
+    The i-th smallest of m p-values is multiplied by m − i + 1; the results are made monotone and limited to 1. NaN
+    stays NaN and does not count for m.
+
+    Args:
+        p: p-values of shape (m,).
     """
     p = np.asarray(p, dtype=float)
     adjusted = np.full(p.shape, np.nan)
@@ -121,10 +149,14 @@ def holm(p: np.ndarray) -> np.ndarray:
 
 
 def effect_size(differences: np.ndarray) -> float:
-    """The standardised mean difference of pairs, mean/deviation (Cohen 1988, d_z).
+    """Returns the standardised mean difference of pairs, mean/deviation (Cohen 1988, d_z).
 
-    Missing below two pairs and where a difference is infinite; infinite where all are the same and
-    not zero, and zero where all are zero.
+    Args:
+        differences: Paired differences, of shape (n,).
+
+    Returns:
+        NaN with fewer than two pairs or an infinite difference; ±∞ if all differences are equal and not zero; 0 if all
+        are zero.
     """
     values = np.asarray(differences, dtype=float)
     if len(values) < 2 or not np.isfinite(values).all():
@@ -136,20 +168,31 @@ def effect_size(differences: np.ndarray) -> float:
 
 
 def probability_of_improvement(differences: np.ndarray, confidence: float = 0.95) -> tuple[float, float, float]:
-    """The probability that the first optimizer is better on a new seed: estimate, lower and upper bound.
+    """Returns the probability that the first optimizer is better on a new seed: estimate, lower and upper bound.
 
-    The estimate is the share of positive differences, a zero counting half; bounds as of `share`.
+    The estimate is the share of positive differences; a zero counts half. The bounds are those of `share`.
+
+    Args:
+        differences: Paired differences, of shape (n,).
+        confidence: Coverage of the interval.
     """
     values = np.asarray(differences, dtype=float)
     return share(np.where(np.isnan(values), np.nan, (np.sign(values) + 1) / 2), confidence)
 
 
 def share(scores: np.ndarray, confidence: float = 0.95) -> tuple[float, float, float]:
-    """The mean of independent scores between 0 and 1, with a lower and an upper bound.
+    """Returns the mean of independent scores between 0 and 1, with a lower and an upper bound.
 
-    The bounds are those of Clopper and Pearson (1934), by beta quantiles, which cover at least as often
-    as they say for every n. They are those of scores of 0 and 1, than which no others vary more: scores in
-    between, or of differing expectations, make them wider than need be (Hoeffding 1956). Missing without scores.
+    The bounds are those of Clopper and Pearson (1934), by beta quantiles; their coverage is at least `confidence` for
+    every n. They are derived for scores of 0 and 1, which vary most. For scores between 0 and 1, or with different
+    expectations, they are conservative (Hoeffding 1956).
+
+    Args:
+        scores: An array of shape (n,).
+        confidence: Least coverage of the interval.
+
+    Returns:
+        Mean, lower and upper bound; NaN without scores, or if one is NaN.
     """
     scores = np.asarray(scores, dtype=float)
     n = len(scores)

@@ -1,8 +1,8 @@
-"""How many paired seeds a decision needs, computed before they are run.
+"""Number of paired seeds that a decision needs, computed before they are run.
 
-The sign-flip test is, but for its steps, as powerful as Student's paired test (Hoeffding 1952), so the
-noncentral t distribution gives its power, at the largest level that the steps of 2^n patterns allow;
-where that leaves one or two patterns a side, their chances are computed as they are.
+The sign-flip test is, apart from the steps of its p-values, as powerful as Student's paired test (Hoeffding 1952). So
+the noncentral t distribution gives its power, at the largest level that the 2^n patterns allow. If this level leaves
+one or two patterns per side, their probabilities are computed directly.
 """
 
 from __future__ import annotations
@@ -14,19 +14,25 @@ from functools import lru_cache
 import numpy as np
 from scipy import integrate, special, stats
 
-#: No plan goes beyond this many seeds.
+#: The largest number of seeds that is planned.
 MOST_SEEDS = 10_000
 
 
 def fewest_pairs(alpha: float = 0.05, comparisons: int = 1, sides: int = 2) -> int:
-    """The fewest pairs with which a sign-flip test can be significant at `alpha` after Holm's adjustment
-    for so many comparisons: the smallest n with sides/2^n · comparisons ≤ alpha.
+    """Returns the smallest number of pairs with which a sign-flip test can be significant after Holm's adjustment.
+
+    It is the smallest n with sides/2^n · comparisons ≤ alpha.
+
+    Args:
+        alpha: Significance level.
+        comparisons: Number of tests in the family.
+        sides: 2 for a two-sided test, 1 for a one-sided one.
     """
     return max(1, math.ceil(math.log2(sides * comparisons / alpha) - 1e-12))
 
 
 def attainable(alpha: float, n: int, sides: int = 2) -> float:
-    """The largest p-value of n pairs that is at most `alpha`: a whole number of `sides`/2^n; 0 if none is."""
+    """Returns the largest p-value of n pairs that is at most `alpha`: a multiple of sides/2^n, or 0."""
     if n > 50:
         return alpha
     step = sides / 2.0**n
@@ -34,9 +40,12 @@ def attainable(alpha: float, n: int, sides: int = 2) -> float:
 
 
 def power(effect: float, n: int, alpha: float = 0.05) -> float:
-    """The probability that the two-sided sign-flip test of n pairs decides for the right side.
+    """Returns the probability that the two-sided sign-flip test of n pairs finds the right sign.
 
-    `effect` is the true mean difference in deviations of the differences, which are taken as normal.
+    Args:
+        effect: True mean difference in standard deviations of the differences, which are assumed to be normal.
+        n: Number of pairs.
+        alpha: Significance level.
     """
     level = attainable(alpha, n)
     if level <= 0 or n < 2:
@@ -46,18 +55,18 @@ def power(effect: float, n: int, alpha: float = 0.05) -> float:
     effect = abs(effect)
     patterns = round(level * 2.0 ** (n - 1)) if n <= 50 else math.inf
     if patterns <= 2:
-        return _all_agree(effect, n) + (_smallest_disagrees(effect, n) if patterns == 2 else 0.0)
+        return _p_all_agree(effect, n) + (_p_smallest_disagrees(effect, n) if patterns == 2 else 0.0)
     critical = special.stdtrit(n - 1, 1 - level / 2)
     return float(stats.nct.sf(critical, n - 1, effect * math.sqrt(n)))
 
 
-def _all_agree(effect: float, n: int) -> float:
-    """The chance that all n differences are positive: the only significant pattern at the least level."""
+def _p_all_agree(effect: float, n: int) -> float:
+    """Returns the probability that all n differences are positive: the most extreme pattern."""
     return float(special.ndtr(effect) ** n)
 
 
-def _smallest_disagrees(effect: float, n: int) -> float:
-    """The chance that only the smallest of n differences is negative, the second most extreme pattern."""
+def _p_smallest_disagrees(effect: float, n: int) -> float:
+    """Returns the probability that only the smallest difference is negative: the second most extreme pattern."""
 
     def density(x: float) -> float:
         return math.exp(-((x + effect) ** 2) / 2) / math.sqrt(2 * math.pi) * float(special.ndtr(effect - x)) ** (n - 1)
@@ -66,10 +75,15 @@ def _smallest_disagrees(effect: float, n: int) -> float:
 
 
 def equivalence_power(effect: float, margin: float, n: int, alpha: float = 0.05) -> float:
-    """A lower bound of the probability that both one-sided tests of n pairs place the difference within ± margin.
+    """Returns a lower bound of the probability that both one-sided tests place the difference within ± `margin`.
 
-    `effect` and `margin` are in deviations of the differences. By Bonferroni: one minus the chances
-    that either of the two fails.
+    By Bonferroni, it is one minus the probabilities that either test fails.
+
+    Args:
+        effect: True mean difference in standard deviations of the differences.
+        margin: The largest difference that does not matter, in standard deviations.
+        n: Number of pairs.
+        alpha: Significance level of each test.
     """
     level = attainable(alpha, n, sides=1)
     if level <= 0 or n < 2 or abs(effect) >= margin:
@@ -77,25 +91,34 @@ def equivalence_power(effect: float, margin: float, n: int, alpha: float = 0.05)
     if math.isinf(margin):
         return 1.0
     critical = special.stdtrit(n - 1, 1 - level)
-    fails = [stats.nct.cdf(critical, n - 1, (margin + side * effect) * math.sqrt(n)) for side in (-1, 1)]
-    return max(0.0, 1.0 - float(sum(fails)))
+    failures = [stats.nct.cdf(critical, n - 1, (margin + side * effect) * math.sqrt(n)) for side in (-1, 1)]
+    return max(0.0, 1.0 - float(sum(failures)))
 
 
-def seeds_needed(
+def plan_seeds(
     mean: float,
     deviation: float,
     margin: float,
     alpha: float = 0.05,
     comparisons: int = 1,
-    wanted: float = 0.8,
+    target_power: float = 0.8,
     error: float = 0.0,
 ) -> float:
-    """The fewest paired seeds with which a win, loss or tie is to be expected with the power `wanted`.
+    """Returns the smallest number of paired seeds that decides for a win, loss or tie with power `target_power`.
 
-    `mean` and `deviation` are those of the paired differences, `margin` what counts as no difference;
-    the level is alpha/comparisons, Holm's for the smallest p. `error` is one of the mean that no number of seeds
-    makes smaller: the plan is for the side of it that is harder to decide. Infinite beyond `MOST_SEEDS`, missing
-    where the deviation is.
+    The level is alpha/comparisons, which is Holm's for the smallest p-value.
+
+    Args:
+        mean: Mean of the paired differences.
+        deviation: Standard deviation of the paired differences.
+        margin: The largest difference that does not matter.
+        alpha: Significance level of the family.
+        comparisons: Number of tests in the family.
+        target_power: Required probability of a decision.
+        error: Error of the mean that more seeds do not reduce. The plan assumes its less favourable sign.
+
+    Returns:
+        Number of seeds: infinite above `MOST_SEEDS`, NaN if `mean` or `deviation` is not finite.
     """
     if not (math.isfinite(mean) and math.isfinite(deviation)):
         return math.nan
@@ -103,40 +126,40 @@ def seeds_needed(
     least, least_alike = fewest_pairs(alpha, comparisons), fewest_pairs(alpha, comparisons, sides=1)
     near, far = max(abs(mean) - error, 0.0), abs(mean) + error
     if deviation <= 0:
-        decided = least if near else math.inf
+        differ = least if near else math.inf
         alike = least_alike if far < margin else math.inf
-        return float(min(decided, alike))
-    # Rounded, so that a table of thousands of rows asks for a plan once: three digits are more than it is worth.
+        return float(min(differ, alike))
+    # Rounded to three digits, which is accurate enough, so that equal plans of a long table are cached.
     near, far, tolerance = (float(f"{value / deviation:.3g}") for value in (near, far, margin))
-    decided = _pairs_to_decide(near, level, wanted, least)
+    differ = _pairs_to_decide(near, level, target_power, least)
     alike = math.inf
     if far < tolerance:
-        alike = _pairs_to_tie(far, tolerance, level, wanted, least_alike)
-    return min(decided, alike)
+        alike = _pairs_to_tie(far, tolerance, level, target_power, least_alike)
+    return min(differ, alike)
 
 
 @lru_cache(maxsize=100_000)
-def _pairs_to_decide(effect: float, level: float, wanted: float, least: int) -> float:
-    return _first(lambda n: power(effect, n, level) >= wanted, least)
+def _pairs_to_decide(effect: float, level: float, target_power: float, least: int) -> float:
+    return _smallest_n(lambda n: power(effect, n, level) >= target_power, least)
 
 
 @lru_cache(maxsize=100_000)
-def _pairs_to_tie(effect: float, tolerance: float, level: float, wanted: float, least: int) -> float:
-    return _first(lambda n: equivalence_power(effect, tolerance, n, level) >= wanted, least)
+def _pairs_to_tie(effect: float, tolerance: float, level: float, target_power: float, least: int) -> float:
+    return _smallest_n(lambda n: equivalence_power(effect, tolerance, n, level) >= target_power, least)
 
 
 def planning_deviation(deviation: float, n: int, assurance: float = 0.8) -> float:
-    """The upper confidence bound, at level `assurance`, of a deviation estimated from n values.
+    """Returns the upper confidence bound, at level `assurance`, of a standard deviation estimated from n values.
 
-    A plan made with the estimate itself is too small half of the time (Browne 1995).
+    A plan that uses the estimate itself is too small half of the time (Browne 1995).
     """
     if n < 2:
         return math.nan
     return float(deviation * np.sqrt((n - 1) / (2 * special.gammaincinv((n - 1) / 2, 1 - assurance))))
 
 
-def _first(enough: Callable[[int], bool], least: int) -> float:
-    """The smallest n of at least `least` that is enough, by doubling and bisection; infinite beyond the most."""
+def _smallest_n(enough: Callable[[int], bool], least: int) -> float:
+    """Returns the smallest n ≥ `least` that is enough, by doubling and bisection; infinite above `MOST_SEEDS`."""
     low, high = least, least
     while not enough(high):
         if high >= MOST_SEEDS:

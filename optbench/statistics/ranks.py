@@ -1,6 +1,6 @@
-"""Ranks over problems: mean ranks, whether they differ at all, and which of them can't be told apart.
+"""Mean ranks over problems, tests of whether they differ, and groups that do not differ significantly.
 
-Problems are the unit here, not runs: seeds of one problem say nothing about other problems.
+The unit is a problem, not a run: seeds of one problem say nothing about other problems.
 """
 
 from __future__ import annotations
@@ -14,18 +14,31 @@ from optbench.statistics.paired import holm, sign_flip
 
 
 def ranks(losses: np.ndarray) -> np.ndarray:
-    """The ranks of k optimizers on N problems, shape (N, k) as `losses`; the lowest is 1, ties share their mean."""
+    """Returns the ranks of k optimizers on N problems: 1 for the lowest loss, mean ranks for ties.
+
+    Args:
+        losses: Losses of shape (N, k).
+
+    Returns:
+        Ranks of shape (N, k).
+    """
     return np.asarray(stats.rankdata(losses, axis=-1))
 
 
 def friedman(ranks: np.ndarray, ties: bool = True) -> tuple[float, float, float]:
-    """Whether k optimizers differ over N problems: χ²_F, F_F and the p-value of the latter.
+    """Tests whether k optimizers differ over N problems.
 
     χ²_F = 12N/(k(k+1)) (Σ R_j² − k(k+1)²/4), divided by 1 − Σ(t³ − t)/(N k(k²−1)) for t ranks tied on a problem
-    (Conover 1999, section 5.8), which Demšar's example leaves out (`ties` false): without it ties make differences
-    look smaller than they are. F_F = (N−1)χ²_F/(N(k−1) − χ²_F) with (k−1) and
-    (k−1)(N−1) degrees of freedom (Iman and Davenport 1980; Demšar 2006, section 3.2.2). Missing below
-    two problems or optimizers, and where all are tied on every problem.
+    (Conover 1999, section 5.8). F_F = (N−1)χ²_F/(N(k−1) − χ²_F) has (k−1) and (k−1)(N−1) degrees of freedom (Iman and
+    Davenport 1980; Demšar 2006, section 3.2.2).
+
+    Args:
+        ranks: Ranks of shape (N, k).
+        ties: Whether to correct for ties. Demšar's example does not; without the correction, ties make differences look
+            smaller than they are.
+
+    Returns:
+        χ²_F, F_F and the p-value of F_F; NaN with fewer than two problems or optimizers, or if all ranks are tied.
     """
     n, k = ranks.shape
     if n < 2 or k < 2:
@@ -42,10 +55,14 @@ def friedman(ranks: np.ndarray, ties: bool = True) -> tuple[float, float, float]
 
 
 def critical_difference(optimizers: int, problems: int, alpha: float = 0.05, control: bool = False) -> float:
-    """How far mean ranks have to be apart: q·√(k(k+1)/(6N)) (Demšar 2006, section 3.2.2).
+    """Returns the smallest significant difference of mean ranks: q·√(k(k+1)/(6N)) (Demšar 2006, section 3.2.2).
 
-    q is Nemenyi's, the studentised range over √2, or with a `control` that of Bonferroni and Dunn, for
-    comparisons of k − 1 optimizers with one.
+    Args:
+        optimizers: Number k of optimizers.
+        problems: Number N of problems.
+        alpha: Significance level.
+        control: False for Nemenyi's test of all pairs (q is the studentised range over √2), True for Bonferroni and
+            Dunn's comparisons of k − 1 optimizers with one.
     """
     if control:
         q = float(stats.norm.isf(alpha / (2 * (optimizers - 1))))
@@ -54,21 +71,35 @@ def critical_difference(optimizers: int, problems: int, alpha: float = 0.05, con
     return q * math.sqrt(optimizers * (optimizers + 1) / (6 * problems))
 
 
-def signed_rank(differences: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Exact two-sided p-values of Wilcoxon's signed-rank test, shape (…, n) to (…).
+def wilcoxon_signed_rank(differences: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Returns exact two-sided p-values of Wilcoxon's signed-rank test.
 
-    The sign-flip test of signed ranks, hence exact with ties as well. Zeros take part in the ranking and
-    then drop out (Pratt 1959). Infinite differences are the largest.
+    It is computed as the sign-flip test of the signed ranks, so it is exact with ties as well. Zeros take part in the
+    ranking and are then dropped (Pratt 1959). Infinite differences have the largest ranks.
+
+    Args:
+        differences: Paired differences, of shape (…, n).
+        seed: Seed of the random patterns for many pairs (see `paired.sign_flip`).
+
+    Returns:
+        p-values of shape (…).
     """
     values = np.asarray(differences, dtype=float)
     return sign_flip(np.sign(values) * stats.rankdata(np.abs(values), axis=-1), seed=seed)
 
 
 def wilcoxon_holm(losses: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Adjusted p-values of all pairs of k optimizers over N problems, symmetric of shape (k, k), ones on the diagonal.
+    """Returns adjusted p-values of all pairs of k optimizers over N problems.
 
-    Wilcoxon's signed-rank test with Holm's adjustment, rather than Nemenyi's test, whose verdict on a
-    pair depends on who else takes part (Benavoli, Corani, Mangili 2016). `losses` has the shape (N, k).
+    Wilcoxon's signed-rank test with Holm's adjustment, rather than Nemenyi's test, whose decision on a pair depends on
+    the other optimizers (Benavoli, Corani, Mangili 2016).
+
+    Args:
+        losses: Losses of shape (N, k).
+        seed: As for `wilcoxon_signed_rank`.
+
+    Returns:
+        A symmetric array of shape (k, k) with ones on the diagonal.
     """
     k = losses.shape[1]
     first, second = np.triu_indices(k, 1)
@@ -76,22 +107,31 @@ def wilcoxon_holm(losses: np.ndarray, seed: int = 0) -> np.ndarray:
         differences = losses[:, first] - losses[:, second]
     differences[losses[:, first] == losses[:, second]] = 0.0
     adjusted = np.ones((k, k))
-    adjusted[first, second] = adjusted[second, first] = holm(signed_rank(differences.T, seed))
+    adjusted[first, second] = adjusted[second, first] = holm(wilcoxon_signed_rank(differences.T, seed))
     return adjusted
 
 
 def cliques(mean_ranks: np.ndarray, p: np.ndarray, alpha: float = 0.05) -> list[list[int]]:
-    """The groups that a critical-difference diagram joins by bars: longest runs of optimizers, in order
-    of mean rank, no two of which differ significantly. Indices into `mean_ranks`.
+    """Returns the groups that a critical-difference diagram joins by bars.
+
+    They are the longest sequences of optimizers, in order of mean rank, in which no two differ significantly.
+
+    Args:
+        mean_ranks: Mean ranks of shape (k,).
+        p: Adjusted p-values of shape (k, k).
+        alpha: Significance level.
+
+    Returns:
+        Lists of indices into `mean_ranks`, each of at least two optimizers.
     """
     order = [int(index) for index in np.argsort(mean_ranks, kind="stable")]
-    found: list[list[int]] = []
+    groups: list[list[int]] = []
     reach = -1
     for start in range(len(order)):
         end = start
         while end + 1 < len(order) and all(p[order[end + 1], other] > alpha for other in order[start : end + 1]):
             end += 1
         if end > start and end > reach:
-            found.append(order[start : end + 1])
+            groups.append(order[start : end + 1])
         reach = max(reach, end)
-    return found
+    return groups

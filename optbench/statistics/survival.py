@@ -1,8 +1,8 @@
-"""Times to an event that some never reach: the Kaplan–Meier curve, the restricted mean, the expected running time.
+"""Times to an event that some runs never reach: Kaplan–Meier curve, restricted mean, expected running time.
 
-`times` is when each run reached the event, or when it was given up (`events` false): censored. A run
-that diverged has not left the study by chance. It never gets there, so it counts as censored at the end of its
-budget, when it could no longer have succeeded, and not where it died.
+`times` is when each run reached the event, or when it ended without it (`events` false): it is censored. A run that
+diverged was not lost by chance. It never reaches the event, so it counts as censored at the end of its budget, the
+last time at which it could have succeeded, and not at the time of its failure.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from scipy import special
 
 @dataclass(frozen=True)
 class Survival:
-    """A Kaplan–Meier curve: from `times[i]` (ascending) on, `survival[i]` have not reached the event.
+    """A Kaplan–Meier curve: from `times[i]` (ascending) on, a share `survival[i]` has not reached the event.
 
-    Before the first time it is 1. `at_risk[i]` runs were still under way just before, of which
-    `events[i]` got there. `low` and `high` bound the survival.
+    Before the first time the share is 1. `at_risk[i]` runs were still without the event just before `times[i]`, and
+    `events[i]` of them reached it. `low` and `high` bound the survival.
     """
 
     times: np.ndarray
@@ -29,20 +29,32 @@ class Survival:
     events: np.ndarray
     low: np.ndarray
     high: np.ndarray
-    #: The last time at which anything is known; beyond it the curve is undefined unless it has come to 0.
+    #: The last known time; after it the curve is undefined unless it has reached 0.
     end: float
 
 
 def kaplan_meier(times: np.ndarray, events: np.ndarray, confidence: float = 0.95) -> Survival:
-    """The product-limit estimate (Kaplan and Meier 1958), a point an event time.
+    """Returns the product-limit estimate (Kaplan and Meier 1958), with one point per event time.
 
-    S(t) = Π over event times tᵢ ≤ t of (1 − dᵢ/nᵢ); an event and a censoring at the same time count in
-    this order. The bounds are Greenwood's on the scale of log(−log S) (Kalbfleisch and Prentice
-    1980), missing (NaN) where S is 0. Raises ValueError for a time that is not finite.
+        S(t) = Π over event times tᵢ ≤ t of (1 − dᵢ/nᵢ)
+
+    An event comes before a censoring at the same time. The bounds are Greenwood's on the scale of log(−log S)
+    (Kalbfleisch and Prentice 1980).
+
+    Args:
+        times: Times of shape (n,).
+        events: Whether each run reached the event, of shape (n,).
+        confidence: Coverage of the pointwise bounds.
+
+    Returns:
+        The curve; its bounds are NaN where S is 0.
+
+    Raises:
+        ValueError: A time is not finite.
     """
     times, events = np.asarray(times, dtype=float), np.asarray(events, dtype=bool)
     if not np.isfinite(times).all():
-        raise ValueError("times must be finite: a run that never gets there is censored at its budget")
+        raise ValueError("times must be finite; a run that never reaches the event is censored at its budget")
     order = np.sort(times)
     at, deaths = np.unique(times[events], return_counts=True)
     risk = len(times) - np.searchsorted(order, at, side="left")
@@ -57,7 +69,7 @@ def kaplan_meier(times: np.ndarray, events: np.ndarray, confidence: float = 0.95
 
 
 def median_time(times: np.ndarray, events: np.ndarray) -> float:
-    """The first time by which half of the runs have got there, by Kaplan–Meier; NaN where fewer do."""
+    """Returns the first time by which half of the runs have the event, by Kaplan–Meier; NaN if fewer reach it."""
     curve = kaplan_meier(times, events)
     reached = np.flatnonzero(curve.survival <= 0.5 + 1e-12)
     return float(curve.times[reached[0]]) if len(reached) else math.nan
@@ -66,13 +78,22 @@ def median_time(times: np.ndarray, events: np.ndarray) -> float:
 def restricted_mean(
     times: np.ndarray, events: np.ndarray, horizon: float, confidence: float = 0.95
 ) -> tuple[float, float, float]:
-    """The mean of min(time, horizon) with its interval: the area under the Kaplan–Meier curve up to `horizon`.
+    """Returns the restricted mean: the mean of min(time, horizon), with its confidence interval.
 
-    ∫₀^τ S(t) dt (Irwin 1949), variance Σ Aᵢ² dᵢ/(nᵢ(nᵢ − dᵢ)) with Aᵢ the area beyond tᵢ, times
-    n/(n − 1), and Student's quantile of n − 1 degrees of freedom: without censoring before the horizon
-    this is the t-interval of min(time, horizon), within [0, horizon]. All are NaN where a run was given
-    up before the horizon and nothing is known of the rest; the bounds also below two runs, and where
-    none got there before the horizon: no spread says how late they would have.
+    It is the area under the Kaplan–Meier curve, ∫₀^τ S(t) dt (Irwin 1949). Its variance is Σ Aᵢ² dᵢ/(nᵢ(nᵢ − dᵢ)) ·
+    n/(n − 1), with Aᵢ the area after tᵢ. The interval uses Student's quantile of n − 1 degrees of freedom. Without
+    censoring before the horizon, it is the t-interval of min(time, horizon), limited to [0, horizon].
+
+    Args:
+        times: Times of shape (n,).
+        events: Whether each run reached the event, of shape (n,).
+        horizon: The time τ at which all times are cut off.
+        confidence: Coverage of the interval.
+
+    Returns:
+        Mean, lower and upper bound. All are NaN if a run is censored before the horizon and the rest of the curve is
+        unknown. The bounds are also NaN with fewer than two runs, and if no run has the event before the horizon: then
+        nothing is known about the spread of the times.
     """
     times, events = np.asarray(times, dtype=float), np.asarray(events, dtype=bool)
     if not len(times) or not np.isfinite(times).all() or not math.isfinite(horizon):
@@ -97,9 +118,9 @@ def restricted_mean(
 
 
 def expected_running_time(times: np.ndarray, events: np.ndarray) -> float:
-    """Cost of all runs, successful or not, per success: what restarting until it succeeds would cost.
+    """Returns the cost of all runs, successful or not, per success: the expected cost of restarting until one succeeds.
 
-    Σ times / number of successes (Hansen et al. 2021, COCO: "average runtime"). NaN without a success.
+    Σ times / number of successes (Hansen et al. 2021, COCO: "average runtime"); NaN without a success.
     """
     times, successes = np.asarray(times, dtype=float), int(np.sum(events))
     return float(times.sum() / successes) if successes else math.nan
@@ -108,8 +129,15 @@ def expected_running_time(times: np.ndarray, events: np.ndarray) -> float:
 def first_crossing(
     at: Sequence[float], metric: Sequence[float | None], target: float, higher_is_better: bool
 ) -> float | None:
-    """Where the running best of `metric` first meets `target`, linearly interpolated between the
-    points `at`; None where it never does. Missing values are passed over."""
+    """Returns where the running best of `metric` first meets `target`, or None if it never does.
+
+    Args:
+        at: Positions of the evaluations, such as steps or costs, in ascending order; the result is linearly
+            interpolated between them.
+        metric: The metric at these positions; missing values are ignored.
+        target: The value to reach.
+        higher_is_better: The direction of the metric.
+    """
     sign = 1.0 if higher_is_better else -1.0
     values = sign * np.array([np.nan if value is None else value for value in metric], dtype=float)
     known = np.isfinite(values)

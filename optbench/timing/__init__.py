@@ -1,1 +1,1 @@
-"""Whether a change made something slower: measured with pytest-benchmark, judged so that noise raises no alarm."""
+"""Tests whether a change made something slower, with pytest-benchmark and statistics that ignore noise."""

@@ -1,4 +1,4 @@
-"""Two commits of a repository, each checked out and installed in a folder of its own, to be measured in turn."""
+"""Two commits of a repository, each checked out and installed in its own folder, to be measured in turn."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from optbench.timing.visits import visit
 
 @dataclass(frozen=True)
 class Side:
-    """One commit: `tree` is its checkout, `site` where its packages are installed, `packages` their names."""
+    """One commit: `tree` is its checkout, `site` the folder of its installed packages, `packages` their names."""
 
     ref: str
     tree: Path
@@ -28,7 +28,7 @@ class Side:
     packages: tuple[str, ...]
 
     def visit(self, suite: Path, select: list[str], expression: str) -> dict[str, Any]:
-        """One visit of the suite with this commit's packages, and with no other's (the plugin sees to that)."""
+        """One visit of the suite with the packages of this commit only, which the plugin verifies."""
         paths = [str(self.site), *filter(None, [os.environ.get("PYTHONPATH", "")])]
         environment = {
             "PYTHONPATH": os.pathsep.join(paths),
@@ -41,19 +41,19 @@ class Side:
 
 @contextmanager
 def sides(refs: list[str], suite: Path) -> Iterator[list[Side]]:
-    """The commits as sides, both with the present files of the suite; they are gone when the context ends, however.
+    """A context with the commits as sides, both with the present files of the suite; it always removes them at its end.
 
-    Raises UserError for a ref that is none, outside of a repository, for a suite within
-    a package that is compared, and for a commit that can't be installed.
+    Raises UserError for an unknown commit, outside a repository, for a suite inside a package that is compared, and
+    for a commit that cannot be installed.
     """
     root = Path(_git("rev-parse", "--show-toplevel"))
     inside = suite.resolve().relative_to(root) if suite.resolve().is_relative_to(root) else None
     if inside is None or not inside.parts or not suite.exists():
-        raise UserError(f"the suite {suite} is no file or folder within the repository {root}")
+        raise UserError(f"the suite {suite} is not a file or folder in the repository {root}")
     for ref in refs:
-        _git("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}", error=f"{ref!r} is no commit of {root}")
+        _git("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}", error=f"{ref!r} is not a commit of {root}")
     with TemporaryDirectory(prefix="optbench-timing-") as scratch, ExitStack() as stack:
-        found = []
+        commits = []
         for name, ref in zip("ab", refs, strict=True):
             tree = Path(scratch) / name / "tree"
             _git("worktree", "add", "--detach", "--quiet", str(tree), ref)
@@ -62,15 +62,15 @@ def sides(refs: list[str], suite: Path) -> Iterator[list[Side]]:
             _install(ref, tree, site)
             packages = _packages(site)
             if inside.parts[0] in packages:
-                # What surrounds the suite comes from the present checkout, on both sides.
-                raise UserError(f"the suite {suite} lies in the package {inside.parts[0]}, which is what is compared")
+                # The whole top folder of the suite comes from the present checkout on both sides.
+                raise UserError(f"the suite {suite} is inside the package {inside.parts[0]}, which is to be compared")
             _put(root / inside.parts[0], tree / inside.parts[0])
-            found.append(Side(ref, tree, site, packages))
-        yield found
+            commits.append(Side(ref, tree, site, packages))
+        yield commits
 
 
 def _put(suite: Path, place: Path) -> None:
-    """The suite as it is now, in place of the commit's own: both sides are measured by the same tests."""
+    """Replaces the commit's suite by the present one, so that the same tests measure both sides."""
     if place.is_dir():
         shutil.rmtree(place)
     if suite.is_dir():
@@ -86,12 +86,12 @@ def _install(ref: str, tree: Path, site: Path) -> None:
         [*command, "--target", str(site), str(tree)], capture_output=True, text=True, check=False, cwd=tree.parent
     )
     if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.strip()] or ["pip says nothing"]
-        raise UserError(f"{ref} can't be installed: {lines[-1].strip()}")
+        lines = [line for line in done.stderr.splitlines() if line.strip()] or ["pip gave no reason"]
+        raise UserError(f"{ref} cannot be installed: {lines[-1].strip()}")
 
 
 def _packages(site: Path) -> tuple[str, ...]:
-    """What can be imported from there."""
+    """The names of the modules and packages in a folder."""
     modules = [path.stem for path in site.glob("*.py")]
     return tuple(sorted([*modules, *(path.name for path in site.iterdir() if (path / "__init__.py").exists())]))
 
@@ -100,8 +100,8 @@ def _git(*arguments: str, error: str = "") -> str:
     try:
         done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
     except FileNotFoundError:
-        raise UserError("there is no git here, without which commits can't be checked out") from None
+        raise UserError("git is not installed; it is needed to check out commits") from None
     if done.returncode:
-        lines = done.stderr.strip().splitlines() or ["git says nothing"]
+        lines = done.stderr.strip().splitlines() or ["git gave no reason"]
         raise UserError(error or f"git {arguments[0]}: {lines[-1]}")
     return done.stdout.strip()

@@ -1,4 +1,4 @@
-"""What a piece of work does that no clock is needed for: the same number each time, on each machine of a kind."""
+"""Exact counters of a piece of work, which are the same in every call and on every machine of the same kind."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from optbench.budget import Ledger
 from optbench.machine.allocations import memory_changes
 
 
-class _Counted(TorchDispatchMode):
-    """A context in which every operation that reaches a kernel is counted, those of backward passes too."""
+class _OperationCounter(TorchDispatchMode):
+    """A context that counts every operation that reaches a kernel, including those of backward passes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -25,24 +25,26 @@ class _Counted(TorchDispatchMode):
 
 
 def operations(work: Callable[[], Any]) -> int:
-    """Operations of torch that the work calls."""
-    with _Counted() as counted:
+    """The number of torch operations that the work calls."""
+    with _OperationCounter() as counter:
         work()
-    return counted.operations
+    return counter.operations
 
 
 def counters(work: Callable[[], Any], device: str, ledger: Ledger) -> dict[str, int]:
-    """Of one call of the work each: torch's operations, the forward and backward passes that the ledger was charged
-    meanwhile, and bytes allocated (on a CPU) or kernels launched (on a CUDA device).
+    """The counters of one call of the work.
+
+    These are the operations of torch, the forward and backward passes that the ledger was charged, and the bytes
+    allocated (on a CPU) or the kernels launched (on a CUDA device). Each kind is counted in a separate call.
     """
     forwards, backwards = ledger.forwards, ledger.backwards
-    found = {"operations": operations(work)}
-    found["forwards"], found["backwards"] = ledger.forwards - forwards, ledger.backwards - backwards
+    counts = {"operations": operations(work)}
+    counts["forwards"], counts["backwards"] = ledger.forwards - forwards, ledger.backwards - backwards
     if device == "cpu":
-        found["bytes_allocated"] = sum(change for change in memory_changes(work) if change > 0)
+        counts["bytes_allocated"] = sum(change for change in memory_changes(work) if change > 0)
     elif device.startswith("cuda"):
-        found["kernel_launches"] = _launches(work)
-    return found
+        counts["kernel_launches"] = _launches(work)
+    return counts
 
 
 def _launches(work: Callable[[], Any]) -> int:

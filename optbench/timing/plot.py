@@ -1,4 +1,4 @@
-"""The blocks of two recordings, test by test."""
+"""The figure of two recordings: the blocks of each test."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 
 from optbench.plots import style
 from optbench.timing.recording import Recording
-from optbench.timing.text import sorted_rows
+from optbench.timing.text import sort_rows
 
-#: Tests that a figure has room for.
+#: The most tests in a figure.
 MOST = 60
 _COLOURS = {
     "slower": style.VERMILLION,
@@ -23,14 +23,14 @@ _COLOURS = {
 
 @mpl.rc_context(style.RC)
 def distributions(frame: pd.DataFrame, base: Recording, head: Recording, bound: float) -> Figure:
-    """Every visit's time of both sides as a multiple of the base's median; the bound as a line.
+    """Draws the time of every visit of both sides as a multiple of the base's median, with the bound as a line.
 
-    Tests are sorted by verdict and ratio; of more than 60 the last are left out, and counted.
+    Tests are sorted by verdict and ratio. If there are more than `MOST`, the last ones are left out and counted.
     """
-    rows = sorted_rows(frame)
+    rows = sort_rows(frame)
     shown, left_out = rows.head(MOST), max(len(rows) - MOST, 0)
     note = f"; {left_out} more tests are not drawn" if left_out else ""
-    figure = style.titled(
+    figure = style.make_figure(
         (9.0, 1.45 + 0.24 * len(shown)),
         f"{head.label} against {base.label}",
         f"each dot is a visit (the median of a process) as a multiple of the base's median; dashed: {bound:g}×{note}",
@@ -38,7 +38,7 @@ def distributions(frame: pd.DataFrame, base: Recording, head: Recording, bound: 
     width, height = figure.get_size_inches()
     longest = max(len(_short(str(name))) for name in shown["test"])
     left = min(0.2 + 0.065 * longest, width - 3.0)
-    ax = style.placed(figure, (left, 0.45, width - left - 0.2, height - 1.35))
+    ax = style.add_axes(figure, (left, 0.45, width - left - 0.2, height - 1.35))
     for place, row in enumerate(shown.itertuples()):
         name = str(row.test)
         middle = float(np.median(base.tests[name].blocks))
@@ -65,5 +65,5 @@ def distributions(frame: pd.DataFrame, base: Recording, head: Recording, bound: 
 
 
 def _short(name: str) -> str:
-    """Without the folder and file, which all have in common more often than not."""
+    """The name without folder and file, which most tests have in common."""
     return name.rsplit("::", 1)[-1]

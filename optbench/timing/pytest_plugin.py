@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 #: Set by `optbench timing ab`: the only folder from which a measured package may come.
 TREE = "OPTBENCH_TIMING_TREE"
-#: Of each result: rounds before those that count, and rounds that count.
+#: The rounds of each result: warm-up rounds, which are not counted, and counted ones.
 WARMUP_ROUNDS, ROUNDS = 2, 10
 
 _MISSING = "needs pytest-benchmark (pip install 'optbench[timing]')"
 
 
-def _measured(benchmark: Any, measurable: Measurable, rounds: int) -> None:
+def _measure(benchmark: Any, measurable: Measurable, rounds: int) -> None:
     benchmark.extra_info["counters"] = measurable.counters
     benchmark.pedantic(measurable.work, rounds=rounds, warmup_rounds=WARMUP_ROUNDS, iterations=measurable.calls)
     measurable.verify()
@@ -41,13 +41,13 @@ if find_spec("pytest_benchmark") is not None:
     def optimizer_step(benchmark: Any) -> Callable[..., None]:
         """Times a step: `optimizer_step(optimizer, problem="mnist_cnn", batch_size=None, device="cpu", source=None)`.
 
-        Seconds of one step (forward, backward, update) at the optimizer's defaults, its state allocated before, the
-        device synchronised; fails where no parameter moved. Counters go to `extra_info["counters"]`.
+        The result is the time of one step (forward, backward, update) at the optimizer's defaults, with allocated
+        state and a synchronised device. The test fails if no parameter moved. Counters go to `extra_info["counters"]`.
         """
         from optbench.timing import subjects
 
         def measure(optimizer: str, problem: str = "mnist_cnn", *, rounds: int = ROUNDS, **more: Any) -> None:
-            _measured(benchmark, subjects.optimizer_step(subjects.setting(problem, optimizer, **more)), rounds)
+            _measure(benchmark, subjects.optimizer_step(subjects.setting(problem, optimizer, **more)), rounds)
 
         return measure
 
@@ -57,18 +57,18 @@ if find_spec("pytest_benchmark") is not None:
         from optbench.timing import subjects
 
         def measure(problem: str, *, rounds: int = ROUNDS, **more: Any) -> None:
-            _measured(benchmark, subjects.forward_backward(subjects.setting(problem, **more)), rounds)
+            _measure(benchmark, subjects.forward_backward(subjects.setting(problem, **more)), rounds)
 
         return measure
 
     @pytest.fixture
     def training(benchmark: Any) -> Callable[..., None]:
-        """Times a training, evaluations included: `training(optimizer, problem, examples)`, a budget in gradients."""
+        """Times a training with its evaluations: `training(optimizer, problem, examples)`, a budget in gradients."""
         from optbench.timing import subjects
 
         def measure(optimizer: str, problem: str, examples: int, *, rounds: int = 5, **more: Any) -> None:
-            found = subjects.setting(problem, optimizer, **more)
-            _measured(benchmark, subjects.training(found, examples), rounds)
+            subject = subjects.setting(problem, optimizer, **more)
+            _measure(benchmark, subjects.training(subject, examples), rounds)
 
         return measure
 
@@ -76,38 +76,39 @@ else:
 
     @pytest.fixture
     def optimizer_step() -> None:
-        """Says what is missing."""
+        """Fails with the name of the missing package."""
         pytest.fail(f"optimizer_step {_MISSING}", pytrace=False)
 
     @pytest.fixture
     def forward_backward() -> None:
-        """Says what is missing."""
+        """Fails with the name of the missing package."""
         pytest.fail(f"forward_backward {_MISSING}", pytrace=False)
 
     @pytest.fixture
     def training() -> None:
-        """Says what is missing."""
+        """Fails with the name of the missing package."""
         pytest.fail(f"training {_MISSING}", pytrace=False)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
-    """Adds what times of trainings depend on, so that unlike machines are not compared."""
+    """Adds the facts on which times depend, so that different machines are not compared."""
     from optbench.timing.machine import machine
 
     machine_info["optbench"] = machine()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Under `optbench timing ab`: fails the run where a package under test came from somewhere else."""
+    """Under `optbench timing ab`: fails the run if a package under test was imported from another folder."""
     tree = os.environ.get(TREE)
     if not tree:
         return
     names = [name for name in os.environ[f"{TREE}_PACKAGES"].split(os.pathsep) if name in sys.modules]
     strangers = [name for name in names if not _lies_in(sys.modules[name], Path(tree))]
     if strangers or not names:
-        found = ", ".join(f"{name} came from {_place(sys.modules[name])}" for name in strangers)
-        print(f"optbench: {tree} was not measured: {found or 'the tests import none of its packages'}", file=sys.stderr)
+        sources = ", ".join(f"{name} came from {_place(sys.modules[name])}" for name in strangers)
+        reason = sources or "the tests import none of its packages"
+        print(f"optbench: {tree} was not measured: {reason}", file=sys.stderr)
         session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
 

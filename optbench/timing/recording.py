@@ -1,8 +1,8 @@
-"""Recordings: what pytest-benchmark wrote in several visits of one suite, in pytest-benchmark's own format.
+"""Recordings: the results of several visits of one suite, in pytest-benchmark's format.
 
-Repetitions within one process are alike for reasons that have nothing to do with the code (where its memory
-lies, what else the machine does), so they are no sample of what a measurement may give. The unit of all
-comparisons is therefore a block: the median of a test's repetitions in one process.
+Repetitions within one process are similar for reasons that have nothing to do with the code, such as the layout of its
+memory or other load on the machine. They are not a sample of possible measurements. The unit of all comparisons is
+therefore a block: the median of a test's repetitions in one process.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ FOLDER = "timing"
 class Test:
     """A benchmark with its median of each visit, in seconds, in the order of the visits."""
 
-    __test__ = False  # for pytest, which would take it for a test
+    __test__ = False  # pytest would collect it as a test
 
     name: str
     blocks: tuple[float, ...]
     counters: Mapping[str, int]
-    #: The test of the same visits against which its ratio holds across machines; empty for none.
+    #: The test of the same visits that serves as a reference across machines; empty for none.
     reference: str
 
 
@@ -43,7 +43,7 @@ class Recording:
 
     @cached_property
     def machine(self) -> dict[str, Any]:
-        """What the times depend on (see `machine`); of a document without the plugin what pytest-benchmark says."""
+        """The facts on which times depend (see `machine`); without the plugin, those of pytest-benchmark."""
         info = self.visits[0].get("machine_info") or {}
         cpu = info.get("cpu") or {}
         known = {"cpu": cpu.get("brand_raw"), "cores": cpu.get("count"), "python": info.get("python_version")}
@@ -51,47 +51,48 @@ class Recording:
 
     @cached_property
     def tests(self) -> dict[str, Test]:
-        """By full name. Raises UserError where not all visits ran the same tests."""
-        found = [{entry["fullname"]: entry for entry in visit["benchmarks"]} for visit in self.visits]
-        first = found[0]
-        for other in found[1:]:
+        """The tests by full name. Raises UserError if not all visits ran the same tests."""
+        visits = [{entry["fullname"]: entry for entry in visit["benchmarks"]} for visit in self.visits]
+        first = visits[0]
+        for other in visits[1:]:
             if missing := first.keys() ^ other.keys():
                 raise UserError(f"{self.label}: not every visit has {min(missing)}; record it again")
-        return {name: self._test(name, [visit[name] for visit in found]) for name in first}
+        return {name: self._test(name, [visit[name] for visit in visits]) for name in first}
 
     def _test(self, name: str, entries: Sequence[Mapping[str, Any]]) -> Test:
         blocks = tuple(median for entry in entries for median in _medians(entry))
         about = [entry.get("extra_info") or {} for entry in entries]
         counted = [one.get("counters") or {} for one in about]
-        # One that differs from visit to visit is not exact, and gates nothing.
+        # A counter that differs between visits is not exact and is ignored.
         exact = {key: n for key, n in counted[0].items() if all(one.get(key) == n for one in counted)}
         return Test(name, blocks, exact, about[0].get("reference", ""))
 
 
 def _medians(entry: Mapping[str, Any]) -> Sequence[float]:
-    """Of a merged recording the median of each visit, of another document the one median."""
+    """The median of each visit of a merged recording; the single median of another document."""
     if "visits" in (entry.get("extra_info") or {}):
         return [float(value) for value in entry["stats"]["data"]]
     return [float(entry["stats"]["median"])]
 
 
 def read(name: str, results: Path) -> Recording:
-    """The recording of this name, or that of a file or folder of pytest-benchmark's. Raises UserError for one that is
-    not there, or can't be read.
+    """The recording with this name, or that of a file or folder of pytest-benchmark.
+
+    Raises UserError if it does not exist or cannot be read.
     """
     path = _path(name, results)
     files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
     if not files:
-        raise UserError(f"{path} holds no .json file of pytest-benchmark")
+        raise UserError(f"{path} contains no .json file of pytest-benchmark")
     recording = Recording(name, tuple(map(_document, files)))
     first = recording.machine
     if any(Recording(name, (visit,)).machine != first for visit in recording.visits):
-        raise UserError(f"the files in {path} come from unlike machines or versions; they are no one recording")
+        raise UserError(f"the files in {path} come from different machines or versions and are not one recording")
     return recording
 
 
 def write(path: Path, recording: Recording) -> None:
-    """Writes the visits as one document, of which pytest-benchmark's tools take the blocks for repetitions."""
+    """Writes the visits as one document; pytest-benchmark's tools show the blocks as repetitions."""
     last = recording.visits[-1]
     entries = {entry["fullname"]: entry for entry in last["benchmarks"]}
     merged = []
@@ -103,7 +104,7 @@ def write(path: Path, recording: Recording) -> None:
 
 
 def place(name: str, results: Path) -> Path:
-    """Where the recording of this name lies."""
+    """The path of the recording with this name."""
     return results / FOLDER / f"{name}.json"
 
 
@@ -119,24 +120,24 @@ def _path(name: str, results: Path) -> Path:
 
 def _document(path: Path) -> Mapping[str, Any]:
     try:
-        found = json.loads(path.read_text("utf-8"))
-        for entry in found["benchmarks"]:
+        document = json.loads(path.read_text("utf-8"))
+        for entry in document["benchmarks"]:
             if not (entry["fullname"] and float(entry["stats"]["median"]) > 0):
-                raise ValueError("a median that is no time")
-        if not isinstance(found.get("machine_info") or {}, dict):
-            raise ValueError("machine_info is no table")
-        if not found["benchmarks"]:
-            raise UserError(f"{path} has no benchmark in it")
+                raise ValueError("a median is not above 0")
+        if not isinstance(document.get("machine_info") or {}, dict):
+            raise ValueError("machine_info is not a table")
+        if not document["benchmarks"]:
+            raise UserError(f"{path} contains no benchmark")
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is no document of pytest-benchmark, or is damaged ({error!r})") from None
-    return dict(found)
+        raise UserError(f"{path} is not a document of pytest-benchmark, or is damaged ({error!r})") from None
+    return dict(document)
 
 
 def _stats(blocks: Sequence[float]) -> dict[str, Any]:
     """pytest-benchmark's statistics of the blocks."""
     from pytest_benchmark.stats import Stats
 
-    found = Stats()
+    stats = Stats()
     for block in blocks:
-        found.update(block)
-    return {**found.as_dict(), "data": list(blocks), "iterations": 1}
+        stats.update(block)
+    return {**stats.as_dict(), "data": list(blocks), "iterations": 1}

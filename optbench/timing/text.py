@@ -1,19 +1,19 @@
-"""A comparison of timings as text: for a terminal, and as Markdown for a pull request."""
+"""Comparisons of timings as text: tables for a terminal, and Markdown for a pull request."""
 
 from __future__ import annotations
 
 import pandas as pd
 
-from optbench.formatting import table
+from optbench.formatting import align_columns
 from optbench.timing.verdict import FAILING, UNDECIDED
 
 _HEAD = ("test", "base", "head", "ratio", "95 %", "verdict", "")
-#: The order in which they are of interest.
+#: The verdicts in order of interest.
 _ORDER = ("slower", "more work", UNDECIDED, "faster", "same")
 
 
-def sorted_rows(frame: pd.DataFrame) -> pd.DataFrame:
-    """By verdict, then by ratio, the largest first."""
+def sort_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows sorted by verdict, then by ratio, the largest first."""
     rank = frame["verdict"].map(_ORDER.index)
     return frame.assign(rank=rank).sort_values(["rank", "ratio"], ascending=[True, False]).drop(columns="rank")
 
@@ -22,19 +22,19 @@ def summary(frame: pd.DataFrame, base: str, head: str, bound: float) -> str:
     """One sentence on all tests."""
     counts = {verdict: int((frame["verdict"] == verdict).sum()) for verdict in _ORDER}
     parts = [f"{count} {verdict}" for verdict, count in counts.items() if count]
-    found = f"{head} does more work than {base}" if counts["more work"] else f"no slowdown of {head} against {base}"
+    result = f"{head} does more work than {base}" if counts["more work"] else f"no slowdown of {head} against {base}"
     if counts["slower"]:
-        found = f"{head} is slower than {base}"
-    return f"{found} (bound {bound:g}×): {', '.join(parts)}"
+        result = f"{head} is slower than {base}"
+    return f"{result} (bound {bound:g}×): {', '.join(parts)}"
 
 
 def as_table(frame: pd.DataFrame, unit: str = "") -> str:
-    """Aligned columns; `unit` is empty for seconds, `ratio` for ratios to a reference test."""
-    return table((_HEAD, *map(tuple, _cells(frame, unit))), right=(1, 2, 3, 4))
+    """The comparison as aligned columns; `unit` is empty for seconds, `ratio` for ratios to a reference test."""
+    return align_columns((_HEAD, *map(tuple, _cells(frame, unit))), right=(1, 2, 3, 4))
 
 
 def as_markdown(frame: pd.DataFrame, base: str, head: str, bound: float, unit: str = "") -> str:
-    """A summary, what calls for a look, and everything else folded away."""
+    """The comparison as Markdown: a summary, the notable tests, and the others in a folded section."""
     failing = any(frame["verdict"].isin(FAILING))
     notable, rest = frame[frame["verdict"] != "same"], frame[frame["verdict"] == "same"]
     parts = [f"### Timings: {'❌' if failing else '✅'} {summary(frame, f'`{base}`', f'`{head}`', bound)}"]
@@ -49,7 +49,7 @@ def as_markdown(frame: pd.DataFrame, base: str, head: str, bound: float, unit: s
 
 def _cells(frame: pd.DataFrame, unit: str) -> list[list[str]]:
     rows = []
-    for row in sorted_rows(frame).itertuples():
+    for row in sort_rows(frame).itertuples():
         base, head = (f"{value:.3g}" if unit else _seconds(float(value)) for value in (row.base, row.head))  # type: ignore[arg-type,str-bytes-safe]
         span = f"{row.low:.2f} – {row.high:.2f}"
         rows.append([str(row.test), base, head, f"{row.ratio:.2f}", span, str(row.verdict), str(row.note)])

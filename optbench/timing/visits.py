@@ -1,4 +1,4 @@
-"""Visits: one run of a suite of benchmarks in a process of its own, as pytest-benchmark writes it down."""
+"""Visits: runs of a suite of benchmarks, each in its own process, as pytest-benchmark records them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from optbench.errors import UserError
 
-#: pytest's code where it finds no test.
+#: The exit code of pytest if it collects no test.
 _NOTHING = 5
 
 
@@ -24,12 +24,21 @@ def visit(
     select: Sequence[str] = (),
     expression: str = "",
 ) -> dict[str, Any]:
-    """Runs the benchmarks of a suite (in `folder`, where given) and returns pytest-benchmark's document.
+    """Runs the benchmarks of a suite in a new process and returns pytest-benchmark's document.
 
-    `select` names tests by node id, `expression` is pytest's `-k`. The project's own options don't apply: they may
-    disable benchmarks. Raises UserError where a test fails, or there is none.
+    The project's pytest options are ignored, because they may disable benchmarks.
+
+    Args:
+        suite: The file or folder of the tests.
+        folder: The working directory; by default the current one.
+        environment: Additional environment variables.
+        select: Node ids of the tests to run; all if empty.
+        expression: pytest's `-k`.
+
+    Raises:
+        UserError: A test failed, or there is none.
     """
-    # The suite's path stays relative, for names of tests to be the same in every folder.
+    # The path of the suite stays relative, so that tests have the same names in every folder.
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "visit.json"
         chosen = list(select) or [str(suite)]
@@ -38,25 +47,23 @@ def visit(
             "--benchmark-enable", "--benchmark-only", "--benchmark-quiet", f"--benchmark-json={file}",
             "--benchmark-columns=median", *(["-k", expression] if expression else []),
         ]  # fmt: skip
-        # Within a worker of pytest-xdist benchmarks would be disabled.
+        # Benchmarks would be disabled inside a worker of pytest-xdist.
         ours = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
         done = subprocess.run(
             command, cwd=folder, env={**ours, **(environment or {})}, capture_output=True, text=True, check=False
         )
         if done.returncode == _NOTHING or (done.returncode == 0 and not file.exists()):
-            raise UserError(
-                f"there is no benchmark in {suite}{f' of which {expression!r} is true' if expression else ''}"
-            )
+            raise UserError(f"there is no benchmark in {suite}{f' that matches {expression!r}' if expression else ''}")
         if done.returncode:
             raise UserError(f"the benchmarks of {suite} failed: {_reason(done)}")
-        found: dict[str, Any] = json.loads(file.read_text("utf-8"))
-    return found
+        document: dict[str, Any] = json.loads(file.read_text("utf-8"))
+    return document
 
 
 def _reason(done: subprocess.CompletedProcess[str]) -> str:
-    """The line that says most."""
+    """The most informative line of the output."""
     lines = [line.strip() for line in (done.stderr + "\n" + done.stdout).splitlines() if line.strip()]
     for start in ("optbench:", "E  ", "FAILED", "ERROR"):
-        if found := [line.removeprefix("E  ").strip() for line in lines if line.startswith(start)]:
-            return found[0]
+        if matches := [line.removeprefix("E  ").strip() for line in lines if line.startswith(start)]:
+            return matches[0]
     return lines[-1] if lines else f"pytest ended with {done.returncode}"

@@ -1,1 +1,1 @@
-"""One training, or many replicas of one at once: what it is made of, what it records."""
+"""Training of one model, or of many replicas at once: batches, steps, evaluations and the record."""

@@ -9,13 +9,19 @@ from torch import Tensor
 
 
 class BatchStream:
-    """Endless batches of exactly `batch_size` indices.
+    """An endless stream of batches with exactly `batch_size` indices each.
 
-    `shuffled`: fresh permutations, one after another. `sequential`: the examples as they lie, again and again.
-    `replacement`: each index drawn uniformly, whatever was drawn before. A batch may cross from one epoch
-    into the next, so every batch is whole and, but for `replacement`, every epoch visits each example once,
-    whatever the batch size. One stream serves several replicas, each with an order that depends on
-    its own generator alone.
+    A batch may extend from one epoch into the next. So every batch has its full size, and every epoch visits each
+    example once for any batch size (except with replacement). One stream serves several replicas; the order of each
+    depends on its own generator only.
+
+    Args:
+        examples: Number of training examples.
+        batch_size: Number of indices per batch.
+        generators: One random generator per replica.
+        device: Device of the indices.
+        order: `shuffled` (a new permutation per epoch), `sequential` (always the same order) or `replacement` (each
+            index is drawn independently and uniformly).
     """
 
     def __init__(
@@ -35,7 +41,7 @@ class BatchStream:
         self._at = 0
 
     def next(self) -> Tensor:
-        """Indices of the next batch, (replicas, batch_size), on the device."""
+        """Returns the indices of the next batch, of shape (replicas, batch_size), on the device."""
         start, end = self._at, self._at + self.batch_size
         if end > self._order.shape[1]:
             fresh = torch.stack([self._epoch(generator) for generator in self.generators])
@@ -45,7 +51,7 @@ class BatchStream:
         return self._order[:, start:end]
 
     def _epoch(self, generator: torch.Generator) -> Tensor:
-        """As many indices as there are examples."""
+        """Returns the indices of one epoch, of shape (examples,)."""
         if self.order == "sequential":
             return torch.arange(self.examples)
         if self.order == "replacement":

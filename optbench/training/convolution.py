@@ -1,4 +1,4 @@
-"""Convolutions that a library below torch miscomputes, computed in another way."""
+"""A replacement for convolutions that oneDNN computes incorrectly on some CPUs."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from torch import Tensor, nn
 
 
 class Conv2d(nn.Conv2d):
-    """A 1 × 1 convolution that leaves out pixels first, and then takes a stride of one: the same sums.
+    """A 1 × 1 convolution that first drops pixels and then uses a stride of 1, which gives the same sums.
 
-    On CPUs with AVX2 and without AVX-512, oneDNN (3.12, in torch 2.14; its issue 6035) writes past its workspace in
-    the gradient of the weights of a 1 × 1 convolution with a stride, of fewer than eight channels, if an image, the
-    weights or a gradient is channels-last: memory is corrupted, or gradients are wrong without a word. A stride of one
-    is computed by other code.
+    On CPUs with AVX2 and without AVX-512, oneDNN (3.12, in torch 2.14; its issue 6035) writes past its workspace when
+    it computes the gradient of the weights of a strided 1 × 1 convolution with fewer than eight channels, if an image,
+    the weights or a gradient is channels-last. Memory is corrupted, or gradients are silently wrong. A stride of 1
+    uses other code.
     """
 
     def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -19,18 +19,18 @@ class Conv2d(nn.Conv2d):
         return nn.functional.conv2d(x[..., ::rows, ::columns], weight, bias)
 
 
-def mend_convolutions(model: nn.Module) -> None:
-    """Makes those layers `Conv2d` of this module whose gradients may be wrong on a CPU; parameters stay as they are.
+def replace_convolutions(model: nn.Module) -> None:
+    """Changes the class of layers whose gradients may be wrong on a CPU to `Conv2d`, without touching parameters.
 
-    Convolutions that a model calls as functions or by a class of its own are not seen, nor are parametrized (such as by
-    a spectral norm) and lazy ones.
+    Not covered are convolutions that a model calls as a function or by its own class, and parametrized (such as with a
+    spectral norm) or lazy layers.
     """
     for module in model.modules():
-        if type(module) is nn.Conv2d and _is_miscomputed(module):
+        if type(module) is nn.Conv2d and _needs_replacement(module):
             module.__class__ = Conv2d
 
 
-def _is_miscomputed(layer: nn.Conv2d) -> bool:
-    """Found by trying kernels, strides, channels, groups and formats on each of oneDNN's instruction sets."""
+def _needs_replacement(layer: nn.Conv2d) -> bool:
+    """Whether oneDNN's gradients may be wrong; from tests of kernels, strides, channels, groups, formats and CPUs."""
     plain = layer.kernel_size == (1, 1) and layer.groups == 1 and layer.padding in ((0, 0), "valid")
     return plain and max(layer.stride) > 1 and layer.in_channels < 8

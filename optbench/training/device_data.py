@@ -1,4 +1,4 @@
-"""Data that stays on the device: every split as whole tensors, batches taken by index."""
+"""Data on the device: each split is stored as whole tensors, from which batches are taken by index."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ import torch
 from torch import Tensor
 
 from optbench.planning.problem_choice import ProblemChoice
-from optbench.problem.base import Problem, loaded
+from optbench.problem.base import Problem, load_problem_data
 from optbench.problem.data import Batch, Data, DataSource
 from optbench.training import shared_data as shared
 
-#: Training examples, spread evenly over the split, on which the training loss is reported.
+#: Number of training examples, spread evenly over the split, on which the training loss is reported.
 TRAIN_SAMPLE = 512
 
 
 class Split:
     """The examples of one split on a device.
 
-    Images are stored channels-last if the problem asks for it, so that a batch taken by index is
-    channels-last without a copy.
+    Args:
+        tensors: Inputs, targets, …, each of shape (examples, …).
+        device: The device.
+        channels_last: Whether images are stored channels-last, so that a batch taken by index is channels-last
+            without a copy.
     """
 
     def __init__(self, tensors: Batch, device: str, channels_last: bool) -> None:
@@ -37,26 +40,34 @@ class Split:
         return len(self._tensors[0])
 
     def batch(self, index: Tensor) -> Batch:
-        """The examples at these indices, (N,) or (replicas, N): images as (…, N, C, H, W)."""
+        """Returns the examples at the given indices.
+
+        Args:
+            index: Indices of shape (N,) or (replicas, N).
+
+        Returns:
+            Tensors of shape (*index.shape, …); images have shape (*index.shape, C, H, W).
+        """
         flat, shape = index.flatten(), index.shape
         chosen = (tensor.index_select(0, flat) for tensor in self._tensors)
         if index.dim() > 1:
             chosen = (tensor.view(*shape, *tensor.shape[1:]) for tensor in chosen)
-        return self._viewed(chosen)
+        return self._view(chosen)
 
     def chunks(self, size: int) -> Iterator[Batch]:
-        """All examples in order, at most `size` at a time, without copies."""
+        """Yields all examples in order, at most `size` at a time, without copies."""
         for start in range(0, len(self), size):
-            yield self._viewed(tensor[start : start + size] for tensor in self._tensors)
+            yield self._view(tensor[start : start + size] for tensor in self._tensors)
 
-    def _viewed(self, tensors: Iterator[Tensor]) -> Batch:
+    def _view(self, tensors: Iterator[Tensor]) -> Batch:
+        """Views images as (…, C, H, W)."""
         return tuple(
             tensor.movedim(-1, -3) if images else tensor for tensor, images in zip(tensors, self._images, strict=True)
         )
 
 
 class ResidentData:
-    """A problem with its three splits on a device."""
+    """The three splits of a problem on a device, and the training examples on which the training loss is reported."""
 
     def __init__(self, problem: Problem, data: Data, device: str) -> None:
         self.train, self.valid, self.test = (
@@ -68,7 +79,7 @@ class ResidentData:
         self.device = device
 
 
-# Cells come in the order of the matrix, so two remembered data sets serve nearly all of them.
+# Cells are computed in the order of the matrix, so a cache of two data sets serves nearly all of them.
 @lru_cache(maxsize=2)
 def _load(selection_text: str, identity: str, source: DataSource, device: str) -> tuple[Problem, ResidentData]:
     from optbench import selection
@@ -76,10 +87,19 @@ def _load(selection_text: str, identity: str, source: DataSource, device: str) -
 
     chosen = selection.parse(selection_text)[0]
     problem = make_problem(chosen.name, dict(chosen.parameters))
-    data = shared.attached((selection_text, identity)) or loaded(problem, source)
+    data = shared.attach_data((selection_text, identity)) or load_problem_data(problem, source)
     return problem, ResidentData(problem, data, device)
 
 
 def load(choice: ProblemChoice, source: DataSource, device: str) -> tuple[Problem, ResidentData]:
-    """The problem and its data, from memory where this process used them last."""
+    """Loads a problem and its data. The two data sets that this process used last are cached.
+
+    Args:
+        choice: The problem of a cell.
+        source: Where the data are read from.
+        device: Device to which the data are moved.
+
+    Returns:
+        The problem and its data.
+    """
     return _load(*choice.key, source, device)

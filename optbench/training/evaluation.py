@@ -1,4 +1,4 @@
-"""Evaluation: a loss and a metric over a whole split, in fixed batches, off the clock and the ledger."""
+"""Evaluation: loss and metric over a whole split in batches of fixed size, neither timed nor charged."""
 
 from __future__ import annotations
 
@@ -15,23 +15,31 @@ from optbench.training.device_data import Split
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Means over all examples of a split."""
+    """Loss and metric as means over all examples of a split."""
 
     loss: float
     metric: float
 
 
 def evaluate(problem: Problem, model: nn.Module, split: Split) -> Evaluation:
-    """Loss and metric over a split. The model has to be in evaluation mode."""
+    """Computes loss and metric over a split. The model has to be in evaluation mode."""
     with torch.inference_mode():
-        loss, metric = means(lambda batch: problem.evaluate(model, batch), split, problem.evaluation_batch).tolist()
+        loss, metric = compute_means(
+            lambda batch: problem.evaluate(model, batch), split, problem.evaluation_batch
+        ).tolist()
     return Evaluation(loss, metric)
 
 
-def means(measure: Callable[[Batch], tuple[Tensor, Tensor]], split: Split, batch_size: int) -> Tensor:
-    """Means of loss and metric over a split as (2, …), summed in float64 over batches of a fixed size.
+def compute_means(measure: Callable[[Batch], tuple[Tensor, Tensor]], split: Split, batch_size: int) -> Tensor:
+    """Computes the means of loss and metric over a split, in float64 (float32 on mps).
 
-    `measure` gives the means over a batch, as scalars or one for each replica. Gradients are not recorded.
+    Args:
+        measure: Returns loss and metric as means over a batch: scalars, or one value per replica.
+        split: The split.
+        batch_size: Number of examples per call of `measure`.
+
+    Returns:
+        The means, of shape (2,) or (2, replicas).
     """
     wide = torch.float64 if split.device != "mps" else torch.float32
     total: Tensor | float = 0.0
@@ -41,11 +49,11 @@ def means(measure: Callable[[Batch], tuple[Tensor, Tensor]], split: Split, batch
     return total / len(split)
 
 
-def trainable_parameters(model: nn.Module) -> int:
-    """The number of parameters (weights, not tensors) that are trained at present."""
+def count_trainable_parameters(model: nn.Module) -> int:
+    """Counts the weights that are currently trained."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
-def parameters_finite(model: nn.Module) -> bool:
-    """Whether no parameter has become infinite or NaN."""
+def has_finite_parameters(model: nn.Module) -> bool:
+    """Whether all parameters are finite."""
     return bool(torch.stack([torch.isfinite(p).all() for p in model.parameters()]).all())

@@ -1,8 +1,8 @@
-"""Optimizers that evaluate other weights than they train (schedule-free methods): their switches, and what models
-keep of the weights that were trained.
+"""Support for optimizers that evaluate other weights than they train (schedule-free methods).
 
-Batch normalisation keeps running statistics of the activations that it saw while training. At other weights these
-are others, so that they are measured again there, as the authors of Schedule-Free say (Defazio et al. 2024).
+Batch normalisation keeps running statistics of the activations during training. At the evaluation weights the
+activations differ, so the statistics are measured again there, as the authors of Schedule-Free recommend (Defazio et
+al. 2024).
 """
 
 from __future__ import annotations
@@ -19,20 +19,31 @@ from optbench.training.device_data import Split
 
 
 def switch(optimizer: torch.optim.Optimizer, training: bool) -> None:
-    """Puts the weights to train, or those to evaluate, into the parameters; nothing for most optimizers."""
-    found = getattr(optimizer, "train" if training else "eval", None)
-    if found is not None:
-        found()
+    """Switches the parameters to the training or the evaluation weights; most optimizers do not distinguish them.
+
+    Args:
+        optimizer: The optimizer.
+        training: True for the training weights, False for the evaluation weights.
+    """
+    method = getattr(optimizer, "train" if training else "eval", None)
+    if method is not None:
+        method()
 
 
 @contextmanager
 def evaluation_weights(
     model: nn.Module, optimizer: torch.optim.Optimizer, problem: Problem, sample: Split
 ) -> Iterator[None]:
-    """A context in which the parameters are those to evaluate. Afterwards the optimizer has to be switched back.
+    """A context in which the model has the evaluation weights; the caller has to switch the optimizer back afterwards.
 
-    If they differ from those that were trained, running statistics are means over `sample`, examples of the
-    training set, and what they were is restored in the end. The random numbers of the training stay as they are.
+    If these differ from the training weights, running statistics are measured on `sample` and restored at the end. The
+    state of the random generators is not changed.
+
+    Args:
+        model: The model.
+        optimizer: The optimizer.
+        problem: The problem.
+        sample: Training examples for the running statistics.
     """
     norms: list[_NormBase] = []
     if hasattr(optimizer, "eval"):
@@ -46,20 +57,20 @@ def evaluation_weights(
     if all(map(torch.equal, trained, model.parameters())):
         yield
         return
-    kept = [{name: buffer.clone() for name, buffer in norm.named_buffers(recurse=False)} for norm in norms]
-    _measure(model, norms, problem, sample)
+    saved = [{name: buffer.clone() for name, buffer in norm.named_buffers(recurse=False)} for norm in norms]
+    _measure_statistics(model, norms, problem, sample)
     yield
-    for norm, buffers in zip(norms, kept, strict=True):
+    for norm, buffers in zip(norms, saved, strict=True):
         for name, buffer in norm.named_buffers(recurse=False):
             buffer.copy_(buffers[name])
 
 
-def _measure(model: nn.Module, norms: list[_NormBase], problem: Problem, sample: Split) -> None:
-    """Replaces running statistics by means over the sample, in the batches of an evaluation."""
+def _measure_statistics(model: nn.Module, norms: list[_NormBase], problem: Problem, sample: Split) -> None:
+    """Replaces running statistics by means over the sample, in batches of the evaluation's size."""
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # the mean over all batches
+        norm.momentum = None  # None: average over all batches
     model.train()
     devices = [sample.device] if sample.device.startswith("cuda") else []
     with torch.no_grad(), torch.random.fork_rng(devices):

@@ -1,4 +1,4 @@
-"""Parts of a model that are frozen for a share of a training: they get no gradient, so no optimizer moves them."""
+"""Freezing of parts of a model for a fraction of the training."""
 
 from __future__ import annotations
 
@@ -8,11 +8,18 @@ from torch import nn
 
 
 class Freezing:
-    """Switches parameters of a model off and on by the share of the budget that is spent.
+    """Freezes and unfreezes parameters of a model, depending on the fraction of the budget that is spent.
 
-    `shares` are a problem's `freezing`. The optimizer is made beforehand, over all parameters: one without a
-    gradient (`None`) is passed over by every optimizer of torch, weight decay and momentum included, and has
-    no state until it is trained. Raises ValueError for a part that the model doesn't have.
+    The optimizer is constructed before, with all parameters. All optimizers of torch skip parameters without a gradient
+    (`None`), including weight decay and momentum, and allocate no state for them until they are trained.
+
+    Args:
+        model: The model.
+        shares: The problem's `freezing`: the beginning of parameter names, and the fraction of the budget after which
+            these parameters are trained.
+
+    Raises:
+        ValueError: The model has no such parameter.
     """
 
     def __init__(self, model: nn.Module, shares: Mapping[str, float]) -> None:
@@ -20,12 +27,12 @@ class Freezing:
         for beginning, share in shares.items():
             part = [p for name, p in model.named_parameters() if name.startswith(beginning) and p.requires_grad]
             if not part:
-                raise ValueError(f"no parameter of the model that can be frozen begins with {beginning!r}")
+                raise ValueError(f"no trained parameter of the model has a name that begins with {beginning!r}")
             self._parts.append((share, part))
         self.update(0.0)
 
     def update(self, spent: float) -> None:
-        """Freezes and frees what is due at this share of the budget, 0 to 1."""
+        """Freezes and unfreezes parameters for a spent fraction of the budget, from 0 to 1."""
         for share, part in self._parts:
             for parameter in part:
                 parameter.requires_grad_(spent >= share)

@@ -1,4 +1,4 @@
-"""The values of a two-dimensional problem on a grid, for the contours under the trajectories."""
+"""Values of a two-dimensional problem on a grid, for the contours in plots of trajectories."""
 
 from __future__ import annotations
 
@@ -13,15 +13,24 @@ from optbench.problem.data import Data
 from optbench.training.device_data import ResidentData
 from optbench.training.evaluation import evaluate
 
+#: Number of grid points per axis.
 POINTS = 61
 
 
-def plane_values(problem: Problem, loaded: Data) -> dict[str, Any] | None:
-    """Start, minimum, domain and the full training objective on a grid; None for other problems."""
+def compute_plane_values(problem: Problem, data: Data) -> dict[str, Any] | None:
+    """Computes the training objective of a two-dimensional problem on a grid.
+
+    Args:
+        problem: The problem.
+        data: Its data.
+
+    Returns:
+        Start, minimum, domain, grid coordinates x and y, and the values, of shape (y, x); None for other problems.
+    """
     plane = problem.plane
     if plane is None:
         return None
-    data = ResidentData(problem, loaded, "cpu")
+    resident = ResidentData(problem, data, "cpu")
     model = problem.model()
     dtype = next(model.parameters()).dtype
     x = np.linspace(*plane.domain[0], POINTS)
@@ -30,7 +39,7 @@ def plane_values(problem: Problem, loaded: Data) -> dict[str, Any] | None:
     for row, second in enumerate(y):
         for column, first in enumerate(x):
             vector_to_parameters(torch.tensor([first, second], dtype=dtype), model.parameters())
-            value[row, column] = evaluate(problem, model, data.train_sample).loss
+            value[row, column] = evaluate(problem, model, resident.train_sample).loss
     return {
         "start": list(plane.start),
         "minimum": list(plane.minimum),

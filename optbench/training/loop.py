@@ -1,4 +1,4 @@
-"""The training loop: steps until the budget is spent, evaluations at points fixed in cost; for one replica or many."""
+"""The training loop: steps until the budget is spent, and evaluations at fixed costs, for one or many replicas."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from optbench.budget import THIRDS, Ledger
 from optbench.machine.device import synchronize
 from optbench.planning.matrix import Cell
 from optbench.problem.base import Problem
-from optbench.training.construct import constructed_hyperparameters
+from optbench.training.construct import describe_optimizer
 from optbench.training.device_data import ResidentData, Split
 from optbench.training.evaluation import Evaluation
 from optbench.training.record import Observer, Training
@@ -18,31 +18,32 @@ from optbench.training.stepper import Stepper
 
 
 class Replicas(Protocol):
-    """What is trained: one model (`Stepper`), or several that take their steps together (`Population`)."""
+    """The models under training: one (`Stepper`), or several that are stepped together (`Population`)."""
 
-    #: How many they are, and how many steps each has taken.
+    #: Number of replicas.
     count: int
+    #: Number of steps taken.
     steps: int
     #: What a reader has to know of trainings that succeeded, or an empty text.
     remark: str
 
     def step(self) -> bool:
-        """Takes one step, charged to the ledger; False where the budget ended inside it."""
+        """Takes one step and charges it to the ledger. Returns False if the budget ran out during the step."""
 
     def evaluate(self, *splits: Split) -> list[list[Evaluation]]:
-        """For each split the evaluations of all replicas."""
+        """Returns the evaluations of all replicas, for each split."""
 
     def finite(self) -> list[bool]:
-        """Whether all parameters of each replica are finite."""
+        """Returns for each replica whether all its parameters are finite."""
 
     def positions(self) -> list[list[float]]:
-        """All parameters of each replica, as flat lists."""
+        """Returns all parameters of each replica as a flat list."""
 
     def trainable_parameters(self) -> int:
-        """Number of weights of one replica that are trained at present."""
+        """Returns the number of weights of one replica that are currently trained."""
 
     def state_bytes(self) -> int:
-        """Bytes that the optimizer keeps for one replica."""
+        """Returns the size of the optimizer's state for one replica, in bytes."""
 
 
 def train(
@@ -57,24 +58,24 @@ def train(
     observer: Observer | None = None,
     stepper: type[Stepper] = Stepper,
 ) -> Training:
-    """Trains once and returns the record, also of a training that diverged, ran out of memory or raised.
+    """Trains a model once and returns the record, also if the training diverges or raises an exception.
 
     Args:
-        cell: What is trained, on which device, in batches of which size.
+        cell: The cell: optimizer, device, batch size, schedule.
         problem: The problem of the cell.
         data: Its data on the device.
-        hyperparameters: The learning rate and whatever else the cell tunes.
-        seed: Decides initial weights, order of the examples, augmentation and dropout.
-        budget: Example gradients that may be spent; never exceeded.
-        test: Evaluates the test split once, after the last step.
-        observer: Sees the record after each evaluation, and may end the training (a pruner does).
-        stepper: What executes the steps.
+        hyperparameters: The learning rate and other hyperparameters.
+        seed: Determines initial weights, order of the examples, augmentation and dropout.
+        budget: Budget in example gradients, which is never exceeded.
+        test: Whether the test split is evaluated once, after the last step.
+        observer: Receives the record after each evaluation and can end the training, as a pruner does.
+        stepper: The class that executes the steps.
     """
     record = Training(dict(hyperparameters), seed)
     ledger = Ledger(budget)
     try:
         replica = stepper(cell, problem, data, record.hyperparameters, seed, ledger)
-        record.constructed = constructed_hyperparameters(replica.optimizer)
+        record.constructed = describe_optimizer(replica.optimizer)
         Session(cell, problem, data, replica, [record], [observer], ledger, test).run()
     except Exception as error:
         record.fail(error)
@@ -83,7 +84,10 @@ def train(
 
 
 class Session:
-    """Replicas while they train, each with its record. They share a ledger: all are charged alike."""
+    """A running training of one or several replicas, each with its own record.
+
+    All replicas share a ledger, since their steps cost the same.
+    """
 
     def __init__(
         self,
@@ -102,11 +106,11 @@ class Session:
 
     @property
     def active(self) -> list[int]:
-        """The places of the replicas that have neither diverged nor been stopped."""
+        """Indices of the replicas that have neither diverged nor been stopped."""
         return [place for place, record in enumerate(self.records) if record.status == "ok"]
 
     def run(self) -> None:
-        """Trains until the budget is spent, or no replica is active any more."""
+        """Trains until the budget is spent or no replica is active."""
         ledger, replicas, size = self.ledger, self.replicas, self.cell.batch_size
         evaluations, budget_thirds = self.cell.evaluations, THIRDS * ledger.budget
         positions = [replicas.positions()] if self.traced else []
@@ -127,7 +131,7 @@ class Session:
                 self.records[place].train_seconds += seconds
                 self.records[place].steps = replicas.steps
                 self.records[place].charge(ledger)
-            # A step of several evaluations may pass more than one point: they share its evaluation.
+            # One step can pass several evaluation points, if it computes several gradients: evaluate once for them.
             index = max(index, ledger.thirds * evaluations // budget_thirds)
             self._evaluate(index if affordable else evaluations)
             if affordable:

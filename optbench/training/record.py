@@ -1,4 +1,4 @@
-"""What one training did, and the rule by which it is seen to have diverged."""
+"""The record of one training, and the rule that detects divergence."""
 
 from __future__ import annotations
 
@@ -15,20 +15,29 @@ from optbench.budget import Ledger
 from optbench.errors import one_line
 from optbench.training.evaluation import Evaluation
 
-#: A loss this many times the initial one, at this many evaluations in a row, is divergence.
+#: A training has diverged if its loss exceeds this multiple of the initial loss at this many consecutive evaluations.
 DIVERGED_FACTOR = 10.0
 DIVERGED_EVALUATIONS = 3
 
-#: Losses below this are small changes, whatever the first one is: a model that starts solved has not diverged at 1e-4.
+#: Differences of losses below this value never count as divergence, so that a model that starts near zero can train.
 DIVERGED_FLOOR = 1e-2
 
-#: A trial is judged by its evaluations after this share of them: one alone is too noisy to choose by.
-JUDGED_AFTER = 0.75
+#: Trials are compared by the mean over their evaluations after this fraction, since a single one is too noisy.
+SCORED_AFTER = 0.75
 
 
 @dataclass(frozen=True)
 class Point:
-    """One evaluation: where it was, and what it found. `index` counts the grid fixed in cost."""
+    """One evaluation during a training.
+
+    Attributes:
+        index: Number of the evaluation on the grid that is fixed in cost; 0 is the start.
+        step: Number of steps taken.
+        cost: Spent cost in example gradients.
+        train_loss: Loss on a sample of the training examples.
+        valid_loss: Loss on the validation split.
+        valid_metric: Metric on the validation split.
+    """
 
     index: int
     step: int
@@ -36,13 +45,13 @@ class Point:
     train_loss: float
     valid_loss: float
     valid_metric: float
-    #: Weights that were trained up to here, those that are frozen meanwhile not counted.
+    #: Number of weights that were trained before this evaluation, without those that were frozen.
     trainable_parameters: int
 
 
 @dataclass
 class Training:
-    """What one training did. Costs in example gradients, times in seconds of this process."""
+    """The record of one training. Costs are in example gradients, times in seconds of this process."""
 
     hyperparameters: dict[str, Any]
     seed: int
@@ -60,9 +69,9 @@ class Training:
     train_seconds: float = 0.0
     eval_seconds: float = 0.0
     optimizer_state_bytes: int = 0
-    #: Parameters after each step, the start first: of tests on problems with a `plane`.
+    #: Parameters at the start and after each step, for final runs on problems with a `plane`.
     trajectory: list[tuple[float, ...]] = field(default_factory=list)
-    #: Evaluations in a row at which the loss was far above the initial one.
+    #: Number of consecutive evaluations with a loss far above the initial one.
     high_losses: int = 0
 
     def add_point(
@@ -75,7 +84,7 @@ class Training:
         parameters_finite: bool,
         trainable_parameters: int,
     ) -> None:
-        """Notes an evaluation down, and whether it shows that the training has diverged."""
+        """Records an evaluation, and sets the status if the training has diverged."""
         self.points.append(Point(index, step, cost, train.loss, valid.loss, valid.metric, trainable_parameters))
         initial = self.points[0].valid_loss
         if not (math.isfinite(train.loss) and math.isfinite(valid.loss)):
@@ -88,18 +97,26 @@ class Training:
                 self.status = "diverged"
                 self.error = f"loss over {DIVERGED_FACTOR:g} times the initial one up to step {step}"
 
-    def judged(self, evaluations: int) -> tuple[float, float]:
-        """Mean validation loss and metric over the last quarter of the evaluations, by which trials are compared.
+    def late_means(self, evaluations: int) -> tuple[float, float]:
+        """Returns mean validation loss and metric over the last quarter of the evaluations, which compare trials.
 
-        Of a training that ended before that quarter, those at its end; NaN without any evaluation.
+        Args:
+            evaluations: Number of evaluations of a complete training.
+
+        Returns:
+            The means; the last values if the training ended before the last quarter; NaN without an evaluation.
         """
-        late = [p for p in self.points if p.index > JUDGED_AFTER * evaluations] or self.points[-1:]
+        late = [p for p in self.points if p.index > SCORED_AFTER * evaluations] or self.points[-1:]
         if not late:
             return math.nan, math.nan
         return statistics.fmean(p.valid_loss for p in late), statistics.fmean(p.valid_metric for p in late)
 
     def note_standstill(self, budget: int) -> None:
-        """Says so where a training that succeeded has left the model as it was."""
+        """Records it as a remark if a successful training took no step or never changed the model.
+
+        Args:
+            budget: The training's budget in example gradients.
+        """
         if self.status != "ok" or len(self.points) < 2:
             return
         first = self.points[0]
@@ -111,26 +128,30 @@ class Training:
             self.error = f"the model never changed in {self.steps:,} steps"
 
     def charge(self, ledger: Ledger) -> None:
-        """Notes what has been spent."""
+        """Records the spent cost of a ledger."""
         self.cost, self.forwards, self.backwards = ledger.cost, ledger.forwards, ledger.backwards
 
     def fail(self, error: BaseException) -> None:
-        """Notes down what ended the training: out of memory, or any other exception."""
+        """Records the exception that ended the training, as status `oom` or `error`."""
         self.status, self.error = "oom" if is_out_of_memory(error) else "error", one_line(error)
         self.traceback = "".join(traceback.format_exception(error))
 
 
 def divergence_limit(initial: float) -> float:
-    """The loss above which a training counts as diverging, from its first one."""
+    """Returns the loss above which a training counts as diverging.
+
+    Args:
+        initial: The loss before the first step.
+    """
     return initial + (DIVERGED_FACTOR - 1) * max(abs(initial), DIVERGED_FLOOR)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that memory did not suffice, of the host or of a device."""
+    """Whether an exception reports that the memory of the host or of a device was exhausted."""
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
         isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
     )
 
 
-#: Called with the training so far after each evaluation; a reason to stop, or an empty text.
+#: Called after each evaluation with the record so far; returns a reason to stop, or "" to continue.
 Observer = Callable[[Training], str]

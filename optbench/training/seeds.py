@@ -1,25 +1,35 @@
-"""Seeds: one number a training, from which every source of its randomness gets its own.
+"""Seeds: one number per training, from which the seeds of all its random generators are derived.
 
-Final runs use the seeds 0, 1, 2, …; trials use a range of their own, so that no tuning seed is ever
-reported on. Both are the same for all optimizers, so that their differences are paired.
+Final runs use the seeds 0, 1, 2, …. Tuning trials use a separate range, so that no reported result uses a seed of the
+tuning. The seeds are the same for all optimizers, so that their differences are paired.
 """
 
 from __future__ import annotations
 
 import hashlib
 
-#: Trial t trains with seed TUNING_SEEDS + t; `Config.seeds` stays below.
+#: Trial t uses the seed TUNING_SEEDS + t; `Config.seeds` is limited to smaller values.
 TUNING_SEEDS = 1_000_000
-#: So far apart are the seeds of a tuning and of the next one that repeats it.
+#: Distance between the seeds of repeated tunings (studies).
 STUDY_SEEDS = 1_000_000
 
 
 def trial_seed(trial: int, study: int = 0) -> int:
-    """The seed of a trial: the same for all optimizers, and another one in each repeated study."""
+    """Returns the seed of a trial, which is the same for all optimizers and different in each repeated tuning.
+
+    Args:
+        trial: Number of the trial.
+        study: Number of the tuning, 0 for the first.
+    """
     return TUNING_SEEDS + STUDY_SEEDS * study + trial
 
 
 def derive(seed: int | str, purpose: str) -> int:
-    """An independent 63-bit seed for one purpose (initial weights, data order, …)."""
+    """Derives an independent 63-bit seed for one purpose.
+
+    Args:
+        seed: A training's seed, or another identifier.
+        purpose: Such as "initial weights" or "data order".
+    """
     digest = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1

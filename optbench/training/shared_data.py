@@ -1,10 +1,11 @@
-"""Data that the coordinator loads once, and that its workers map instead of loading it again.
+"""Data that the coordinator loads once and shares with its worker processes.
 
-It lies in a file without a name (memfd). That takes no room in /dev/shm, which containers often make
-small, and it is gone with the last process that uses it, whichever of them were killed. Where the system
-has no such files, or not enough memory, workers load as they would alone.
+The data are stored in an anonymous file (memfd). Such a file takes no space in /dev/shm, which is often small in
+containers, and disappears with the last process that uses it, even if processes are killed. If the system does not
+support it, or memory is short, workers load the data themselves.
 
-A worker learns of its data before it imports torch, so nothing here does at import time.
+A worker receives the locations of the data before it imports torch, so this module does not import torch at import
+time.
 """
 
 from __future__ import annotations
@@ -24,16 +25,16 @@ from optbench.problem.data import Batch, Data
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: Which data it is: a selection as text, and the identity of the problem as JSON.
+#: Identifies the data of a problem: the selection as text, and the problem's identity as JSON.
 Key = tuple[str, str]
 
-#: The share of the memory that is available at first which shared data may take.
+#: Maximum share of the memory that is available at the start.
 _SHARE_OF_MEMORY = 0.5
 
 
 @dataclass(frozen=True)
 class SharedTensor:
-    """Where a tensor lies, in bytes; images as (N, H, W, C), as `resident.Split` holds them."""
+    """The location of a tensor in the file, in bytes. Images are stored as (N, H, W, C), as in `device_data.Split`."""
 
     start: int
     length: int
@@ -44,7 +45,7 @@ class SharedTensor:
 
 @dataclass(frozen=True)
 class SharedData:
-    """Where the splits of one problem lie; small, and picklable."""
+    """The locations of the splits of one problem in the file; picklable."""
 
     path: str
     length: int
@@ -53,28 +54,30 @@ class SharedData:
     test: tuple[SharedTensor, ...]
 
     def attach(self) -> Data:
-        """The splits as tensors on the shared pages; writing to them changes copies of this process alone.
+        """Returns the splits as tensors on the shared pages. Writing to them changes this process's copy only.
 
-        Raises OSError or RuntimeError where the pages can't be mapped.
+        Raises:
+            OSError: The file can't be opened.
+            RuntimeError: The file can't be mapped.
         """
         import torch
 
         pages = torch.from_file(self.path, shared=False, size=self.length, dtype=torch.uint8)
 
-        def split(places: tuple[SharedTensor, ...]) -> Batch:
+        def view(places: tuple[SharedTensor, ...]) -> Batch:
             return tuple(_view(pages[place.start : place.start + place.length], place) for place in places)
 
-        return Data(split(self.train), split(self.valid), split(self.test))
+        return Data(view(self.train), view(self.valid), view(self.test))
 
 
 class SharedMemory:
-    """The data of a run's problems, held until `close`. Equal tensors are held once."""
+    """Shared data of a run's problems, kept until `close`. Equal tensors are stored once."""
 
     def __init__(self) -> None:
         self.data: dict[Key, SharedData] = {}
         self._file: int | None = None
         self._end = 0
-        # Without such files, or where the system doesn't say what is left, nothing is shared.
+        # Without anonymous files, or if the available memory is unknown, nothing is shared.
         room = (available_memory() or 0) if hasattr(os, "memfd_create") else 0
         self._room = int(room * _SHARE_OF_MEMORY)
         self._known: dict[tuple[str, tuple[int, ...], bool], list[SharedTensor]] = {}
@@ -86,7 +89,13 @@ class SharedMemory:
         self.close()
 
     def add(self, key: Key, data: Data, channels_last: bool) -> None:
-        """Copies the splits, under this key; leaves them out where they can't be shared."""
+        """Copies the splits of a problem to the file, if they can be shared.
+
+        Args:
+            key: Key of the problem's data.
+            data: The splits.
+            channels_last: Whether images are stored channels-last.
+        """
         splits = (data.train, data.valid, data.test)
         tensors = {id(tensor): tensor for split in splits for tensor in split}
         if not all(map(_is_plain, tensors.values())):
@@ -97,11 +106,11 @@ class SharedMemory:
             self.data[key] = SharedData(self._path(), self._end, train, valid, test)
 
     def for_workers(self) -> Callable[[], None]:
-        """What a worker has to call to find the data; picklable."""
+        """Returns a picklable function that makes the data available in a worker process."""
         return partial(_offer, dict(self.data))
 
     def close(self) -> None:
-        """Lets go of the memory; workers that map it keep it until they end."""
+        """Closes the file; its memory is freed when the workers that map it have ended."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
@@ -113,10 +122,10 @@ class SharedMemory:
         stored = tensor.detach().permute(0, 2, 3, 1) if images else tensor.detach()
         kind = (str(stored.dtype).removeprefix("torch."), tuple(stored.shape), images)
         place = SharedTensor(self._end, stored.numel() * stored.element_size(), *kind)
-        written = self._written(stored, place)
+        pages = self._write(stored, place)
         for known in self._known.setdefault(kind, []):
-            # As bytes: 0 and -0 are equal numbers, and NaN is not even equal to itself.
-            if torch.equal(self._mapped(known), written):
+            # Compare bytes: as numbers 0 equals -0, and NaN does not equal itself.
+            if torch.equal(self._map(known), pages):
                 os.ftruncate(self._descriptor(), self._end)
                 return known
         self._known[kind].append(place)
@@ -124,16 +133,17 @@ class SharedMemory:
         os.ftruncate(self._descriptor(), self._end)
         return place
 
-    def _written(self, stored: Tensor, place: SharedTensor) -> Tensor:
+    def _write(self, stored: Tensor, place: SharedTensor) -> Tensor:
+        """Copies a tensor to its place and returns the bytes there."""
         if place.start + place.length > self._room:
-            raise MemoryError(f"no room for {place.length} bytes of shared data")
-        # Reserved first: a page that can't be had later would end the process without a word.
+            raise MemoryError(f"not enough memory for {place.length} bytes of shared data")
+        # Reserve the pages first: if one could not be allocated on access, the system would kill the process.
         os.posix_fallocate(self._descriptor(), place.start, place.length)
-        pages = self._mapped(place)
+        pages = self._map(place)
         pages.view(stored.dtype).view(stored.shape).copy_(stored)
         return pages
 
-    def _mapped(self, place: SharedTensor) -> Tensor:
+    def _map(self, place: SharedTensor) -> Tensor:
         import torch
 
         return torch.frombuffer(mmap.mmap(self._descriptor(), place.length, offset=place.start), dtype=torch.uint8)
@@ -154,8 +164,8 @@ def _offer(data: Mapping[Key, SharedData]) -> None:
     _offered.update(data)
 
 
-def attached(key: Key) -> Data | None:
-    """The data of this key on shared pages; None where this process is no worker, or can't map them."""
+def attach_data(key: Key) -> Data | None:
+    """Returns the shared data of a problem; None if they were not shared with this process or can't be mapped."""
     if key in _offered:
         with suppress(OSError, RuntimeError):
             return _offered[key].attach()
@@ -163,7 +173,7 @@ def attached(key: Key) -> Data | None:
 
 
 def _is_plain(tensor: Any) -> bool:
-    """Whether its bytes are all there is to it."""
+    """Whether a tensor is fully described by its bytes, type and shape."""
     import torch
 
     return (

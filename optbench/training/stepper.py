@@ -1,4 +1,4 @@
-"""Single steps of one model: the next batch, its gradient, the optimizer, each charged to a ledger."""
+"""Single training steps of one model: the next batch, its gradient and the optimizer's step, charged to a ledger."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from optbench.budget import UNLIMITED, BudgetExhausted, Ledger
 from optbench.machine.device import seed_torch
-from optbench.optimizers.schedule import Schedule, schedule, shaped
+from optbench.optimizers.schedule import Schedule, optimizer_schedule, parse_schedule
 from optbench.optimizers.spec import SCHEDULE_HYPERPARAMETERS
 from optbench.planning.matrix import Cell
 from optbench.problem.base import Problem
@@ -22,19 +22,28 @@ from optbench.training.batches import BatchStream
 from optbench.training.charging import charged_passes
 from optbench.training.construct import make_model, make_optimizer, run_facts, state_bytes
 from optbench.training.device_data import ResidentData, Split
-from optbench.training.evaluation import Evaluation, evaluate, parameters_finite, trainable_parameters
+from optbench.training.evaluation import Evaluation, count_trainable_parameters, evaluate, has_finite_parameters
 from optbench.training.evaluation_weights import evaluation_weights, switch
 from optbench.training.freezing import Freezing
 from optbench.training.seeds import derive
 
-#: The remark on a training in which two schedules met.
+#: The remark on a training whose optimizer has a schedule of its own in addition to the cell's.
 OVERWRITTEN = "the schedule overwrote learning rates that the optimizer had changed itself"
 
 
 class Stepper:
-    """A model, its optimizer and its batches; each `step` is one optimizer step, charged to a ledger."""
+    """A model with its optimizer and its batches. Implements the protocol `loop.Replicas` for one replica.
 
-    #: One replica, as the training loop has them.
+    Args:
+        cell: The cell: optimizer, device, batch size, schedule.
+        problem: The problem of the cell.
+        data: Its data on the device.
+        hyperparameters: The learning rate and other hyperparameters.
+        seed: Determines initial weights, order of the examples, augmentation and dropout.
+        ledger: Charged for each gradient.
+    """
+
+    #: Number of replicas.
     count = 1
 
     def __init__(
@@ -56,41 +65,45 @@ class Stepper:
         self.batches = BatchStream(len(data.train), cell.batch_size, [order], cell.device, problem.order)
         self._chunks = chunk_sizes(problem, cell)
         self.augmentation = torch.Generator(cell.device).manual_seed(derive(seed, "augmentation"))
-        # Whatever the model draws while it trains (dropout) comes from torch's global generator.
+        # Random numbers during training (dropout) are drawn from torch's global generator.
         self._training_seed = derive(seed, "training") >> 1
         self._seed = partial(seed_torch, device=cell.device)
         self._seed(self._training_seed)
         self.steps = 0
         self._schedule = _schedule(cell, hyperparameters)
-        #: By the place of each group that has one: its rate, and the one that the schedule set last.
+        #: Learning rates by the index of their group, and those that the schedule set last.
         self._rates = {k: group["lr"] for k, group in enumerate(self.optimizer.param_groups) if "lr" in group}
-        self._set: dict[int, Any] = {}
-        #: What a reader has to know of a training that succeeded.
+        self._scheduled: dict[int, Any] = {}
+        #: What readers have to know about a successful training, or "".
         self.remark = ""
         self._needs_closure = cell.optimizer.needs_closure
-        #: Parameters on which the loss was seen not to depend.
+        #: Parameters that the loss turned out not to depend on.
         self._unused: set[nn.Parameter] = set()
-        #: Where the weights and buffers are kept while a step may have to be undone.
-        self._kept: list[Tensor] = []
+        #: Copies of weights and buffers while a step may have to be undone.
+        self._copies: list[Tensor] = []
         self._set_training(True)
 
     def step(self) -> bool:
-        """One step on the next batch; False where the budget ended inside it, which undoes the step."""
+        """Takes one step on the next batch.
+
+        Returns:
+            False if the budget ran out during the step, which is then undone.
+        """
         batch = self._next_batch()
         if self._needs_closure:
             return self._closure_step(batch)
         if self._second_backward:
-            return self._undone_if_exhausted(lambda: self._differentiated_step(batch))
+            return self._step_or_undo(lambda: self._second_order_step(batch))
         self.ledger.charge_gradient(self.batch_size)
         self.optimizer.zero_grad(set_to_none=True)
         self._backward(batch)
-        with _explained():
+        with _explain_missing_graph():
             self.optimizer.step()
         self.steps += 1
         return True
 
     def _next_batch(self) -> Batch:
-        """The next batch, as the model sees it; sets the learning rate for it, and which parts are frozen."""
+        """Returns the next augmented batch, after updating the learning rates and the frozen parts."""
         if self._schedule is not None:
             self._set_rates()
         self._freezing.update(self.ledger.cost / self.ledger.budget)
@@ -103,7 +116,7 @@ class Stepper:
         return self.problem.loss(model, batch)
 
     def _backward(self, batch: Batch) -> Tensor:
-        """The loss of a batch, with its gradient added to the parameters'."""
+        """Computes the loss of a batch and adds its gradient to the parameters' gradients, chunk by chunk."""
         differentiate = self._add_differentiable_gradient if self._second_backward else Tensor.backward
         if len(self._chunks) == 1:
             loss = self._loss(self.model, batch)
@@ -117,7 +130,7 @@ class Stepper:
         return torch.stack(parts).sum()
 
     def _add_differentiable_gradient(self, loss: Tensor) -> None:
-        """Adds the gradient with its graph: what `backward(create_graph=True)` does, but for its reference cycle."""
+        """Does the same as `backward(create_graph=True)`, but without its reference cycle."""
         parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         gradients = torch.autograd.grad(loss, parameters, create_graph=True, allow_unused=True)
         for parameter, gradient in zip(parameters, gradients, strict=True):
@@ -126,39 +139,35 @@ class Stepper:
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
-        """A context in which model and optimizer are in evaluation mode.
-
-        Where the optimizer evaluates other weights than it trains, running statistics of the model are those of
-        the weights that are evaluated.
-        """
+        """A context in which model and optimizer are in evaluation mode; see `evaluation_weights`."""
         with evaluation_weights(self.model, self.optimizer, self.problem, self.data.train_sample):
             self.model.eval()
             yield
         self._set_training(True)
 
     def evaluate(self, *splits: Split) -> list[list[Evaluation]]:
-        """For each split, loss and metric of the model."""
+        """Returns loss and metric of the model for each split, as lists of one element."""
         with self.evaluating():
             return [[evaluate(self.problem, self.model, split)] for split in splits]
 
     def finite(self) -> list[bool]:
-        """Whether all parameters are finite."""
-        return [parameters_finite(self.model)]
+        """Returns whether all parameters are finite."""
+        return [has_finite_parameters(self.model)]
 
     def positions(self) -> list[list[float]]:
-        """All parameters, as a flat list."""
+        """Returns all parameters as a flat list."""
         return [torch.cat([p.detach().flatten() for p in self.model.parameters()]).tolist()]
 
     def trainable_parameters(self) -> int:
-        """Number of weights that are trained at present."""
-        return trainable_parameters(self.model)
+        """Returns the number of weights that are currently trained."""
+        return count_trainable_parameters(self.model)
 
     def state_bytes(self) -> int:
-        """Bytes that the optimizer keeps."""
+        """Returns the size of the optimizer's state in bytes."""
         return state_bytes(self.optimizer)
 
-    def _differentiated_step(self, batch: Batch) -> None:
-        """A step whose gradients the optimizer may differentiate; each time that it does is charged."""
+    def _second_order_step(self, batch: Batch) -> None:
+        """Takes a step in which the optimizer can differentiate the gradients; each such backward pass is charged."""
         self.ledger.charge_gradient(self.batch_size)
         self.optimizer.zero_grad(set_to_none=True)
         loss = self._backward(batch)
@@ -169,12 +178,11 @@ class Stepper:
     def _closure_step(self, batch: Batch) -> bool:
         charged, random_seed = self.ledger.thirds, self._training_seed + self.steps
         losses: list[Tensor] = []
-        unpaid: Callable[[], AbstractContextManager[None]] = nullcontext
+        uncharged: Callable[[], AbstractContextManager[None]] = nullcontext
         trained = [p for p in self.model.parameters() if p.requires_grad and p not in self._unused]
 
         def closure() -> Tensor:
-            # Every evaluation within a step sees the same dropout masks, so the line search
-            # works on one function.
+            # All evaluations within a step use the same dropout masks, so that a line search minimises one function.
             self._seed(random_seed)
             if not torch.is_grad_enabled():
                 self.ledger.charge_forward(self.batch_size)
@@ -182,23 +190,23 @@ class Stepper:
             self.ledger.charge_gradient(self.batch_size)
             pending_gradient.remove(trained)
             self.optimizer.zero_grad(set_to_none=True)
-            with unpaid():
+            with uncharged():
                 losses.append(self._backward(batch))
             self._unused.update(parameter for parameter in trained if parameter.grad is None)
             return losses[-1]
 
-        def compute() -> None:
+        def compute_gradients() -> None:
             with torch.enable_grad():
                 closure()
 
         def step() -> None:
-            nonlocal unpaid
-            with charged_passes(self.ledger, self.batch_size, losses) as unpaid, _explained():
+            nonlocal uncharged
+            with charged_passes(self.ledger, self.batch_size, losses) as uncharged, _explain_missing_graph():
                 self.optimizer.step(closure)  # type: ignore[arg-type]
 
-        pending_gradient.place(trained, compute)
+        pending_gradient.place(trained, compute_gradients)
         try:
-            if not self._undone_if_exhausted(step):
+            if not self._step_or_undo(step):
                 return False
         finally:
             pending_gradient.remove(trained)
@@ -206,43 +214,43 @@ class Stepper:
             raise RuntimeError("the optimizer's step() neither called its closure nor read a gradient")
         return True
 
-    def _undone_if_exhausted(self, step: Callable[[], Any]) -> bool:
-        """A step of several charges; False where the budget ended inside it, which leaves the model as it was."""
-        self._keep()
+    def _step_or_undo(self, step: Callable[[], Any]) -> bool:
+        """Takes a step with several charges; if the budget runs out, restores the model and returns False."""
+        self._copy_state()
         try:
             step()
         except BudgetExhausted:
-            # A line search, say, was left at a trial point, which is no step of the optimizer's.
-            self._restore()
+            # The parameters may be at a trial point of a line search.
+            self._restore_state()
             return False
         self.steps += 1
         return True
 
-    def _keep(self) -> None:
-        """Copies weights and buffers, unless the budget has no end, as where steps are timed."""
+    def _copy_state(self) -> None:
+        """Copies weights and buffers, unless the budget is unlimited, as in the timing pass."""
         if self.ledger.budget >= UNLIMITED:
             return
         state = list(self.model.state_dict().values())
-        if not self._kept:
-            self._kept = [torch.empty_like(tensor) for tensor in state]
+        if not self._copies:
+            self._copies = [torch.empty_like(tensor) for tensor in state]
         with torch.no_grad():
-            for kept, tensor in zip(self._kept, state, strict=True):
-                kept.copy_(tensor)
+            for copy, tensor in zip(self._copies, state, strict=True):
+                copy.copy_(tensor)
 
-    def _restore(self) -> None:
+    def _restore_state(self) -> None:
         with torch.no_grad():
-            for kept, tensor in zip(self._kept, self.model.state_dict().values(), strict=True):
-                tensor.copy_(kept)
+            for copy, tensor in zip(self._copies, self.model.state_dict().values(), strict=True):
+                tensor.copy_(copy)
 
     def _set_rates(self) -> None:
         for place, rate in self._rates.items():
             group = self.optimizer.param_groups[place]
-            if place in self._set and group["lr"] != self._set[place]:
+            if place in self._scheduled and group["lr"] != self._scheduled[place]:
                 self.remark = OVERWRITTEN
-            group["lr"] = self._set[place] = rate * self._factor()
+            group["lr"] = self._scheduled[place] = rate * self._factor()
 
     def _factor(self) -> float:
-        """By what the schedule multiplies the learning rates of the next step."""
+        """Returns the schedule's factor for the learning rates of the next step."""
         assert self._schedule is not None
         progress = (self.ledger.cost + self.batch_size / 2) / self.ledger.budget
         return self._schedule(min(progress, 1.0))
@@ -253,8 +261,8 @@ class Stepper:
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
-    """Says what to declare where a step differentiates gradients that have no graph."""
+def _explain_missing_graph() -> Iterator[None]:
+    """Names the missing declaration if a step differentiates gradients that have no graph."""
     try:
         yield
     except RuntimeError as error:
@@ -266,15 +274,20 @@ def _explained() -> Iterator[None]:
 
 
 def _schedule(cell: Cell, hyperparameters: Mapping[str, Any]) -> Schedule | None:
-    """The schedule of the cell, or the optimizer's own; None where the rate is constant."""
+    """Returns the optimizer's own schedule, or that of the cell; None for a constant learning rate."""
     own = {**SCHEDULE_HYPERPARAMETERS, **cell.optimizer.arguments, **hyperparameters}
     if any(own[key] != default for key, default in SCHEDULE_HYPERPARAMETERS.items()):
-        return shaped(own)
-    return None if cell.schedule == "constant" else schedule(cell.schedule)
+        return optimizer_schedule(own)
+    return None if cell.schedule == "constant" else parse_schedule(cell.schedule)
 
 
 def chunk_sizes(problem: Problem, cell: Cell) -> list[int]:
-    """The parts, as equal as can be, in which a batch is computed: one, but for large batches on a CPU."""
+    """Returns the sizes of the chunks in which a batch is computed: one chunk, except for large batches on a CPU.
+
+    Args:
+        problem: The problem, whose `chunk` is the preferred size.
+        cell: The cell, which gives device and batch size.
+    """
     size = cell.batch_size
     chunk = None if problem.couples_examples or cell.device != "cpu" else problem.chunk
     count = max(1, round(size / chunk)) if chunk else 1

@@ -1,1 +1,1 @@
-"""The search for a cell's hyperparameters within its tuning budget."""
+"""Tuning: the search for a cell's hyperparameters within its tuning budget."""

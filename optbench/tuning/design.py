@@ -1,4 +1,4 @@
-"""The fixed design with which a tuning begins, before a sampler takes over; a grid is nothing else."""
+"""The fixed design of the first trials of a tuning, before a sampler takes over; a grid is a design only."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any
 import numpy as np
 from scipy.stats import qmc
 
-from optbench.optimizers.search_space import Choices, Range, Space, active
+from optbench.optimizers.search_space import Choices, Range, Space, active_hyperparameters
 from optbench.planning.matrix import Cell
 
-#: Points nearer to each other than this share of every range's width count as one.
+#: Two points count as equal if they differ by less than this fraction of every range's width.
 SAME_POINT = 0.02
 
 
 def design_size(cell: Cell) -> int:
-    """Number of trials after trial 0 that follow a fixed design before a sampler takes over.
+    """Returns the number of trials after trial 0 that follow a fixed design, before a sampler takes over.
 
-    The design (a Halton sequence: the middle of the range first, then its quarters, …) covers the
-    range evenly, which independent random points don't when there are few of them. It fills the
-    first round, of which a sampler knows nothing yet, and tunings of up to 11 trials: on fewer than ten
-    observations TPE finds worse rates than the design does (tests/tuning/test_rounds.py).
+    The design is a Halton sequence: the middle of the range first, then its quarters, …. It covers the range evenly,
+    unlike a few independent random points. It is used for the first round, before which a sampler has no observations,
+    and for tunings of up to 11 trials: with fewer than ten observations, TPE finds worse learning rates than the design
+    (see tests/tuning/test_rounds.py).
     """
     match cell.sampler:
         case "quasi-random":
@@ -36,9 +36,17 @@ def design_size(cell: Cell) -> int:
 
 
 def design_point(cell: Cell, number: int, space: Space) -> list[float] | None:
-    """Shares of the ranges (sorted by name) for trial `number`, or None after the design's end.
+    """Returns a point of the design.
 
-    A point of the Halton sequence at the default, which trial 0 has tried, is passed over.
+    Points of the Halton sequence that coincide with the default, which is trial 0, are skipped.
+
+    Args:
+        cell: The cell.
+        number: Number of the trial, from 1.
+        space: The search space.
+
+    Returns:
+        Coordinates from 0 to 1 in each range, sorted by name; None after the end of the design.
     """
     if number > design_size(cell):
         return None
@@ -47,33 +55,35 @@ def design_point(cell: Cell, number: int, space: Space) -> list[float] | None:
         points = _grid(space, design_size(cell))
         return points[number - 1] if number <= len(points) else None
     halton = qmc.Halton(dimensions, scramble=False)
-    halton.fast_forward(1)  # its point 0 is the low edge of every range
-    drawn = halton.random(2 * number)  # far more than are passed over
+    halton.fast_forward(1)  # point 0 is the lower edge of every range
+    points = halton.random(2 * number)  # more than enough, since only points near the default are skipped
     if (default := _default_point(cell, space)) is not None:
-        drawn = drawn[np.abs(drawn - default).max(axis=1) > SAME_POINT]
-    return [float(share) for share in drawn[number - 1]]
+        points = points[np.abs(points - default).max(axis=1) > SAME_POINT]
+    return [float(share) for share in points[number - 1]]
 
 
 def _grid(space: Space, size: int) -> list[list[float]]:
-    """Shares of the ranges (sorted by name) of a grid of about so many points: all values of lists, and as many of
-    every range. Points that differ only in what has no meaning there are one.
+    """Returns the coordinates of a grid with about `size` points.
+
+    The grid contains all values of lists, and the same number of values for each range. Points that differ only in
+    hyperparameters without effect there are included once.
     """
-    lists = math.prod(len(found.values) for found in space.values() if isinstance(found, Choices))
-    ranges = sum(isinstance(found, Range) for found in space.values())
+    lists = math.prod(len(values.values) for values in space.values() if isinstance(values, Choices))
+    ranges = sum(isinstance(values, Range) for values in space.values())
     side = max(1, math.floor((size / lists) ** (1 / max(ranges, 1)) + 1e-9))
     names = sorted(space)
-    sides = [len(found.values) if isinstance(found := space[name], Choices) else side for name in names]
+    sides = [len(values.values) if isinstance(values := space[name], Choices) else side for name in names]
     points: dict[tuple[Any, ...], list[float]] = {}
     for places in product(*map(range, sides)):
         shares = [(place + 0.5) / count for place, count in zip(places, sides, strict=True)]
-        drawn = {name: space[name].at(share) for name, share in zip(names, shares, strict=True)}
-        on = active(space, drawn)
-        points.setdefault(tuple((name, drawn[name]) for name in names if name in on), shares)
+        point = {name: space[name].at(share) for name, share in zip(names, shares, strict=True)}
+        names_on = active_hyperparameters(space, point)
+        points.setdefault(tuple((name, point[name]) for name in names if name in names_on), shares)
     return list(points.values())
 
 
 def _default_point(cell: Cell, space: Space) -> np.ndarray | None:
-    """The default as shares of the ranges, where it lies in them."""
+    """Returns the coordinates of the default; None if it is not in the ranges."""
     try:
         return np.array([space[name].position(cell.optimizer.defaults[name]) for name in sorted(space)])
     except (KeyError, ValueError, TypeError):

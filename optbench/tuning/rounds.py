@@ -1,9 +1,8 @@
-"""Tunes one cell: rounds of trials within a compute budget, proposed by an Optuna sampler or a fixed design.
+"""Rounds of tuning trials within a compute budget, proposed by a fixed design or an Optuna sampler.
 
-The trials of a round are proposed together, so that they can be trained together. The trials on the
-disk are the truth. The study is rebuilt from them before every round, with a sampler seeded by the
-cell and the number of trials, so that an interrupted study goes on to the same numbers as an
-uninterrupted one.
+The trials of a round are proposed together, so that they can be trained together. The Optuna study is rebuilt before
+every round from the stored trials, with a sampler whose seed is derived from the cell and the number of trials. So an
+interrupted tuning gives the same results as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import Any
 import optuna
 
 from optbench.budget import THIRDS
-from optbench.optimizers.search_space import Choices, Range, Space, active
+from optbench.optimizers.search_space import Choices, Range, Space, active_hyperparameters
 from optbench.planning.matrix import Cell
 from optbench.training.seeds import trial_seed
 from optbench.tuning.design import design_point, design_size
@@ -25,23 +24,28 @@ from optbench.tuning.trial import Proposal, Trial, best_trial, edge_of
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
-#: Ranges are extended once this share of the tuning budget is spent, at most so often an edge.
+#: The range of the learning rate is extended after this fraction of the tuning budget, at most 3 times per edge.
 EXTEND_AFTER = 0.5
 EXTEND_AT_MOST = 3
 
 
 def rounds(cell: Cell, trials: Sequence[Trial], run_cost: int) -> Iterator[tuple[int, int]]:
-    """First trial and number of trials of each round that has begun; the last may be empty.
+    """Yields the rounds that have begun, each as the number of its first trial and its number of trials.
 
-    A round has as many trials as the cell says, or as many as still fit whole into the tuning budget
-    when it begins. What its diverged trials do not spend buys trials of later rounds.
+    A round has `cell.round` trials, or fewer if no more complete trainings fit into the rest of the tuning budget. What
+    diverged trials do not spend is available for later rounds. The last round is empty if the tuning is complete.
+
+    Args:
+        cell: The cell.
+        trials: The finished trials.
+        run_cost: Cost of one training in example gradients.
     """
     start, latest = 0, 0
     while start <= len(trials):
         rest = cell.worth * run_cost * THIRDS - sum(_price(trial, cell, run_cost) for trial in trials[:start])
         size = min(cell.round, math.floor(rest / (run_cost * THIRDS)))
         if start and not any(trial.thirds for trial in trials[latest:start]):
-            size = 0  # nowhere was even the start finite: further trials would be free, and so without end
+            size = 0  # every trial of the last round started with a non-finite loss; further ones would cost nothing
         yield start, max(size, 0)
         if size <= 0:
             return
@@ -49,27 +53,32 @@ def rounds(cell: Cell, trials: Sequence[Trial], run_cost: int) -> Iterator[tuple
 
 
 def _price(trial: Trial, cell: Cell, run_cost: int) -> int:
-    """Thirds of the tuning budget that a trial takes: a whole run's, unless it ended early.
+    """Return the thirds of the tuning budget that a trial uses up: those of a complete run, unless it ended early.
 
-    A batch that doesn't divide the budget leaves a rest of every run, which would buy further trials.
+    A batch size that does not divide the budget leaves a rest of every run, which must not buy further trials.
     """
-    whole = run_cost - run_cost % cell.batch_size
-    return run_cost * THIRDS if trial.thirds >= whole * THIRDS else trial.thirds
+    complete = run_cost - run_cost % cell.batch_size
+    return run_cost * THIRDS if trial.thirds >= complete * THIRDS else trial.thirds
 
 
-def searched_space(cell: Cell, trials: Sequence[Trial], run_cost: int) -> dict[str, Range | Choices]:
-    """The ranges from which the trials of the last round that has begun are proposed.
+def extend_space(cell: Cell, trials: Sequence[Trial], run_cost: int) -> dict[str, Range | Choices]:
+    """Returns the search space of the current round, in which the range of the learning rate may be extended.
 
-    Starts as declared. Once half of the tuning budget is spent, each further round finds the learning
-    rate's range extended if the best rate so far lies at its edge; that is paid from the same budget.
-    Other hyperparameters stay in their ranges: beyond them they may have no meaning (a momentum above 1).
-    A grid stays the declared one: a part of it over another range would be none.
+    Once half of the tuning budget is spent, the range of the learning rate is extended before each further round if
+    the best learning rate so far is at an edge. The trials in the extended range are paid from the same budget. Other
+    ranges are not extended, because values beyond them may be invalid (a momentum above 1). A grid is not extended,
+    because all its points have to be in the same range.
+
+    Args:
+        cell: The cell, whose optimizer declares the initial search space.
+        trials: The finished trials.
+        run_cost: Cost of one training in example gradients.
     """
     space = dict(cell.optimizer.search)
     extensions: dict[str, int] = {}
     rate = space.get("lr")
     if cell.sampler == "grid" or not isinstance(rate, Range) or not rate.log:
-        return space  # below a linear range lie rates of zero and less
+        return space  # a linear range can't be extended below zero
     half = EXTEND_AFTER * cell.worth * run_cost * THIRDS
     for start, size in rounds(cell, trials, run_cost):
         earlier = trials[:start]
@@ -83,21 +92,29 @@ def searched_space(cell: Cell, trials: Sequence[Trial], run_cost: int) -> dict[s
 
 
 def next_round(cell: Cell, trials: Sequence[Trial], run_cost: int, study: int = 0) -> list[Proposal]:
-    """The trials of the present round that are not done; none where no whole training fits the budget.
+    """Proposes the trials of the current round that are not finished.
 
-    Trial 0 is the optimizer's default. A pure function of the cell, the trials of the rounds before, and `study`, the
-    number of the tuning if it is repeated (with other seeds of trainings and sampler):
-    a round that was interrupted is proposed again as it was.
+    Trial 0 is the optimizer's default. The result depends only on the arguments, so an interrupted round is proposed
+    again in the same way.
+
+    Args:
+        cell: The cell.
+        trials: The finished trials.
+        run_cost: Cost of one training in example gradients.
+        study: Number of the tuning, 0 for the first; repeated ones use other seeds for trainings and sampler.
+
+    Returns:
+        The proposals; empty if no complete training fits into the budget.
     """
     start, size = list(rounds(cell, trials, run_cost))[-1]
-    earlier, space = trials[:start], searched_space(cell, trials, run_cost)
-    known = rebuild_study(cell, earlier, space, study) if size else None
-    # A rate that is fixed while others are searched is every trial's.
+    earlier, space = trials[:start], extend_space(cell, trials, run_cost)
+    optuna_study = rebuild_study(cell, earlier, space, study) if size else None
+    # A learning rate that is fixed while other hyperparameters are tuned.
     fixed = {name: value for name, value in cell.optimizer.defaults.items() if name not in cell.optimizer.search}
     proposals = []
-    edge = _untried_edge(cell, earlier, space, run_cost) if size and start < design_size(cell) else None
+    edge = _find_untried_edge(cell, earlier, space, run_cost) if size and start < design_size(cell) else None
     for number in range(start, start + size):
-        values = {"lr": edge} if edge and number == start else _values(cell, number, space, known)
+        values = {"lr": edge} if edge and number == start else _propose_values(cell, number, space, optuna_study)
         if values is None:
             break
         values = {**fixed, **values}
@@ -107,11 +124,11 @@ def next_round(cell: Cell, trials: Sequence[Trial], run_cost: int, study: int = 
     return proposals[len(trials) - start :]
 
 
-def _untried_edge(cell: Cell, trials: Sequence[Trial], space: Space, run_cost: int) -> float | None:
-    """The edge of the rate's range towards which the best rate is the outermost that was tried.
+def _find_untried_edge(cell: Cell, trials: Sequence[Trial], space: Space, run_cost: int) -> float | None:
+    """Returns the edge of the learning rate's range next to the best rate, if no rate closer to this edge was tried.
 
-    The design keeps away from the edges, at which it is found out whether the range has to be extended. So
-    once half of the tuning budget is spent, it gives way to an edge beyond which it would never look.
+    The points of the design are not at the edges, but the range is extended only if the best rate is at an edge. So
+    once half of the tuning budget is spent, one trial of the design is replaced by this edge.
     """
     best = best_trial(trials)
     if list(space) != ["lr"] or cell.sampler == "grid" or best is None or "lr" not in best.hyperparameters:
@@ -126,10 +143,11 @@ def _untried_edge(cell: Cell, trials: Sequence[Trial], space: Space, run_cost: i
     return None
 
 
-def _values(cell: Cell, number: int, space: Space, study: optuna.Study | None) -> dict[str, Any] | None:
-    """The hyperparameters of a trial: the default, a point of the design, or the sampler's; None at a grid's end.
+def _propose_values(cell: Cell, number: int, space: Space, study: optuna.Study | None) -> dict[str, Any] | None:
+    """Returns the hyperparameters of a trial: the default, a point of the design, or a proposal of the sampler.
 
-    The study learns of all that are under way, so that it proposes others.
+    Points of the design are also passed to the study, so that the sampler proposes others. Returns None at the end of a
+    grid.
     """
     if number == 0:
         return dict(cell.optimizer.defaults)
@@ -138,7 +156,7 @@ def _values(cell: Cell, number: int, space: Space, study: optuna.Study | None) -
         return None
     assert study is not None
     if point is not None:
-        drawn = {name: space[name].at(share) for name, share in zip(sorted(space), point, strict=True)}
-        on = active(space, drawn)
-        study.enqueue_trial(encode(space, {name: value for name, value in drawn.items() if name in on}))
+        values = {name: space[name].at(share) for name, share in zip(sorted(space), point, strict=True)}
+        on = active_hyperparameters(space, values)
+        study.enqueue_trial(encode(space, {name: value for name, value in values.items() if name in on}))
     return decode(space, ask_trial(study, space).params)

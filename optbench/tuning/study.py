@@ -1,4 +1,4 @@
-"""A cell's study in Optuna: rebuilt from its trials, with a sampler and a pruner seeded by the cell."""
+"""The Optuna study of a cell: rebuilt from its trials, with a sampler and a pruner that are seeded by the cell."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import optuna
 
-from optbench.optimizers.search_space import Choices, Range, Space, active
+from optbench.optimizers.search_space import Choices, Range, Space, active_hyperparameters
 from optbench.planning.matrix import Cell
 from optbench.training.record import Observer, Training
 from optbench.training.seeds import derive
@@ -27,23 +27,35 @@ _STATES = {
 
 
 def ask_trial(study: optuna.Study, space: Space) -> optuna.trial.Trial:
-    """A new trial of the study, with a value of everything in the space that has a meaning beside the others.
+    """Asks a study for a new trial, with a value for each hyperparameter that is active.
 
-    What has a condition is asked for after what that speaks of.
+    A hyperparameter with a condition is asked for after those in its condition.
+
+    Args:
+        study: The study.
+        space: The search space.
+
+    Returns:
+        The trial; its attribute `params` contains the values.
     """
-    asked = study.ask({name: _distribution(found) for name, found in space.items() if not found.when})
-    waiting = [name for name, found in space.items() if found.when]
+    trial = study.ask({name: _distribution(values) for name, values in space.items() if not values.when})
+    waiting = [name for name, values in space.items() if values.when]
     while waiting:
         ready = [name for name in waiting if not any(key in waiting for key, _ in space[name].when)]
         for name in ready:
             waiting.remove(name)
-            if name in active({name: space[name]}, decode(space, asked.params)):
-                _suggest(asked, name, space[name])
-    return asked
+            if name in active_hyperparameters({name: space[name]}, decode(space, trial.params)):
+                _suggest(trial, name, space[name])
+    return trial
 
 
 def encode(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values as Optuna takes them: it knows no tuples, of which it gets the place in the list."""
+    """Converts values for Optuna, which has no tuples: of a list with tuples it gets the index.
+
+    Args:
+        space: The search space.
+        values: Values of some of its hyperparameters.
+    """
     return {
         name: tried.values.index(value) if isinstance(tried := space[name], Choices) and tried.structured else value
         for name, value in values.items()
@@ -51,54 +63,67 @@ def encode(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def decode(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The reverse of `encode`."""
+    """Reverses `encode`.
+
+    Args:
+        space: The search space.
+        values: Values as Optuna has them.
+    """
     return {
         name: tried.values[value] if isinstance(tried := space[name], Choices) and tried.structured else value
         for name, value in values.items()
     }
 
 
-def _categories(tried: Choices) -> tuple[Any, ...]:
-    return tuple(range(len(tried.values))) if tried.structured else tried.values
+def _categories(choices: Choices) -> tuple[Any, ...]:
+    return tuple(range(len(choices.values))) if choices.structured else choices.values
 
 
-def _suggest(asked: optuna.trial.Trial, name: str, found: Range | Choices) -> None:
-    if isinstance(found, Choices):
-        asked.suggest_categorical(name, _categories(found))
-    elif found.whole:
-        asked.suggest_int(name, math.ceil(found.low), math.floor(found.high), log=found.log)
+def _suggest(trial: optuna.trial.Trial, name: str, values: Range | Choices) -> None:
+    if isinstance(values, Choices):
+        trial.suggest_categorical(name, _categories(values))
+    elif values.whole:
+        trial.suggest_int(name, math.ceil(values.low), math.floor(values.high), log=values.log)
     else:
-        asked.suggest_float(name, found.low, found.high, log=found.log)
+        trial.suggest_float(name, values.low, values.high, log=values.log)
 
 
-def _distribution(found: Range | Choices) -> optuna.distributions.BaseDistribution:
-    if isinstance(found, Choices):
-        return optuna.distributions.CategoricalDistribution(_categories(found))
-    if found.whole:
-        return optuna.distributions.IntDistribution(math.ceil(found.low), math.floor(found.high), log=found.log)
-    return optuna.distributions.FloatDistribution(found.low, found.high, log=found.log)
+def _distribution(values: Range | Choices) -> optuna.distributions.BaseDistribution:
+    if isinstance(values, Choices):
+        return optuna.distributions.CategoricalDistribution(_categories(values))
+    if values.whole:
+        return optuna.distributions.IntDistribution(math.ceil(values.low), math.floor(values.high), log=values.log)
+    return optuna.distributions.FloatDistribution(values.low, values.high, log=values.log)
 
 
 def rebuild_study(cell: Cell, trials: Sequence[Trial], space: Space, number: int) -> optuna.Study:
-    """Study `number` as it knows these trials, with a sampler seeded by the cell, the number and theirs."""
+    """Rebuilds a study from finished trials.
+
+    Args:
+        cell: The cell, which gives sampler and pruner.
+        trials: The finished trials.
+        space: The search space.
+        number: Number of the tuning, 0 for the first. The sampler's seed is derived from the cell, this number and the
+            number of trials.
+    """
     repeated = f"/study {number}" if number else ""
     seed = derive(f"{cell.id}/{len(trials)}{repeated}", "sampler") % 2**32
     sampler: optuna.samplers.BaseSampler = optuna.samplers.RandomSampler(seed=seed)
     if cell.sampler == "tpe":
-        # Sees the other trials of the round as bad ones, and so keeps away from them.
+        # constant_liar: unfinished trials of the round count as bad ones, so that the proposals differ.
         sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=1, constant_liar=True)
     elif cell.sampler == "gp":
         sampler = optuna.samplers.GPSampler(seed=seed, n_startup_trials=1, deterministic_objective=False)
     study = optuna.create_study(sampler=sampler, pruner=_pruner(cell.pruner, cell.evaluations))
     distributions: dict[str, optuna.distributions.BaseDistribution] = {
-        name: _distribution(found) for name, found in space.items()
+        name: _distribution(values) for name, values in space.items()
     }
     for trial in trials:
-        # A default outside of the range can't be told to the sampler; it still competes.
-        tried, on = trial.hyperparameters, active(space, trial.hyperparameters)
-        inside = all(name in tried and space[name].contains(tried[name]) for name in on)
+        # The sampler can't learn from a default outside the range, which still competes for the best trial.
+        values, on = trial.hyperparameters, active_hyperparameters(space, trial.hyperparameters)
+        inside = all(name in values and space[name].contains(values[name]) for name in on)
         if inside and trial.status in _STATES and math.isfinite(trial.value):
-            params = encode(space, {name: tried[name] for name in space if name in on})
+            params = encode(space, {name: values[name] for name in space if name in on})
             study.add_trial(
                 optuna.trial.create_trial(
                     params=params,
@@ -122,33 +147,41 @@ def _pruner(name: str, evaluations: int) -> optuna.pruners.BasePruner:
 
 @lru_cache(maxsize=4096)
 def _rungs(pruner: str, evaluations: int, reports: tuple[tuple[int, float], ...]) -> dict[str, Any]:
-    """What successive halving notes down of a trial while it runs, by letting it run once more.
+    """Returns the attributes that successive halving stores in a trial, by replaying the trial's reports.
 
-    Remembered: the same trials are told to the study of every later round.
+    The result is cached, because the same trials are added to the study of every later round.
     """
     if pruner != "successive-halving":
         return {}
     replay = optuna.create_study(pruner=_pruner(pruner, evaluations))
-    asked = replay.ask()
+    trial = replay.ask()
     for step, value in reports:
-        asked.report(value, step)
-        asked.should_prune()
-    noted = replay.get_trials(deepcopy=False)[0].system_attrs
-    return {key: value for key, value in noted.items() if key.startswith("completed_rung_")}
+        trial.report(value, step)
+        trial.should_prune()
+    attributes = replay.get_trials(deepcopy=False)[0].system_attrs
+    return {key: value for key, value in attributes.items() if key.startswith("completed_rung_")}
 
 
 def pruning_observer(
     cell: Cell, trials: Sequence[Trial], space: Space, hyperparameters: Mapping[str, Any], number: int
 ) -> Observer:
-    """Stops a trial that does worse than those of earlier rounds; of its own round it knows nothing."""
+    """Makes an observer that stops a trial if it is worse than the trials of earlier rounds.
+
+    Args:
+        cell: The cell, which gives the pruner.
+        trials: The trials of earlier rounds.
+        space: The search space.
+        hyperparameters: The trial's hyperparameters.
+        number: Number of the tuning, 0 for the first.
+    """
     study = rebuild_study(cell, trials, space, number)
-    study.enqueue_trial(encode(space, {key: value for key, value in hyperparameters.items() if key in space}))
-    asked = ask_trial(study, space)
+    study.enqueue_trial(encode(space, {name: value for name, value in hyperparameters.items() if name in space}))
+    trial = ask_trial(study, space)
 
     def observe(training: Training) -> str:
         point = training.points[-1]
-        asked.report(point.valid_loss, point.index)
-        if asked.should_prune():
+        trial.report(point.valid_loss, point.index)
+        if trial.should_prune():
             return f"pruned ({cell.pruner}) after evaluation {point.index} of {cell.evaluations}"
         return ""
 

@@ -1,4 +1,4 @@
-"""Trials of a tuning: what is known of a finished one, what is proposed, and which is best."""
+"""Trials of a tuning: finished trials, proposals, and the choice of the best trial."""
 
 from __future__ import annotations
 
@@ -12,14 +12,23 @@ import numpy as np
 from optbench.optimizers.search_space import Space
 from optbench.training.record import Observer, divergence_limit
 
-#: A best value within this share of a range's width from an edge is flagged.
+#: A best value is at an edge if its distance from it is less than this fraction of the range's width.
 EDGE = 0.05
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A finished trial, as far as tuning needs it. Losses are validation losses, `loss` the mean that judges it
-    (see `Training.judged`)."""
+    """A finished trial, with the fields that tuning needs.
+
+    Attributes:
+        number: Number of the trial, from 0.
+        hyperparameters: Its hyperparameters.
+        status: Its status, such as `ok` or `diverged`.
+        initial_loss: Validation loss at the start.
+        loss: Mean validation loss by which trials are compared (see `Training.late_means`).
+        thirds: Cost in thirds of an example gradient.
+        reports: Validation loss at each evaluation.
+    """
 
     number: int
     hyperparameters: dict[str, Any]
@@ -31,7 +40,7 @@ class Trial:
 
     @property
     def value(self) -> float:
-        """The score that samplers see: always finite, a diverged trial worse than any other."""
+        """The score for samplers: the loss, limited to 10 times the initial loss, which diverged trials get as well."""
         ceiling = divergence_limit(self.initial_loss)
         if not math.isfinite(ceiling):
             ceiling = float(np.finfo(np.float64).max)
@@ -40,7 +49,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Proposal:
-    """The next trial: its number, seed and hyperparameters, and what makes an observer that may stop it early."""
+    """A proposed trial: its number, seed and hyperparameters, and optionally a factory of an observer (a pruner)."""
 
     number: int
     seed: int
@@ -49,13 +58,19 @@ class Proposal:
 
 
 def best_trial(trials: Sequence[Trial]) -> Trial | None:
-    """The finished trial with the lowest validation loss, as trials are judged; the earlier one of equals."""
+    """Returns the trial with the lowest loss, and the earlier one of equals; None if no loss is finite."""
     finished = [trial for trial in trials if trial.status == "ok" and math.isfinite(trial.loss)]
     return min(finished, key=lambda trial: (trial.loss, trial.number), default=None)
 
 
 def edge_of(space: Space, trial: Trial | None, name: str = "lr") -> str:
-    """`low` or `high` where the best value lies within 5 % of an edge of its range, or outside."""
+    """Returns `low` or `high` if a trial's value is within 5 % of an edge of its range, or outside; otherwise "".
+
+    Args:
+        space: The search space.
+        trial: The best trial.
+        name: The hyperparameter.
+    """
     if trial is None or name not in space or name not in trial.hyperparameters:
         return ""
     position = space[name].position(trial.hyperparameters[name])

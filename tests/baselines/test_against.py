@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 
 import optbench
-from optbench.baselines.against import Compared, results_of
+from optbench.baselines.against import ComparedResults, load_with_baseline
 from optbench.baselines.freeze import freeze
 from optbench.errors import UserError
 from optbench.metrics.performance_profile import performance_profile
-from optbench.metrics.target_summary import compared_times
-from optbench.metrics.targets import targets_of
+from optbench.metrics.target_summary import select_times
+from optbench.metrics.targets import list_targets
 from optbench.metrics.time_to_target import time_to_target
 from optbench.metrics.verdicts import verdicts
 from optbench.results.directory import ResultsDirectory
@@ -48,13 +48,13 @@ def new(stored: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def read(folder: Path) -> Compared:
-    found = results_of(ResultsDirectory(folder))
-    assert isinstance(found, Compared)
+def read(folder: Path) -> ComparedResults:
+    found = load_with_baseline(ResultsDirectory(folder))
+    assert isinstance(found, ComparedResults)
     return found
 
 
-def compared(folder: Path, stored: Path, **choices: object) -> Compared:
+def compared(folder: Path, stored: Path, **choices: object) -> ComparedResults:
     run_tiny(folder, against=stored, **{"optimizers": ["adadelta"], "seeds": 9, **choices})
     return read(folder)
 
@@ -87,11 +87,11 @@ def test_times_are_of_the_own_machine_alone(stored: Path, new: Path) -> None:
     found = read(new)
     timed = found.cells["step_ms"].notna()
     assert set(found.cells.loc[timed, "optimizer"]) == {"adadelta"}
-    assert any(text.startswith("Times are those of this machine alone") for text in found.warnings)
-    times = time_to_target(found.runs, found.curves, found.cells, targets_of(found.cells))
+    assert any(text.startswith("Times are from this machine only") for text in found.warnings)
+    times = time_to_target(found.runs, found.curves, found.cells, list_targets(found.cells))
     # A stored run that misses is infinitely late in cost; in seconds nothing is known of it.
     times["reached"] = pd.array([False] * len(times), dtype="boolean")
-    profile = performance_profile(compared_times(times, found.runs, found.cells))
+    profile = performance_profile(select_times(times, found.runs, found.cells))
     by = {str(measure): set(part["optimizer"]) for measure, part in profile[profile["units"] > 0].groupby("measure")}
     assert by["cost"] == {"sgd", "adam", "adadelta"}
     assert by.get("seconds", set()) <= {"adadelta"}
@@ -104,7 +104,7 @@ def test_timings_of_another_directory_of_the_same_machine_stay(tmp_path: Path) -
     known = tmp_path / "old" / "environment.json"
     content = json.loads(known.read_text())
     known.write_text(json.dumps({key: {**entry, "processor": "another"} for key, entry in content.items()}))
-    other = results_of(ResultsDirectory(tmp_path / "new"))
+    other = load_with_baseline(ResultsDirectory(tmp_path / "new"))
     timed = other.cells.set_index("optimizer")["step_ms"].notna()
     assert timed["adadelta"]
     assert not timed["sgd"]
@@ -113,11 +113,11 @@ def test_timings_of_another_directory_of_the_same_machine_stay(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("choices", "complaint"),
     [
-        ({"seeds": 8}, r"seeds 8 can't be compared with frozen, which has 9"),
-        ({"run_budget": "3epochs"}, r"run budget of tiny is 600, and in frozen 400"),
-        ({"tuning_worth": 7.0}, r"tuning worth of tiny is 7\.0, and in frozen"),
+        ({"seeds": 8}, r"seeds = 8 does not match frozen, which has 9"),
+        ({"run_budget": "3epochs"}, r"run budget of tiny is 600, but 400 in frozen"),
+        ({"tuning_worth": 7.0}, r"tuning worth of tiny is 7\.0, but"),
         ({"batch_sizes": [20]}, r"batch size '?20"),
-        ({"optimizers": ["adam"]}, r"nothing is new"),
+        ({"optimizers": ["adam"]}, r"already in frozen; add a new optimizer"),
     ],
 )
 def test_what_is_unfair_is_refused_and_named(
@@ -141,7 +141,7 @@ def test_unequal_starts_are_told(new: Path, tmp_path: Path) -> None:
 
 def test_seconds_are_refused(new: Path) -> None:
     with pytest.raises(UserError, match=r"cost_to_target"):
-        results_of(ResultsDirectory(new), "seconds_to_target")
+        load_with_baseline(ResultsDirectory(new), "seconds_to_target")
 
 
 def test_the_page_says_whose_cells_are_whose(
@@ -152,8 +152,8 @@ def test_the_page_says_whose_cells_are_whose(
         run_tiny(folder, against=stored, optimizers=["adadelta"], seeds=9, outputs=True)
     page = (folder / "report.html").read_text()
     about = json.loads((stored / "about.json").read_text())
-    assert f"frozen {about['version']} was made {about['made']}" in page
-    assert "Times are those of this machine alone" in page
+    assert f"frozen {about['version']} was created on {about['made']}" in page
+    assert "Times are from this machine only" in page
     board = pd.read_parquet(folder / "tables" / "leaderboard.parquet")
     assert set(board["optimizer"]) == {"sgd", "adam", "adadelta"}
     shutil.rmtree(folder / "tables")

@@ -42,7 +42,7 @@ def test_the_page_is_written_here_and_nothing_there(
 
 
 def test_times_are_refused(stored: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="seconds_to_target can't be compared"):
+    with pytest.raises(UserError, match="seconds_to_target cannot be compared"):
         optbench.report(stored, tmp_path / "page.html", "seconds_to_target")
     assert not (tmp_path / "page.html").exists()
 

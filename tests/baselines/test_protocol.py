@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 import optbench
-from optbench.baselines.fair import protocol
+from optbench.baselines.fair import extract_protocol
 from optbench.baselines.freeze import freeze
 from optbench.baselines.located import reference_folder
-from optbench.baselines.protocol import protocol_of
+from optbench.baselines.protocol import load_protocol
 from optbench.cli.verbs import COMPLETE, WRONG_USE, _main
 from optbench.errors import UserError
-from optbench.results.frozen import Frozen
+from optbench.results.frozen import FrozenResults
 from tests.support.own import OWN
 from tests.support.tiny import TINY
 
@@ -23,7 +23,7 @@ NEW = f"{OWN}:Heir"
 
 def test_one_problem_of_the_reference_is_run_as_it_was_there() -> None:
     """Its budget is that of the reference, which isn't the problem's own."""
-    reference = Frozen(reference_folder())
+    reference = FrozenResults(reference_folder())
     chosen = "cifar_resnet[depth=8,width=8,data=digits,augment=false]"
     plan = optbench.plan(against="reference", optimizers=[NEW], problems=[chosen], batch_sizes=[100])
     [cell] = plan.cells
@@ -32,7 +32,7 @@ def test_one_problem_of_the_reference_is_run_as_it_was_there() -> None:
         for cell in reference.plan["cells"]
         if cell["batch_size"] == 100
     }
-    assert protocol(cell.identity) == protocol(theirs[f"{cell.problem.label}"])
+    assert extract_protocol(cell.identity) == extract_protocol(theirs[f"{cell.problem.label}"])
     assert list(plan.seeds) == reference.plan["seeds"]
     [alone] = optbench.plan(optimizers=[NEW], problems=[chosen], batch_sizes=[100], devices=["cpu"]).cells
     assert alone.run_cost != cell.run_cost
@@ -47,13 +47,13 @@ def test_a_problem_that_is_not_there_has_its_own_batch_sizes() -> None:
 
 def test_without_a_choice_all_of_it_is_run() -> None:
     plan = optbench.plan(against="reference", optimizers=[NEW])
-    cells = Frozen(reference_folder()).plan["cells"]
+    cells = FrozenResults(reference_folder()).plan["cells"]
     theirs = {(cell["problem"], cell["batch_size"], cell["device"]) for cell in cells}
     assert {(cell.problem.label, cell.batch_size, cell.device) for cell in plan.cells} == theirs
 
 
 def test_what_is_asked_for_goes_before_it() -> None:
-    with pytest.raises(UserError, match="run budget of quadratic_valley is 2000, and in reference 10000"):
+    with pytest.raises(UserError, match="run budget of quadratic_valley is 2000, but 10000 in reference"):
         optbench.plan(against="reference", optimizers=[NEW], run_budget="2epochs")
 
 
@@ -61,22 +61,24 @@ def test_frozen_results_that_say_too_little_are_refused_in_one_line(tmp_path: Pa
     about = json.loads((reference_folder() / "about.json").read_text())
     del about["config"], about["planes"]
     (tmp_path / "about.json").write_text(json.dumps(about))
-    with pytest.raises(UserError, match=r"about\.json lacks config, planes; make or install them again$"):
+    with pytest.raises(
+        UserError, match=r"about\.json of frozen results .* lacks config, planes; create or install them again$"
+    ):
         optbench.plan(against=tmp_path, optimizers=[NEW])
 
 
 def test_frozen_results_say_the_same_as_those_that_they_were_made_of(
     tiny_run: optbench.Results, tmp_path: Path
 ) -> None:
-    live = protocol_of(tiny_run.folder).settings
-    frozen = protocol_of(freeze(tiny_run, tmp_path / "frozen").folder).settings
+    live = load_protocol(tiny_run.folder).settings
+    frozen = load_protocol(freeze(tiny_run, tmp_path / "frozen").folder).settings
     assert live == frozen
     assert (live["seeds"], live["evaluations"], live["tuning"]["worth"], live["devices"]) == (2, 4, 2.0, ["cpu"])
     assert not {"optimizers", "optimizer"} & live.keys()
 
 
 def test_code_that_only_stored_results_name_is_not_run(tiny_copy: Path) -> None:
-    with pytest.raises(UserError, match=r"lies in a results directory and names code, .*:Tiny, which is run only"):
+    with pytest.raises(UserError, match=r"is in a results directory and refers to code, .*:Tiny, which runs only"):
         optbench.plan(against=tiny_copy, optimizers=["adadelta"])
     [cell] = optbench.plan(against=tiny_copy, optimizers=["adadelta"], problems=[TINY]).cells
     assert (cell.run_cost, cell.worth, cell.evaluations, cell.batch_size) == (400, 2.0, 4, 10)
@@ -90,6 +92,6 @@ def test_the_command_plans_what_would_be_run(
     assert _main([*arguments, "--optimizer", "adadelta", "--optimizer", "adam"]) == COMPLETE
     out = capsys.readouterr().out
     assert "1 cell, 2 seeds" in out
-    assert "note: 1 cells are taken from run, and not computed" in out
+    assert "note: 1 cells are taken from run and not computed" in out
     assert _main(arguments) == WRONG_USE
-    assert "no optimizer is named (accepted: --optimizer NAME" in capsys.readouterr().err
+    assert "no optimizer is selected (accepted: --optimizer NAME" in capsys.readouterr().err

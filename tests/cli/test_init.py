@@ -30,7 +30,7 @@ def test_it_plans_what_the_preset_plans(preset: str) -> None:
 
 
 def test_every_setting_has_a_meaning_and_a_line_that_is_accepted_without_its_mark() -> None:
-    text = template("quick").partition("# Optimizers of your own")[0]
+    text = template("quick").partition("# Define your own optimizers")[0]
     fields = {**Config.model_fields, **Tuning.model_fields}
     assert all(field.description for name, field in fields.items() if name not in ("tuning", "optimizer"))
     unmarked = "\n".join(line.removeprefix("# ") if " = " in line else line for line in text.splitlines())
@@ -52,7 +52,7 @@ def test_a_file_that_is_there_is_kept(capsys: pytest.CaptureFixture[str]) -> Non
     file = Path("optbench.toml")
     file.write_text("seeds = 7\n")
     assert _main(["init"]) == WRONG_USE
-    assert capsys.readouterr().err == "optbench: optbench.toml is there already (--force overwrites it)\n"
+    assert capsys.readouterr().err == "optbench: optbench.toml already exists (--force overwrites it)\n"
     assert file.read_text() == "seeds = 7\n"
     assert _main(["init", "--force"]) == COMPLETE
     assert file.read_text("utf-8") == template("quick")

@@ -11,14 +11,14 @@ import pandas as pd
 import pytest
 
 import optbench
-from optbench.baselines.against import stored_results
+from optbench.baselines.against import load_stored_results
 from optbench.baselines.freeze import freeze
-from optbench.baselines.located import located, reference_folder
-from optbench.baselines.stale import stale_cells
+from optbench.baselines.located import locate, reference_folder
+from optbench.baselines.stale import find_stale_cells
 from optbench.cli.verbs import COMPLETE, WRONG_USE, _main
 from optbench.errors import UserError
 from optbench.results.frames import TIMING_COLUMNS
-from optbench.results.frozen import Frozen
+from optbench.results.frozen import FrozenResults
 from tests.support.tiny import TINY, run_tiny
 
 
@@ -64,7 +64,7 @@ def test_damage_is_found(
     damage(frozen.folder / "runs.parquet")
     assert _main([*verb, str(frozen.folder)]) == WRONG_USE
     err = capsys.readouterr().err
-    assert "runs.parquet isn't the file that was frozen (missing or damaged); make or install it again\n" in err
+    assert "runs.parquet is missing or damaged; create or install the frozen results again\n" in err
     assert len(err.splitlines()) == 1
 
 
@@ -77,8 +77,8 @@ def test_a_description_of_the_wrong_shape_is_refused(
 ) -> None:
     about = freeze(tiny_run, tmp_path / "frozen").folder / "about.json"
     about.write_text(json.dumps({**json.loads(about.read_text()), name: value}))
-    with pytest.raises(UserError, match=rf"about\.json lacks {lacking}"):
-        Frozen(about.parent)
+    with pytest.raises(UserError, match=rf"about\.json of frozen results .* lacks (the )?{lacking}"):
+        FrozenResults(about.parent)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_cells_of_an_older_version_of_a_problem_are_named_and_left_out(
     registered_run: optbench.Results, tmp_path: Path
 ) -> None:
     frozen = freeze(registered_run, tmp_path / "frozen")
-    assert stale_cells(frozen) == {}
+    assert find_stale_cells(frozen) == {}
     about = json.loads((frozen.folder / "about.json").read_text())
     for place, cell in enumerate(about["plan"]["cells"]):
         identity = about["identities"].pop(cell["cell_id"])
@@ -100,11 +100,11 @@ def test_cells_of_an_older_version_of_a_problem_are_named_and_left_out(
         about["identities"][f"old{place}"] = {**identity, "problem": {**identity["problem"], "version": today - 1}}
         cell["cell_id"] = f"old{place}"
     (frozen.folder / "about.json").write_text(json.dumps(about))
-    stale = stale_cells(Frozen(frozen.folder))
+    stale = find_stale_cells(FrozenResults(frozen.folder))
     assert set(stale) == set(about["identities"])
     assert set(stale.values()) == {f"problem version is {today}, and was {today - 1}"}
     with pytest.raises(UserError, match=r"all cells of frozen are out of date: .* on quadratic_valley"):
-        stored_results(frozen.folder)
+        load_stored_results(frozen.folder)
 
 
 def test_a_stale_optimizer_goes_alone(registered_run: optbench.Results, tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_a_stale_optimizer_goes_alone(registered_run: optbench.Results, tmp_path
     about["identities"]["old"] = {**about["identities"].pop(old), "evaluations": 99}
     cell["cell_id"] = "old"
     (folder / "about.json").write_text(json.dumps(about))
-    stored, notes = stored_results(folder)
+    stored, notes = load_stored_results(folder)
     assert [entry["optimizer"] for entry in stored.plan["cells"]] == [about["plan"]["cells"][1]["optimizer"]]
     assert len(notes) == 1
     assert cell["optimizer"] in notes[0]
@@ -123,28 +123,28 @@ def test_a_stale_optimizer_goes_alone(registered_run: optbench.Results, tmp_path
 
 
 def test_names_lead_to_folders(tiny_copy: Path, tmp_path: Path) -> None:
-    assert located("run", tiny_copy.parent) == tiny_copy
-    assert located(str(tiny_copy), tmp_path / "elsewhere") == tiny_copy
-    assert located("reference", tmp_path) == reference_folder()
+    assert locate("run", tiny_copy.parent) == tiny_copy
+    assert locate(str(tiny_copy), tmp_path / "elsewhere") == tiny_copy
+    assert locate("reference", tmp_path) == reference_folder()
     with pytest.raises(UserError, match=r"did you mean 'reference'"):
-        located("referense", tmp_path)
+        locate("referense", tmp_path)
 
 
 @pytest.fixture(scope="module")
-def shipped() -> Frozen:
-    return Frozen(reference_folder())
+def shipped() -> FrozenResults:
+    return FrozenResults(reference_folder())
 
 
-def test_the_shipped_reference_is_of_today(shipped: Frozen) -> None:
+def test_the_shipped_reference_is_of_today(shipped: FrozenResults) -> None:
     """Where this fails, a problem or a built-in optimizer has changed: `make reference` computes it again."""
-    assert stale_cells(shipped) == {}
+    assert find_stale_cells(shipped) == {}
     assert set(shipped.cells["status"]) == {"ok"}
     today = {cell.id for cell in optbench.plan(preset="quick", devices=["cpu"]).cells}
     assert {cell["cell_id"] for cell in shipped.plan["cells"]} <= today
     assert sum(path.stat().st_size for path in shipped.folder.iterdir()) < 1_000_000
 
 
-def test_show(shipped: Frozen, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_show(shipped: FrozenResults, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _main(["reference", "show"]) == COMPLETE
     out = capsys.readouterr().out
     assert shipped.about["version"] in out

@@ -16,7 +16,7 @@ from optbench.config.load import configure
 from optbench.config.presets import PRESETS
 from optbench.errors import UserError
 from optbench.metrics import METRICS
-from optbench.metrics.targets import targets_of
+from optbench.metrics.targets import list_targets
 from optbench.optimizers import registry
 from optbench.optimizers.registry import REGISTERED_OPTIMIZERS
 from optbench.planning.matrix import make_plan
@@ -31,8 +31,8 @@ SOURCE = DataSource(Path("unused"), download=False)
 
 def test_tables_align() -> None:
     rows = [("name", "n"), ("a", "10"), ("longer", "9")]
-    assert listing.table(rows, right=(1,)).splitlines() == ["name     n", "a       10", "longer   9"]
-    assert listing.table([("a", ""), ("b", "c")]).splitlines() == ["a", "b  c"]  # no spaces at the ends
+    assert listing.align_columns(rows, right=(1,)).splitlines() == ["name     n", "a       10", "longer   9"]
+    assert listing.align_columns([("a", ""), ("b", "c")]).splitlines() == ["a", "b  c"]  # no spaces at the ends
 
 
 def test_the_plan_shows_every_cell_with_its_cost_and_the_whole_time() -> None:
@@ -81,7 +81,7 @@ def test_the_state_of_a_partial_run(tiny_copy: Path) -> None:
     (tiny_copy / "cells" / "0123456789abcdef").mkdir()
     lines = listing.status_text(tiny_copy).splitlines()
     assert lines[-2] == "1 done, 0 failed, 1 missing"
-    assert lines[-1] == "1 cells of other configurations are kept, and left out of the tables"
+    assert lines[-1] == "1 cell of other configurations in this directory (not part of the tables)"
     [missing] = [line for line in lines if line.startswith(cells[0].name)]
     assert missing.split()[5:] == ["missing", "2", "800", "4"]
 
@@ -105,10 +105,12 @@ def test_optimizers_with_defaults_and_search_spaces() -> None:
     assert "adam: torch.optim:Adam(lr)" in text
     assert "nesterov: torch.optim:SGD(lr, momentum=0.9, nesterov=True)" in text
     adadelta = next(block for block in blocks if block.startswith("adadelta"))
-    assert "tunes learning rate 0.01 to 100 (default 1) on networks; accepts rho=0.9, eps=1e-6" in adadelta
+    assert (
+        "tunes learning rate 0.01 to 100 (default 1) on networks; other hyperparameters: rho=0.9, eps=1e-6" in adadelta
+    )
     assert "Zeiler (2012)" in adadelta
     muon = next(block for block in blocks if block.startswith("muon"))
-    assert "rest is ndim != 2 or layer == 'Embedding', by torch.optim:AdamW" in muon
+    assert "group rest (ndim != 2 or layer == 'Embedding') by torch.optim:AdamW" in muon
     assert "tunes learning rate 1e-05 to 0.1 (default 0.001) and weight_decay 0.0001 to 1 (default 0.1)" in muon
     assert "tunes nothing on networks" in next(block for block in blocks if block.startswith("prodigy"))
 
@@ -170,7 +172,7 @@ def test_the_document_of_problems_has_all_as_they_are() -> None:
     problems = {name: make_problem(name, {}) for name in BUILT_IN_PROBLEMS}
     asked = [(n, p.metric_name, p.metric_higher_is_better, str(p.version), p.target) for n, p in problems.items()]
     columns = ["problem", "metric_name", "metric_higher_is_better", "problem_version", "target"]
-    targets = targets_of(pd.DataFrame(asked, columns=columns))
+    targets = list_targets(pd.DataFrame(asked, columns=columns))
     for name, (sizes, budget, metric, written) in by_name.items():
         problem = problems[name]
         better = "higher" if problem.metric_higher_is_better else "lower"

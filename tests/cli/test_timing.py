@@ -78,14 +78,14 @@ def test_markdown_plot_and_a_section_of_the_report(
     ("arguments", "message"),
     [
         (["compare", "before", "nowhere"], "unknown recording 'nowhere'"),
-        (["compare", "before", "there"], "unlike machines (cores 2 and 64)"),
+        (["compare", "before", "there"], "different machines (cores 2 and 64)"),
         (["compare", "before", "broken.json"], "is damaged"),
         (["compare", "before", "less.json"], "test_step of before is not in less.json"),
-        (["record", "before"], "there is a recording 'before' already"),
-        (["record", "a/b"], "can't be the name of a recording"),
-        (["record", "new", "--suite", "nowhere"], "there is no suite nowhere"),
-        (["ab", "HEAD", "no-such-ref"], "is no commit of"),
-        (["ab", "HEAD", "HEAD", "--suite", "."], "is no file or folder within the repository"),
+        (["record", "before"], "recording 'before' already exists"),
+        (["record", "a/b"], "invalid recording name 'a/b'"),
+        (["record", "new", "--suite", "nowhere"], "suite nowhere does not exist"),
+        (["ab", "HEAD", "no-such-ref"], "is not a commit of"),
+        (["ab", "HEAD", "HEAD", "--suite", "."], "is not a file or folder in the repository"),
         (["compare", "before", "same", "--fail-above", "1"], "--fail-above"),
     ],
 )
@@ -173,7 +173,7 @@ def test_a_suite_within_the_package_is_refused(
         subprocess.run([*git, *arguments], check=True)
     code, _, err = _run(capsys, "ab", "HEAD", "HEAD", "--suite", "mylib/timing")
     assert code == 2
-    assert "lies in the package mylib" in err
+    assert "is inside the package mylib" in err
     assert len(err.strip().splitlines()) == 1
     left = subprocess.run(["git", "worktree", "list"], capture_output=True, text=True, check=True).stdout
     assert len(left.splitlines()) == 1

@@ -97,17 +97,17 @@ WRONG_VALUES = [
     ("[problems]\nselect = 'a'", "problems = {'select': 'a'}: expected a list"),
     ("problems = [[1]]", "problems.0 = [1]: "),
     ("problems = [{run_budget = '2epochs'}]", "problems.0.select is missing"),
-    ("problems = [{select = 'a', run_budget = '2epoch s'}]", "problems.0.run_budget = '2epoch s': run budget"),
+    ("problems = [{select = 'a', run_budget = '2epoch s'}]", "problems.0.run_budget = '2epoch s': invalid run budget"),
     ("problems = [{select = 'a', batch_sizes = ['x']}]", "problems.0.batch_sizes.0 = 'x': "),
     ("optimizers = []", "optimizers = []: "),
     ("optimizers = [1]", "optimizers.0 = 1: "),
     ("devices = []", "devices = []: "),
     ("schedules = []", "schedules = []: "),
     ("run_budget = 2", "run_budget = 2: "),
-    ("run_budget = '2parsecs'", "run_budget = '2parsecs': run budget '2parsecs' is not an amount (accepted: 2ep"),
+    ("run_budget = '2parsecs'", "run_budget = '2parsecs': invalid run budget '2parsecs' (accepted: amounts such as 2e"),
     ("tuning = 3", "tuning = 3: expected a table"),
     ("[tuning]\nworth = -1", "tuning.worth = -1: "),
-    ("[tuning]\nworth = 0.5", "tuning.worth = 0.5: not even one trial fits"),
+    ("[tuning]\nworth = 0.5", "tuning.worth = 0.5: less than one run budget does not cover a single trial"),
     ("[tuning]\nworth = nan", "tuning.worth = nan: "),
     ("[tuning]\nworth = inf", "tuning.worth = inf: "),
     ("[tuning]\nworth = true", "tuning.worth = True: "),
@@ -139,7 +139,7 @@ def test_choices_do_not_trip_over_a_file_of_the_wrong_shape(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("text", ["a = = 3", "seeds = 1\nseeds = 2", "[tuning", "seeds = ", "x = " + "[" * 100_000])
 def test_what_is_no_toml(tmp_path: Path, text: str) -> None:
-    assert complaint(tmp_path, text).startswith(f"configuration {tmp_path / 'my.toml'} is no TOML: ")
+    assert complaint(tmp_path, text).startswith(f"configuration {tmp_path / 'my.toml'} is not valid TOML: ")
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
@@ -253,7 +253,7 @@ def test_the_toml_has_the_keys_that_users_write() -> None:
 
 
 def test_a_damaged_configuration_of_a_results_directory_says_where_it_is() -> None:
-    with pytest.raises(UserError, match=r"^results/x/config\.toml is no TOML: "):
+    with pytest.raises(UserError, match=r"^results/x/config\.toml is not valid TOML: "):
         parse_config("a = = 3", "results/x/config.toml")
     with pytest.raises(UserError, match=r"^results/x/config\.toml: unknown key 'sedes'; did you mean 'seeds'\?"):
         parse_config("problems = ['a']\noptimizers = ['b']\nsedes = 3", "results/x/config.toml")

@@ -15,12 +15,12 @@ import tomli_w
 import optbench
 from optbench.baselines.freeze import freeze
 from optbench.baselines.located import reference_folder
-from optbench.baselines.stale import stale_cells
+from optbench.baselines.stale import find_stale_cells
 from optbench.cli.verbs import COMPLETE, WRONG_USE, _main
 from optbench.config.load import load_config, parse_config
 from optbench.errors import UserError
 from optbench.results.checksum import seal
-from optbench.results.frozen import Frozen
+from optbench.results.frozen import FrozenResults
 from tests.support.tiny import run_tiny
 
 EVIL = """
@@ -77,7 +77,7 @@ def test_a_configuration_in_a_results_directory_runs_what_the_user_names_too(
             capsys.readouterr()
             assert _main([verb, "--config", str(config), *options]) == WRONG_USE
             line = capsys.readouterr().err
-            assert f"{config} lies in a results directory and names code, {tmp_path}/evil.py:" in line
+            assert f"{config} is in a results directory and refers to code, {tmp_path}/evil.py:" in line
             assert len(line.splitlines()) == 1
     assert not mark.exists()
     assert _main(["plan", "--config", str(config), "--problem", problem, "--optimizer", optimizer]) == COMPLETE
@@ -224,7 +224,7 @@ def test_torch_loads_weights_only(request: pytest.FixtureRequest) -> None:
 def test_frozen_results_run_no_code_either(handed_over: Path, mark: Path, tmp_path: Path, no_plots: None) -> None:
     """What they were computed with isn't imported to see whether it has changed, nor to repeat what they did."""
     frozen = freeze(optbench.load(handed_over), tmp_path / "frozen").folder
-    assert stale_cells(Frozen(frozen)) == {}
+    assert find_stale_cells(FrozenResults(frozen)) == {}
     assert _main(["reference", "show", str(frozen)]) == COMPLETE
     assert _main(["compare", str(frozen), "theirs", "--reference", "sgd"]) == COMPLETE
     for verb in ("run", "plan"):
@@ -244,9 +244,9 @@ def test_tables_that_nothing_selects_run_no_code(said: str, mark: Path, tmp_path
     about = json.loads((frozen / "about.json").read_text())
     about["config"] += f"\n[optimizer.theirs]\n{said.format(code=code)}\n"
     (frozen / "about.json").write_text(json.dumps(about))
-    stored = Frozen(frozen)
+    stored = FrozenResults(frozen)
     assert "theirs" in parse_config(stored.about["config"], "here").optimizer
-    assert stale_cells(stored) == stale_cells(Frozen(reference_folder()))
+    assert find_stale_cells(stored) == find_stale_cells(FrozenResults(reference_folder()))
     assert not mark.exists()
 
 
@@ -260,6 +260,6 @@ def test_frozen_results_without_their_frames_run_no_code_either(
     about["config"] = tomli_w.dumps({**tomllib.loads(about["config"]), "problems": [f"{code}:Evil"]})
     (frozen / "about.json").write_text(json.dumps(about))
     (frozen / "runs.parquet").unlink()
-    with pytest.raises(UserError, match="isn't the file that was frozen"):
+    with pytest.raises(UserError, match=r"frozen file .* is missing or damaged"):
         optbench.plan(against=frozen, optimizers=["adam"])
     assert not mark.exists()

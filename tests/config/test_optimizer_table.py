@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from optbench.config.load import load_config, parse_config
-from optbench.config.optimizer_table import OptimizerTable, described_optimizer
+from optbench.config.optimizer_table import OptimizerTable, build_spec
 from optbench.errors import Inapplicable, UserError
 from optbench.optimizers.search_space import Choices, Range
 from optbench.planning.matrix import Cell, make_plan
@@ -120,17 +120,17 @@ def test_partners_that_would_step_everything_are_no_optimizer(cells: dict[str, C
     choice = cells["pair"].optimizer
     [cell] = make_plan(load_config(choices={"problems": [TINY], "optimizers": ["muon"], "devices": ["cpu"],
                                             "batch_sizes": [10]})).cells  # fmt: skip
-    with pytest.raises(Inapplicable, match="muon has nothing to step here: all parameters are in rest"):
+    with pytest.raises(Inapplicable, match="muon has no parameters to step: all are in rest"):
         make_optimizer(cell.optimizer, cell.problem.make().model(), {"lr": 0.1})
     [network] = make_plan(load_config(choices={"problems": [TINY_NET], "optimizers": ["muon"], "devices": ["cpu"],
                                                "batch_sizes": [10]})).cells  # fmt: skip
     [note] = check_optimizers([cell, network])
     assert note == (
-        "tiny: muon has nothing to step here: all parameters are in rest (ndim != 2 or layer == 'Embedding'); "
+        "tiny: muon has no parameters to step: all are in rest (ndim != 2 or layer == 'Embedding'); "
         "cells that will be recorded as failed: 1"
     )
     assert check_optimizers([network]) == []
-    with pytest.raises(UserError, match=r"^tiny: muon has nothing to step here"):
+    with pytest.raises(UserError, match=r"^tiny: muon has no parameters to step"):
         check_optimizers([cell])
     assert choice.partners == {"rest": "torch.optim:SGD"}
 
@@ -167,18 +167,18 @@ RANGE = {"low": 1, "high": 2}
 )  # fmt: skip
 def test_tables_that_make_no_sense(settings: dict[str, Any], line: str) -> None:
     with pytest.raises(UserError) as caught:
-        described_optimizer("mine", table(base="adam", **settings))
+        build_spec("mine", table(base="adam", **settings))
     assert line in str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("groups.rest = { }", "optimizer.mine.groups.rest = {}: either parameters = [PATTERN, …] or where = RULE says"),
+        ("groups.rest = { }", "optimizer.mine.groups.rest = {}: set either parameters = [PATTERN, …] or where = RULE"),
         ("groups.rest = { parameters = ['*'], where = 'ndim > 1' }", "either parameters = [PATTERN, …] or where"),
         ("groups.rest = { where = 'ndim > 1', base = 'adam', class = 'a:B' }", "either base = NAME or class ="),
         ("from_run = { width = 'batches' }", "optimizer.mine.from_run.width = 'batches': "),
-        ("search.eps = [1]", "at least two different ones"),
+        ("search.eps = [1]", "at least two values, all different"),
     ],
 )  # fmt: skip
 def test_files_that_make_no_sense(text: str, line: str, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from optbench.config.schema import Config
-from optbench.conformance.doubts import doubts
+from optbench.conformance.doubts import find_doubts
 from optbench.runner.progress import LineProgress, SilentProgress
 from tests.support import broken
 from tests.support.tiny import TINY, run_tiny
@@ -28,14 +28,14 @@ def config(*optimizers: str, **tables: object) -> Config:
     ],
 )
 def test_a_grave_mistake_is_a_line_with_its_reason(name: str, reason: str) -> None:
-    [line] = doubts(config(f"{_FILE}:{name}[momentum=[0.1,0.2]]", "adam"))
+    [line] = find_doubts(config(f"{_FILE}:{name}[momentum=[0.1,0.2]]", "adam"))
     assert line.startswith(f"warning: {_FILE}:{name}: ")
     assert reason in line
-    assert line.endswith(f"(`optbench check {_FILE}:{name}` says more)")
+    assert line.endswith(f"(details: `optbench check {_FILE}:{name}`)")
 
 
 def test_a_table_is_doubted_as_it_is_described() -> None:
-    [line] = doubts(config("mine", mine={"class": f"{_FILE}:IgnoresRate"}))
+    [line] = find_doubts(config("mine", mine={"class": f"{_FILE}:IgnoresRate"}))
     assert line.startswith("warning: mine: moves by up to ")
     assert "`optbench check mine --config FILE`" in line
 
@@ -43,7 +43,8 @@ def test_a_table_is_doubted_as_it_is_described() -> None:
 def test_what_is_right_registered_or_made_for_other_parameters_is_not_doubted() -> None:
     table = {"base": "adam", "groups": {"own": {"parameters": ["no.such.name"]}}}
     assert (
-        doubts(config(f"{_FILE}:Plain", f"{_FILE}:Forgetting", "rprop", "torch.optim:Muon", "mine", mine=table)) == []
+        find_doubts(config(f"{_FILE}:Plain", f"{_FILE}:Forgetting", "rprop", "torch.optim:Muon", "mine", mine=table))
+        == []
     )
 
 
@@ -53,6 +54,6 @@ def test_a_run_says_so_where_it_is_read(
 ) -> None:
     run_tiny(tmp_path / "run", optimizers=[f"{_FILE}:IgnoresRate"], tuning_worth=0, seeds=1, progress=progress)
     lines = capsys.readouterr().err.splitlines()
-    assert bool(lines) == progress.read
+    assert bool(lines) == progress.visible
     if lines:
         assert lines[0].startswith(f"warning: {_FILE}:IgnoresRate: moves")

@@ -19,7 +19,7 @@ from optbench.budget import THIRDS
 from optbench.config.presets import preset
 from optbench.conformance import check
 from optbench.conformance.finding import Finding
-from optbench.conformance.subject import Trainable, quietly, trainable
+from optbench.conformance.subject import Trainable, make_trainable, suppress_side_effects
 from optbench.conformance.suite import OPTIMIZER_CHECKS, PROBLEM_CHECKS
 from optbench.errors import Inapplicable, UserError, one_line
 from optbench.optimizers.registry import REGISTERED_OPTIMIZERS
@@ -27,7 +27,7 @@ from optbench.problem.data import DataSource
 from optbench.problem.registry import BUILT_IN_PROBLEMS, make_problem, problem_class
 from optbench.training import device_data as resident
 from optbench.training.construct import make_optimizer, run_facts
-from optbench.training.evaluation import evaluate, parameters_finite
+from optbench.training.evaluation import evaluate, has_finite_parameters
 
 QUICK = [entry["select"] if isinstance(entry, dict) else entry for entry in preset("quick")["problems"]]
 #: `quadratic_valley` is in both.
@@ -165,14 +165,14 @@ def faults_together(pairs: Iterable[tuple[str, str]]) -> list[str]:
 
 def fault_together(problem: str, optimizer: str) -> str:
     """Three steps on eight examples at a time stay finite, and cost what the ledger says, within the budget."""
-    found = trainable(problem, optimizer, source=SOURCE, examples=8)
+    found = make_trainable(problem, optimizer, source=SOURCE, examples=8)
     reason = inapplicable(found)
     if bool(reason) != nothing_to_step(found, optimizer):
         return f"expected to have {'something' if reason else 'nothing'} to step: {reason or 'it steps'}"
     if reason:
         return ""
     size = found.cell.batch_size
-    with quietly():
+    with suppress_side_effects():
         stepper = found.stepper(budget=40 * size)
         while stepper.steps < 3 and stepper.ledger.affords_gradient(size) and stepper.step():
             pass
@@ -180,7 +180,7 @@ def fault_together(problem: str, optimizer: str) -> str:
             loss = evaluate(found.problem, stepper.model, found.data.valid).loss
     if not stepper.steps:
         return "no step"
-    if not parameters_finite(stepper.model) or not math.isfinite(loss):
+    if not has_finite_parameters(stepper.model) or not math.isfinite(loss):
         return f"not finite after {stepper.steps} steps, of loss {loss}"
     if not THIRDS * size * stepper.steps <= stepper.ledger.thirds <= THIRDS * stepper.ledger.budget:
         return f"{stepper.steps} steps cost {stepper.ledger.thirds} thirds of {THIRDS * stepper.ledger.budget}"
@@ -220,7 +220,7 @@ def inapplicable(found: Trainable) -> str:
 
 def test_what_is_inapplicable_has_its_reason() -> None:
     """Of the ten optimizers of the suite none is; Muon has no matrix in the valley."""
-    assert "muon has nothing to step here: all parameters are in rest" in inapplicable(
-        trainable("quadratic_valley", "muon", source=SOURCE)
+    assert "muon has no parameters to step: all are in rest" in inapplicable(
+        make_trainable("quadratic_valley", "muon", source=SOURCE)
     )
-    assert inapplicable(trainable("quadratic_valley", "adam", source=SOURCE)) == ""
+    assert inapplicable(make_trainable("quadratic_valley", "adam", source=SOURCE)) == ""

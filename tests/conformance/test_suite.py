@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from optbench.conformance import check, optimizer_test, problem_test
-from optbench.conformance.suite import OPTIMIZER_CHECKS, PROBLEM_CHECKS, defined_in, prove
+from optbench.conformance.suite import OPTIMIZER_CHECKS, PROBLEM_CHECKS, assert_check, list_targets
 from optbench.errors import UserError
 from tests.support import broken, tiny
 from tests.support.passes import PASSES
@@ -38,20 +38,23 @@ def test_the_mistake_of_a_problem_is_found(thing: type, name: str) -> None:
 
 def test_the_minimum_of_a_function_need_not_be_0() -> None:
     found = {one.check: one for one in check(f"{_FILE}:Bowl", only=["settings", "minimum"])}
-    assert (found["minimum"].outcome, found["minimum"].reason) == ("ok", "no value below -5 found")
-    assert found["settings"].reason == "target 0.006, from 6 at the start"
+    assert (found["minimum"].outcome, found["minimum"].reason) == ("ok", "no value below -5")
+    assert found["settings"].reason == "target 0.006, 6 at the start"
 
 
 def test_a_lower_place_than_the_minimum_is_named() -> None:
     [finding] = check(f"{_FILE}:Displaced", only=["minimum"])
-    found = re.fullmatch(r"at \((.+), (.+)\) the value is -5, below the minimum of -4.99", finding.reason)
+    found = re.fullmatch(r"the value at \((.+), (.+)\) is -5, below the declared minimum of -4.99", finding.reason)
     assert found, finding.reason
     assert [float(part) for part in found.groups()] == pytest.approx([0, 0], abs=1e-6)
 
 
 def test_batches_that_are_too_large_are_no_obstacle_to_other_checks() -> None:
     found = {finding.check: finding for finding in check(f"{_FILE}:TooFew", only=["settings", "start", "trains"])}
-    assert found["settings"].reason == f"batch sizes [1000, 2000] with {broken.TooFew().examples} training examples"
+    assert (
+        found["settings"].reason
+        == f"all batch sizes [1000, 2000] exceed the {broken.TooFew().examples} training examples"
+    )
     assert [found["start"].outcome, found["trains"].outcome] == ["ok", "ok"]
 
 
@@ -78,14 +81,14 @@ def test_without_a_step_nothing_else_is_checked() -> None:
 def test_a_waived_check_gives_its_reason() -> None:
     [finding] = check("rprop", only=["zero_rate"])
     assert finding.outcome == "skipped"
-    assert "first step's size alone" in finding.reason
+    assert "first step's size only" in finding.reason
 
 
 def test_as_a_test_a_failure_fails_with_the_reason() -> None:
     with pytest.raises(pytest.fail.Exception, match="ignores param_groups"):
-        prove(f"{_FILE}:IgnoresRate", "zero_rate")
+        assert_check(f"{_FILE}:IgnoresRate", "zero_rate")
     with pytest.raises(pytest.skip.Exception, match="evaluates the weights that it trains"):
-        prove(f"{_FILE}:Plain", "switches")
+        assert_check(f"{_FILE}:Plain", "switches")
 
 
 def test_a_table_is_checked_as_it_is_described() -> None:
@@ -94,11 +97,11 @@ def test_a_table_is_checked_as_it_is_described() -> None:
         "groups": {"biases": {"where": "ndim == 1", "search": {"lr": {"low": 1e-3, "high": 1}}}},
     }
     [finding] = check("mine", tables={"mine": table}, only=["groups"])
-    assert (finding.outcome, finding.reason) == ("ok", "2 groups of its own, of 4, 3 parameters")
+    assert (finding.outcome, finding.reason) == ("ok", "2 groups of its own, with 4, 3 parameters")
 
 
 def test_everything_that_a_file_defines() -> None:
-    found = defined_in(_FILE)
+    found = list_targets(_FILE)
     assert f"{_FILE}:Plain" in found
     assert f"{_FILE}:Right" in found
     assert not any(name.endswith((":forget", ":TinyNet", ":Batch")) for name in found)
@@ -121,7 +124,7 @@ def test_what_cannot_be_found(target: str, line: str) -> None:
 def test_a_file_with_a_mistake_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("import torch\nclass Mine(torch.optim.Optimizer:\n")
     with pytest.raises(UserError, match=r"^\S+mine\.py can't be imported: SyntaxError: .*line 2\)$"):
-        defined_in(str(tmp_path / "mine.py"))
+        list_targets(str(tmp_path / "mine.py"))
 
 
 def test_an_unknown_check() -> None:
@@ -173,7 +176,7 @@ def test_tables_of_a_file_are_checked_by_their_names(tmp_path: Path, capsys: pyt
     assert ended.value.code == 0
     out = capsys.readouterr().out
     assert "lr_schedule constant or cosine; lr_warmup 0 to 0.2 linear where lr_schedule is cosine" in out
-    assert "2 groups of its own, of 3, 4 parameters" in out
+    assert "2 groups of its own, with 3, 4 parameters" in out
 
 
 @pytest.mark.processes

@@ -30,7 +30,7 @@ def by_rule(curvature: float, rate: float, steps: int, corrected: bool) -> np.nd
 
 def test_paths_are_those_of_the_rule_and_the_claim_holds(tmp_path: Path) -> None:
     outcome = conducted("adam[steps=40]", tmp_path)
-    assert verdicts(outcome.findings) == [HOLDS] * 4
+    assert verdicts(outcome.measurements) == [HOLDS] * 4
     parts = outcome.tables["parts"]
     for part, corrected in (("Adam", True), ("no bias correction", False)):
         path = parts[parts["part"] == part].sort_values("step")[["x", "y"]]
@@ -64,7 +64,7 @@ def made(adam_gap: float, sgd_gap: float, first: float) -> dict[str, pd.DataFram
 
 
 def test_verdicts_follow_the_data() -> None:
-    assert verdicts(adam.find(made(0.0, 0.5, 1.0))) == [HOLDS] * 4
-    assert verdicts(adam.find(made(0.1, 0.0, 0.9))) == [FAILS] * 4
+    assert verdicts(adam.evaluate(made(0.0, 0.5, 1.0))) == [HOLDS] * 4
+    assert verdicts(adam.evaluate(made(0.1, 0.0, 0.9))) == [FAILS] * 4
     # Two steps of 0.5 are a fifth of the way of 5 from start to minimum.
-    assert adam.find(made(0.0, 0.5, 1.0))[1].measured == 0.2
+    assert adam.evaluate(made(0.0, 0.5, 1.0))[1].measured == 0.2

@@ -39,18 +39,18 @@ def test_batch_norm_compares_steps_to_what_every_run_without_reached() -> None:
     reached = table.groupby(["arm", "factor"])["steps"].first()
     assert (reached["none", 1.0], reached["batch", 1.0], reached["batch", 5.0]) == (100.0, 50.0, 12.5)
     assert math.isinf(reached["batch", 30.0])
-    findings = batch_norm.find({"steps": table, "final": final_errors(0.1, 0.15, 0.05)})
-    assert verdicts(findings) == [HOLDS, HOLDS, FAILS, HOLDS, HOLDS]  # 30 times the rate never gets there
-    assert findings[0].measured == pytest.approx(2)
-    assert findings[0].predicted == pytest.approx(31.0 / 13.3)
-    findings = batch_norm.find({"steps": table, "final": final_errors(0.1, 0.05, -0.05)})
-    assert verdicts(findings)[-2:] == [FAILS, FAILS]
+    measurements = batch_norm.evaluate({"steps": table, "final": final_errors(0.1, 0.15, 0.05)})
+    assert verdicts(measurements) == [HOLDS, HOLDS, FAILS, HOLDS, HOLDS]  # 30 times the rate never gets there
+    assert measurements[0].measured == pytest.approx(2)
+    assert measurements[0].predicted == pytest.approx(31.0 / 13.3)
+    measurements = batch_norm.evaluate({"steps": table, "final": final_errors(0.1, 0.05, -0.05)})
+    assert verdicts(measurements)[-2:] == [FAILS, FAILS]
 
 
 def test_some_that_never_get_there_leave_it_open() -> None:
     table = batch_norm.steps(curves({("none", 1.0): 0.5, **{("batch", f): 1.0 for f in batch_norm.TABLE}}))
     table.loc[(table["arm"] == "batch") & (table["factor"] == 5) & (table["seed"] == 0), "steps"] = math.inf
-    assert verdicts(batch_norm.find({"steps": table, "final": final_errors(0.1, 0.15, 0.05)}))[:3] == [
+    assert verdicts(batch_norm.evaluate({"steps": table, "final": final_errors(0.1, 0.15, 0.05)}))[:3] == [
         HOLDS,
         UNKNOWN,
         HOLDS,

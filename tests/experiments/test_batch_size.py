@@ -32,5 +32,5 @@ def test_batch_size_compares_at_the_same_examples_and_time() -> None:
     timed = batch_size.at_the_same(losses, "seconds").groupby("batch_size")["loss"].mean()
     assert timed[1] == pytest.approx(math.exp(-1), rel=0.05)  # a quarter of the examples in the time of the others
     assert timed[10] == pytest.approx(math.exp(-4), rel=0.05)
-    assert verdicts(batch_size.find({"losses": losses})) == [HOLDS] * 3
-    assert verdicts(batch_size.find({"losses": sizes(0.25, 2.0)})) == [FAILS, FAILS, FAILS]
+    assert verdicts(batch_size.evaluate({"losses": losses})) == [HOLDS] * 3
+    assert verdicts(batch_size.evaluate({"losses": sizes(0.25, 2.0)})) == [FAILS, FAILS, FAILS]

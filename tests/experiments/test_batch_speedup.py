@@ -27,7 +27,7 @@ def made(ratios: list[float]) -> dict[str, pd.DataFrame]:
 
 
 def test_verdicts_follow_the_data() -> None:
-    assert verdicts(batch_speedup.find(made([5.0, 5.2, 4.9]))) == [HOLDS]
-    assert verdicts(batch_speedup.find(made([0.5, 0.52, 0.49]))) == [FAILS]
-    assert verdicts(batch_speedup.find(made([0.5, 3.0, 1.0]))) == [UNKNOWN]
-    assert abs(batch_speedup.find(made([4.0, 9.0]))[0].measured - 6.0) < 1e-9
+    assert verdicts(batch_speedup.evaluate(made([5.0, 5.2, 4.9]))) == [HOLDS]
+    assert verdicts(batch_speedup.evaluate(made([0.5, 0.52, 0.49]))) == [FAILS]
+    assert verdicts(batch_speedup.evaluate(made([0.5, 3.0, 1.0]))) == [UNKNOWN]
+    assert abs(batch_speedup.evaluate(made([4.0, 9.0]))[0].measured - 6.0) < 1e-9

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from optbench.errors import UserError
-from optbench.experiments.claims import CLAIMS, select_experiment
+from optbench.experiments.claims import CLAIMS
+from optbench.experiments.conduct import select_experiment
 from optbench.selection import format_value
 
 
@@ -25,7 +26,7 @@ def test_every_experiment_is_complete() -> None:
         faults += [
             f"{name}[{key}={value}] is not accepted"
             for key, value in found.quick.items()
-            if found.changed({key: value}).size(quick=False)[key] != value
+            if found.replace_parameters({key: value}).size(quick=False)[key] != value
         ]
     assert faults == []
 
@@ -46,7 +47,7 @@ def test_parameters_replace_those_of_both_settings() -> None:
         ("gradient-descent-limits[condition=x]", "= 'x' is out of range (accepted: a number above 0)"),
         ("gradient-descent-limits[conditions=3]", "= 3 is out of range (accepted: values in parentheses, as in (10.0,"),
         ("gradient-descent-limits[conditions=(3,x)]", "= 'x' is out of range (accepted: a number above 0)"),
-        ("gradient-descent-limits[steps=[7,8]]", "sweeps; give each by itself"),
+        ("gradient-descent-limits[steps=[7,8]]", "selects several; select one"),
         ("data-loading[workers=-1]", "= -1 is out of range (accepted: a whole number of at least 0)"),
         ("dropout[probabilities=(0.5,1)]", "= 1 is out of range (accepted: a number from 0 to 0.99)"),
         ("batch-norm[dropout=0]", "= 0 is out of range (accepted: a number from 0.01 to 0.99)"),
@@ -73,7 +74,7 @@ def test_limits_are_of_parameters_and_hold_for_both_settings() -> None:
         faults += [f"{found.name}[{key}]: no such parameter" for key in found.limits.keys() - found.full.keys()]
         for key, quick in itertools.product(found.limits.keys() & found.full.keys(), (False, True)):
             value = found.size(quick)[key]
-            if found.changed({key: value}).size(quick)[key] != value:
+            if found.replace_parameters({key: value}).size(quick)[key] != value:
                 faults.append(f"{found.name}[{key}={value}] is not accepted")
     assert faults == []
 

@@ -44,10 +44,12 @@ def test_the_verb_writes_section_figure_and_tables(tmp_path: Path, capsys: pytes
         assert (folder / f"gradient-descent-limits.{suffix}").stat().st_size > 1000
     for name in section["tables"]:
         assert len(pd.read_csv(folder / name)) == len(pd.read_parquet((folder / name).with_suffix(".parquet"))) > 0
-    findings = pd.read_csv(folder / section["tables"][0])
-    assert findings["verdict"].tolist() == [row["verdict"] for row in section["findings"]]
-    assert set(findings["verdict"]) == {HOLDS}
-    assert findings["quantity"].iloc[0] in (folder / "gradient-descent-limits/tables/findings.md").read_text("utf-8")
+    measurements = pd.read_csv(folder / section["tables"][0])
+    assert measurements["verdict"].tolist() == [row["verdict"] for row in section["findings"]]
+    assert set(measurements["verdict"]) == {HOLDS}
+    assert measurements["quantity"].iloc[0] in (folder / "gradient-descent-limits/tables/findings.md").read_text(
+        "utf-8"
+    )
 
 
 def test_the_verb_adds_sections_to_the_page_of_results(
@@ -74,7 +76,7 @@ def test_the_list_names_every_claim(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["gradient-decent"], "unknown experiment 'gradient-decent'; did you mean 'gradient-descent-limits'?"),
         ([SMALL, "--device", "gpu"], "unknown device 'gpu'"),
-        ([], "no experiment is named (accepted: NAME…, or --list)"),
+        ([], "missing the name of an experiment (accepted: NAME…, or --list)"),
         ([SMALL, "--report", "nowhere"], "unknown results directory 'nowhere'"),
         ([SMALL, "momentun"], "unknown experiment 'momentun'"),
     ],

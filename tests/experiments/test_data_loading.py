@@ -18,8 +18,8 @@ def speeds(loader: float, files: int) -> dict[str, pd.DataFrame]:
 
 
 def test_data_loading_compares_with_the_fastest_loader() -> None:
-    found = data_loading.find(speeds(10, 100))
+    found = data_loading.evaluate(speeds(10, 100))
     assert verdicts(found) == [HOLDS] * 3
     assert found[0].measured == pytest.approx(10, rel=0.05)
     assert "1 worker" in found[0].quantity
-    assert verdicts(data_loading.find(speeds(200, 2000))) == [FAILS] * 3
+    assert verdicts(data_loading.evaluate(speeds(200, 2000))) == [FAILS] * 3

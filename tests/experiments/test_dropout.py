@@ -17,5 +17,5 @@ def dropped(mean: float, gap: float, changed: int) -> dict[str, pd.DataFrame]:
 
 
 def test_dropout_follows_the_data() -> None:
-    assert verdicts(dropout.find(dropped(1.0, 0.1, 0))) == [HOLDS] * 4
-    assert verdicts(dropout.find(dropped(0.5, 0.3, 7))) == [FAILS, HOLDS, FAILS, FAILS]
+    assert verdicts(dropout.evaluate(dropped(1.0, 0.1, 0))) == [HOLDS] * 4
+    assert verdicts(dropout.evaluate(dropped(0.5, 0.3, 7))) == [FAILS, HOLDS, FAILS, FAILS]

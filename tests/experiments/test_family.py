@@ -46,7 +46,7 @@ def test_of_who_does_not_get_there_a_bound_is_known_and_no_number() -> None:
         ({"lbfgs": 50, "adam": 2}, 100 / 12, math.inf),
         ({"lbfgs": 50, "adam": 50}, math.nan, math.nan),
     ):
-        found = family.find({"functions": values(**paces), "networks": networks(lbfgs=0.3, adam=0.3)})[0]
+        found = family.evaluate({"functions": values(**paces), "networks": networks(lbfgs=0.3, adam=0.3)})[0]
         assert math.isnan(found.measured)
         assert (found.low, found.high) == (pytest.approx(low, nan_ok=True), pytest.approx(high, nan_ok=True))
 
@@ -62,4 +62,4 @@ def test_of_who_does_not_get_there_a_bound_is_known_and_no_number() -> None:
 )
 def test_verdicts_follow_the_data(pace: dict[str, float], losses: dict[str, float], expected: list[str]) -> None:
     tables = {"functions": values(**pace), "networks": networks(**losses)}
-    assert verdicts(family.find(tables)) == expected
+    assert verdicts(family.evaluate(tables)) == expected

@@ -23,12 +23,12 @@ def transferred(weights: str, free: float, epochs: int = 4, freed: int = 3) -> d
 
 
 def test_frozen_features_say_nothing_of_pretrained_ones_by_random_weights() -> None:
-    assert verdicts(frozen_features.find(transferred("imagenet", 0.2))) == [HOLDS] * 4
-    assert verdicts(frozen_features.find(transferred("imagenet", 0.05)))[2] == FAILS
-    assert verdicts(frozen_features.find(transferred("none", 0.2))) == [HOLDS, HOLDS, UNKNOWN, UNKNOWN]
+    assert verdicts(frozen_features.evaluate(transferred("imagenet", 0.2))) == [HOLDS] * 4
+    assert verdicts(frozen_features.evaluate(transferred("imagenet", 0.05)))[2] == FAILS
+    assert verdicts(frozen_features.evaluate(transferred("none", 0.2))) == [HOLDS, HOLDS, UNKNOWN, UNKNOWN]
 
 
 def test_the_layer_is_freed_at_half_of_the_epochs_as_far_as_evaluations_see_it() -> None:
     """Half of an odd number is between two evaluations, and half of the steps may be within a batch."""
     for epochs, freed, verdict in ((5, 3, HOLDS), (10, 6, HOLDS), (1, 1, HOLDS), (5, 2, FAILS), (10, 7, FAILS)):
-        assert verdicts(frozen_features.find(transferred("imagenet", 0.2, epochs, freed)))[1] == verdict
+        assert verdicts(frozen_features.evaluate(transferred("imagenet", 0.2, epochs, freed)))[1] == verdict

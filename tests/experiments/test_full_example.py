@@ -22,5 +22,5 @@ def example(fall: float, error: float) -> dict[str, pd.DataFrame]:
 
 
 def test_full_example_follows_the_data() -> None:
-    assert verdicts(full_example.find(example(0.5, 0.01))) == [HOLDS] * 3
-    assert verdicts(full_example.find(example(1.5, 0.3))) == [FAILS] * 3
+    assert verdicts(full_example.evaluate(example(0.5, 0.01))) == [HOLDS] * 3
+    assert verdicts(full_example.evaluate(example(1.5, 0.3))) == [FAILS] * 3

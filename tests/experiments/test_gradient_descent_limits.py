@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from optbench.experiments.gradient_descent_limits import SHARES, find
+from optbench.experiments.gradient_descent_limits import SHARES, evaluate
 from optbench.experiments.verdict import FAILS, HOLDS
 from tests.support.conducted import conducted
 
@@ -35,12 +35,12 @@ def made(edge: float, contraction: float) -> dict[str, pd.DataFrame]:
 
 
 def test_verdicts_follow_the_data() -> None:
-    assert [finding.verdict for finding in find(made(1.0, 0.9))] == [HOLDS, HOLDS]
-    assert [finding.verdict for finding in find(made(0.95, 0.9))] == [FAILS, HOLDS]
-    assert [finding.verdict for finding in find(made(1.05, 0.91))] == [FAILS, FAILS]
+    assert [measurement.verdict for measurement in evaluate(made(1.0, 0.9))] == [HOLDS, HOLDS]
+    assert [measurement.verdict for measurement in evaluate(made(0.95, 0.9))] == [FAILS, HOLDS]
+    assert [measurement.verdict for measurement in evaluate(made(1.05, 0.91))] == [FAILS, FAILS]
 
 
 def test_a_measured_edge_lies_between_the_rates_that_bracket_it() -> None:
-    found = find(made(1.0, 0.9))[0]
+    found = evaluate(made(1.0, 0.9))[0]
     assert found.low < 0.2 <= found.high
     assert found.predicted == 0.2

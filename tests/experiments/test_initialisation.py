@@ -43,7 +43,7 @@ def initial(normal_gain: float, normal_loss: float) -> dict[str, pd.DataFrame]:
 
 
 def test_initialisation_follows_the_data() -> None:
-    assert verdicts(initialisation.find(initial(5.6, 2.0)))[1:] == [HOLDS] * 3
-    assert verdicts(initialisation.find(initial(1.1, 0.1)))[1:] == [HOLDS, FAILS, FAILS]
-    last = initialisation.find(initial(5.6, math.nan))[-1]  # diverged: as bad as it was at the start
+    assert verdicts(initialisation.evaluate(initial(5.6, 2.0)))[1:] == [HOLDS] * 3
+    assert verdicts(initialisation.evaluate(initial(1.1, 0.1)))[1:] == [HOLDS, FAILS, FAILS]
+    last = initialisation.evaluate(initial(5.6, math.nan))[-1]  # diverged: as bad as it was at the start
     assert last.measured == pytest.approx(18, rel=0.1)

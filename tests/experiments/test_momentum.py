@@ -16,7 +16,7 @@ from tests.support.experiment_tables import verdicts
 
 def test_the_quick_setting_finds_what_the_theory_says(tmp_path: Path) -> None:
     outcome = conducted("momentum[starts=2,steps=300]", tmp_path)
-    assert verdicts(outcome.findings)[2:] == [HOLDS] * 4
+    assert verdicts(outcome.measurements)[2:] == [HOLDS] * 4
     slope = outcome.tables["slope"]
     position, speed = 0.0, 0.0
     for _, row in slope[slope["optimizer"].str.startswith("momentum")].iloc[1:40].iterrows():
@@ -27,16 +27,16 @@ def test_the_quick_setting_finds_what_the_theory_says(tmp_path: Path) -> None:
 
 def test_barriers_are_the_local_maxima_on_the_way() -> None:
     # Minima of w² + ½ (1 − cos 2πw) are at 0 and near ±0.9 alone, so that one barrier lies between each pair.
-    assert momentum.crossed(2.8, 0.9) == 0
-    assert momentum.crossed(2.8, 0.0) == 1
-    assert momentum.crossed(-2.8, 0.9) == 2
-    assert momentum.crossed(0.1, 0.0) == 0
+    assert momentum.count_barriers(2.8, 0.9) == 0
+    assert momentum.count_barriers(2.8, 0.0) == 1
+    assert momentum.count_barriers(-2.8, 0.9) == 2
+    assert momentum.count_barriers(0.1, 0.0) == 0
 
 
 def test_the_factor_that_a_step_keeps_is_read_off_an_oscillating_path() -> None:
     steps = np.arange(400)
     path = np.stack([0.9**steps * np.cos(0.7 * steps), np.zeros(400)], axis=1)
-    assert abs(momentum.kept(path, np.ones(2)) - 0.9) < 1e-3
+    assert abs(momentum.decay_factor(path, np.ones(2)) - 0.9) < 1e-3
 
 
 def made(gamma: float, crossed: tuple[int, int, int], wobble: float = 0.0) -> dict[str, pd.DataFrame]:
@@ -61,6 +61,13 @@ def made(gamma: float, crossed: tuple[int, int, int], wobble: float = 0.0) -> di
 
 
 def test_verdicts_follow_the_data() -> None:
-    assert verdicts(momentum.find(made(0.9, (1, 1, 1)))) == [HOLDS] * 6
-    assert verdicts(momentum.find(made(0.8, (0, 0, 0)))) == [HOLDS, FAILS, FAILS, HOLDS, FAILS, FAILS]
-    assert verdicts(momentum.find(made(0.9, (0, 0, 1), wobble=1e-6))) == [HOLDS, UNKNOWN, HOLDS, HOLDS, HOLDS, FAILS]
+    assert verdicts(momentum.evaluate(made(0.9, (1, 1, 1)))) == [HOLDS] * 6
+    assert verdicts(momentum.evaluate(made(0.8, (0, 0, 0)))) == [HOLDS, FAILS, FAILS, HOLDS, FAILS, FAILS]
+    assert verdicts(momentum.evaluate(made(0.9, (0, 0, 1), wobble=1e-6))) == [
+        HOLDS,
+        UNKNOWN,
+        HOLDS,
+        HOLDS,
+        HOLDS,
+        FAILS,
+    ]

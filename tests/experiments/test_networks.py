@@ -76,11 +76,11 @@ def test_a_layer_is_freed_at_half_of_an_odd_number_of_epochs(outcome_of: Callabl
 @pytest.mark.parametrize(
     ("text", "weights", "complaint"),
     [
-        ("frozen-features", "missing.pth", "missing.pth is no file"),
+        ("frozen-features", "missing.pth", "missing.pth is not a file"),
         ("frozen-features", "wrong.pth", "weights file wrong.pth"),
-        ("frozen-features", "imagenet", "give weights=FILE"),
+        ("frozen-features", "imagenet", "accepted: weights=FILE"),
         ("residual[data=./folder]", None, "one class"),
-        ("dropout[probabilities=(0)]", None, "(0,) is out of range (accepted: one above 0 at least)"),
+        ("dropout[probabilities=(0)]", None, "(0,) is out of range (accepted: at least one value above 0)"),
     ],
 )
 def test_bad_input_is_one_line(

@@ -38,8 +38,8 @@ def made(factor: float, networks: int = 5, failed: bool = False) -> dict[str, pd
 
 
 def test_verdicts_follow_the_data() -> None:
-    assert verdicts(parameter_groups.find(made(0.8))) == [HOLDS]
-    assert verdicts(parameter_groups.find(made(1.2))) == [FAILS]
-    assert verdicts(parameter_groups.find(made(1.0))) == [UNKNOWN]
-    assert verdicts(parameter_groups.find(made(0.8, networks=1))) == [UNKNOWN]
-    assert verdicts(parameter_groups.find(made(0.8, failed=True))) == [UNKNOWN]
+    assert verdicts(parameter_groups.evaluate(made(0.8))) == [HOLDS]
+    assert verdicts(parameter_groups.evaluate(made(1.2))) == [FAILS]
+    assert verdicts(parameter_groups.evaluate(made(1.0))) == [UNKNOWN]
+    assert verdicts(parameter_groups.evaluate(made(0.8, networks=1))) == [UNKNOWN]
+    assert verdicts(parameter_groups.evaluate(made(0.8, failed=True))) == [UNKNOWN]

@@ -20,7 +20,7 @@ def test_both_paths_are_that_of_the_full_sum(tmp_path: Path) -> None:
     outcome = conducted(
         "redundancy[path_steps=15,samples=20,copies=3,parts=(4),steps=4,evaluations=4,seeds=2]", tmp_path
     )
-    assert verdicts(outcome.findings)[:2] == [HOLDS, HOLDS]
+    assert verdicts(outcome.measurements)[:2] == [HOLDS, HOLDS]
     points = QuadraticValley(examples=20).load_data(DataSource(tmp_path, False)).train[0].numpy()
     w, rate = np.array([4.0, 1.0]), 0.5 / (100 * 60)
     path = outcome.tables["paths"].query("visited == 'all'").sort_values("step")
@@ -59,7 +59,7 @@ def test_verdicts_follow_the_data() -> None:
     def judged(speed: float, away: float, cost: float) -> list[str]:
         tables = made(speed, away, cost)
         tables["gains"]["gain"] *= [1.0, 1.01, 0.99]
-        return verdicts(redundancy.find(tables))
+        return verdicts(redundancy.evaluate(tables))
 
     assert judged(3.9, 0.0, 10.0) == [HOLDS] * 3
     assert judged(1.2, 1e-6, 9.0) == [FAILS] * 3

@@ -19,8 +19,8 @@ def depths(plain: float, shortcut: float, change: float) -> dict[str, pd.DataFra
 
 
 def test_residual_follows_the_data() -> None:
-    assert verdicts(residual.find(depths(0.3, -0.3, 0.0))) == [HOLDS] * 6
-    assert verdicts(residual.find(depths(-0.3, 0.3, 0.1))) == [FAILS] * 6
+    assert verdicts(residual.evaluate(depths(0.3, -0.3, 0.0))) == [HOLDS] * 6
+    assert verdicts(residual.evaluate(depths(-0.3, 0.3, 0.1))) == [FAILS] * 6
 
 
 def test_all_five_depths_of_the_paper_are_drawn() -> None:
@@ -35,7 +35,7 @@ def test_all_five_depths_of_the_paper_are_drawn() -> None:
     ])  # fmt: skip
     errors = pd.concat([final.assign(step=step, cost=50.0 * step) for step in (0, 10, 20)])
     tables = {"final": final, "errors": errors, "start": depths(0.3, -0.3, 0.0)["start"]}
-    left, _, right = residual.draw(tables, residual.find(tables)).axes
+    left, _, right = residual.draw(tables, residual.evaluate(tables)).axes
     labels = [text.get_text() for text in left.get_legend().get_texts()]
     assert labels == [f"{kind}, {depth}" for depth in wanted for kind in ("plain", "residual (pad)")]
     assert [tick.get_text() for tick in right.get_xticklabels()][-2:] == ["conv 56", "identity 56"]

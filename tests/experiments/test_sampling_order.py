@@ -23,9 +23,9 @@ def made(**factors: float) -> dict[str, pd.DataFrame]:
 
 
 def test_verdicts_follow_the_data() -> None:
-    assert verdicts(sampling_order.find(made(sequential=2.0, replacement=1.5))) == [HOLDS, HOLDS]
-    assert verdicts(sampling_order.find(made(sequential=0.5, replacement=1.5))) == [FAILS, HOLDS]
-    assert verdicts(sampling_order.find(made(sequential=1.5, replacement=0.95))) == [HOLDS, UNKNOWN]
+    assert verdicts(sampling_order.evaluate(made(sequential=2.0, replacement=1.5))) == [HOLDS, HOLDS]
+    assert verdicts(sampling_order.evaluate(made(sequential=0.5, replacement=1.5))) == [FAILS, HOLDS]
+    assert verdicts(sampling_order.evaluate(made(sequential=1.5, replacement=0.95))) == [HOLDS, UNKNOWN]
 
 
 def test_every_order_is_run_with_the_same_seeds(tmp_path: Path) -> None:

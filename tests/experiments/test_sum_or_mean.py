@@ -53,7 +53,7 @@ def test_the_usable_rate_still_halves_the_fall() -> None:
 
 def test_verdicts_follow_the_data() -> None:
     def judged(exponent_sum: float, exponent_mean: float) -> list[str]:
-        return verdicts(sum_or_mean.find({"best": sum_or_mean.best(trials(exponent_sum, exponent_mean))}))
+        return verdicts(sum_or_mean.evaluate({"best": sum_or_mean.best(trials(exponent_sum, exponent_mean))}))
 
     assert judged(-1.0, 0.0) == [HOLDS, HOLDS, HOLDS]
     assert judged(0.0, 0.0) == [FAILS, HOLDS, FAILS]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from optbench.experiments.verdict import FAILS, HOLDS, UNKNOWN, Finding, around, estimate, exact, table, together
+from optbench.experiments.verdict import FAILS, HOLDS, UNKNOWN, Measurement, around, estimate, exact, table, together
 
 numbers = st.floats(-100, 100)
 
@@ -21,7 +21,7 @@ def test_a_verdict_is_inclusion_or_disjointness_of_intervals(
 ) -> None:
     low, high = sorted(bounds)
     least, most = sorted(accepted)
-    verdict = Finding("q", low, low, high, (least, most)).verdict
+    verdict = Measurement("q", low, low, high, (least, most)).verdict
     # Every value that the measurement allows is asked by itself.
     inside = [least <= value <= most for value in np.union1d(np.linspace(low, high, 101), [low, high])]
     if verdict == HOLDS:
@@ -48,7 +48,7 @@ def test_a_verdict_is_inclusion_or_disjointness_of_intervals(
     ],
 )
 def test_verdicts(low: float, high: float, accepted: tuple[float, float], verdict: str) -> None:
-    assert Finding("q", low, low, high, accepted).verdict == verdict
+    assert Measurement("q", low, low, high, accepted).verdict == verdict
 
 
 def test_an_estimate_is_the_mean_with_students_interval() -> None:
@@ -90,11 +90,11 @@ def test_together() -> None:
 
 
 def test_the_table_shows_what_is_accepted() -> None:
-    findings = [
+    measurements = [
         exact("a", 9.9, around(10.0, 0.05), 10.0),
         exact("b", 2.0, (1.0, math.inf)),
         exact("c", 2.0, (-math.inf, 1.0)),
     ]
-    shown = table(findings)
+    shown = table(measurements)
     assert shown["predicted"].tolist() == ["10 (9.5 to 10.5)", "≥ 1", "≤ 1"]
     assert shown["verdict"].tolist() == [HOLDS, HOLDS, FAILS]

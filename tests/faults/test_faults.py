@@ -91,7 +91,7 @@ def test_faults_of_cells_leave_the_others_alone(undisturbed: Path, tmp_path: Pat
     ("more", "line"),
     [
         (("--cell-timeout", "0"), "cell timeout = 0.0 is out of range (accepted: seconds above 0)"),
-        (("--cell-timeout", "5", *SERIAL), "a cell timeout is for engine 'processes' only"),
+        (("--cell-timeout", "5", *SERIAL), "a cell timeout requires engine 'processes'"),
     ],
 )
 def test_time_limits_that_make_no_sense(more: tuple[str, ...], line: str, tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_a_second_run_in_one_directory_is_refused_and_the_first_one_goes_on(undi
     first.send_signal(signal.SIGCONT)
     _, stderr = first.communicate(timeout=PATIENCE)
     assert second.returncode == 2
-    assert second.stderr == f"optbench: another run is filling {folder}; wait for it, or choose another --name\n"
+    assert second.stderr == f"optbench: another run is using {folder}; wait until it ends or choose another --name\n"
     assert first.returncode == 0, stderr
     assert_same_results(folder, undisturbed)
 
@@ -248,7 +248,7 @@ def test_a_disk_that_may_only_be_read(undisturbed: Path, tmp_path: Path) -> None
         refused = ended(command(disk / "run", *SERIAL, scripts=tmp_path))
         assert refused.returncode == 2
         assert len(refused.stderr.splitlines()) == 1
-        assert "can't be written" in refused.stderr
+        assert "cannot write" in refused.stderr
         _remount(disk, "rw")
         again = ended(command(disk / "run", *SERIAL, scripts=tmp_path))
         assert again.returncode == 0, again.stderr

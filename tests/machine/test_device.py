@@ -10,7 +10,7 @@ import torch
 
 from optbench.errors import UserError
 from optbench.machine import device
-from optbench.machine.device import make_deterministic, resolve, seed_torch, synchronize
+from optbench.machine.device import make_deterministic, resolve_device, seed_torch, synchronize
 
 
 @pytest.fixture
@@ -30,41 +30,41 @@ def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("no_accelerator")
 def test_auto_is_the_cpu_where_there_is_nothing_else() -> None:
-    assert resolve("auto") == resolve("cpu") == "cpu"
+    assert resolve_device("auto") == resolve_device("cpu") == "cpu"
 
 
 @pytest.mark.usefixtures("two_gpus")
 def test_auto_is_the_accelerator_where_there_is_one() -> None:
-    assert resolve("auto") == "cuda"
-    assert resolve("cuda") == "cuda"
-    assert resolve("cuda:1") == "cuda:1"
-    assert resolve("cpu") == "cpu"
+    assert resolve_device("auto") == "cuda"
+    assert resolve_device("cuda") == "cuda"
+    assert resolve_device("cuda:1") == "cuda:1"
+    assert resolve_device("cpu") == "cpu"
 
 
 def test_auto_is_the_cpu_where_torch_cannot_use_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "_may_have_accelerator", lambda: True)
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
-    assert resolve("auto") == "cpu"
+    assert resolve_device("auto") == "cpu"
 
 
 @pytest.mark.usefixtures("two_gpus")
 def test_a_gpu_beyond_the_last_one() -> None:
-    with pytest.raises(UserError, match=r"device 'cuda:2' is not on this machine \(accepted here: auto, cpu, cuda"):
-        resolve("cuda:2")
+    with pytest.raises(UserError, match=r"device 'cuda:2' is not available on this machine \(accepted: auto, cpu, c"):
+        resolve_device("cuda:2")
 
 
 @pytest.mark.usefixtures("no_accelerator")
 @pytest.mark.parametrize("name", ["cuda", "cuda:0", "mps", "xpu", "hpu", "mtia:3"])
 def test_devices_that_are_not_here(name: str) -> None:
     with pytest.raises(UserError) as caught:
-        resolve(name)
-    assert str(caught.value) == f"device '{name}' is not on this machine (accepted here: auto, cpu)"
+        resolve_device(name)
+    assert str(caught.value) == f"device '{name}' is not available on this machine (accepted: auto, cpu)"
 
 
 @pytest.mark.parametrize("name", ["gpu", "cud", "cuda:", "cuda:x", "CUDA", "cpu:0", "", "meta", "cuda:0\n"])
 def test_devices_that_do_not_exist(name: str) -> None:
     with pytest.raises(UserError, match=r"unknown device .*accepted: auto, cpu, cuda, cuda:N, mps, xpu"):
-        resolve(name)
+        resolve_device(name)
 
 
 @pytest.fixture
@@ -110,9 +110,9 @@ def test_a_cpu_needs_no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
 def test_a_real_gpu_is_found_and_waited_for() -> None:
     make_deterministic(1)
-    assert resolve("auto") == resolve("cuda") == "cuda"
+    assert resolve_device("auto") == resolve_device("cuda") == "cuda"
     with pytest.raises(UserError, match="not on this machine"):
-        resolve(f"cuda:{torch.cuda.device_count()}")
+        resolve_device(f"cuda:{torch.cuda.device_count()}")
     started, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     matrix = torch.ones(2000, 2000, device="cuda")
     started.record()

@@ -8,11 +8,11 @@ from importlib.metadata import version
 import pytest
 
 from optbench.machine import environment
-from optbench.machine.environment import describe
+from optbench.machine.environment import describe_environment
 
 
 def test_it_is_plain_json_with_the_versions_that_matter() -> None:
-    found = describe()
+    found = describe_environment()
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert found["packages"]["torch"] == version("torch")
     assert found["cores"] >= 1
@@ -21,18 +21,18 @@ def test_it_is_plain_json_with_the_versions_that_matter() -> None:
 
 
 def test_the_key_is_equal_for_equal_environments_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = describe()
-    assert describe() == before
+    before = describe_environment()
+    assert describe_environment() == before
     assert len(before["key"]) == 8
     monkeypatch.setattr(environment, "version", lambda name: "0.0")
-    assert describe()["key"] != before["key"]
+    assert describe_environment()["key"] != before["key"]
 
 
 def test_accelerators_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.get_device_name", lambda device: f"card of {device}")
-    found = describe(["cuda:1", "cpu", "mps", "cuda:1"])
+    found = describe_environment(["cuda:1", "cpu", "mps", "cuda:1"])
     assert found["accelerators"] == {"cuda:1": "card of cuda:1", "mps": "mps"}
-    assert found["key"] != describe()["key"]
+    assert found["key"] != describe_environment()["key"]
 
 
 def test_a_machine_that_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,11 +42,11 @@ def test_a_machine_that_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment, "PACKAGES", ())
     monkeypatch.setattr(environment.Path, "read_text", nothing)
     monkeypatch.setattr(environment.os, "sysconf", nothing)
-    found = describe()
+    found = describe_environment()
     assert found["memory_gib"] is None
     assert isinstance(found["processor"], str)
 
 
 def test_a_package_that_is_missing_has_no_version(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment, "PACKAGES", ("nosuchpackage",))
-    assert describe()["packages"] == {"nosuchpackage": None}
+    assert describe_environment()["packages"] == {"nosuchpackage": None}

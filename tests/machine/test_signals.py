@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from optbench.machine.signals import interrupts_ignored, terminated_as_interrupt
+from optbench.machine.signals import ignore_interrupts, sigterm_as_interrupt
 
 
 def test_a_terminated_block_ends_as_if_interrupted() -> None:
@@ -21,7 +21,7 @@ def test_a_terminated_block_ends_as_if_interrupted() -> None:
         finally:
             undone.append(True)
 
-    with pytest.raises(KeyboardInterrupt), terminated_as_interrupt():
+    with pytest.raises(KeyboardInterrupt), sigterm_as_interrupt():
         work()
     assert undone == [True]
     assert signal.getsignal(signal.SIGTERM) == before
@@ -29,7 +29,7 @@ def test_a_terminated_block_ends_as_if_interrupted() -> None:
 
 def test_ctrl_c_is_ignored_for_a_while() -> None:
     before = signal.getsignal(signal.SIGINT)
-    with interrupts_ignored():
+    with ignore_interrupts():
         os.kill(os.getpid(), signal.SIGINT)
         assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
     assert signal.getsignal(signal.SIGINT) == before
@@ -39,7 +39,7 @@ def test_a_thread_leaves_handlers_alone() -> None:
     before, seen = (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)), []
 
     def inside() -> None:
-        with terminated_as_interrupt(), interrupts_ignored():
+        with sigterm_as_interrupt(), ignore_interrupts():
             seen.append((signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)))
 
     thread = threading.Thread(target=inside)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from optbench.metrics.aggregate import aggregate
-from optbench.metrics.normalised import normalised
+from optbench.metrics.normalised import normalise_scores
 from optbench.statistics import bootstrap
 from tests.support.frames import make
 from tests.support.studies import Study, study
@@ -31,7 +31,7 @@ def of(found: Study, **options: int) -> pd.DataFrame:
 def test_interquartile_means_by_hand() -> None:
     found = problems(np.random.default_rng(1), better=0.3)
     table = of(found)
-    scores = normalised(found.runs, found.curves, found.cells)
+    scores = normalise_scores(found.runs, found.curves, found.cells)
     for name, part in scores.groupby("optimizer"):
         ordered = np.sort(part["score"])
         assert table.loc[name, "iqm"] == pytest.approx(ordered[6:19].mean()), "25 scores, 6 dropped at each end"
@@ -55,16 +55,16 @@ def test_the_seed_has_an_effect_and_the_only_one() -> None:
 def test_intervals_are_those_of_the_bootstrap_over_seeds() -> None:
     """Whose coverage `tests/statistics/test_bootstrap.py` proves; drawn here once more from plain scores."""
     found = problems(np.random.default_rng(5), better=0.2)
-    scores = normalised(found.runs, found.curves, found.cells)
+    scores = normalise_scores(found.runs, found.curves, found.cells)
     ordered = scores.sort_values(["problem", "optimizer", "seed"])
     strata = [part["score"].to_numpy().reshape(2, 5) for _, part in ordered.groupby("problem")]
 
     def iqm(samples: list[np.ndarray]) -> np.ndarray:
         return np.sort(np.concatenate(samples, axis=-1), axis=-1)[..., 5:15].mean(axis=-1)
 
-    drawn = bootstrap.resampled(strata, iqm, 4, 300)
+    drawn = bootstrap.resample(strata, iqm, 4, 300)
     table = of(found, seed=4, resamples=300).loc[["adam", "mine"]]
-    low, high = bootstrap.interval(drawn, table["iqm"].to_numpy(), 5 * 4 / 2)
+    low, high = bootstrap.bootstrap_interval(drawn, table["iqm"].to_numpy(), 5 * 4 / 2)
     np.testing.assert_allclose(table["iqm_low"], low, rtol=1e-9)
     np.testing.assert_allclose(table["iqm_high"], high, rtol=1e-9)
 
@@ -102,10 +102,10 @@ def test_diverged_runs_have_a_score_of_zero_not_none() -> None:
         ({"adam": [1.0], "sgd": [2.0]}, "too few seeds for an interval"),
         ({"adam": [1.0, 2.0, 1.5]}, "too few seeds for an interval"),
         ({("a", 10, "adam"): [1.0], ("b", 10, "sgd"): [1.0]}, "no task that all optimizers have run"),
-        ({"adam": [None] * 12, "sgd": [None] * 12}, "no interval, since no two seeds differ in their scores"),
+        ({"adam": [None] * 12, "sgd": [None] * 12}, "no interval, because all seeds have the same scores"),
         (
             {("a", 10, "adam"): [1.0], ("b", 10, "adam"): [2.0, 1.0, 1.5] * 4},
-            "no interval, since of 1 of the problems there is one seed",
+            "no interval (problems with only one seed: 1)",
         ),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from optbench.metrics.audit import audit, marked
+from optbench.metrics.audit import add_findings, audit
 from optbench.results.stored import CELL
 from tests.support.frames import make
 from tests.support.studies import Study, study
@@ -49,25 +49,27 @@ def test_best_still_falling(losses: list, falling: bool) -> None:
 
 def test_default_not_beaten() -> None:
     found = study({"adam": [1.0]}, trials={"adam": [0.5, 0.6, 0.7, 0.8]})
-    assert "none of 3 further trials" in findings(found)["default_not_beaten"]
+    assert "none of the 3 other trials" in findings(found)["default_not_beaten"]
     found = study({"adam": [1.0, 1.1, 1.2]}, trials=FINE)
     default = found.runs.assign(tuned=False, valid_loss=[0.5, 0.6, 9.0])
     found.runs = pd.concat([found.runs, default], ignore_index=True)
     assert (
-        "the tuned rate ends with a median validation loss of 1.100, the default with 0.6000"
+        "the tuned rate ends with a median validation loss of 1.100, the default rate with 0.6000"
         in (findings(found)["default_not_beaten"])
     )
     found.runs.loc[~found.runs["tuned"], "valid_loss"] = 1.1
     assert findings(found) == {}
     found.runs.loc[found.runs["tuned"], "status"] = "diverged"
-    assert "no finite loss" in findings(found)["default_not_beaten"]
+    assert "that is not finite" in findings(found)["default_not_beaten"]
 
 
 def test_the_best_trial_is_the_one_with_the_lowest_validation_loss() -> None:
     """Not the last, not the first, not the one that is best on the test set."""
     found = study({"adam": [1.0]}, trials=FINE)
     found.cells["lr_tuned"] = found.trials["lr"].iloc[-1]
-    assert findings(found) == {"selection": "the rate 10 was chosen, but the lowest validation loss is that of 0.01"}
+    assert findings(found) == {
+        "selection": "the rate 10 was chosen, but the lowest validation loss is that of rate 0.01"
+    }
 
 
 def inclusion(name: str, column: str, loss: float, other: str = "sgd") -> dict[str, str]:
@@ -80,7 +82,7 @@ def inclusion(name: str, column: str, loss: float, other: str = "sgd") -> dict[s
 
 def test_inclusion() -> None:
     assert inclusion("momentum_tuned", "hp_momentum", 0.6)["inclusion"] == (
-        "it contains sgd, but found a validation loss of 0.6000 where sgd found 0.5000"
+        "it contains sgd as a special case, but its best validation loss is 0.6000, and that of sgd is 0.5000"
     )
     assert "inclusion" in inclusion("adam[amsgrad=true]", "hp_eps", 0.6, "momentum")
     assert "inclusion" in inclusion("nadam_eps", "hp_eps", 0.6, "nesterov")
@@ -94,23 +96,23 @@ def test_seeds_that_served_twice() -> None:
     found.trials["seed"] = [5, 6, 7, 7, 1]
     table = audit(found.trials, found.runs, found.cells)
     assert table["finding"].tolist() == ["reused_seed", "reused_seed"]
-    assert "seed 1 is one that the tuning used" in table["reason"].iloc[0]
-    assert table["reason"].iloc[1] == "several trials used the seed 7"
+    assert "seed 1 was used for tuning and for a final run" in table["reason"].iloc[0]
+    assert table["reason"].iloc[1] == "several trials used seed 7"
 
 
 def test_runs_that_are_there_twice() -> None:
     found = study({"adam": [1.0, 0.9]}, trials=FINE)
     again = found.runs.iloc[:1]
     found.runs = pd.concat([found.runs, again], ignore_index=True)
-    assert "of seed 0 is there 2 times, with the same losses" in findings(found)["repeated_seed"]
+    assert "on seed 0 occurs 2 times, with the same losses" in findings(found)["repeated_seed"]
     found.runs.loc[2, "test_loss"] = 0.1
-    assert "with different losses; the first was counted" in findings(found)["repeated_seed"]
+    assert "with different losses; the first one is counted" in findings(found)["repeated_seed"]
 
 
 def test_seeds_without_effect() -> None:
     found = study({"adam": [1.0] * 4}, trials=FINE)
     found.runs["train_loss"] = 1.0
-    assert findings(found) == {"seedless": "3 seeds repeat another one bit by bit: they are no new observations"}
+    assert findings(found) == {"seedless": "3 seeds repeat another seed bit by bit and are not counted as observations"}
 
 
 def test_a_leaderboard_marks_each_finding_once() -> None:
@@ -118,9 +120,9 @@ def test_a_leaderboard_marks_each_finding_once() -> None:
     found.cells["edge"] = ["low", ""]
     board = found.cells[CELL].assign(rank=[2, 1])
     findings = audit(found.trials, found.runs, found.cells)
-    assert marked(board, findings)["audit"].tolist() == ["edge, few_trials, still_falling", ""]
-    assert marked(board, findings.iloc[:0])["audit"].tolist() == ["", ""]
-    twice = marked(marked(board, findings), findings)
+    assert add_findings(board, findings)["audit"].tolist() == ["edge, few_trials, still_falling", ""]
+    assert add_findings(board, findings.iloc[:0])["audit"].tolist() == ["", ""]
+    twice = add_findings(add_findings(board, findings), findings)
     assert list(twice.columns) == [*board.columns, "audit"]
     assert len(twice) == 2
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from optbench.metrics.compared import compared_runs, directions, distinct, independent
+from optbench.metrics.compared import directions, drop_copied_runs, drop_repeated_runs, select_runs
 from tests.support.rows import cell_of, frame, run_of
 
 
@@ -14,7 +14,7 @@ def test_tuned_runs_or_default_ones_where_nothing_was_to_tune() -> None:
         [run_of(tuned, 0), run_of(tuned, 0, tuned=False), run_of(fixed, 0, tuned=False),
          run_of(unfinished, 0, tuned=False), run_of(tuned, 1, status="skipped")], "runs",
     )  # fmt: skip
-    chosen = compared_runs(runs, frame([tuned, fixed, unfinished], "cells"))
+    chosen = select_runs(runs, frame([tuned, fixed, unfinished], "cells"))
     assert chosen[["optimizer", "seed", "tuned"]].values.tolist() == [
         ["adam", 0, True], ["sgd", 0, False], ["adam", 1, True],
     ]  # fmt: skip
@@ -23,9 +23,9 @@ def test_tuned_runs_or_default_ones_where_nothing_was_to_tune() -> None:
 def test_a_seed_counts_once() -> None:
     cell = cell_of()
     runs = frame([run_of(cell, 0, test_loss=1.0), run_of(cell, 1), run_of(cell, 0, test_loss=2.0)], "runs")
-    assert distinct(runs)["test_loss"].tolist() == [1.0, 0.5]
-    assert distinct(runs.iloc[:2]) is not None
-    pd.testing.assert_frame_equal(distinct(runs.iloc[:2]), runs.iloc[:2])
+    assert drop_repeated_runs(runs)["test_loss"].tolist() == [1.0, 0.5]
+    assert drop_repeated_runs(runs.iloc[:2]) is not None
+    pd.testing.assert_frame_equal(drop_repeated_runs(runs.iloc[:2]), runs.iloc[:2])
 
 
 def test_seeds_without_effect_are_one_observation() -> None:
@@ -34,7 +34,7 @@ def test_seeds_without_effect_are_one_observation() -> None:
     runs = frame([run_of(cell, 0, **same), run_of(cell, 1, **same), run_of(cell, 2, **same | {"test_loss": 0.31}),
                   run_of(cell, 0, tuned=False, **same), run_of(cell_of("sgd"), 1, **same),
                   run_of(cell, 3, status="diverged", **same), run_of(cell, 4), run_of(cell, 5)], "runs")  # fmt: skip
-    kept = independent(runs)
+    kept = drop_copied_runs(runs)
     assert kept.index.tolist() == [0, 2, 3, 4, 5, 6, 7], "failures and unknown losses prove nothing"
 
 

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from optbench.metrics.critical_difference import critical_difference
-from optbench.metrics.normalised import normalised
+from optbench.metrics.normalised import normalise_scores
 from optbench.statistics.ranks import wilcoxon_holm
 from tests.support.studies import Study, study
 
@@ -23,7 +23,7 @@ def problems(count: int, levels: dict[str, float], spread: float = 0.1, seeds: i
 def test_from_ten_problems_on() -> None:
     found = problems(12, {"adam": 0.0, "nadam": 0.01, "sgd": 1.0})
     table = critical_difference(found.runs, found.curves, found.cells).set_index("optimizer")
-    scores = normalised(found.runs, found.curves, found.cells)
+    scores = normalise_scores(found.runs, found.curves, found.cells)
     wide = scores.groupby(["problem", "optimizer"])["score"].median().unstack()
     expected = wide.rank(axis=1, ascending=False).mean()
     assert table["mean_rank"].to_dict() == pytest.approx(expected.to_dict())
@@ -44,7 +44,7 @@ def test_below_ten_problems_there_are_mean_ranks_only(count: int) -> None:
     assert table["mean_rank"].tolist() == [1, 2]
     assert (table["groups"] == "").all()
     assert table[["friedman_p", "nemenyi"]].isna().all().all()
-    assert set(table["note"]) == {f"a critical difference needs 10 problems, and these are {count}"}
+    assert set(table["note"]) == {f"a critical difference needs 10 problems (available: {count})"}
 
 
 def test_batch_sizes_are_no_problems() -> None:
@@ -60,6 +60,6 @@ def test_batch_sizes_are_no_problems() -> None:
 def test_one_optimizer() -> None:
     found = problems(12, {"adam": 0.0})
     table = critical_difference(found.runs, found.curves, found.cells)
-    assert set(table["note"]) == {"one optimizer has nobody to differ from"}
+    assert set(table["note"]) == {"a critical difference needs two optimizers"}
     nothing = critical_difference(found.runs.iloc[:0], found.curves, found.cells)
     assert nothing.empty

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from optbench.metrics import definitions
-from optbench.metrics.definitions import SECTIONS, index
+from optbench.metrics.definitions import SECTIONS, write_index
 from optbench.metrics.tables import all_tables
 from tests.support.frames import VALLEY, make
 
@@ -39,7 +39,7 @@ def test_the_section_names_its_table() -> None:
 
 
 def test_the_index_links_each_table_to_where_it_is_defined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = index(["verdicts", "runs"], tmp_path)
+    text = write_index(["verdicts", "runs"], tmp_path)
     for name, link, anchor in re.findall(r"^- `(\w+)`: \[section \d+\]\((.+)#(.+)\)$", text, re.M):
         assert (tmp_path / link).resolve() == METHODOLOGY
         assert SECTIONS[name] == anchor
@@ -47,5 +47,5 @@ def test_the_index_links_each_table_to_where_it_is_defined(tmp_path: Path, monke
     assert text.index("`runs`") < text.index("`verdicts`")
     assert "Notes" not in text
     monkeypatch.setattr(definitions, "METHODOLOGY", tmp_path / "nowhere.md")
-    assert "- `runs`: section 5\n" in index(["runs"], tmp_path), "no link that leads nowhere"
-    assert index(["runs"], tmp_path, ["left out: x"]).endswith("## Notes\n\n- left out: x\n")
+    assert "- `runs`: section 5\n" in write_index(["runs"], tmp_path), "no link that leads nowhere"
+    assert write_index(["runs"], tmp_path, ["left out: x"]).endswith("## Notes\n\n- left out: x\n")

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from optbench.formatting import cell_text, latex, markdown, significant, terminal
+from optbench.formatting import format_cell, format_number, to_latex, to_markdown, to_text
 from optbench.metrics.leaderboard import leaderboard, summary
 from optbench.metrics.tables import all_tables
 from optbench.reporting.files import write_tables
@@ -220,18 +220,18 @@ def test_csv_in_parts_reads_back_as_the_table(tmp_path, monkeypatch: pytest.Monk
 
 def test_text_forms_escape() -> None:
     table = pd.DataFrame({"a_b": ["x|y", "50% & {z}"], "n": [1.5, math.nan]})
-    assert markdown(table).splitlines() == [
+    assert to_markdown(table).splitlines() == [
         "| a_b       |     n |",
         "|-----------|------:|",
         r"| x\|y      | 1.500 |",
         "| 50% & {z} |     – |",
     ]
-    lines = latex(table).splitlines()
+    lines = to_latex(table).splitlines()
     assert lines[1] == r"\begin{tabular}{lr}"
     assert r"a\_b" in lines[3]
     assert lines[6].split(" & ")[0].strip() == r"50\% \& \{z\}"
     assert lines[-2:] == [r"\bottomrule", r"\end{tabular}"]
-    assert terminal(table).splitlines()[0] == "a_b            n"
+    assert to_text(table).splitlines()[0] == "a_b            n"
 
 
 @pytest.mark.parametrize(
@@ -241,13 +241,13 @@ def test_text_forms_escape() -> None:
      ("text", "text")],
 )  # fmt: skip
 def test_significant_digits(value: object, text: str) -> None:
-    assert significant(value) == text
+    assert format_number(value) == text
 
 
 def test_columns_have_their_own_digits() -> None:
-    assert cell_text("lr", 0.1) == "0.1"
-    assert cell_text("lr_tuned", 0.00123456) == "0.00123"
-    assert cell_text("target_reached", 2 / 3) == "67 %"
-    assert cell_text("mean_rank", 1.5) == "1.50"
-    assert cell_text("tuning_cost", 71234.3333) == "71,234"
-    assert cell_text("cost_to_target", math.nan) == "–"
+    assert format_cell("lr", 0.1) == "0.1"
+    assert format_cell("lr_tuned", 0.00123456) == "0.00123"
+    assert format_cell("target_reached", 2 / 3) == "67 %"
+    assert format_cell("mean_rank", 1.5) == "1.50"
+    assert format_cell("tuning_cost", 71234.3333) == "71,234"
+    assert format_cell("cost_to_target", math.nan) == "–"

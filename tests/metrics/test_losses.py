@@ -34,9 +34,9 @@ def test_advantage() -> None:
     accuracy = np.array([0.9764309, 0.9764310])
     assert losses.advantage(accuracy[:1], accuracy[1:], ratio=False) == 0, "the same in single precision"
     assert losses.advantage(np.array([1e-12]), np.array([2e-12]), ratio=True) == pytest.approx(math.log(2))
-    assert losses.logarithmic(np.array([0.0, np.inf, 2.0]))
-    assert not losses.logarithmic(np.array([-0.1, 2.0]))
-    assert not losses.logarithmic(np.array([np.inf]))
+    assert losses.uses_ratios(np.array([0.0, np.inf, 2.0]))
+    assert not losses.uses_ratios(np.array([-0.1, 2.0]))
+    assert not losses.uses_ratios(np.array([np.inf]))
 
 
 def test_medians_count_failures_as_worst() -> None:

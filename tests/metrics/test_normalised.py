@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from optbench.metrics.normalised import common_tasks, normalised
+from optbench.metrics.normalised import normalise_scores, select_common_tasks
 from tests.support.studies import study
 
 
 def scores(values: list[float | None], **options: object) -> list[float]:
     frames = study({"adam": values}, **options)
-    return normalised(frames.runs, frames.curves, frames.cells)["score"].tolist()
+    return normalise_scores(frames.runs, frames.curves, frames.cells)["score"].tolist()
 
 
 def test_a_loss_is_on_a_logarithmic_scale() -> None:
@@ -34,14 +34,14 @@ def test_losses_that_can_be_negative_are_on_a_linear_scale() -> None:
 def test_without_a_target_or_a_start_there_is_no_score() -> None:
     assert np.isnan(scores([1.0, None], target=math.nan)).all()
     frames = study({"adam": [1.0]})
-    assert normalised(frames.runs, frames.curves.query("step > 0"), frames.cells)["score"].isna().all()
+    assert normalise_scores(frames.runs, frames.curves.query("step > 0"), frames.cells)["score"].isna().all()
 
 
 def test_another_optimizer_changes_no_score() -> None:
     alone = study({"adam": [1.0, 0.5]})
     both = study({"adam": [1.0, 0.5], "best": [1e-6, 1e-7]})
-    found = normalised(both.runs, both.curves, both.cells).query("optimizer == 'adam'")["score"]
-    assert found.tolist() == normalised(alone.runs, alone.curves, alone.cells)["score"].tolist()
+    found = normalise_scores(both.runs, both.curves, both.cells).query("optimizer == 'adam'")["score"]
+    assert found.tolist() == normalise_scores(alone.runs, alone.curves, alone.cells)["score"].tolist()
 
 
 def test_only_what_all_have_run_is_common() -> None:
@@ -52,14 +52,14 @@ def test_only_what_all_have_run_is_common() -> None:
     }  # fmt: skip
     frames = study(outcomes)
     frames.cells.loc[frames.cells["problem"] == "c", "target"] = math.nan
-    common = common_tasks(frames.runs, frames.curves, frames.cells)
+    common = select_common_tasks(frames.runs, frames.curves, frames.cells)
     assert common.optimizers == ["adam", "sgd"]
     [a] = common.strata
     np.testing.assert_allclose(a, 0.5 - 0.5 * np.log10([[[1.0, 0.5], [0.1, 0.2]], [[1.0, 0.9], [0.2, 0.3]]]))
     assert common.ranks.to_numpy().tolist() == [[1, 2], [1, 2]]
     assert "b has no seed that all optimizers have run" in common.note
     assert "c has no target" in common.note
-    nothing = common_tasks(frames.runs.iloc[:0], frames.curves, frames.cells)
+    nothing = select_common_tasks(frames.runs.iloc[:0], frames.curves, frames.cells)
     assert (nothing.strata, nothing.optimizers) == ([], [])
 
 
@@ -67,7 +67,7 @@ def test_a_task_that_one_hasnt_run_costs_only_itself() -> None:
     outcomes = {("a", batch, name): [0.5, 0.6] for batch in (10, 20) for name in ("adam", "sgd")}
     del outcomes["a", 20, "sgd"]
     frames = study(outcomes)
-    common = common_tasks(frames.runs, frames.curves, frames.cells)
+    common = select_common_tasks(frames.runs, frames.curves, frames.cells)
     assert common.strata[0].shape == (2, 1, 2)
-    assert common.note == "1 of 2 tasks lack an optimizer's runs"
+    assert common.note == "1 of 2 tasks are not run by all optimizers"
     assert isinstance(common.ranks, pd.DataFrame)

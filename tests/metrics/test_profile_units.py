@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from optbench.metrics.profile_units import Pool, profile_units
-from optbench.statistics.bootstrap import interval
+from optbench.statistics.bootstrap import bootstrap_interval
 from optbench.statistics.profiles import area
 from tests.support.profiled import MISS, UNKNOWN, times_of
 
@@ -23,15 +23,15 @@ def test_medians_of_the_seeds_that_all_have() -> None:
     assert units.keys["problem"].tolist() == ["p", "q"]
     everybody = units.pool()
     assert np.isnan(everybody.medians).all(), "no unit that all three have"
-    assert (everybody.shared.tolist(), everybody.freedom) == ([False, False], 0)
+    assert (everybody.has_all.tolist(), everybody.degrees_of_freedom) == ([False, False], 0)
     pool = units.pool(["adam", "sgd"])
     np.testing.assert_array_equal(pool.medians, [[30.0, math.nan], [7.0, math.nan]])
-    assert (pool.shared.tolist(), pool.freedom) == ([True, False], 2)
+    assert (pool.has_all.tolist(), pool.degrees_of_freedom) == ([True, False], 2)
     other = units.pool(["adam", "nadam"])
     np.testing.assert_array_equal(other.medians, [[math.nan, math.inf], [math.nan, 3.0]])
-    assert other.freedom == 1
+    assert other.degrees_of_freedom == 1
     none = profile_units(times.iloc[:0])
-    assert (none.optimizers, none.pool().medians.shape, none.pool().shared.tolist()) == ([], (0, 0), [])
+    assert (none.optimizers, none.pool().medians.shape, none.pool().has_all.tolist()) == ([], (0, 0), [])
 
 
 def test_resamples_draw_the_same_seeds_for_all() -> None:
@@ -41,7 +41,7 @@ def test_resamples_draw_the_same_seeds_for_all() -> None:
     times = times_of({(name, problem, "easy"): [*(costs[row] * factor)]
                       for name, factor in (("adam", 1.0), ("sgd", 2.0)) for row, problem in enumerate("pqr")},
                      1e9)  # fmt: skip
-    seen = np.concatenate(list(profile_units(times).pool().resampled(1, 250)))
+    seen = np.concatenate(list(profile_units(times).pool().resample(1, 250)))
     assert seen.shape == (250, 2, 3)
     np.testing.assert_allclose(seen[:, 1], 2 * seen[:, 0])
     assert len(np.unique(seen[:, 0, 0])) > 3
@@ -54,7 +54,7 @@ def test_seconds_have_the_error_of_the_timing_pass_in_every_resample() -> None:
                       for target, scale in (("easy", 1.0), ("hard", 2.0))}, 1e9, 1.0)  # fmt: skip
     bounds = times["optimizer"].map(names)
     times = times.assign(timing_low=bounds.str[0], timing_high=bounds.str[1])
-    seen = np.concatenate(list(profile_units(times, "seconds").pool().resampled(3, 4000)))  # adam, nadam, sgd
+    seen = np.concatenate(list(profile_units(times, "seconds").pool().resample(3, 4000)))  # adam, nadam, sgd
     np.testing.assert_allclose(seen[..., 1] / seen[..., 0], 2.0)
     np.testing.assert_allclose(seen[..., 3] / seen[..., 2], 2.0)
     factor = np.log(seen[..., [0, 2]] / 10.0)
@@ -65,12 +65,12 @@ def test_seconds_have_the_error_of_the_timing_pass_in_every_resample() -> None:
         assert factor[:, place].std() == pytest.approx((high - low) / math.sqrt(12), rel=0.05)
     assert abs(np.corrcoef(factor[:, 0].T)[0, 1]) < 0.06, "the groups were timed by themselves"
     assert abs(np.corrcoef(factor[:, 0, 0], factor[:, 1, 0])[0, 1]) < 0.06
-    by_cost = np.concatenate(list(profile_units(times, "cost").pool().resampled(3, 100)))
+    by_cost = np.concatenate(list(profile_units(times, "cost").pool().resample(3, 100)))
     assert (by_cost == by_cost[0]).all()
-    assert profile_units(times, "seconds").pool().freedom == 4
+    assert profile_units(times, "seconds").pool().degrees_of_freedom == 4
     unknown = times.assign(timing_low=times["timing_low"].where(times["optimizer"] != "sgd"))
-    assert profile_units(unknown, "seconds").pool().freedom == 0
-    assert profile_units(unknown, "seconds").pool(["adam", "nadam"]).freedom == 4
+    assert profile_units(unknown, "seconds").pool().degrees_of_freedom == 0
+    assert profile_units(unknown, "seconds").pool(["adam", "nadam"]).degrees_of_freedom == 4
 
 
 @pytest.mark.slow
@@ -98,8 +98,8 @@ def test_the_interval_of_the_area_covers_what_is_estimated(seeds: int) -> None:
         times = draw()
         strata = [(group * 3 + np.arange(3), times[:, group], np.zeros((3, 2))) for group in range(6)]
         pool = Pool(["a", "b", "c"], np.median(times, axis=3).reshape(3, 18), strata)
-        samples = np.concatenate([area(chunk) for chunk in pool.resampled(0, 200)])
-        low, high = interval(samples, area(pool.medians), pool.freedom)
+        samples = np.concatenate([area(chunk) for chunk in pool.resample(0, 200)])
+        low, high = bootstrap_interval(samples, area(pool.medians), pool.degrees_of_freedom)
         covered += (low <= expected) & (expected <= high)
     print(covered / studies)
     assert np.all(np.abs(covered / studies - 0.95) <= 0.03)

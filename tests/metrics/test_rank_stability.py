@@ -66,7 +66,7 @@ def test_budgets_rank_by_the_last_loss_within_them() -> None:
     assert "25 % of the budget" not in set(table["level"]), "the start alone says nothing"
     found.curves["schedule"] = found.runs["schedule"] = found.cells["schedule"] = "cosine"
     note = stability(found)["note"].iloc[0]
-    assert "budget: no evaluations within a run at a constant learning rate" in note
+    assert "budget: no evaluations during a run at a constant learning rate" in note
 
 
 def test_budgets_are_compared_by_one_loss() -> None:
@@ -109,9 +109,9 @@ def test_targets_rank_by_cost_with_a_miss_last() -> None:
 def test_what_can_not_be_varied() -> None:
     found = study({"adam": [1.0], "sgd": [2.0]})
     note = stability(found)["note"].iloc[0]
-    assert "seed: one seed can't be left out" in note
-    assert "problem: one problem can't be left out" in note
-    assert "target: no target" in note
+    assert "seed: the only seed cannot be left out" in note
+    assert "problem: the only problem cannot be left out" in note
+    assert "target: no run has reached a target" in note
     assert stability(study({"adam": [1.0]}))["tau"].iloc[0] == 1
     empty = study({"adam": [1.0]})
     empty.runs = empty.runs.iloc[:0]

@@ -14,9 +14,9 @@ def test_every_metric_is_a_column_of_the_runs() -> None:
     assert all(metric.meaning for metric in METRICS.values())
 
 
-@pytest.mark.parametrize("problem_says", [True, False])
-def test_the_problem_decides_on_its_own_metric_only(problem_says: bool) -> None:
-    assert higher_is_better("test_metric", problem_says) is problem_says
-    assert higher_is_better("valid_metric", problem_says) is problem_says
+@pytest.mark.parametrize("metric_higher_is_better", [True, False])
+def test_the_problem_decides_on_its_own_metric_only(metric_higher_is_better: bool) -> None:
+    assert higher_is_better("test_metric", metric_higher_is_better) is metric_higher_is_better
+    assert higher_is_better("valid_metric", metric_higher_is_better) is metric_higher_is_better
     for name in ("test_loss", "valid_loss", "train_loss", "cost_to_target", "seconds_to_target"):
-        assert higher_is_better(name, problem_says) is False
+        assert higher_is_better(name, metric_higher_is_better) is False

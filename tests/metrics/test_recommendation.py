@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from optbench.formatting import significant
-from optbench.metrics.recommendation import Budget, budgets_of, recommendation
+from optbench.formatting import format_number
+from optbench.metrics.recommendation import Budget, choose_budgets, recommendation
 from tests.support.frames import make
 from tests.support.studies import Study, study
 
@@ -104,7 +104,7 @@ def test_nothing_to_recommend_says_why() -> None:
     assert not table["recommended"].any()
     first = table.query("scope == 'all tasks'")["sentence"].iloc[0]
     assert first.startswith("With no tuning: nothing to recommend for all tasks.")
-    assert "adam can on 0 of 1 (no finite loss within that on 1 task)" in first
+    assert "adam can be judged on 0 of 1 (no finite loss within the budget on 1 task)" in first
     assert recommendation(found.trials.iloc[:0], found.runs, found.cells).empty
     negative = study({"adam": [1.0]}, trials={"adam": [-1.0, -2.0]})
     assert not of(negative)["recommended"].any(), "a ratio of negative losses has no meaning"
@@ -119,19 +119,19 @@ def test_one_problem_has_no_interval() -> None:
 
 def test_budgets_of_the_results() -> None:
     frames = make(trials=12)
-    assert budgets_of(frames.trials, frames.cells) == [Budget(1), Budget(6), Budget(12)]
-    assert budgets_of(frames.trials.iloc[:0], frames.cells) == []
+    assert choose_budgets(frames.trials, frames.cells) == [Budget(1), Budget(6), Budget(12)]
+    assert choose_budgets(frames.trials.iloc[:0], frames.cells) == []
 
 
 def test_an_interrupted_cell_shrinks_no_budget(found: Study) -> None:
     name = found.cells["cell_id"].iloc[0]
     found.cells.loc[0, "status"] = "missing"
     found.trials = found.trials[(found.trials["cell_id"] != name) | (found.trials["trial"] == 0)]
-    assert budgets_of(found.trials, found.cells) == [Budget(1), Budget(3)]
+    assert choose_budgets(found.trials, found.cells) == [Budget(1), Budget(3)]
     table = of(found, Budget(trials=3)).query("scope == 'all tasks'").set_index("optimizer")
-    assert table.loc["adam", "note"] == "tuned for less than that on 1 task"
+    assert table.loc["adam", "note"] == "tuned for less than the budget on 1 task"
     assert table["recommended"].to_dict() == {"sgd": True, "adam": False}
-    assert "Not judged: adam." in table.loc["sgd", "sentence"]
+    assert "Cannot be judged: adam." in table.loc["sgd", "sentence"]
 
 
 def test_a_budget_beyond_the_data_has_no_answer(found: Study) -> None:
@@ -142,7 +142,7 @@ def test_a_budget_beyond_the_data_has_no_answer(found: Study) -> None:
         assert table["expected_regret"].isna().all()
         first = table["sentence"].iloc[0]
         assert "nothing to recommend" in first
-        assert "(tuned for less than that on 3 tasks)" in first
+        assert "(tuned for less than the budget on 3 tasks)" in first
     # One limit that is reached is enough: the other one could then buy nothing.
     for within in (Budget(trials=3), Budget(trials=3, seconds=60.0), Budget(seconds=0.039), Budget(memory_bytes=1e9)):
         assert of(found, within)["recommended"].any(), within
@@ -150,11 +150,11 @@ def test_a_budget_beyond_the_data_has_no_answer(found: Study) -> None:
 
 def test_reasons_are_those_that_hold(found: Study) -> None:
     found.runs["step_ms"] = math.nan
-    assert "(times not known on 3 tasks)" in of(found, Budget(seconds=0.02))["sentence"].iloc[0]
+    assert "(times unknown on 3 tasks)" in of(found, Budget(seconds=0.02))["sentence"].iloc[0]
     found.runs["peak_memory_bytes"] = [math.nan] * 6 + [1e9] * 6
     table = of(found, Budget(memory_bytes=1e6)).query("scope == 'all tasks'")
-    assert set(table["note"]) <= {"memory not known on 1 task; takes more memory on 2 tasks",
-                                  "memory not known on 2 tasks; takes more memory on 1 task"}  # fmt: skip
+    assert set(table["note"]) <= {"memory unknown on 1 task; needs more memory on 2 tasks",
+                                  "memory unknown on 2 tasks; needs more memory on 1 task"}  # fmt: skip
 
 
 def test_rows_that_are_there_twice_change_nothing(found: Study) -> None:
@@ -181,14 +181,14 @@ def test_every_figure_of_a_sentence_stands_in_its_row() -> None:
         same = table[(table["trials"] == row["trials"]) & (table["scope"] == row["scope"])]
         assert row["expected_regret"] == same["expected_regret"].min()
         known = {str(row["trials"]), "95", *re.findall(r"\d[\d.]*", row["scope"])}
-        known |= {significant(row[name], 3, True) for name in ("lr_start", "lr_low", "lr_high")}
-        known |= {significant(100 * row[name], 3, True) for name in ("expected_regret", "regret_low", "regret_high")}
+        known |= {format_number(row[name], 3, True) for name in ("lr_start", "lr_low", "lr_high")}
+        known |= {format_number(100 * row[name], 3, True) for name in ("expected_regret", "regret_low", "regret_high")}
         known |= {str(row[name]) for name in ("problems", "tasks")}
         said = sentence.replace(row["scope"], "")
         for figure in re.findall(r"\d[\d.,e-]*", said):
             assert figure.rstrip(".,") in known, (figure, sentence)
         assert row["optimizer"] in sentence
         judged = same[same["expected_regret"].isna()]["optimizer"].tolist()
-        assert ("Not judged: " in sentence) == bool(judged)
-        told = sentence.partition("Not told apart from it: ")[2].rstrip(".")
+        assert ("Cannot be judged: " in sentence) == bool(judged)
+        told = sentence.partition("Not significantly worse: ")[2].rstrip(".")
         assert set(filter(None, told.split(", "))) == set(same.loc[same["not_told_apart"].fillna(False), "optimizer"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from optbench.metrics.shared_costs import shared_costs
+from optbench.metrics.shared_costs import align_costs
 
 
 def test_all_seeds_have_had_equally_many_evaluations() -> None:
@@ -14,7 +14,7 @@ def test_all_seeds_have_had_equally_many_evaluations() -> None:
     seeds = {seed: [0.0, *(points + rng.integers(0, 90, 6))] for seed in range(4)}
     seeds[3] = seeds[3][:4]  # it diverged
     rows = [{"seed": seed, "cost": cost} for seed, costs in seeds.items() for cost in costs]
-    found = shared_costs(pd.DataFrame(rows).sample(frac=1, random_state=int(rng.integers(100))))
+    found = align_costs(pd.DataFrame(rows).sample(frac=1, random_state=int(rng.integers(100))))
     wanted = [max(costs[k] for costs in seeds.values() if k < len(costs)) for k in range(7)]
     np.testing.assert_array_equal(found, wanted)
     for k, cost in enumerate(found):
@@ -23,4 +23,4 @@ def test_all_seeds_have_had_equally_many_evaluations() -> None:
 
 def test_equal_costs_are_all_there() -> None:
     frame = pd.DataFrame({"seed": [0, 0, 1, 1], "cost": [0.0, 10.0, 0.0, 10.0]})
-    assert list(shared_costs(frame)) == [0.0, 10.0]
+    assert list(align_costs(frame)) == [0.0, 10.0]

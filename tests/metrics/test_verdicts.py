@@ -161,7 +161,7 @@ def test_a_diverged_seed_is_never_left_out() -> None:
     assert (lost["verdict"], lost["probability"]) == ("loss", 0)
     both = only(study({"adam": [None] * 8, "mine": [None] * 8}))
     assert (both["verdict"], both["p"], both["probability"]) == ("inconclusive", 1, 0.5)
-    assert "every run of both failed" in both["note"]
+    assert "all runs of both failed" in both["note"]
 
 
 def test_a_missing_value_is_no_zero() -> None:
@@ -175,11 +175,11 @@ def test_too_few_seeds_say_how_many_more() -> None:
     row = only(study({"adam": [1.0, 1.1, 1.2], "mine": [0.5, 0.56, 0.61]}))
     assert (row["verdict"], row["p"]) == ("inconclusive", 0.25)
     assert row["more_seeds"] >= 3
-    assert "fewer than 6 pairs can't decide between 2 optimizers" in row["note"]
+    assert "fewer than 6 pairs cannot decide between 2 optimizers" in row["note"]
     one = only(study({"adam": [1.0], "mine": [0.5]}))
     assert (one["verdict"], one["p"]) == ("inconclusive", 1.0)
     assert pd.isna(one["more_seeds"])
-    assert "one pair has no spread" in one["note"]
+    assert "more seeds cannot be estimated from one pair" in one["note"]
     assert math.isnan(one["effect_low"])
 
 
@@ -220,7 +220,7 @@ def test_only_seeds_that_both_have_are_paired() -> None:
     assert row["n_pairs"] == 4
     none = only(study({"adam": values, "mine": values}, seeds={"mine": range(8, 16)}))
     assert (none["n_pairs"], none["verdict"]) == (0, "inconclusive")
-    assert "no seed that both have run" in none["note"]
+    assert "no seed was run by both" in none["note"]
     assert math.isnan(none["p"])
 
 
@@ -236,7 +236,7 @@ def test_references() -> None:
     partial = found.runs[found.runs["optimizer"] != "adam"]
     notes = verdicts(partial, found.cells)
     assert set(notes["verdict"]) == {"inconclusive"}
-    assert set(notes["note"]) == {"adam has no runs here"}
+    assert set(notes["note"]) == {"adam has no runs on this task"}
 
 
 def test_bad_frames() -> None:
@@ -310,7 +310,7 @@ def test_seconds_are_decided_only_as_far_as_step_times_are_known() -> None:
     metric = "seconds_to_target"
     sure, unsure = only(_timed(0.3, 0.99, 1.01), metric=metric), only(_timed(0.3, 0.8, 1.25), metric=metric)
     assert sure["verdict"] == "win"
-    assert "the ratio may be -2 to +2 % off" in sure["note"]
+    assert "allows a ratio -2 to +2 % from this one" in sure["note"]
     assert (unsure["verdict"], unsure["p"]) == ("inconclusive", 1.0)
     assert pd.isna(unsure["more_seeds"]), "no number of seeds decides"
     assert unsure["effect"] == sure["effect"]
@@ -321,7 +321,7 @@ def test_seconds_are_decided_only_as_far_as_step_times_are_known() -> None:
     tied = [only(_timed(0.0, low, high, 0.02), metric=metric)["verdict"] for low, high in ((1.0, 1.0), (0.9, 1.1))]
     assert tied == ["tie", "inconclusive"]
     unknown = only(_timed(0.3, math.nan, math.nan), metric=metric)
-    assert (unknown["verdict"], unknown["note"]) == ("inconclusive", "the error of the step times isn't known")
+    assert (unknown["verdict"], unknown["note"]) == ("inconclusive", "the error of the step times is unknown")
     assert math.isnan(unknown["p"])
     assert only(_timed(0.3, 0.8, 1.25), metric="test_metric")["note"] == "", "other metrics know no such error"
 

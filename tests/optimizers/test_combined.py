@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from optbench.optimizers.combined import combined
-from optbench.training.construct import constructed_hyperparameters, state_bytes
+from optbench.optimizers.combined import combine
+from optbench.training.construct import describe_optimizer, state_bytes
 
 SEEDS = range(5)
 
@@ -37,12 +37,12 @@ def stepped(places: list[torch.nn.Parameter], optimizers: list[Any], seeds: Any 
 def test_it_steps_as_its_members_do() -> None:
     alone, together = start(), start()
     expected = stepped(alone, members(alone))
-    assert all(map(torch.equal, stepped(together, [combined(members(together))]), expected))
+    assert all(map(torch.equal, stepped(together, [combine(members(together))]), expected))
 
 
 def test_groups_are_the_members_own_so_that_schedules_reach_them() -> None:
     places = start()
-    optimizer = combined(members(places))
+    optimizer = combine(members(places))
     before = [place.detach().clone() for place in places]
     for group in optimizer.param_groups:
         group["lr"] = 0.0
@@ -51,9 +51,9 @@ def test_groups_are_the_members_own_so_that_schedules_reach_them() -> None:
 
 def test_saved_state_goes_on_to_the_same_bits() -> None:
     whole, resumed = start(), start()
-    first = combined(members(whole))
+    first = combine(members(whole))
     stepped(whole, [first])
-    second = combined(members(resumed))
+    second = combine(members(resumed))
     second.load_state_dict(copy.deepcopy(first.state_dict()))
     for place, other in zip(resumed, whole, strict=True):
         place.data.copy_(other)
@@ -66,9 +66,9 @@ def test_saved_state_goes_on_to_the_same_bits() -> None:
 
 def test_what_is_recorded_names_all_members_and_counts_all_state() -> None:
     places = start()
-    optimizer = combined(members(places))
+    optimizer = combine(members(places))
     stepped(places, [optimizer])
-    found = constructed_hyperparameters(optimizer)
+    found = describe_optimizer(optimizer)
     assert found["class"].endswith("Adagrad")
     assert [name.rpartition(":")[2] for name in found["members"]] == ["Adagrad", "AdamW"]
     assert [group["parameters"] for group in found["groups"]] == [9, 18]
@@ -85,7 +85,7 @@ def test_a_closure_is_evaluated_once() -> None:
         calls.append(torch.is_grad_enabled())
         return torch.tensor(2.0)
 
-    assert combined(members(places)).step(closure) == 2.0
+    assert combine(members(places)).step(closure) == 2.0
     assert calls == [True]
 
 
@@ -102,7 +102,7 @@ def test_switches_are_there_where_a_member_has_them(switching: bool) -> None:
 
     places = start()
     first = (Free if switching else torch.optim.SGD)([places[0]], lr=0.1)
-    optimizer: Any = combined([torch.optim.SGD(places[1:], lr=0.1), first])
+    optimizer: Any = combine([torch.optim.SGD(places[1:], lr=0.1), first])
     assert hasattr(optimizer, "eval") == switching
     if switching:
         optimizer.eval()

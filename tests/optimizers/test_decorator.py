@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from optbench.errors import UserError
-from optbench.optimizers.decorator import target
+from optbench.optimizers.decorator import target_name
 from optbench.optimizers.registry import optimizer_spec
 from optbench.optimizers.search_space import Choices, Range
 from tests.support import own
@@ -67,7 +67,7 @@ def test_facts_that_are_asked_for_by_a_known_name(name: str, facts: dict[str, st
 
 
 def test_a_name_of_optbenchs_own_is_refused() -> None:
-    with pytest.raises(UserError, match="takes_ours has an argument lr_warmup, which is optbench's own name"):
+    with pytest.raises(UserError, match="takes_ours has an argument lr_warmup, a name that optbench reserves"):
         optimizer_spec(f"{OWN}:takes_ours")
 
 
@@ -80,7 +80,7 @@ def test_a_name_of_optbenchs_own_is_refused() -> None:
         ("groups={'rest': 'dims > 1'}", "unknown name in the rule 'dims > 1' 'dims'"),
         ("search={'momentum': optbench.Range(1, 2, when=(('mode', (1,)),))}", "in a condition of Mine.momentum 'mode'"),
         ("lr=(1, 0.1)", "search range = (1, 0.1) is out of range"),
-        ("search={'momentum': [1]}", "at least two different ones"),
+        ("search={'momentum': [1]}", "at least two values, all different"),
     ],
 )
 def test_what_is_said_has_to_fit(said: str, line: str, tmp_path: Path) -> None:
@@ -106,16 +106,16 @@ def test_classes_can_be_run_by_themselves(tmp_path: Path) -> None:
 
 
 def test_where_a_class_is_found_again() -> None:
-    assert target(own.Told) == "tests.support.own:Told"
-    assert target(optimizer_class := __import__("torch").optim.SGD).endswith(":SGD")
+    assert target_name(own.Told) == "tests.support.own:Told"
+    assert target_name(optimizer_class := __import__("torch").optim.SGD).endswith(":SGD")
     assert optimizer_class is __import__("torch").optim.SGD
 
     class Local:
         pass
 
     for thing in (Local, lambda params: None):
-        with pytest.raises(UserError, match="can't be found by its name"):
-            target(thing)
+        with pytest.raises(UserError, match="can't be imported by name"):
+            target_name(thing)
 
 
 def test_a_class_of_a_script_is_found_by_the_scripts_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,10 +128,10 @@ def test_a_class_of_a_script_is_found_by_the_scripts_file(tmp_path: Path, monkey
     main.__file__ = str(file)
     monkeypatch.setitem(sys.modules, "__main__", main)
     exec(file.read_text(), main.__dict__)
-    assert target(main.Mine) == f"{file.resolve()}:Mine"
+    assert target_name(main.Mine) == f"{file.resolve()}:Mine"
     del main.__file__
-    with pytest.raises(UserError, match="Mine is in no file, so that workers can't import it"):
-        target(main.Mine)
+    with pytest.raises(UserError, match="Mine is not defined in a file, so workers can't import it"):
+        target_name(main.Mine)
 
 
 def test_the_decorator_is_of_the_package_whatever_was_imported() -> None:

@@ -8,7 +8,7 @@ import pytest
 from torch import nn
 
 from optbench.errors import UserError
-from optbench.optimizers.parameter_groups import facts, members, rule
+from optbench.optimizers.parameter_groups import compile_rule, parameter_facts, split_parameters
 
 
 class Net(nn.Module):
@@ -23,11 +23,11 @@ class Net(nn.Module):
         self.head.bias.requires_grad_(False)
 
 
-FACTS = facts(Net())
+FACTS = parameter_facts(Net())
 
 
 def chosen(text: str) -> set[str]:
-    return {name for name in FACTS if rule(text)(FACTS[name])}
+    return {name for name in FACTS if compile_rule(text)(FACTS[name])}
 
 
 def test_facts_are_those_of_the_model() -> None:
@@ -59,26 +59,26 @@ def test_texts_are_patterns() -> None:
     [
         (
             "ndim >=",
-            "'ndim >=' is no rule (accepted: comparisons of layer, name, ndim, numel, sparse, as in ndim >= 2)",
+            "'ndim >=' is not a valid rule (accepted: comparisons of layer, name, ndim, numel, sparse, as in ndim >= 2",
         ),
-        ("", "is no rule"),
-        ("ndim + 1", "is no rule"),
-        ("__import__('os')", "is no rule"),
-        ("ndim.real == 1", "is no rule"),
-        ("ndim < 'a'", "is no rule"),
-        ("name in 'bias'", "is no rule"),
+        ("", "is not a valid rule"),
+        ("ndim + 1", "is not a valid rule"),
+        ("__import__('os')", "is not a valid rule"),
+        ("ndim.real == 1", "is not a valid rule"),
+        ("ndim < 'a'", "is not a valid rule"),
+        ("name in 'bias'", "is not a valid rule"),
         ("dims == 2", "unknown name in the rule 'dims == 2' 'dims'; did you mean 'ndim'?"),
     ],
 )
 def test_what_is_no_rule(text: str, line: str) -> None:
     with pytest.raises(UserError) as caught:
-        rule(text)
+        compile_rule(text)
     assert line in str(caught.value)
 
 
 def test_every_parameter_is_in_one_group() -> None:
     model = Net()
-    found = members("mine", {"matrices": "ndim >= 2", "biases": ("*.bias",), "none": "ndim == 7"}, model)
+    found = split_parameters("mine", {"matrices": "ndim >= 2", "biases": ("*.bias",), "none": "ndim == 7"}, model)
     names = {group: set(parameters) for group, parameters in found.items()}
     assert names["matrices"] == {"words.weight", "features.0.weight", "head.weight"}
     assert names["biases"] == {"features.0.bias", "features.1.bias"}
@@ -88,5 +88,5 @@ def test_every_parameter_is_in_one_group() -> None:
 
 
 def test_a_parameter_in_two_groups() -> None:
-    with pytest.raises(UserError, match=r"parameter features.0.bias is in group biases of mine and in another one"):
-        members("mine", {"small": "ndim == 1", "biases": ("*.bias",)}, Net())
+    with pytest.raises(UserError, match=r"parameter features.0.bias is in group biases of mine and in another group"):
+        split_parameters("mine", {"small": "ndim == 1", "biases": ("*.bias",)}, Net())

@@ -11,15 +11,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from optbench.errors import UserError
-from optbench.optimizers.search_space import Choices, Range, active, check_conditions, condition, plain
+from optbench.optimizers.search_space import (
+    Choices,
+    Range,
+    active_hyperparameters,
+    check_conditions,
+    make_condition,
+    search_identity,
+)
 
 WHOLE = Range(1, 9, log=False, whole=True)
 SPACE = {
     "shape": Choices(("flat", "cosine")),
     "nesterov": Choices((True, False)),
-    "warmup": Range(0, 0.2, log=False, when=condition({"shape": "cosine"})),
-    "floor": Range(1e-3, 1, when=condition({"shape": "cosine", "nesterov": [True]})),
-    "below": Range(1, 2, when=condition({"floor": [1e-3], "warmup": [0.1]})),
+    "warmup": Range(0, 0.2, log=False, when=make_condition({"shape": "cosine"})),
+    "floor": Range(1e-3, 1, when=make_condition({"shape": "cosine", "nesterov": [True]})),
+    "below": Range(1, 2, when=make_condition({"floor": [1e-3], "warmup": [0.1]})),
 }
 
 
@@ -44,12 +51,12 @@ def test_choices_share_the_line_evenly() -> None:
 
 @pytest.mark.parametrize("values", [(), ("a",), ("a", "a")])
 def test_a_list_has_different_values(values: tuple[Any, ...]) -> None:
-    with pytest.raises(UserError, match="at least two different ones"):
+    with pytest.raises(UserError, match="at least two values, all different"):
         Choices(values)
 
 
 def test_extending_keeps_scale_and_condition() -> None:
-    found = Range(1e-3, 1, when=condition({"shape": "cosine"})).extended("low")
+    found = Range(1e-3, 1, when=make_condition({"shape": "cosine"})).extended("low")
     assert (found.low, found.high, found.log) == (pytest.approx(1e-4), 1, True)
     assert found.when == (("shape", ("cosine",)),)
 
@@ -62,21 +69,21 @@ def test_what_is_active_by_a_plain_recursion() -> None:
 
     for shape, nesterov, warmup, floor in product(("flat", "cosine"), (True, False), (0.1, 0.2), (1e-3, 1.0)):
         values = {"shape": shape, "nesterov": nesterov, "warmup": warmup, "floor": floor, "below": 1.5}
-        assert active(SPACE, values) == {name for name in SPACE if on(name, values)}
+        assert active_hyperparameters(SPACE, values) == {name for name in SPACE if on(name, values)}
 
 
 def test_conditions_that_make_no_sense() -> None:
     check_conditions("mine", SPACE, SPACE)
     with pytest.raises(UserError, match=r"in a condition of mine\.warmup 'shapes'; did you mean 'shape'\?"):
-        check_conditions("mine", {"warmup": Range(1, 2, when=condition({"shapes": 1}))}, ["shape"])
-    circle = {"a": Range(1, 2, when=condition({"b": 1})), "b": Range(1, 2, when=condition({"a": 1}))}
+        check_conditions("mine", {"warmup": Range(1, 2, when=make_condition({"shapes": 1}))}, ["shape"])
+    circle = {"a": Range(1, 2, when=make_condition({"b": 1})), "b": Range(1, 2, when=make_condition({"a": 1}))}
     with pytest.raises(UserError, match=r"the condition of mine\.a depends on itself"):
         check_conditions("mine", circle, circle)
 
 
 def test_a_range_without_condition_is_in_identities_as_it_always_was() -> None:
-    assert plain(Range(1, 2)) == {"low": 1, "high": 2, "log": True, "whole": False}
-    assert plain(SPACE["warmup"])["when"] == (("shape", ("cosine",)),)
+    assert search_identity(Range(1, 2)) == {"low": 1, "high": 2, "log": True, "whole": False}
+    assert search_identity(SPACE["warmup"])["when"] == (("shape", ("cosine",)),)
 
 
 def test_as_text() -> None:

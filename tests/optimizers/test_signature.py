@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from optbench.config.load import configure
-from optbench.optimizers.registry import counts, optimizer_spec
+from optbench.optimizers.registry import is_count, optimizer_spec
+from optbench.optimizers.search_space import active_hyperparameters
 from optbench.planning.matrix import make_plan
 from tests.support.passes import PASSES
 from tests.support.tiny import TINY
@@ -38,7 +39,7 @@ def test_a_rate_by_another_name_is_remarked_on() -> None:
     ],
 )  # fmt: skip
 def test_what_counts_is_searched_in_whole_numbers(default: object, low: float, high: float, whole: bool) -> None:
-    assert counts(default, low, high) is whole
+    assert is_count(default, low, high) is whole
 
 
 def test_a_period_in_toml_is_whole() -> None:
@@ -54,5 +55,5 @@ def test_lists_of_tuples_and_conditions_on_them_in_toml(when: list[object]) -> N
     plan = make_plan(configure(problems=[TINY], optimizers=["pairs"], optimizer={"pairs": table}))
     choice = plan.cells[0].optimizer
     assert choice.search["betas"].bounds == [(0.9, 0.999), (0.5, 0.9)]
-    assert choice.active({"lr": 0.1, "betas": (0.5, 0.9), "eps": 1e-8}) == {"lr": 0.1, "betas": (0.5, 0.9)}
-    assert "eps" in choice.active({"lr": 0.1, "betas": (0.9, 0.999), "eps": 1e-8})
+    assert active_hyperparameters(choice.search, {"lr": 0.1, "betas": (0.5, 0.9), "eps": 1e-8}) == {"lr", "betas"}
+    assert "eps" in active_hyperparameters(choice.search, {"lr": 0.1, "betas": (0.9, 0.999), "eps": 1e-8})

@@ -117,7 +117,7 @@ def test_values_that_fit(key: str, value: Any) -> None:
         ("betas", (0.9, "x"), "2 numbers in parentheses, as in (0.8, 0.9)"),
         ("amsgrad", 1, "true or false"),
         ("amsgrad", "yes", "true or false"),
-        ("mode", 3, "a text such as fast, or none"),
+        ("mode", 3, "a string such as fast, or none"),
     ],
 )
 def test_values_that_do_not_fit(key: str, value: Any, accepted: str) -> None:

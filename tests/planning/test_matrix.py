@@ -264,7 +264,7 @@ def test_names_of_optimizers_are_labels_only(tmp_path: Path) -> None:
 @pytest.mark.parametrize("other", ["yours", "adam[eps=0.001]"])
 def test_two_names_for_one_optimizer_are_refused(other: str, tmp_path: Path) -> None:
     text = "".join(f"[optimizer.{name}]\nbase = 'adam'\narguments = {{eps = 1e-3}}\n" for name in ("mine", "yours"))
-    with pytest.raises(UserError, match=re.escape(f"optimizers mine and {other} are the same; leave one of them out")):
+    with pytest.raises(UserError, match=re.escape(f"optimizers mine and {other} are identical; remove one of them")):
         from_toml(tmp_path, text, optimizers=["mine", other])
 
 
@@ -320,8 +320,8 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"problems": [f"{TINY}[noize=1]"]}, "'noize'; did you mean 'noise'? (accepted: condition, examples, noise, o"),
     ({"problems": [f"{TINY}[noise=x]"]}, "[noise] = 'x' is out of range (accepted: a number)"),
     ({"problems": [f"{TINY}[condition=0]"]}, "tiny[condition] = 0.0 is out of range (accepted: at least 1)"),
-    ({"problems": [f"{TINY}["]}, "expected a parameter's name"),
-    ({"problems": [""]}, "selection '' has no proper name (accepted: name[param=value,…])"),
+    ({"problems": [f"{TINY}["]}, "expected a parameter name"),
+    ({"problems": [""]}, "selection '' has no valid name (accepted: name[param=value,…])"),
     ({"problems": ["quadratic_valley[dimm=2]"]}, "parameter of quadratic_valley 'dimm'; did you mean 'dim'? (a"),
     ({"problems": ["quadratic_valley[dim=x]"]}, "quadratic_valley[dim] = 'x' is out of range (accepted: a whole numb"),
     ({"problems": ["cifar_resnet[depth=21]"]}, "cifar_resnet[depth] = 21 is out of range (accepted: 6n + 2: 8, 14, 20"),

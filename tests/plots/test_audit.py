@@ -24,5 +24,5 @@ def test_a_field_for_each_cell_with_a_finding() -> None:
 
 def test_nothing_found() -> None:
     found = study({"adam": [1.0]}, trials={"adam": [1.0, 0.5, 0.7, 0.8]})
-    with pytest.raises(style.NothingToDraw, match="the audit found nothing"):
+    with pytest.raises(style.NothingToDraw, match="the audit has no findings"):
         audit(table_of(found.trials, found.runs, found.cells), found.cells)

@@ -27,5 +27,5 @@ def test_bars_join_what_is_not_told_apart() -> None:
 def test_too_few_problems_say_so() -> None:
     found = problems(3, {"adam": 0.0, "sgd": 1.0})
     table = table_of(found.runs, found.curves, found.cells)
-    with pytest.raises(style.NothingToDraw, match="needs 10 problems, and these are 3"):
+    with pytest.raises(style.NothingToDraw, match=r"needs 10 problems \(available: 3\)"):
         critical_difference(table, found.cells)

@@ -29,7 +29,7 @@ def test_lines_end_in_crosses() -> None:
 def test_nothing_failed_or_nothing_is_known_of_it() -> None:
     found = study({"adam": [1.0, None]})
     table = table_of(found.trials, found.runs, found.curves, found.cells)
-    with pytest.raises(style.NothingToDraw, match=r"what failed has no curve \(adam: diverged\)"):
+    with pytest.raises(style.NothingToDraw, match=r"the failures have no curves \(adam: diverged\)"):
         failures(table, found.curves.iloc[:0], found.cells, "bowl")
     with pytest.raises(style.NothingToDraw, match="nothing failed"):
         failures(table.iloc[:0], found.curves, found.cells, "bowl")

@@ -24,14 +24,14 @@ def test_every_seed_is_a_mark_and_failures_are_counted(frames: Frames) -> None:
         names = [label.get_text() for label in ax.get_yticklabels()]
         for line, name in enumerate(names):
             place = {"problem": VALLEY, "batch_size": size, "optimizer": name, "tuned": True}
-            runs = style.within(frames.runs, place)
+            runs = style.select_rows(frames.runs, place)
             expected = sorted(runs.loc[runs["status"] == "ok", "test_metric"])
             marks = [x for mark in ax.lines if mark.get_marker() not in "|"
                      for x, y in zip(mark.get_xdata(), mark.get_ydata(), strict=True) if y == line]  # fmt: skip
             assert sorted(marks) == pytest.approx(expected)
             median = [mark.get_xdata()[0] for mark in ax.lines
                       if mark.get_marker() == "|" and mark.get_ydata()[0] == line]  # fmt: skip
-            row = style.within(drawn, place).iloc[0]
+            row = style.select_rows(drawn, place).iloc[0]
             np.testing.assert_array_equal(median, [row["median"]])
     texts = [text.get_text() for ax in figure.axes for text in ax.texts]
     assert texts == ["1 of 3 failed"] * sum(problem == VALLEY for problem, *_ in DIVERGED)

@@ -19,7 +19,7 @@ from optbench.plots.loss_against_cost import loss_against_cost
 from optbench.plots.lr_sensitivity import lr_sensitivity
 from optbench.plots.registry import PLOTS
 from optbench.plots.style import FORMATS
-from optbench.plots.trajectories import thinned, trajectories
+from optbench.plots.trajectories import thin_path, trajectories
 from optbench.problem.data import Plane
 from tests.support.drawn import only
 from tests.support.frames import DIVERGED, PROBLEMS, TEN, VALLEY, Frames, grid, make
@@ -139,12 +139,12 @@ def test_trajectories_keep_their_ends(frames: Frames) -> None:
 def test_thinning_drops_what_cannot_be_seen_and_what_is_no_number() -> None:
     steps = np.arange(10_000)
     path = pd.DataFrame({"step": steps, "x": np.where(steps < 5000, -4 + steps * 8e-4, 0.0), "y": 0.0})
-    thin = thinned(path, PLANE)
+    thin = thin_path(path, PLANE)
     assert len(thin) <= 301
     assert np.abs(np.diff(thin["x"])).max() < 0.2
     path.loc[9_000:, "x"] = math.nan
-    assert thinned(path, PLANE)["step"].iloc[-1] == 8_999
-    assert len(thinned(path.iloc[:0], PLANE)) == 0
+    assert thin_path(path, PLANE)["step"].iloc[-1] == 8_999
+    assert len(thin_path(path.iloc[:0], PLANE)) == 0
 
 
 @pytest.mark.parametrize("empty", ["runs", "trials", "curves", "paths"])

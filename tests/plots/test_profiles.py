@@ -30,7 +30,7 @@ def test_a_panel_an_optimizer_best_first_with_its_area() -> None:
     for (_, text), row in zip(titles, areas.to_dict("records"), strict=True):
         assert text == f"{row['area']:.2f} [{row['area_low']:.2f}, {row['area_high']:.2f}]"
     for ax, name in zip(figure.axes, areas["optimizer"], strict=True):
-        own = style.within(profile_curves(times), {"optimizer": name})
+        own = style.select_rows(profile_curves(times), {"optimizer": name})
         thick = next(line for line in ax.lines if line.get_linewidth() == 1.8)
         np.testing.assert_array_equal(thick.get_ydata(), own["share"])
     assert set(drawn["optimizer"]) == {"adam", "nadam", "sgd"}

@@ -26,9 +26,9 @@ def test_lines_are_mean_ranks() -> None:
 
 def test_nothing_to_vary() -> None:
     alone = study({"adam": [1.0, 2.0]})
-    with pytest.raises(style.NothingToDraw, match="one optimizer has no rank to change"):
+    with pytest.raises(style.NothingToDraw, match="a ranking needs at least two optimizers"):
         rank_stability(table_of(alone.runs, alone.curves, alone.cells), alone.cells)
     once = study({"adam": [1.0], "sgd": [2.0]})
     table = table_of(once.runs, once.curves.iloc[:0], once.cells)
-    with pytest.raises(style.NothingToDraw, match="one seed can't be left out"):
+    with pytest.raises(style.NothingToDraw, match="the only seed cannot be left out"):
         rank_stability(table, once.cells)

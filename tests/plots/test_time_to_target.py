@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from optbench.plots import style
-from optbench.plots.time_to_target import solved_curves, time_to_target
+from optbench.plots.time_to_target import success_curves, time_to_target
 from tests.support.profiled import MISS, UNKNOWN, times_of
 from tests.support.rows import cell_of, frame
 
@@ -48,4 +48,4 @@ def test_what_is_missing_is_named() -> None:
         time_to_target(times, CELLS, "p")
     with pytest.raises(style.NothingToDraw, match="no target"):
         time_to_target(times, frame([cell_of(problem="q")], "cells"), "q")
-    assert len(solved_curves(times_of({("adam", "p", "easy"): [MISS]}, budget=math.nan))) == 0
+    assert len(success_curves(times_of({("adam", "p", "easy"): [MISS]}, budget=math.nan))) == 0

@@ -64,7 +64,7 @@ def test_what_can_not_be_split(lengths: tuple[int, ...], shares: dict[str, float
 
 
 def test_what_is_no_tensor_is_not_split() -> None:
-    with pytest.raises(UserError, match=r"^Data.split has a ndarray \(accepted: tensors"):
+    with pytest.raises(UserError, match=r"^Data.split got a ndarray \(accepted: tensors"):
         Data.split(torch.zeros(20, 1), np.zeros(20))  # type: ignore[arg-type]
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from optbench.errors import UserError
 from optbench.problem.data import DataSource
 from optbench.problem.registry import make_problem
-from optbench.problems.augmentation import shifted_and_flipped
+from optbench.problems.augmentation import shift_and_flip
 from optbench.problems.cifar_resnet import CifarResnet
 from optbench.problems.resnet import Block, PadShortcut, ResNet
 
@@ -170,7 +170,7 @@ def test_augmentation_equals_a_loop_over_images(shape: tuple[int, ...], mirror: 
     expected = one_by_one(images, 4, mirror, torch.Generator().manual_seed(seed))
     for format_ in (torch.contiguous_format, torch.channels_last):
         before = images.contiguous(memory_format=format_)
-        found = shifted_and_flipped(before, 4, mirror, torch.Generator().manual_seed(seed))
+        found = shift_and_flip(before, 4, mirror, torch.Generator().manual_seed(seed))
         assert torch.equal(found, expected)
         assert found.is_contiguous(memory_format=torch.channels_last)
         assert torch.equal(before, images)
@@ -193,7 +193,7 @@ def test_augmentation_draws_from_its_generator_alone() -> None:
 def test_every_shift_and_both_sides_occur_equally_often() -> None:
     images = torch.zeros(20_000, 1, 9, 9)
     images[:, 0, 4, 4], images[:, 0, 4, 5] = 1.0, 2.0
-    moved = shifted_and_flipped(images, 1, True, torch.Generator().manual_seed(0))[:, 0].flatten(1)
+    moved = shift_and_flip(images, 1, True, torch.Generator().manual_seed(0))[:, 0].flatten(1)
     places, sides = np.unique(
         torch.stack(((moved == 1).int().argmax(1), (moved == 2).int().argmax(1)), 1).numpy(),
         axis=0,

@@ -95,11 +95,11 @@ class Harmful:
     ("content", "complaint"),
     [
         ({"weight": torch.zeros(2)}, r"has no features\.0\.weight"),
-        ({WEIGHT: torch.zeros(64, 3, 7, 7), BIAS: torch.zeros(64)}, r"another shape \(64, 3, 7, 7\)"),
+        ({WEIGHT: torch.zeros(64, 3, 7, 7), BIAS: torch.zeros(64)}, r"of shape \(64, 3, 7, 7\)"),
         ({WEIGHT: torch.zeros(64, 3, 11, 11)}, r"has no features\.0\.bias"),
         (torch.zeros(3), r"has no features\.0\.weight"),
-        ({WEIGHT: 3, BIAS: 4}, r"another shape \(\)"),
-        (Harmful(), "more than tensors"),
+        ({WEIGHT: 3, BIAS: 4}, r"of shape \(\)"),
+        (Harmful(), "objects other than tensors"),
     ],
 )
 def test_wrong_weights_are_refused_in_one_line(content: Any, complaint: str, tmp_path: Path, monkeypatch: Any) -> None:
@@ -121,14 +121,14 @@ def test_files_that_torch_did_not_write_are_refused_in_one_line(tmp_path: Path) 
 
 def test_without_network_and_file_one_line_says_so(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
-    with pytest.raises(UserError, match=r"downloading is switched off: give weights=FILE, or weights=none"):
+    with pytest.raises(UserError, match=r"downloads are disabled \(accepted: weights=FILE, or weights=none"):
         FrozenFeatures("digits").load_data(NOWHERE)
 
     def unreachable(*_: Any, **__: Any) -> None:
         raise OSError("no route to the server\nsecond line")
 
     monkeypatch.setattr("torch.hub.download_url_to_file", unreachable)
-    with pytest.raises(UserError, match=r"can't be downloaded \(OSError: no route to the server\): give weights=FILE"):
+    with pytest.raises(UserError, match=r"can't be downloaded: OSError: no route to the server \(accepted: weights"):
         FrozenFeatures("digits").load_data(DataSource(Path("unused")))
     assert capsys.readouterr().out == ""
 
@@ -151,10 +151,10 @@ def test_torchvisions_weights_are_taken_from_its_cache(tmp_path: Path, monkeypat
     (tmp_path / "checkpoints" / "alexnet.pth").touch()
     from optbench.problems import alexnet as module
 
-    module._pretrained.cache_clear()
+    module._load_weights.cache_clear()
     assert torch.equal(first_layer("imagenet", download=False).bias, torch.ones(64))
     assert asked == ["AlexNet_Weights.IMAGENET1K_V1"]
-    module._pretrained.cache_clear()
+    module._load_weights.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_torchvisions_weights_are_taken_from_its_cache(tmp_path: Path, monkeypat
         ("blocks", -1, r"frozen_features\[blocks\] = -1 is out of range"),
         ("width", 0, r"frozen_features\[width\] = 0 is out of range"),
         ("weights", "imagenett", r"unknown frozen_features\[weights\] 'imagenett'; did you mean 'imagenet'"),
-        ("weights", "there/is.none", r"frozen_features\[weights\]: there/is.none is no file"),
+        ("weights", "there/is.none", r"frozen_features\[weights\]: there/is.none is not a file"),
     ],
 )
 def test_settings_out_of_range_are_refused(parameter: str, value: Any, complaint: str) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from optbench.conformance.subject import taken, trainable
+from optbench.conformance.subject import make_trainable, take_steps
 from optbench.errors import UserError
 from optbench.problem.data import Batch, Data, DataSource
 from optbench.problem.registry import make_problem
@@ -103,8 +103,8 @@ def test_loss_and_gradient_are_what_a_loop_finds() -> None:
 
 
 def after(problem: str, optimizer: str, values: Mapping[str, object]) -> list[torch.Tensor]:
-    found = trainable(problem, optimizer, source=NOWHERE)
-    return taken(found.stepper(hyperparameters=values), 30)
+    found = make_trainable(problem, optimizer, source=NOWHERE)
+    return take_steps(found.stepper(hyperparameters=values), 30)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adagrad"])
@@ -117,7 +117,7 @@ def test_sparse_gradients_lead_the_same_way(optimizer: str) -> None:
 
 
 def test_sparse_adam_applies_and_moves_only_what_a_batch_has() -> None:
-    found = trainable("matrix_factorisation[sparse=true]", "sparse_adam", source=NOWHERE)
+    found = make_trainable("matrix_factorisation[sparse=true]", "sparse_adam", source=NOWHERE)
     stepper = found.stepper(hyperparameters={"lr": 0.1})
     before = stepper.model.of_rows.weight.detach().clone()
     stepper.step()

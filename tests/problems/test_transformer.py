@@ -135,7 +135,7 @@ def test_it_learns_to_look_back(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "line"),
-    [({"width": 0}, r"transformer\[width\] = 0"), ({"heads": 3}, r"transformer\[heads\] = 3 doesn't fit the width"),
+    [({"width": 0}, r"transformer\[width\] = 0"), ({"heads": 3}, r"transformer\[heads\] = 3 does not divide the width"),
      ({"heads": 0}, r"transformer\[heads\] = 0"), ({"layers": 0}, r"transformer\[layers\] = 0"),
      ({"dropout": 1.0}, r"transformer\[dropout\] = 1.0"), ({"length": 1}, r"transformer\[length\] = 1 ")],
 )  # fmt: skip

@@ -44,4 +44,4 @@ def test_the_page_goes_to_reports_and_says_so(
     text = path.read_text("utf-8")
     assert text.startswith("<!doctype html>")
     assert text.count('<svg role="img"') == 2, "figures for where there is no script"
-    assert "This figure is in the folder plots" not in text
+    assert "too large for the page" not in text

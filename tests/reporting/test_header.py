@@ -32,15 +32,17 @@ def _tables(apart: list[Any], problems: int) -> dict[str, pd.DataFrame]:
 @pytest.mark.parametrize(
     ("apart", "problems", "text"),
     [
-        ([False, False], 3, "this expectation tells it apart from all others"),
-        ([True, False], 3, "does not tell it apart from b"),
-        ([True, True], 3, "tells it apart from none of the 2 others"),
-        ([pd.NA, pd.NA], 1, "of one problem there is no interval, so nothing tells it apart from others"),
-        ([False, pd.NA], 3, "tells it apart from the 1 other that could be judged"),
+        ([False, False], 3, "This loss is significantly lower than that of all other optimizers."),
+        ([True, False], 3, "This loss is not significantly lower than that of b."),
+        ([True, True], 3, "This loss is not significantly lower than that of any other optimizer."),
+        ([pd.NA, pd.NA], 1, "One problem gives no interval"),
+        ([pd.NA, pd.NA], 3, "No other optimizer could be judged on all tasks."),
+        ([False, pd.NA], 3, "significantly lower than that of the 1 other optimizer that could be judged."),
+        ([], 3, "No other optimizer was run."),
     ],
 )
-def test_whom_it_is_told_apart_from(apart: list[Any], problems: int, text: str) -> None:
+def test_the_answer_compares_with_the_others(apart: list[Any], problems: int, text: str) -> None:
     first, second = answer(_tables(apart, problems))
-    assert first.startswith("Take a, starting at learning rate 0.1")
+    assert first.startswith("Use a, starting at learning rate 0.1")
     assert text in second
     assert ("95 % interval" in first) == (problems > 1)

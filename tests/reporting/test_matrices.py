@@ -7,7 +7,7 @@ import math
 import pandas as pd
 import pytest
 
-from optbench.reporting.matrices import improvement, shown_target, speedup
+from optbench.reporting.matrices import improvement, select_target, speedup
 
 
 @pytest.mark.parametrize(
@@ -36,4 +36,4 @@ def test_what_may_be_chance_is_in_brackets() -> None:
 
 def test_the_middle_target_is_shown_or_the_only_one() -> None:
     table = pd.DataFrame({"problem": ["a", "a", "a", "b"], "target_name": ["easy", "medium", "hard", "declared"]})
-    assert list(shown_target(table)["target_name"]) == ["medium", "declared"]
+    assert list(select_target(table)["target_name"]) == ["medium", "declared"]

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.axes import Axes
 
 import optbench
-from optbench.formatting import cell_text
+from optbench.formatting import format_cell
 from optbench.metrics.leaderboard import leaderboard
 from optbench.plots.registry import PLOTS
 from optbench.results.stored import GROUP
@@ -46,7 +46,7 @@ def test_the_summary_shows_the_best_of_each_task(results: optbench.Results) -> N
     assert "9 of 9 cells complete, 0 failed" in text
     assert "3 seeds: too few" in text
     for row in board[board["rank"] == 1].drop_duplicates(GROUP).to_dict("records"):
-        assert f"<td>{cell_text('test_metric', row['test_metric'])}</td>" in text
+        assert f"<td>{format_cell('test_metric', row['test_metric'])}</td>" in text
 
 
 def test_a_partial_directory_has_a_summary_too(tmp_path: Path) -> None:
@@ -68,5 +68,5 @@ def test_what_cannot_be_drawn_is_one_line(results: optbench.Results, monkeypatch
         optbench.figure(results, "lr_sensitivty")
     with pytest.raises(optbench.UserError, match=r"'valey'.*valley"):
         optbench.figure(results, "lr_sensitivity", "valey")
-    with pytest.raises(optbench.UserError, match="no function of the plane"):
+    with pytest.raises(optbench.UserError, match="not a function of the plane"):
         optbench.figure(results, "trajectories", "clouds")

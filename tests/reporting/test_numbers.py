@@ -16,7 +16,7 @@ import optbench
 from optbench.metrics.performance_profile import profile_curves
 from optbench.metrics.probability_of_improvement import probability_of_improvement
 from optbench.metrics.tables import all_tables
-from optbench.metrics.target_summary import compared_times
+from optbench.metrics.target_summary import select_times
 from optbench.metrics.verdicts import verdicts
 from optbench.reporting.page import report_page
 from optbench.reporting.standings import standings
@@ -73,7 +73,7 @@ def test_the_profile(made: Made, opened: Open) -> None:
     for row in table.to_dict("records"):
         for name in ("area", "area_low", "area_high", "fastest", "solved", "units"):
             assert same(rows[row["optimizer"]][name], row[name]), name
-    times = compared_times(made.tables["time_to_target"], made.results.runs, made.results.cells)
+    times = select_times(made.tables["time_to_target"], made.results.runs, made.results.cells)
     curves = profile_curves(times, "cost")
     for trace in page.drawn("profile")["data"]:
         own = within(curves, optimizer=trace["name"])

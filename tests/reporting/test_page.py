@@ -15,14 +15,14 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from optbench.formatting import cell_text, significant
+from optbench.formatting import format_cell, format_number
 from optbench.metrics.tables import all_tables
 from optbench.plots import style
 from optbench.plots.draw import Picture
 from optbench.plots.loss_against_cost import loss_against_cost
 from optbench.plots.style import GRID, INK, PAPER, save
-from optbench.reporting.html_tables import joined
-from optbench.reporting.inline import inlined
+from optbench.reporting.html_tables import in_words
+from optbench.reporting.inline import inline_svg
 from optbench.reporting.page import Meta, render
 from optbench.reporting.section import Section
 from tests.support.frames import PROBLEMS, VALLEY, Frames, make
@@ -146,11 +146,11 @@ def test_the_data_of_the_page_are_the_tables(tables: dict[str, pd.DataFrame], pa
     text = page_text
     data = json.loads(text.partition('id="data">')[2].partition("</script>")[0])
     packed = text.partition('id="packed-tables">')[2].partition("</script>")[0]
-    handed_on = json.loads(gzip.decompress(base64.b64decode(packed)))
-    assert set(data["frames"]) | set(handed_on) >= set(tables)
-    assert set(handed_on) == set(data["about"]["packed"])
+    downloads = json.loads(gzip.decompress(base64.b64decode(packed)))
+    assert set(data["frames"]) | set(downloads) >= set(tables)
+    assert set(downloads) == set(data["about"]["packed"])
     for name, table in tables.items():
-        stored = (data["frames"].get(name) or handed_on[name])["columns"]
+        stored = (data["frames"].get(name) or downloads[name])["columns"]
         assert list(stored) == list(table.columns)
         for column in table:
             assert_same(stored[column], table[column])
@@ -174,7 +174,7 @@ def test_a_section_says_what_its_tables_say(tables: dict[str, pd.DataFrame], pag
     text = " ".join("".join(Page(page_text).text).split())
     overall = tables["recommendation"].query("scope == 'all tasks' and recommended").sort_values("trials").iloc[-1]
     assert (
-        f"Take {overall['optimizer']}, starting at learning rate {significant(overall['lr_start'], 3, True)}: " in text
+        f"Use {overall['optimizer']}, starting at learning rate {format_number(overall['lr_start'], 3, True)}. " in text
     )
     sentences = (
         tables["recommendation"].query("scope == 'all tasks' and sentence != ''").sort_values("trials")["sentence"]
@@ -182,7 +182,7 @@ def test_a_section_says_what_its_tables_say(tables: dict[str, pd.DataFrame], pag
     assert len(sentences) == 3
     assert all(sentence in text for sentence in sentences[:-1])
     judged = tables["verdicts"].groupby(["problem", "batch_size"])
-    assert text.count("By an exact test of paired seeds against adam: ") == judged.ngroups
+    assert text.count("Exact test on paired seeds against adam. ") == judged.ngroups
     marked = tables["leaderboard"]["audit"].str.contains("default_not_beaten").sum()
     assert marked
     assert text.count("default not beaten") >= marked
@@ -200,7 +200,7 @@ def test_tables_are_semantic_and_hold_the_numbers_of_the_leaderboard(
     for row in board.to_dict("records"):
         if row["n_ok"]:
             value = f"{row['test_metric']!r}".removesuffix(".0")
-            assert f'class="number" data-v="{value}">{cell_text("test_metric", row["test_metric"])}</td>' in text
+            assert f'class="number" data-v="{value}">{format_cell("test_metric", row["test_metric"])}</td>' in text
 
 
 def test_what_is_lacking_is_said(frames: Frames, page_text: str) -> None:
@@ -216,7 +216,7 @@ def test_what_is_lacking_is_said(frames: Frames, page_text: str) -> None:
     part = Frames(**{**frames.__dict__, **left, "trials": frames.trials.iloc[:0]})
     text = "".join(Page(page_of(tables_of(part))).text)
     assert "0 of 36 cells complete, 0 failed, 36 not run" in text
-    assert "Partial: 36 of 36 cells" in text
+    assert "Partial results: 36 of 36 cells" in text
     assert "Nothing can be recommended yet" in text
 
 
@@ -228,13 +228,13 @@ def test_nothing_to_warn_of_has_no_banner() -> None:
 
 
 def test_a_figure_takes_the_colours_of_the_page(svg: str) -> None:
-    text = inlined(svg, "f1", 'a "label"')
+    text = inline_svg(svg, "f1", 'a "label"')
     assert text.startswith('<svg role="img" aria-label="a &quot;label&quot;" style="--width: ')
     assert not any(color in text for color in (INK, PAPER, GRID, "<metadata", "<style", "<?xml"))
     assert "currentColor" in text
     assert {match[:3] for match in re.findall(r'id="([^"]+)"', text)} == {"f1-"}
     with pytest.raises(ValueError, match="no <svg>"):
-        inlined("nothing", "f1", "")
+        inline_svg("nothing", "f1", "")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -258,5 +258,5 @@ def test_the_style_sheet_has_enough_contrast(scheme: str) -> None:
 
 
 def test_lists_in_words() -> None:
-    assert [joined(names) for names in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == ["", "a", "a and b", "a, b and c"]
+    assert [in_words(names) for names in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == ["", "a", "a and b", "a, b and c"]
     assert PROBLEMS[0] == VALLEY

@@ -20,7 +20,7 @@ Open = Callable[..., Opened]
 def test_an_address_that_cannot_be_read_costs_nothing(made: Made, opened: Open, address: str) -> None:
     page = opened(f"{made.address}{address}")
     if "gone" in address:
-        page.page.wait_for_selector("#figure-curves .plot:has-text('Nothing was run that passes')", state="attached")
+        page.page.wait_for_selector("#figure-curves .plot:has-text('No results pass the filters')", state="attached")
         page.page.click("#reset")
     page.drawn("curves")
     assert len(page.table("#standings")) == 3
@@ -36,7 +36,7 @@ def test_where_figures_cannot_be_drawn_their_fixed_form_is_there(made: Made, bro
     page.click("[data-filter=problem] summary")
     page.uncheck("[data-filter=problem] input[value=digits]")
     page.wait_for_function("document.querySelector('#figure-profile .plot').hidden")
-    page.wait_for_selector("#figure-profile .note:has-text('not shown for a selection')")
+    page.wait_for_selector("#figure-profile .note:has-text('hidden while a filter is active')")
     page.context.close()
 
 
@@ -107,8 +107,8 @@ def test_strange_names_are_shown_and_not_run(opened: Open, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"missing": 4}, "Partial: 4 of 4 cells have no result yet"),
-        pytest.param({"missing": 1, "seeds": 1}, "Partial: 1 of 4 cells", marks=pytest.mark.slow),
+        ({"missing": 4}, "Partial results: 4 of 4 cells have no result yet"),
+        pytest.param({"missing": 1, "seeds": 1}, "Partial results: 1 of 4 cells", marks=pytest.mark.slow),
         ({"optimizers": ["adam"], "problems": ["clouds"]}, "1 of 1 cells complete, 0 failed"),
         ({"failing": [(problem, name) for problem in ("valley", "clouds") for name in ("adam", "sgd")]},
          "Nothing can be recommended yet"),

@@ -101,7 +101,7 @@ def test_fixed_figures_keep_to_their_share(tmp_path: Path) -> None:
     found = static_figures(pictures, 70_000)
     assert sum(map(len, found.values())) <= 70_000 + 10 * 100
     assert [("svg" in text) for text in found.values()] == [True] * 3 + [False] * 7
-    assert "in the folder plots, as plot9" in found["", "plot9"]
+    assert "see plot9 in the folder plots" in found["", "plot9"]
     assert static_figures([Picture("", "a", "A", "Not drawn: <b>.", "")])["", "a"] == "<p>Not drawn: &lt;b&gt;.</p>"
 
 
@@ -124,9 +124,9 @@ def test_coordinates_are_rounded_and_nothing_else() -> None:
 
 
 def test_tables_that_are_too_large_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    tables = {name: pd.DataFrame({"number": np.random.default_rng(1).normal(size=20)}) for name in shared.HANDED_ON}
+    tables = {name: pd.DataFrame({"number": np.random.default_rng(1).normal(size=20)}) for name in shared.DOWNLOADS}
     tables["runs"] = pd.DataFrame({"number": np.random.default_rng(2).normal(size=2000)})
     monkeypatch.setattr(shared, "MOST", 30_000)
-    text, names, left_out = shared.handed_on(tables)
+    text, names, left_out = shared.downloads_json(tables)
     assert left_out == ["runs"]
-    assert set(json.loads(text)) == set(names) == set(shared.HANDED_ON) - {"runs"}
+    assert set(json.loads(text)) == set(names) == set(shared.DOWNLOADS) - {"runs"}

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optbench.reporting.curves import thinned
+from optbench.reporting.curves import thin_series
 
 
 @given(st.lists(st.floats(-1e6, 1e6) | st.just(float("nan")), min_size=1, max_size=900), st.integers(8, 80))
 def test_ends_and_extremes_stay(values: list[float], points: int) -> None:
     series = np.array(values)
-    kept = thinned(series, points=points)
+    kept = thin_series(series, points=points)
     assert list(kept) == sorted(set(kept))
     assert kept[0] == 0
     assert kept[-1] == len(series) - 1
@@ -31,7 +31,7 @@ def test_ends_and_extremes_stay(values: list[float], points: int) -> None:
 def test_several_series_share_their_places_and_keep_each_ones_extremes() -> None:
     rng = np.random.default_rng(3)
     one, other = rng.normal(size=1000), rng.normal(size=1000)
-    kept = thinned(one, other, points=40)
+    kept = thin_series(one, other, points=40)
     assert len(kept) <= 42
     for series in (one, other):
         assert series[kept].min() == series.min()
@@ -40,4 +40,4 @@ def test_several_series_share_their_places_and_keep_each_ones_extremes() -> None
 
 @pytest.mark.parametrize("length", [1, 2, 64])
 def test_short_curves_are_whole(length: int) -> None:
-    assert list(thinned(np.zeros(length))) == list(range(length))
+    assert list(thin_series(np.zeros(length))) == list(range(length))

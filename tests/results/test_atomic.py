@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from optbench.results import atomic
-from optbench.results.atomic import append_json_line, finite, read_json_lines, write_bytes, write_json
+from optbench.results.atomic import append_json_line, read_json_lines, replace_nonfinite, write_bytes, write_json
 from tests.support.waiting import wait_until
 
 
@@ -215,7 +215,7 @@ def test_no_number_that_is_none_reaches_the_disk(value: Any) -> None:
             return {key: expected(item) for key, item in value.items()}
         return value
 
-    text = json.dumps(finite(value), allow_nan=False)
+    text = json.dumps(replace_nonfinite(value), allow_nan=False)
     assert repr(json.loads(text)) == repr(expected(value))
 
 
@@ -244,7 +244,7 @@ def test_a_line_behind_damage_is_not_lost(tmp_path: Path) -> None:
 
 def test_a_folder_in_the_place_of_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "page.html").mkdir()
-    with pytest.raises(atomic.ResultsUnwritable) as caught:
+    with pytest.raises(atomic.ResultsWriteError) as caught:
         write_bytes(tmp_path / "page.html", b"")
     assert caught.value.filename == str(tmp_path / "page.html")
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]

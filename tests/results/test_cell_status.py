@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from optbench.results.cell_status import Standing, standing
+from optbench.results.cell_status import CellProgress, read_progress
 from optbench.results.checksum import seal
 from optbench.results.directory import ResultsDirectory
 from optbench.results.load import Results
@@ -21,8 +21,8 @@ def counted(folder: Path, cell_id: str) -> tuple[int, float, int]:
     return len(trials), sum(trial["thirds"] for trial in trials) / 3, len(runs)
 
 
-def of(folder: Path, cell: dict[str, Any]) -> Standing:
-    return standing(ResultsDirectory(folder).cell(cell["cell_id"]), cell, [0, 1], 1)
+def of(folder: Path, cell: dict[str, Any]) -> CellProgress:
+    return read_progress(ResultsDirectory(folder).cell(cell["cell_id"]), cell, [0, 1], 1)
 
 
 def test_a_finished_cell_is_known_by_its_result(tiny_run: Results) -> None:
@@ -38,14 +38,14 @@ def test_what_is_not_finished_is_counted(tiny_copy: Path, partly_failed_run: Res
     cell, older = json.loads((tiny_copy / "plan.json").read_text())["cells"]
     (tiny_copy / "cells" / cell["cell_id"] / "result.json").unlink()
     next((tiny_copy / "cells" / cell["cell_id"] / "runs").iterdir()).unlink()
-    assert of(tiny_copy, cell) == Standing("missing", 2, 800.0, None, 3, "")
+    assert of(tiny_copy, cell) == CellProgress("missing", 2, 800.0, None, 3, "")
     # Results of earlier versions don't name their number of trials.
     path = tiny_copy / "cells" / older["cell_id"] / "result.json"
     result = json.loads(path.read_text())
     path.write_text(
         json.dumps(seal({key: value for key, value in result.items() if key not in ("trials", "checksum")}))
     )
-    assert of(tiny_copy, older) == Standing("done", 2, 800.0, 800.0, 4, "")
+    assert of(tiny_copy, older) == CellProgress("done", 2, 800.0, 800.0, 4, "")
     folder = partly_failed_run.directory.folder
     failed = [found for cell in partly_failed_run.plan["cells"] if (found := of(folder, cell)).state == "failed"]
     assert [(one.trials, one.runs, one.error[:12]) for one in failed] == [(1, 0, "RuntimeError")]

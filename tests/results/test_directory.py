@@ -53,8 +53,10 @@ def test_a_directory_that_is_not_there(directory: ResultsDirectory) -> None:
 def test_a_foreign_folder_is_refused_and_left_alone(other: str, tmp_path: Path) -> None:
     (tmp_path / other).mkdir()
     for action in (ResultsDirectory(tmp_path).create, ResultsDirectory(tmp_path).clear):
-        assert complaint(action) == f"{tmp_path} is no results directory (it holds {other} and no format.json)"
-    assert "is no results directory (it has no proper format.json)" in complaint(ResultsDirectory(tmp_path).check)
+        assert complaint(action) == f"{tmp_path} is not a results directory (it holds {other} and no format.json)"
+    assert "is not a results directory (format.json is missing or invalid)" in complaint(
+        ResultsDirectory(tmp_path).check
+    )
     assert [p.name for p in tmp_path.iterdir()] == [other]
 
 
@@ -88,14 +90,14 @@ def test_another_schema_is_refused(schema: object, directory: ResultsDirectory) 
     (directory.folder / "format.json").write_text(json.dumps({"schema": schema}))
     for action in (directory.create, directory.check):
         assert complaint(action) == (
-            f"{directory.folder} has schema version {schema!r} (accepted: 1, 2); choose another --name, or --fresh to "
-            "start over"
+            f"{directory.folder} has unknown schema version {schema!r} (accepted: 1, 2); choose another --name, or "
+            "start over with --fresh"
         )
 
 
 def test_another_schema_is_refused_with_the_version_that_wrote_it(directory: ResultsDirectory) -> None:
     (directory.folder / "format.json").write_text('{"schema": 7, "optbench": "9.1"}')
-    assert f"{directory.folder} has schema version 7, written by optbench 9.1 (accepted: 1, 2)" in complaint(
+    assert f"{directory.folder} has unknown schema version 7, written by optbench 9.1 (accepted: 1, 2)" in complaint(
         directory.check
     )
 
@@ -104,27 +106,27 @@ def test_another_schema_is_refused_with_the_version_that_wrote_it(directory: Res
 def test_a_damaged_format_is_refused(damaged: str, directory: ResultsDirectory) -> None:
     (directory.folder / "format.json").write_text(damaged)
     for action in (directory.create, directory.check):
-        assert "is no results directory (it has no proper format.json)" in complaint(action)
+        assert "is not a results directory (format.json is missing or invalid)" in complaint(action)
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     for place in (tmp_path / "file", tmp_path / "file" / "below"):
-        assert f"results directory {place} can't be written: " in complaint(ResultsDirectory(place).create)
-        assert f"results directory {place} can't be written: " in complaint(ResultsDirectory(place).lock)
+        assert f"cannot write results directory {place}: " in complaint(ResultsDirectory(place).create)
+        assert f"cannot write results directory {place}: " in complaint(ResultsDirectory(place).lock)
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(atomic.os, "fsync", full)
-    assert complaint(ResultsDirectory(tmp_path / "new").create).endswith("can't be written: No space left on device")
+    assert complaint(ResultsDirectory(tmp_path / "new").create).endswith("/new: No space left on device")
 
 
 def test_the_lock_keeps_others_out_and_ends_with_its_block(directory: ResultsDirectory) -> None:
     locked = directory.lock()
     with locked:
         line = complaint(directory.lock)
-        assert line == f"another run is filling {directory.folder}; wait for it, or choose another --name"
+        assert line == f"another run is using {directory.folder}; wait until it ends or choose another --name"
     with directory.lock():  # although `locked` is still there
         pass
 
@@ -146,7 +148,7 @@ def test_the_lock_of_another_process_ends_with_it(directory: ResultsDirectory) -
     )
     assert holder.stdout is not None
     assert holder.stdout.readline() == b"locked\n"
-    assert "another run is filling" in complaint(directory.lock)
+    assert "another run is using" in complaint(directory.lock)
     holder.kill()
     holder.communicate()
     with directory.lock():
@@ -199,7 +201,7 @@ def test_what_cannot_be_removed_is_said(directory: ResultsDirectory, monkeypatch
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("optbench.results.directory.shutil.rmtree", refuse)
-    assert complaint(directory.clear) == f"results directory {directory.folder} can't be cleared: Permission denied"
+    assert complaint(directory.clear) == f"cannot clear results directory {directory.folder}: Permission denied"
 
 
 def test_a_configuration_reads_back_and_is_written_once(directory: ResultsDirectory) -> None:
@@ -218,7 +220,7 @@ def test_a_configuration_reads_back_and_is_written_once(directory: ResultsDirect
 def test_a_configuration_that_is_missing_or_no_text(content: bytes | None, directory: ResultsDirectory) -> None:
     if content is not None:
         (directory.folder / "config.toml").write_bytes(content)
-    assert "holds no configuration yet" in complaint(directory.config)
+    assert "has no configuration" in complaint(directory.config)
 
 
 def test_a_damaged_configuration_is_located(directory: ResultsDirectory) -> None:
@@ -248,7 +250,7 @@ def test_a_plan_reads_back_and_is_written_once(directory: ResultsDirectory) -> N
 def test_a_plan_that_is_missing_or_damaged(content: str | None, directory: ResultsDirectory) -> None:
     if content is not None:
         (directory.folder / "plan.json").write_text(content)
-    assert complaint(directory.plan) == f"{directory.folder} holds no plan yet (plan.json is missing or damaged)"
+    assert complaint(directory.plan) == f"{directory.folder} has no plan (plan.json is missing or damaged)"
     directory.write_plan(PLAN)
     assert directory.plan()["seeds"] == [0, 1]
 
@@ -256,24 +258,24 @@ def test_a_plan_that_is_missing_or_damaged(content: str | None, directory: Resul
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"cells": None}, "its cells are no list"),
-        ({"seeds": ["0"]}, "its seeds are no whole numbers"),
-        ({"seeds": 3}, "its seeds are no whole numbers"),
-        ({"studies": "many"}, "its seeds are no whole numbers"),
-        ({"cells": [CELL, 3]}, "cell 1 is no table"),
-        *(({"cells": [{**CELL, name: 1.5}]}, f"cell 0 has an improper {name}")
+        ({"cells": None}, "its cells are not a list"),
+        ({"seeds": ["0"]}, "its seeds or studies are not integers"),
+        ({"seeds": 3}, "its seeds or studies are not integers"),
+        ({"studies": "many"}, "its seeds or studies are not integers"),
+        ({"cells": [CELL, 3]}, "cell 1 is not a table"),
+        *(({"cells": [{**CELL, name: 1.5}]}, f"cell 0 has an invalid {name}")
           for name in CELL if name not in ("target",)),
-        ({"cells": [{**CELL, "target": "0.5"}]}, "cell 0 has an improper target"),
-        ({"cells": [{**CELL, "batch_size": True}]}, "cell 0 has an improper batch_size"),
-        ({"cells": [{**CELL, "lr_range": [1, 2, 3]}]}, "cell 0 has an improper lr_range"),
-        *(({"cells": [{**CELL, "cell_id": name}]}, "cell 0 has an improper cell_id")
+        ({"cells": [{**CELL, "target": "0.5"}]}, "cell 0 has an invalid target"),
+        ({"cells": [{**CELL, "batch_size": True}]}, "cell 0 has an invalid batch_size"),
+        ({"cells": [{**CELL, "lr_range": [1, 2, 3]}]}, "cell 0 has an invalid lr_range"),
+        *(({"cells": [{**CELL, "cell_id": name}]}, "cell 0 has an invalid cell_id")
           for name in ("", ".", "..", "../../elsewhere", "/etc", "a\\b", "a\0b", "ä")),
-        *(({"cells": [{k: v for k, v in CELL.items() if k != name}]}, f"cell 0 has no {name}") for name in CELL),
+        *(({"cells": [{k: v for k, v in CELL.items() if k != name}]}, f"cell 0 lacks {name}") for name in CELL),
     ],
 )  # fmt: skip
 def test_a_plan_of_another_make_is_refused(changed: dict[str, Any], said: str, directory: ResultsDirectory) -> None:
     (directory.folder / "plan.json").write_text(json.dumps({**PLAN, **changed}))
-    assert complaint(directory.plan) == f"{directory.folder / 'plan.json'} is no plan: {said}"
+    assert complaint(directory.plan) == f"invalid plan {directory.folder / 'plan.json'}: {said}"
 
 
 def test_environments_and_planes_add_up(directory: ResultsDirectory) -> None:

@@ -64,7 +64,7 @@ def test_a_cell_that_both_have_is_taken_whole_from_the_fuller_one(tiny_run: optb
     joined = join([fewer, fuller])
     pd.testing.assert_frame_equal(joined.runs, tiny_run.runs, check_dtype=False)
     assert joined.notes == [
-        "of fewer, 1 cells are in another directory too, where no fewer of their runs ended, and are taken from there"
+        "1 cells of fewer are taken from another directory, which has at least as many of their runs"
     ]
     same = join([fuller, shutil.copytree(whole, tmp_path / "same")])
     assert len(same.runs) == len(tiny_run.runs)
@@ -118,7 +118,7 @@ def test_namesakes_that_differ_bear_their_directory(halves: tuple[Path, Path]) -
     joined = join([old, new])
     assert joined.cells["optimizer"].tolist() == [name, f"{name} (new)"]
     assert set(joined.runs["optimizer"]) == {name, f"{name} (new)"}
-    assert joined.notes == [f"{name} of new is another cell than that of the same name before, and called {name} (new)"]
+    assert joined.notes == [f"{name} of new differs from an earlier cell of the same name and is called {name} (new)"]
 
 
 def test_timings_of_unlike_machines_are_dropped(halves: tuple[Path, Path]) -> None:
@@ -129,7 +129,7 @@ def test_timings_of_unlike_machines_are_dropped(halves: tuple[Path, Path]) -> No
     change(new, "result.json", environment="other")
     joined = join(halves)
     assert len(joined.machines) == 2
-    assert joined.notes[0].startswith("timings are left out, for they are of unlike machines: ")
+    assert joined.notes[0].startswith("timings are left out because they come from different machines: ")
     assert "Another Processor" in joined.notes[0]
     for name in ("runs", "trials", "curves", "cells"):
         frame = getattr(joined, name)
@@ -141,14 +141,14 @@ def test_timings_of_unlike_machines_are_dropped(halves: tuple[Path, Path]) -> No
 
 def test_what_is_refused(halves: tuple[Path, Path], tmp_path: Path) -> None:
     old, new = halves
-    with pytest.raises(UserError, match=r"no results directory given \(accepted: one or more"):
+    with pytest.raises(UserError, match=r"no results directory is given \(accepted: one or more"):
         join([])
     with pytest.raises(UserError, match="is given twice"):
         join([old, new, old.parent / "new" / ".." / "old"])
     with pytest.raises(UserError, match="unknown results directory 'ne'; did you mean 'new'"):
         join([old, tmp_path / "ne"])
     (new / "format.json").write_text('{"schema": 99}')
-    with pytest.raises(UserError, match="has schema version 99"):
+    with pytest.raises(UserError, match="has unknown schema version 99"):
         join([old, new])
 
 

@@ -57,13 +57,13 @@ def test_planes(tiny_run: Results) -> None:
 def test_what_is_refused(tiny_copy: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="unknown results directory 'rin'; did you mean 'run'"):
         optbench.load(tmp_path / "rin")
-    with pytest.raises(UserError, match="is no results directory"):
+    with pytest.raises(UserError, match="is not a results directory"):
         optbench.load(tmp_path)
     (tiny_copy / "plan.json").unlink()
-    with pytest.raises(UserError, match="holds no plan yet"):
+    with pytest.raises(UserError, match="has no plan"):
         optbench.load(tiny_copy)
     (tiny_copy / "format.json").write_text('{"schema": 99}')
-    with pytest.raises(UserError, match="has schema version 99"):
+    with pytest.raises(UserError, match="has unknown schema version 99"):
         optbench.load(tiny_copy)
 
 

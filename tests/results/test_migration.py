@@ -15,7 +15,7 @@ import optbench
 from optbench.metrics.registry import TABLES
 from optbench.results.directory import ResultsDirectory
 from optbench.results.load import Results
-from optbench.results.migration import READABLE, SCHEMA_VERSION, migrated_plan
+from optbench.results.migration import READABLE, SCHEMA_VERSION, migrate_plan
 
 STORED = Path(__file__).parent / "stored"
 ALL = sorted(path.name for path in STORED.iterdir() if path.is_dir())
@@ -157,7 +157,7 @@ def test_a_migration_that_was_stopped_is_done_again(tmp_path: Path, monkeypatch:
 def test_what_nobody_wrote_down_is_missing() -> None:
     plan = {"seeds": [0], "cells": [{"cell_id": "a", "tuned": True}, {"cell_id": "b", "tuned": False, "threads": 4}]}
     known = {"b": {"problem": {"version": 3, "source": "0123456789abcdef"}, "threads": 2}}
-    first, second = migrated_plan(plan, 1, known.get)["cells"]
+    first, second = migrate_plan(plan, 1, known.get)["cells"]
     assert {name: first[name] for name in COLUMNS} == {
         "execution": "eager", "sampler": None, "problem_version": None, "threads": None, "evaluations": None,
     }  # fmt: skip

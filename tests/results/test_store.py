@@ -34,7 +34,7 @@ def result(status: str = "ok", seeds: tuple[int, ...] = (0, 1)) -> dict[str, Any
 
 def test_nothing_is_there_at_first(store: CellStore) -> None:
     assert (store.trials(), store.result(), store.timing(), store.run(0, True)) == ([], None, None, None)
-    assert (store.trial_curve(0), store.run_curve(0, False), store.finished_trainings()) == (None, None, 0)
+    assert (store.trial_curve(0), store.run_curve(0, False), store.count_trainings()) == (None, None, 0)
     assert store.state([0]) == "missing"
     assert not store.folder.exists()  # reading makes nothing
 
@@ -53,7 +53,7 @@ def test_what_was_written_is_read(store: CellStore) -> None:
     assert (store.run_curve(0, True), store.run_curve(0, False)) == (CURVE, {**CURVE, "step": [0, 2]})
     assert store.timing() == {"seconds_per_step": 0.1}
     assert store.result() == result()
-    assert store.finished_trainings() == 4
+    assert store.count_trainings() == 4
     names = {str(path.relative_to(store.folder)) for path in store.folder.rglob("*.json*")}
     assert names == {
         "cell.json", "trials.jsonl", "timing.json", "result.json", "runs/0.json", "runs/0-default.json",
@@ -133,7 +133,7 @@ def test_forgetting_also_removes_damaged_runs(store: CellStore) -> None:
     store.write_run(run(0), CURVE)
     (store.folder / "runs" / "0.json").write_bytes(b"{")
     store.forget_failures()
-    assert store.finished_trainings() == 0
+    assert store.count_trainings() == 0
 
 
 def test_forgetting_where_nothing_is_there(store: CellStore) -> None:

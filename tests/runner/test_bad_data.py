@@ -22,7 +22,7 @@ from torchvision.datasets.utils import extract_archive
 
 from optbench.cli.verbs import WRONG_USE, _main
 from optbench.problem.datasets import download
-from optbench.problem.datasets.download import guarded
+from optbench.problem.datasets.download import download_guard
 
 SHORT = ("--optimizer", "sgd", "--seeds", "1", "--device", "cpu", "--engine", "serial", "--tuning-worth", "0")
 
@@ -74,12 +74,12 @@ def test_a_file_of_mnist_that_is_damaged_or_swollen(refused: Callable[..., str],
     labels.write_bytes(whole[:500] + b"\xff" + whole[501:])
     line = refused(*options)
     assert line.startswith("data set fashion_mnist is corrupt: ")
-    assert "t10k-labels-idx1-ubyte: it has labels beyond 9" in line
+    assert "t10k-labels-idx1-ubyte: it has labels above 9" in line
     with images.open("r+b") as file:  # 64 GiB that take no room on the disk: they must not be read
         file.truncate(64 * 2**30)
-    assert "train-images-idx3-ubyte: it has 68719476736 bytes, not 47040016" in refused(*options)
+    assert "train-images-idx3-ubyte: it has 68719476736 bytes instead of 47040016" in refused(*options)
     images.write_bytes(pickle.dumps(Planted()))
-    assert "its header is not that of the data set" in refused(*options)
+    assert "its header is wrong" in refused(*options)
     assert not Path("planted").exists()
 
 
@@ -136,11 +136,11 @@ def tiff_with_nan() -> bytes:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "it is no image that Pillow knows"),
+        (b"", "Pillow does not recognise it as an image"),
         ("half", "truncated"),
         (png_of(10_000, 10_000), "DecompressionBomb"),
         (tiff_with_nan(), "floating-point"),
-        (pickle.dumps(b"\x89PNG"), "it is no image that Pillow knows"),
+        (pickle.dumps(b"\x89PNG"), "Pillow does not recognise it as an image"),
     ],
     ids=["empty", "truncated", "bomb", "nan", "pickle"],
 )
@@ -204,9 +204,9 @@ class Own(Problem):
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ("nan", "loads valid examples that hold NaN (accepted: numbers)"),
-        ("class", "loads test examples of the classes 0 to 3, for which its loss has no place: IndexError: Target 3"),
-        ("negative", "loads train examples of the classes -1 to 2, for which its loss has no place"),
+        ("nan", "loads valid examples that contain NaN (accepted: numbers)"),
+        ("class", "loads test examples of the classes 0 to 3, which its loss does not accept: IndexError: Target 3"),
+        ("negative", "loads train examples of the classes -1 to 2, which its loss does not accept"),
     ],
 )
 def test_data_of_an_own_problem_that_no_training_can_use(wrong: str, said: str, refused: Callable[..., str]) -> None:
@@ -324,7 +324,7 @@ def test_an_archive_reaches_nothing_outside_of_its_folder(
     archive.write_bytes(server["content"])  # type: ignore[arg-type]
     before = tarfile.TarFile.extraction_filter
     try:
-        with guarded():
+        with download_guard():
             extract_archive(str(archive), str(tmp_path / "a" / "b"))
     except tarfile.TarError:
         pass
@@ -335,7 +335,7 @@ def test_an_archive_reaches_nothing_outside_of_its_folder(
 def test_what_a_small_archive_unpacks_to_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "LARGEST_FILE", 2**20)
     (tmp_path / "bomb.gz").write_bytes(gzip.compress(bytes(2**24)))
-    with guarded(), pytest.raises(OSError, match="File too large"):
+    with download_guard(), pytest.raises(OSError, match="File too large"):
         extract_archive(str(tmp_path / "bomb.gz"), str(tmp_path))
     assert (tmp_path / "bomb").stat().st_size <= 2**20
     (tmp_path / "later").write_bytes(bytes(2**21))  # the limit ended with the download

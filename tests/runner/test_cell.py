@@ -11,7 +11,7 @@ import pytest
 
 import optbench
 from optbench.metrics.audit import audit
-from optbench.metrics.definitions import index
+from optbench.metrics.definitions import write_index
 from optbench.metrics.tables import all_tables
 from optbench.optimizers.builtin import BUILT_IN
 from tests.support.passes import PASSES
@@ -238,7 +238,7 @@ def test_repeated_tunings_are_extra_and_decide_nothing(tmp_path: Path, sampler: 
     table = all_tables(several)
     assert set(table["best_of_k"]["method"]) <= {"repeated", "expected"}
     assert len(table["studies"]) == len(studies)
-    assert "- `studies`: " in index([*table], tmp_path)
+    assert "- `studies`: " in write_index([*table], tmp_path)
     assert "studies" not in all_tables(once)
 
 

@@ -21,7 +21,7 @@ def test_a_plane_that_is_known_is_not_computed_again(tmp_path: Path, monkeypatch
     """Thousands of evaluations, that a run with further seeds needn't make."""
     run_tiny(tmp_path / "run")
     before = json.loads((tmp_path / "run/planes.json").read_text())
-    monkeypatch.setattr(plane, "plane_values", lambda *_: pytest.fail("computed again"))
+    monkeypatch.setattr(plane, "compute_plane_values", lambda *_: pytest.fail("computed again"))
     run_tiny(tmp_path / "run", seeds=3)
     assert json.loads((tmp_path / "run/planes.json").read_text()) == before
 

@@ -15,7 +15,7 @@ from optbench.planning.matrix import make_plan
 from optbench.problem.data import DataSource
 from optbench.results.directory import ResultsDirectory
 from optbench.runner.job import Job
-from optbench.runner.window import completed
+from optbench.runner.window import run_jobs
 from tests.support.tiny import TINY
 
 
@@ -47,7 +47,7 @@ class _Engine:
         self.most = max(self.most, len(under_way))
         return len(under_way) < (1 if alone else self.slots)
 
-    def look_after(self) -> Sequence[str]:
+    def poll(self) -> Sequence[str]:
         return ["looked"]
 
 
@@ -66,7 +66,7 @@ def jobs(tmp_path: Path) -> list[Job]:
 @pytest.mark.parametrize(("alone", "widest"), [(False, 3), (True, 1)])
 def test_as_many_are_under_way_as_there_is_room_for(jobs: list[Job], alone: bool, widest: int) -> None:
     engine = _Engine(3)
-    done = {job.cell.id: future.result() for job, future in completed(engine, lambda j: j.name, jobs, alone=alone)}
+    done = {job.cell.id: future.result() for job, future in run_jobs(engine, lambda j: j.name, jobs, alone=alone)}
     assert done == {job.cell.id: job.name for job in jobs}
     assert [cell for cell, _ in engine.started] == [job.cell.id for job in jobs]
     assert engine.most == widest
@@ -75,7 +75,7 @@ def test_as_many_are_under_way_as_there_is_room_for(jobs: list[Job], alone: bool
 def test_a_lost_job_is_tried_again_before_the_others_and_then_given_up(jobs: list[Job]) -> None:
     often, forever = jobs[0].cell.id, jobs[1].cell.id
     engine, told = _Engine(1, {often: 2, forever: 99}), []
-    outcomes = {job.cell.id: (job, future) for job, future in completed(engine, lambda _: 1, jobs, tell=told.append)}
+    outcomes = {job.cell.id: (job, future) for job, future in run_jobs(engine, lambda _: 1, jobs, report=told.append)}
     expected = [(often, 0), (often, 1), (often, 2), (forever, 0), (forever, 1), (forever, 2)]
     assert engine.started == [*expected, *((job.cell.id, 0) for job in jobs[2:])]
     assert isinstance(outcomes[forever][1].exception(), BrokenExecutor)
@@ -83,7 +83,7 @@ def test_a_lost_job_is_tried_again_before_the_others_and_then_given_up(jobs: lis
     assert {cell: future.result() for cell, (_, future) in outcomes.items() if cell != forever} == {
         job.cell.id: 1 for job in jobs if job.cell.id != forever
     }
-    assert f"{jobs[0].name}: lost; tried again (2 of 2)" in told
+    assert f"{jobs[0].name}: lost; trying again (2 of 2)" in told
     assert "looked" in told
 
 
@@ -94,7 +94,7 @@ def test_what_a_job_raises_is_its_own_and_not_tried_again(jobs: list[Job]) -> No
     engine = _Engine(2)
     # The engine above sets results only; one that raises is given as such by a real one.
     engine.submit = lambda fn, job: _failed(job)  # type: ignore[method-assign]
-    raised = [str(future.exception()) for _, future in completed(engine, fail, jobs)]
+    raised = [str(future.exception()) for _, future in run_jobs(engine, fail, jobs)]
     assert sorted(raised) == sorted(job.name for job in jobs)
 
 

@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from optbench.statistics.best_of import expected_best, median_best
+from optbench.statistics.best_of import mean_best, median_best
 
 INF = math.inf
 
@@ -18,7 +18,7 @@ def test_equal_to_all_subsets(diverged: int) -> None:
     losses = np.random.default_rng(diverged).lognormal(size=8)
     losses[:diverged] = INF
     losses[-1] = losses[-2] if diverged < 7 else losses[-1]  # a tie
-    expected, median = expected_best(losses), median_best(losses)
+    expected, median = mean_best(losses), median_best(losses)
     for k in range(1, 9):
         smallest = sorted(min(subset) for subset in combinations(losses, k))
         if math.isinf(smallest[-1]):
@@ -32,7 +32,7 @@ def test_equal_to_all_subsets(diverged: int) -> None:
 def test_unbiased_where_drawing_with_replacement_is_not() -> None:
     """Of six uniform trials the best of two is expected at 1/3."""
     samples = np.random.default_rng(0).random((3000, 6))
-    ours = np.mean([expected_best(sample)[1] for sample in samples])
+    ours = np.mean([mean_best(sample)[1] for sample in samples])
     assert abs(ours - 1 / 3) < 0.01
     ordered = np.sort(samples, axis=1)
     weights = np.diff(1 - (1 - np.arange(7) / 6) ** 2)
@@ -41,10 +41,10 @@ def test_unbiased_where_drawing_with_replacement_is_not() -> None:
 
 def test_large_budgets_and_none() -> None:
     losses = np.random.default_rng(1).random(2000)
-    curve = expected_best(losses)
+    curve = mean_best(losses)
     assert np.all(np.diff(curve) <= 1e-15)
     assert curve[0] == pytest.approx(losses.mean())
     assert curve[-1] == losses.min()
-    assert len(expected_best(np.array([]))) == len(median_best(np.array([]))) == 0
-    with pytest.raises(ValueError, match="numbers"):
-        expected_best(np.array([1.0, math.nan]))
+    assert len(mean_best(np.array([]))) == len(median_best(np.array([]))) == 0
+    with pytest.raises(ValueError, match="losses contain NaN"):
+        mean_best(np.array([1.0, math.nan]))

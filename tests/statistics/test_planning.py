@@ -51,7 +51,7 @@ def test_power_of_showing_a_tie(effect: float, margin: float, n: int) -> None:
 
 @pytest.mark.parametrize(("mean", "deviation", "margin"), [(1.0, 1.0, 0.05), (0.4, 0.5, 0.05), (0.0, 0.1, 0.1)])
 def test_the_seeds_that_are_said_to_decide_do(mean: float, deviation: float, margin: float) -> None:
-    n = int(planning.seeds_needed(mean, deviation, margin))
+    n = int(planning.plan_seeds(mean, deviation, margin))
     rng = np.random.default_rng(1)
     draws = rng.normal(mean, deviation, (2000, n))
     decided = (paired.sign_flip(draws) <= 0.05) | (paired.equivalence(draws, margin) <= 0.05)
@@ -61,12 +61,12 @@ def test_the_seeds_that_are_said_to_decide_do(mean: float, deviation: float, mar
 
 
 def test_seeds_needed_at_the_ends() -> None:
-    assert planning.seeds_needed(1.0, 0.0, 0.1) == 6
-    assert planning.seeds_needed(0.0, 0.0, 0.1) == 5
-    assert planning.seeds_needed(0.0, 0.0, 0.1, comparisons=9) == 8
-    assert planning.seeds_needed(1e-9, 1.0, 1e-9) == math.inf
-    assert math.isnan(planning.seeds_needed(math.nan, 1.0, 0.1))
-    assert math.isnan(planning.seeds_needed(math.inf, 1.0, 0.1))
+    assert planning.plan_seeds(1.0, 0.0, 0.1) == 6
+    assert planning.plan_seeds(0.0, 0.0, 0.1) == 5
+    assert planning.plan_seeds(0.0, 0.0, 0.1, comparisons=9) == 8
+    assert planning.plan_seeds(1e-9, 1.0, 1e-9) == math.inf
+    assert math.isnan(planning.plan_seeds(math.nan, 1.0, 0.1))
+    assert math.isnan(planning.plan_seeds(math.inf, 1.0, 0.1))
 
 
 def test_the_deviation_to_plan_with_is_large_enough_four_times_in_five() -> None:
@@ -79,7 +79,7 @@ def test_the_deviation_to_plan_with_is_large_enough_four_times_in_five() -> None
 def test_an_error_that_seeds_do_not_average_out() -> None:
     """The plan is for the mean that is harder to decide, and there is none where that is nothing."""
     for mean, error in ((0.8, 0.2), (-0.8, 0.2)):
-        assert planning.seeds_needed(mean, 0.7, 0.0, error=error) == planning.seeds_needed(0.6, 0.7, 0.0)
-    assert planning.seeds_needed(0.1, 0.5, 0.0, error=0.2) == math.inf
-    assert planning.seeds_needed(0.1, 0.5, 1.0, error=0.2) == planning.seeds_needed(0.3, 0.5, 1.0)
-    assert planning.seeds_needed(0.0, 0.0, 0.1, error=0.2) == math.inf
+        assert planning.plan_seeds(mean, 0.7, 0.0, error=error) == planning.plan_seeds(0.6, 0.7, 0.0)
+    assert planning.plan_seeds(0.1, 0.5, 0.0, error=0.2) == math.inf
+    assert planning.plan_seeds(0.1, 0.5, 1.0, error=0.2) == planning.plan_seeds(0.3, 0.5, 1.0)
+    assert planning.plan_seeds(0.0, 0.0, 0.1, error=0.2) == math.inf

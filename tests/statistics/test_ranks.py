@@ -40,7 +40,7 @@ def test_the_wilcoxon_example_of_demsar() -> None:
     zeros = ranked[differences == 0].sum() / 2
     assert ranked[differences > 1e-9].sum() + zeros == 93
     assert ranked[differences < -1e-9].sum() + zeros == 12
-    assert ranks.signed_rank(differences.round(9)) < 0.05
+    assert ranks.wilcoxon_signed_rank(differences.round(9)) < 0.05
 
 
 def test_signed_rank_equals_scipy_without_ties() -> None:
@@ -48,7 +48,7 @@ def test_signed_rank_equals_scipy_without_ties() -> None:
     for n in (5, 10, 14):
         rows = rng.normal(0.4, 1, (10, n))
         expected = [stats.wilcoxon(row, method="exact").pvalue for row in rows]
-        np.testing.assert_allclose(ranks.signed_rank(rows), expected, rtol=1e-12)
+        np.testing.assert_allclose(ranks.wilcoxon_signed_rank(rows), expected, rtol=1e-12)
 
 
 def test_friedman_equals_scipy() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from optbench.statistics.shift import _ways, fewest_blocks, median_ratio, rank_sum, ratio_interval
+from optbench.statistics.shift import _count_orders, fewest_blocks, median_ratio, rank_sum, ratio_interval
 
 
 @pytest.mark.parametrize(("m", "n"), [(1, 1), (2, 5), (4, 3), (7, 7)])
@@ -17,7 +17,7 @@ def test_ways_are_those_of_brute_force(m: int, n: int) -> None:
     counts = np.zeros(m * n + 1)
     for places in combinations(range(m + n), n):
         counts[sum(place - k for k, place in enumerate(places))] += 1
-    np.testing.assert_array_equal(_ways(m, n), counts)
+    np.testing.assert_array_equal(_count_orders(m, n), counts)
     assert counts.sum() == comb(m + n, n)
 
 

@@ -48,12 +48,12 @@ def background() -> Iterator[Callable[[Callable[[], T]], Future[T]]]:
     Patches are made and undone outside of these threads: two that undo theirs in another order leave one of them.
     """
     left, threads = threading.Event(), []
-    look_after = DaskEngine.look_after
+    poll = DaskEngine.poll
 
     def look(engine: DaskEngine) -> Sequence[str]:
         if left.is_set():
             raise _Abandoned
-        return look_after(engine)
+        return poll(engine)
 
     def start(work: Callable[[], T]) -> Future[T]:
         outcome: Future[T] = Future()
@@ -68,7 +68,7 @@ def background() -> Iterator[Callable[[Callable[[], T]], Future[T]]]:
         threads[-1].start()
         return outcome
 
-    with patch.object(DaskEngine, "look_after", look):
+    with patch.object(DaskEngine, "poll", look):
         try:
             yield start
         finally:

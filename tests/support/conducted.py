@@ -12,10 +12,10 @@ import sklearn.datasets
 import optbench
 from optbench.experiments.conduct import Outcome
 from optbench.plots.style import FORMATS
-from optbench.problem.datasets.known import KNOWN, Known
+from optbench.problem.datasets.known import DATASETS, DatasetInfo
 
 #: How many of scikit-learn's 1,797 digits there are: 128 to train on, 32 to validate, 40 to test.
-FEW_DIGITS = Known(train=160, valid=32, test=40, classes=10, channels=1)
+FEW_DIGITS = DatasetInfo(train=160, valid=32, test=40, classes=10, channels=1)
 
 
 @contextmanager
@@ -27,7 +27,7 @@ def few_digits() -> Iterator[None]:
     found = sklearn.datasets.load_digits()
     count = FEW_DIGITS.train + FEW_DIGITS.test
     found.images, found.target = found.images[:count], found.target[:count]
-    with patch("sklearn.datasets.load_digits", lambda: found), patch.dict(KNOWN, digits=FEW_DIGITS):
+    with patch("sklearn.datasets.load_digits", lambda: found), patch.dict(DATASETS, digits=FEW_DIGITS):
         yield
 
 

@@ -185,7 +185,7 @@ def _typed(verb: str, given: dict[str, Any]) -> list[str]:
 
 
 def _experiments_are_known(options: list[str]) -> None:
-    from optbench.experiments.claims import select_experiment
+    from optbench.experiments.conduct import select_experiment
 
     for name in _parsed(["experiment", *options]).params["names"]:
         assert select_experiment(name).size(False)

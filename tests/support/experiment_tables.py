@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from optbench.experiments.verdict import Finding
+from optbench.experiments.verdict import Measurement
 
 SEEDS = range(4)
 
 
-def verdicts(findings: Sequence[Finding]) -> list[str]:
+def verdicts(measurements: Sequence[Measurement]) -> list[str]:
     """The verdict of each finding."""
-    return [finding.verdict for finding in findings]
+    return [measurement.verdict for measurement in measurements]
 
 
 _random = np.random.default_rng(2)

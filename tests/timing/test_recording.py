@@ -35,7 +35,7 @@ def test_a_folder_of_autosaved_files_is_a_recording(tmp_path: Path) -> None:
         (tmp_path / f"{k:04d}_saved.json").write_text(json.dumps(document({"a": 1.0 + k})))
     assert read(str(tmp_path), tmp_path / "nowhere").tests["a"].blocks == (1.0, 2.0, 3.0)
     (tmp_path / "0003_saved.json").write_text(json.dumps(document({"a": 1.0}, machine={**MACHINE, "torch": "2.11.0"})))
-    with pytest.raises(UserError, match="unlike machines or versions"):
+    with pytest.raises(UserError, match="different machines or versions"):
         read(str(tmp_path), tmp_path)
 
 
@@ -52,7 +52,7 @@ def test_a_counter_that_differs_from_visit_to_visit_gates_nothing() -> None:
         ('{"benchmarks": [', "is damaged"),
         ("[]", "is damaged"),
         ('{"machine_info": {}}', "is damaged"),
-        ('{"benchmarks": []}', "has no benchmark in it"),
+        ('{"benchmarks": []}', "contains no benchmark"),
         ('{"machine_info": [1], "benchmarks": [{"fullname": "a", "stats": {"median": 1}}]}', "is damaged"),
         ('{"benchmarks": [{"fullname": "a", "stats": {"median": 0}}]}', "is damaged"),
         ('{"benchmarks": [{"fullname": "a", "stats": {"median": NaN}}]}', "is damaged"),

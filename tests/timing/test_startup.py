@@ -20,7 +20,7 @@ from optbench.cli.verbs import _main
 from optbench.config.load import load_config
 from optbench.planning.matrix import make_plan
 from optbench.results.store import CellStore
-from optbench.timing.bench.startup import RESUME, finished_directory, matrix
+from optbench.timing.bench.startup import RESUME, make_finished_directory, matrix
 
 _opened: list[str] | None = None
 
@@ -66,7 +66,7 @@ def test_a_plan_takes_the_same_few_calls_for_each_cell(tmp_path: Path) -> None:
 def test_status_reads_two_files_of_each_finished_cell_at_most(
     tmp_path: Path, files_opened: Callable[..., Counter[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder, cells = finished_directory(tmp_path, 1), 100
+    folder, cells = make_finished_directory(tmp_path, 1), 100
     found = files_opened(lambda: _main(["status", folder.name, "--results", str(tmp_path)]), folder)
     assert f"{cells} done, 0 failed, 0 missing" in capsys.readouterr().out
     assert found["result.json"] == cells
@@ -87,7 +87,7 @@ print(sum(path.startswith(str(folder)) for path in opened))
 
 @pytest.mark.processes
 def test_resuming_finished_cells_reads_two_files_of_each_at_most_and_imports_nothing_heavy(tmp_path: Path) -> None:
-    folder = finished_directory(tmp_path, 1)
+    folder = make_finished_directory(tmp_path, 1)
     arguments = [sys.executable, "-c", WATCHED.format(resume=RESUME), str(matrix(tmp_path, 1)), str(folder)]
     imported, opened = subprocess.run(arguments, check=True, capture_output=True, text=True).stdout.splitlines()
     assert imported == "[]"

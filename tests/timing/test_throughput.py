@@ -10,7 +10,7 @@ import pytest
 from optbench.machine.device import make_deterministic
 from optbench.problem.data import DataSource
 from optbench.timing.bench import executions
-from optbench.timing.bench.comparison import Comparison
+from optbench.timing.bench.comparison import Ratio
 from optbench.timing.bench.loading import batch_against_loop
 from optbench.timing.bench.throughput import conv_net_cell, run_against_bare
 
@@ -22,7 +22,7 @@ def _one_thread() -> None:
     make_deterministic(1)
 
 
-def measured(comparison: Comparison, pairs: int) -> None:
+def measured(comparison: Ratio, pairs: int) -> None:
     """Both sides took time, as often as asked; how much is no matter of a test."""
     assert len(comparison.a) == len(comparison.b) == pairs
     assert (comparison.a > 0).all()
@@ -37,22 +37,22 @@ def test_both_sides_are_measured_as_often_as_asked(monkeypatch: pytest.MonkeyPat
         executions, "STACKED", (("quadratic_valley", "adam", 10, 16), ("mlp[data=mnist]", "sgd", 10, 8))
     )
     monkeypatch.setattr(executions, "_SECONDS", 0.02)
-    (found,) = executions.replicas_against_eager(SOURCE, 3, real=False)
+    (found,) = executions.compare_replicas(SOURCE, 3, real=False)
     measured(found, 3)
 
 
 def test_a_ratio_is_the_median_of_pairs_and_has_a_target() -> None:
-    found = Comparison("x / y", "s", np.array([2.0, 8.0, 9.0]), np.array([1.0, 2.0, 9.0]), target=1.5)
+    found = Ratio("x / y", "s", np.array([2.0, 8.0, 9.0]), np.array([1.0, 2.0, 9.0]), target=1.5)
     assert found.ratio == 2
     assert found.met
     assert found.row() == ("x / y", "8", "2", "s", "2.000", "1.000 – 4.000", "3", "≥ 1.5")
-    assert not Comparison("", "s", found.a, found.b, target=1.5, better="low").met
+    assert not Ratio("", "s", found.a, found.b, target=1.5, better="low").met
 
 
 def test_compiling_is_paid_by_what_each_step_gains() -> None:
     """Three seconds at 2 µs a step."""
     eager, compiled = np.array([10.0, 12.0]), np.array([9.0, 9.0])
-    row = executions.Compiled(Comparison("", "µs", eager, compiled), 3.0, 1200).row()
+    row = executions.Compiled(Ratio("", "µs", eager, compiled), 3.0, 1200).row()
     assert row[-3:] == ("3.0", "1,500,000", "1,200")
-    row = executions.Compiled(Comparison("", "µs", compiled, eager), 3.0, 1200).row()
+    row = executions.Compiled(Ratio("", "µs", compiled, eager), 3.0, 1200).row()
     assert row[-3:] == ("3.0", "never", "1,200")

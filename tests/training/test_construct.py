@@ -14,7 +14,7 @@ from optbench.errors import UserError
 from optbench.planning.matrix import Cell, make_plan
 from optbench.problem.data import DataSource
 from optbench.runner.preflight import check_optimizers
-from optbench.training.construct import constructed_hyperparameters, make_optimizer
+from optbench.training.construct import describe_optimizer, make_optimizer
 from optbench.training.device_data import load
 from optbench.training.execution.replica import Replica
 from optbench.training.execution.trainer import Trainer
@@ -56,7 +56,7 @@ def test_each_group_follows_its_own_rule() -> None:
 
 def test_what_was_constructed_names_every_group() -> None:
     made = make_optimizer(cell(BIAS).optimizer, TinyNet().model(), {"lr": 0.1, "bias.lr": 0.7})
-    groups = constructed_hyperparameters(made)["groups"]
+    groups = describe_optimizer(made)["groups"]
     assert [(g["parameters"], g["lr"], g["momentum"]) for g in groups] == [(12, 0.1, 0.9), (3, 0.7, 0.5)]
 
 
@@ -105,7 +105,7 @@ def test_groups_that_change_nothing_change_no_figure() -> None:
         ({"head": {"parameters": ["2.*"]}}, "unknown parameters of group head of grouped '2.*' (accepted: 1.bias, 1"),
         (
             {"one": {"parameters": ["1.*"]}, "two": {"parameters": ["*.bias"]}},
-            "parameter 1.bias is in group two of grouped and in another one",
+            "parameter 1.bias is in group two of grouped and in another group",
         ),
     ],
 )  # fmt: skip

@@ -17,7 +17,7 @@ from torch import nn
 from optbench.problem.base import Problem
 from optbench.problem.data import Batch, Data, DataSource
 from optbench.training.construct import make_model
-from optbench.training.convolution import Conv2d, mend_convolutions
+from optbench.training.convolution import Conv2d, replace_convolutions
 from tests.support.trainings import cell_for, trained, values
 
 HERE = Path(__file__).resolve()
@@ -25,7 +25,7 @@ HERE = Path(__file__).resolve()
 
 def mended(layer: nn.Conv2d) -> nn.Module:
     model = nn.Sequential(layer)
-    mend_convolutions(model)
+    replace_convolutions(model)
     return model[0]
 
 
@@ -110,13 +110,13 @@ def test_a_narrow_net_trains_as_well_channels_last_as_contiguous(execution: str)
 NARROW = """
 import torch
 from torch import nn
-from optbench.training.convolution import mend_convolutions
+from optbench.training.convolution import replace_convolutions
 for channels in (2, 3, 4, 7):
     torch.manual_seed(0)
     plain = nn.Conv2d(channels, 16, 1, 2, bias=False)
     model = nn.Sequential(nn.Conv2d(channels, 16, 1, 2, bias=False).to(memory_format=torch.channels_last))
     plain.load_state_dict(model[0].state_dict())
-    mend_convolutions(model)
+    replace_convolutions(model)
     for _ in range(10):
         images = torch.randn(20, channels, 16, 16).to(memory_format=torch.channels_last)
         output, expected = model(images), plain.double()(images.double())

@@ -17,7 +17,7 @@ def test_one_lucky_evaluation_at_the_end_does_not_decide() -> None:
     steady = trained(dict.fromkeys(range(21), 0.055))
     lucky = trained(dict.fromkeys(range(20), 0.07) | {20: 0.05})
     assert lucky.points[-1].valid_loss < steady.points[-1].valid_loss
-    assert lucky.judged(20)[0] > steady.judged(20)[0]
+    assert lucky.late_means(20)[0] > steady.late_means(20)[0]
 
 
 @pytest.mark.parametrize(
@@ -32,11 +32,11 @@ def test_one_lucky_evaluation_at_the_end_does_not_decide() -> None:
     ],
 )
 def test_the_mean_of_the_last_quarter_judges(losses: dict[int, float], evaluations: int, expected: float) -> None:
-    assert trained(losses).judged(evaluations) == (pytest.approx(expected), pytest.approx(-expected))
+    assert trained(losses).late_means(evaluations) == (pytest.approx(expected), pytest.approx(-expected))
 
 
 def test_without_an_evaluation_nothing_is_known() -> None:
-    assert all(math.isnan(value) for value in trained({}).judged(20))
+    assert all(math.isnan(value) for value in trained({}).late_means(20))
 
 
 @pytest.mark.parametrize(

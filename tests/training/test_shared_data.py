@@ -120,10 +120,10 @@ def test_what_can_not_be_mapped_is_loaded() -> None:
         memory.add(KEY, _data((torch.ones(3),)), channels_last=False)
         with patch.dict(shared._offered):
             memory.for_workers()()
-            assert shared.attached(KEY) is not None
+            assert shared.attach_data(KEY) is not None
             memory.close()
-            assert shared.attached(KEY) is None
-    assert shared.attached(KEY) is None
+            assert shared.attach_data(KEY) is None
+    assert shared.attach_data(KEY) is None
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +183,7 @@ if __name__ == "__main__":
 
 
 def attach_and_wait(seconds: float) -> None:
-    found = shared.attached(KEY)
+    found = shared.attach_data(KEY)
     assert found is not None
     assert found.train[0].sum() == 499_500
     time.sleep(seconds)

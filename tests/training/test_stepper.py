@@ -12,7 +12,7 @@ import torch
 from optbench.budget import Ledger
 from optbench.config.load import configure
 from optbench.errors import UserError
-from optbench.optimizers.combined import combined
+from optbench.optimizers.combined import combine
 from optbench.planning.matrix import Cell, make_plan
 from optbench.problem.data import DataSource
 from optbench.training.device_data import load
@@ -107,17 +107,19 @@ def test_an_own_schedule_is_the_matrix_schedule() -> None:
 
 
 def test_two_schedules_at_once_are_refused() -> None:
-    with pytest.raises(UserError, match=r"brings its own lr_schedule or lr_warmup, beside schedule cosine"):
+    with pytest.raises(
+        UserError, match=r"has its own lr_schedule or lr_warmup and can't be combined with schedule cosine"
+    ):
         cell_of(TINY_NET, "sgd[lr_warmup=0.1]", schedules=["cosine"])
-    assert cell_of(TINY_NET, "sgd[lr_warmup=0.1]").execution.reason == "the optimizer brings its own schedule"
+    assert cell_of(TINY_NET, "sgd[lr_warmup=0.1]").execution.reason == "the optimizer has its own schedule"
 
 
 @pytest.mark.parametrize(
     ("text", "line"),
     [
         ("sgd[lr_schedule=cosin]", "unknown schedule 'cosin'; did you mean 'cosine'?"),
-        ("sgd[lr_warmup=1.0]", "is out of range (accepted: a fraction from 0 up to, not including, 1)"),
-        ('sgd[lr_schedule="cosine[warmup=0.1]"]', "is no single shape; lr_warmup gives the warm-up"),
+        ("sgd[lr_warmup=1.0]", "is out of range (accepted: a fraction of at least 0 and less than 1)"),
+        ('sgd[lr_schedule="cosine[warmup=0.1]"]', "is not a single shape without warm-up"),
     ],
 )
 def test_schedules_that_are_none(text: str, line: str) -> None:
@@ -190,4 +192,4 @@ class TestSchedulesThatMeet:
 def test_a_wrapper_cant_be_combined() -> None:
     wrapper = type("Wrapper", (torch.optim.SGD,), {"param_groups": property(lambda self: [])})
     with pytest.raises(UserError, match="Wrapper can't be combined with others"):
-        combined([torch.optim.SGD([torch.zeros(1)]), object.__new__(wrapper)])
+        combine([torch.optim.SGD([torch.zeros(1)]), object.__new__(wrapper)])

@@ -16,7 +16,7 @@ from optbench.optimizers.search_space import Range
 from optbench.planning.matrix import Cell, make_plan
 from optbench.training.record import Point, Training
 from optbench.training.seeds import TUNING_SEEDS
-from optbench.tuning.rounds import next_round, rounds, searched_space
+from optbench.tuning.rounds import extend_space, next_round, rounds
 from optbench.tuning.trial import Proposal, Trial, best_trial, edge_of
 
 RUN_COST = 1000
@@ -120,7 +120,7 @@ def test_the_grid_is_the_declared_one_wherever_the_best_rate_lies(best: float) -
     trials = study(cell, best=best)
     shares = [cell.optimizer.search["lr"].position(t.hyperparameters["lr"]) for t in trials[1:]]
     np.testing.assert_allclose(shares, (np.arange(11) + 0.5) / 11)
-    assert searched_space(cell, trials, RUN_COST) == cell.optimizer.search
+    assert extend_space(cell, trials, RUN_COST) == cell.optimizer.search
 
 
 def test_the_grid_is_even_and_ends() -> None:
@@ -167,7 +167,7 @@ def test_samplers_see_a_finite_score_worse_than_any_other_for_what_diverged() ->
 def test_a_best_value_at_an_edge_extends_the_range_within_the_budget(best: float, edge: str) -> None:
     cell = cell_for()
     trials = study(cell, best=best)
-    declared, searched = cell.optimizer.search["lr"], searched_space(cell, trials, RUN_COST)["lr"]
+    declared, searched = cell.optimizer.search["lr"], extend_space(cell, trials, RUN_COST)["lr"]
     assert sum(t.thirds for t in trials) <= 12 * RUN_COST * THIRDS
     assert edge_of(cell.optimizer.search, best_trial(trials)) == edge
     assert (searched.low < declared.low) == (edge == "low")
@@ -246,7 +246,7 @@ def test_only_a_logarithmic_rate_grows_its_range(name: str, scale: str, low: flo
     cell = make_plan(config).cells[0]
     edge = {"lr": 0.01, "momentum": 0.9, name: 0.99}
     trials = [Trial(n, dict(edge), "ok", 10.0, 1.0, THIRDS * RUN_COST) for n in range(8)]
-    assert searched_space(cell, trials, RUN_COST)[name] == cell.optimizer.search[name]
+    assert extend_space(cell, trials, RUN_COST)[name] == cell.optimizer.search[name]
 
 
 def test_one_trial_that_is_not_finite_at_its_start_ends_nothing() -> None:

@@ -1,4 +1,4 @@
-"""The presets: configurations that are known by name."""
+"""The presets: configurations that come with optbench and are selected by name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ PRESETS = ("quick", "standard", "full")
 
 
 def preset(name: str) -> dict[str, Any]:
-    """The settings of a preset as TOML has them; raises UserError for an unknown name."""
+    """Return the settings of a preset as plain TOML values.
+
+    Raises:
+        UserError: If the name is unknown.
+    """
     if name not in PRESETS:
         raise unknown("preset", name, PRESETS)
     return {

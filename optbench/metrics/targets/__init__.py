@@ -1,5 +1,5 @@
-"""Targets of times: frozen, versioned, several a problem, never taken from the runs that are compared."""
+"""Targets for times to target: frozen, versioned, several per problem, independent of the compared runs."""
 
-from optbench.metrics.targets.frozen import targets_of
+from optbench.metrics.targets.frozen import list_targets
 
-__all__ = ["targets_of"]
+__all__ = ["list_targets"]

@@ -1,4 +1,4 @@
-"""Makes targets from a pool of reference runs, to be frozen before anything is compared with them.
+"""Computes targets from a pool of reference runs, to be frozen before anything is compared with them.
 
     python -m optbench.metrics.targets.freeze results/NAME --first-seed 3
 
@@ -16,36 +16,45 @@ import pandas as pd
 import tomli_w
 
 from optbench.errors import UserError
-from optbench.metrics.compared import compared_runs
+from optbench.metrics.compared import select_runs
 
 #: The share of the pool's cells that meet each target.
 SHARES = {"easy": 0.75, "medium": 0.5, "hard": 0.25}
 
 
 def freeze(runs: pd.DataFrame, cells: pd.DataFrame, first_seed: int = 0) -> dict[str, dict[str, Any]]:
-    """By problem label an entry of the targets file: what ¾, ½ and ¼ of the pool's cells reach.
+    """Returns an entry of the targets file by problem label: what ¾, ½ and ¼ of the pool's cells reach.
 
-    A cell counts with the median over seeds, from `first_seed` on, of its final validation metric; one that
-    failed is worse than every number. Entries are bound to the version of the problem that the pool ran: raises
-    UserError where a pool doesn't record it. Take seeds that comparisons don't use. Problems of which no
-    target is met by enough cells have no entry.
+    A cell counts with the median over seeds of its final validation metric; a failed cell is worse than every number.
+    Entries are bound to the problem version of the pool. Problems of which too few cells reach any target have no
+    entry.
+
+    Args:
+        runs: Frame of runs.
+        cells: Frame of cells.
+        first_seed: The first seed that counts. Use seeds that comparisons do not use.
+
+    Raises:
+        UserError: The pool does not record the version of a problem.
     """
-    pool = compared_runs(runs, cells)
+    pool = select_runs(runs, cells)
     pool = pool[pool["seed"] >= first_seed]
     entries = {}
     for problem, own in pool.groupby("problem", observed=True):
-        # One that has run: of those that are still missing a cell's budget isn't known.
+        # A cell with runs: the budget of missing cells is unknown.
         about = cells[cells["cell_id"].isin(own["cell_id"])].iloc[0]
         if not about["problem_version"] or pd.isna(about["problem_version"]):
-            raise UserError(f"the pool doesn't say which version of {problem} it ran; run it with this optbench")
+            raise UserError(
+                f"the pool does not record the version of problem {problem}; run it again with this version of optbench"
+            )
         higher = bool(about["metric_higher_is_better"])
         worst = -np.inf if higher else np.inf
         values = own["valid_metric"].astype(float).where(own["status"] == "ok").fillna(worst)
         medians = values.groupby(own["cell_id"], observed=True).median().to_numpy()
-        # An order statistic of the pool, not a mean of two: infinities must not reach it.
+        # An order statistic, not a mean of two values, which could be infinite.
         best_first = np.sort(medians)[::-1] if higher else np.sort(medians)
         reached = {name: best_first[int(np.ceil(share * len(medians))) - 1] for name, share in SHARES.items()}
-        targets = {name: _easier(value, higher) for name, value in reached.items() if np.isfinite(value)}
+        targets = {name: _round_easier(value, higher) for name, value in reached.items() if np.isfinite(value)}
         if targets:
             sizes = ", ".join(map(str, sorted(own["batch_size"].unique())))
             source = (
@@ -60,8 +69,8 @@ def freeze(runs: pd.DataFrame, cells: pd.DataFrame, first_seed: int = 0) -> dict
     return entries
 
 
-def _easier(value: float, higher: bool) -> float:
-    """The value to three significant digits, rounded to the side on which those who set it still meet it."""
+def _round_easier(value: float, higher: bool) -> float:
+    """Rounds to three significant digits, towards the side on which the cells that define the target still meet it."""
     if value == 0:
         return 0.0
     unit = 10.0 ** (np.floor(np.log10(abs(value))) - 2)

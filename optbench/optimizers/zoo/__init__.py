@@ -1,7 +1,7 @@
-"""Optimizers beyond the ten of the suite: the rest of `torch.optim`, and well-kept packages of the extra `zoo`.
+"""More optimizers: the rest of `torch.optim`, and optimizers of maintained packages that the extra `zoo` installs.
 
-Ranges are four decades around values that the paper, or the package, works with. Weight decay is 0 unless it is part
-of the method, in which case it is searched too.
+Learning-rate ranges span four decades around the values used in the paper or the package. Weight decay is 0 unless it
+is part of the method; then it is tuned too.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Image data sets for problems: by name through torchvision and scikit-learn, or from a folder.
+"""Data sets for problems: images from torchvision, scikit-learn or a folder, and texts.
 
-Nothing here imports torch, torchvision, scikit-learn or Pillow before images are asked for.
+Nothing here imports torch, torchvision, scikit-learn or Pillow before data are loaded.
 """

@@ -1,4 +1,4 @@
-"""The part that problems of image classification have in common."""
+"""The base class of image classification problems."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from optbench.problem.data import Batch, Data, DataSource
 from optbench.problem.datasets.images import Images
-from optbench.problem.datasets.known import KNOWN
+from optbench.problem.datasets.known import DATASETS
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ImageClassification(Images):
-    """Cross-entropy of a network on images, with accuracy as the metric."""
+    """Image classification with the cross-entropy as the loss and the accuracy as the metric."""
 
     channels_last: ClassVar[bool] = True
 
@@ -23,13 +23,13 @@ class ImageClassification(Images):
     def classes(self) -> int:
         """The number of classes."""
         folder = self._folder()
-        return len(folder.classes) if folder else KNOWN[self.data].classes
+        return len(folder.classes) if folder else DATASETS[self.data].classes
 
     def load_data(self, source: DataSource) -> Data:
-        """Images as float32 (N, C, H, W), standardised; classes as int64 (N,)."""
-        from optbench.problem.datasets.pixels import standardised
+        """Load standardised images as float32, (N, C, H, W), and classes as int64, (N,)."""
+        from optbench.problem.datasets.pixels import standardise
 
-        return standardised(self._pixels(source), self._valid())
+        return standardise(self._pixels(source), self._valid())
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         from torch.nn.functional import cross_entropy

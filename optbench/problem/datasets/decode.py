@@ -1,4 +1,4 @@
-"""Decodes a folder of images once, and keeps the bytes in a cache that later processes map."""
+"""Decodes a folder of images once and caches the pixels in a file that later processes map into memory."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from optbench.problem.datasets.pixels import Pixels
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-#: Raised whenever images are decoded differently.
+#: Increase it whenever decoding changes.
 _VERSION = 1
 
 
 def cache_directory() -> Path:
-    """Where decoded folders are kept: $OPTBENCH_CACHE, or the user's cache directory."""
+    """Return the directory of the cache: $OPTBENCH_CACHE if it is set, otherwise the user's cache directory."""
     from platformdirs import user_cache_path
 
     given = os.environ.get("OPTBENCH_CACHE")
@@ -33,12 +33,20 @@ def cache_directory() -> Path:
 
 
 def read(folder: Folder, size: int, channels: int) -> Pixels:
-    """All images of a folder, scaled to `size` × `size`; grey for one channel, RGB for three.
+    """Read all images of a folder.
 
-    Decoding is torchvision's ImageFolder and Pillow; what it gives is kept in the cache under the
-    names, sizes and times of the files. Raises UserError for a file that is no readable image.
+    Images are decoded by torchvision's ImageFolder and Pillow, and cached under a hash of the names, sizes and
+    modification times of the files.
+
+    Args:
+        folder: The folder.
+        size: Width and height to which images are scaled, in pixels.
+        channels: 1 for grey images, 3 for RGB.
+
+    Raises:
+        UserError: If a file is not a readable image.
     """
-    pixels = _cached(folder, size, channels)
+    pixels = _read_through_cache(folder, size, channels)
     classes = np.arange(len(folder.classes))
     count = sum(folder.train)
     return Pixels(
@@ -49,28 +57,28 @@ def read(folder: Folder, size: int, channels: int) -> Pixels:
     )
 
 
-def _cached(folder: Folder, size: int, channels: int) -> np.ndarray:
+def _read_through_cache(folder: Folder, size: int, channels: int) -> np.ndarray:
     shape = (sum(folder.train) + sum(folder.test), size, size, channels)
     key = hashlib.sha256(f"{_VERSION} {size} {channels} {folder.state}".encode()).hexdigest()[:32]
     path = cache_directory() / "folders" / f"{key}.npy"
-    with _locked(path):
+    with _lock(path):
         pixels = _valid(path)
         if pixels is None:
             pixels = _decode(folder, shape)
             try:
                 _write(path, pixels)
             except OSError as error:
-                warnings.warn(f"decoded images can't be kept in {path.parent}: {one_line(error)}", stacklevel=2)
+                warnings.warn(f"decoded images can't be cached in {path.parent}: {one_line(error)}", stacklevel=2)
     return pixels
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Lets one process decode a folder while those that start with it wait for the result."""
+def _lock(path: Path) -> Iterator[None]:
+    """Let one process decode a folder while others that need it wait for the result."""
     from filelock import FileLock
 
     lock = FileLock(path.with_suffix(".lock"))
-    # Where nothing can be written there is nothing to guard either.
+    # If the cache is not writable, no lock is needed.
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
@@ -81,7 +89,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _valid(path: Path) -> np.ndarray | None:
-    """The cached array, mapped read-only, or None where it is missing or not as it was written."""
+    """The cached array, mapped read-only, or None if it is missing or corrupt."""
     try:
         if path.with_suffix(".sha256").read_bytes() != _digest(path):
             return None
@@ -125,16 +133,16 @@ def _decode(folder: Folder, shape: tuple[int, ...]) -> np.ndarray:
         try:
             images = ImageFolder(str(folder.root / split), loader=lambda path: _open(path, shape[1], shape[3]))
         except OSError:
-            raise _changed(folder) from None
+            raise _change_error(folder) from None
         if tuple(images.classes) != folder.classes or tuple(np.bincount(images.targets)) != counts:
-            raise _changed(folder)
+            raise _change_error(folder)
         for index in range(len(images)):
             pixels[at] = images[index][0]
             at += 1
     return pixels
 
 
-def _changed(folder: Folder) -> UserError:
+def _change_error(folder: Folder) -> UserError:
     return UserError(f"image folder {str(folder.root)!r} changed while it was read; run again")
 
 
@@ -143,11 +151,11 @@ def _open(path: str, size: int, channels: int) -> np.ndarray:
 
     try:
         with warnings.catch_warnings():
-            # A file of some kilobytes may say that it is an image of gigabytes.
+            # A file of a few kilobytes may declare an image of gigabytes.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
-                pixels = np.asarray(_scaled(image, size, channels))
-    except Exception as error:  # Pillow's decoders raise what they like for broken files
+                pixels = np.asarray(_scale(image, size, channels))
+    except Exception as error:  # Pillow's decoders raise various exceptions for broken files
         raise UserError(f"image {path!r} can't be read: {_reason(error)}") from error
     return pixels.reshape(size, size, channels)
 
@@ -156,17 +164,17 @@ def _reason(error: Exception) -> str:
     from PIL import UnidentifiedImageError
 
     if isinstance(error, UnidentifiedImageError):
-        return "it is no image that Pillow knows"
+        return "Pillow does not recognise it as an image"
     return one_line(error)
 
 
-def _scaled(image: Image, size: int, channels: int) -> Image:
+def _scale(image: Image, size: int, channels: int) -> Image:
     from PIL import Image
 
     if image.mode == "F":
-        raise ValueError("its pixels are floating-point numbers, of which nobody says what white is")
+        raise ValueError("its pixels are floating-point numbers without a defined range")
     if image.mode.startswith("I"):
-        # Pillow would cut 16-bit grey off at 255 instead of scaling it.
+        # Pillow would clip 16-bit grey levels at 255 instead of scaling them.
         image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
     image = image.convert("L" if channels == 1 else "RGB")
     if image.size != (size, size):

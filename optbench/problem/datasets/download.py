@@ -1,4 +1,4 @@
-"""Downloads that can't do harm, whatever a server sends: it may not answer, answer without end, or send a bomb."""
+"""Limits downloads, so that a server that hangs, sends endless data or sends a malicious archive does no harm."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-#: Seconds without an answer after which a download is given up.
+#: Seconds without a response after which a download is aborted.
 PATIENCE = 30.0
-#: Bytes that a downloaded or unpacked file may have: above twice the largest that is expected, weights of 244 MB.
+#: Maximum size of a downloaded or extracted file in bytes: more than twice that of the largest expected one (244 MB).
 LARGEST_FILE = 512 * 2**20
 
 
 @contextmanager
-def guarded() -> Iterator[None]:
-    """A context for downloads of this process.
+def download_guard() -> Iterator[None]:
+    """Limit the downloads of this process for the duration of the context.
 
-    A server that doesn't answer for `PATIENCE` seconds is given up. A file that grows beyond `LARGEST_FILE`, a
-    download or what is unpacked from one, raises OSError; where the system has no such limit, nothing does. Archives
-    that reach outside of their folder, by a path or a link, raise tarfile.TarError. (torchvision compares an archive
-    with its MD5 before it unpacks it; this holds also where that would be deceived.)
+    A download is aborted if the server does not respond for `PATIENCE` seconds. A downloaded or extracted file that
+    grows beyond `LARGEST_FILE` raises OSError, on systems that support such a limit. An archive member that would be
+    extracted outside of the target folder, by its path or by a link, raises tarfile.TarError. (torchvision verifies an
+    archive's MD5 hash before extracting it; these limits also hold for an archive with a forged hash.)
     """
-    with _impatient(), _small_files(), _within_their_folder():
+    with _timeout(), _file_size_limit(), _extraction_filter():
         yield
 
 
 @contextmanager
-def _impatient() -> Iterator[None]:
+def _timeout() -> Iterator[None]:
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(PATIENCE)
     try:
@@ -37,7 +37,7 @@ def _impatient() -> Iterator[None]:
 
 
 @contextmanager
-def _small_files() -> Iterator[None]:
+def _file_size_limit() -> Iterator[None]:
     try:
         import resource
     except ImportError:  # not on Windows
@@ -45,7 +45,7 @@ def _small_files() -> Iterator[None]:
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     limits = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
-    # Python ignores SIGXFSZ: a write beyond the limit raises.
+    # Python ignores the signal SIGXFSZ, so that a write beyond the limit raises OSError.
     resource.setrlimit(resource.RLIMIT_FSIZE, (min([LARGEST_FILE, *limits]), hard))
     try:
         yield
@@ -54,8 +54,8 @@ def _small_files() -> Iterator[None]:
 
 
 @contextmanager
-def _within_their_folder() -> Iterator[None]:
-    """Python 3.14's rule for archives, PEP 706, in the earlier versions as well."""
+def _extraction_filter() -> Iterator[None]:
+    """Apply the `data` filter of PEP 706, the default since Python 3.14, in earlier versions too."""
     before = tarfile.TarFile.extraction_filter
     tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)
     try:

@@ -1,4 +1,4 @@
-"""Looks through a folder of images, `train/<class>/…` and `test/<class>/…`, without opening any."""
+"""Lists a folder of images, `train/<class>/…` and `test/<class>/…`, without opening the images."""
 
 from __future__ import annotations
 
@@ -11,41 +11,42 @@ from typing import NoReturn
 
 from optbench.errors import UserError
 
-#: Files with other endings are passed over, as torchvision's ImageFolder does.
+#: File name extensions of images. Other files are ignored, as in torchvision's ImageFolder.
 ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 _LAYOUT = "train/<class>/… and test/<class>/… with images in each class"
 
 
 @dataclass(frozen=True)
 class Folder:
-    """What a folder of images holds. Counts are in the order of `classes`."""
+    """The content of a folder of images. The numbers of images are in the order of `classes`."""
 
     root: Path
     classes: tuple[str, ...]
     train: tuple[int, ...]
     test: tuple[int, ...]
-    #: Hash of the relative names and sizes of all images: the same wherever the folder lies.
+    #: Hash of the relative names and sizes of all images; it does not depend on the location of the folder.
     fingerprint: str
-    #: Hash of the same and the times of modification.
+    #: Hash of the same, and of the modification times.
     state: str
 
 
-#: Relative name, size in bytes and time of modification of an image. Tens of thousands of them.
+#: Relative name, size in bytes and modification time of an image. A tuple, because there may be tens of thousands.
 _Image = tuple[str, int, int]
 
-#: What was found where, with the times of modification of the directories that were looked through.
-_remembered: dict[Path, tuple[Folder, dict[str, int]]] = {}
+#: Folders that were scanned, each with the modification times of its directories.
+_cache: dict[Path, tuple[Folder, dict[str, int]]] = {}
 
 
 def scan(root: Path) -> Folder:
-    """What a folder of images holds, remembered as long as none of its directories changes.
+    """List the content of a folder of images; the result is cached until one of its directories changes.
 
-    Raises UserError where it does not have the layout of a data set.
+    Raises:
+        UserError: If the folder does not have the layout of a data set.
     """
     root = root.absolute()
-    if root in _remembered:
-        folder, directories = _remembered[root]
-        if all(_modified(path) == time for path, time in directories.items()):
+    if root in _cache:
+        folder, directories = _cache[root]
+        if all(_modification_time(path) == time for path, time in directories.items()):
             return folder
     directories = {}
     try:
@@ -53,13 +54,13 @@ def scan(root: Path) -> Folder:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         _refuse(root, f"can't be read: {reason}: {getattr(error, 'filename', None) or root!s}")
-    _remembered[root] = folder, directories
+    _cache[root] = folder, directories
     return folder
 
 
 def _scan(root: Path, directories: dict[str, int]) -> Folder:
     if not root.is_dir():
-        _refuse(root, "is no folder" if root.exists() else "does not exist")
+        _refuse(root, "is not a folder" if root.exists() else "does not exist")
     splits: dict[str, dict[str, list[_Image]]] = {}
     for split in ("train", "test"):
         if not (root / split).is_dir():
@@ -68,15 +69,15 @@ def _scan(root: Path, directories: dict[str, int]) -> Folder:
     train, test = splits["train"], splits["test"]
     for name in sorted(train.keys() ^ test.keys()):
         here, there = ("train", "test") if name in train else ("test", "train")
-        _refuse(root, f"has the class {name!r} in {here}/, but not in {there}/")
+        _refuse(root, f"has the class {name!r} in {here}/ but not in {there}/")
     if len(train) < 2:
-        _refuse(root, f"has {'one class' if train else 'no classes'} in train/, and at least two are needed")
+        _refuse(root, f"has {'only one class' if train else 'no classes'} in train/ but needs at least two")
     for split, classes in splits.items():
         for name, images in classes.items():
             if not images:
-                _refuse(root, f"has no image in {split}/{name} (endings of images: {' '.join(ENDINGS)})")
-    # Sorted: directories are listed in no order that another machine would repeat.
-    images = sorted(image for classes in splits.values() for found in classes.values() for image in found)
+                _refuse(root, f"has no image in {split}/{name} (extensions of images: {' '.join(ENDINGS)})")
+    # Sorted, because the order of directory entries differs between machines.
+    images = sorted(image for classes in splits.values() for members in classes.values() for image in members)
     classes_in_order = tuple(sorted(train))
     return Folder(
         root=root,
@@ -89,9 +90,9 @@ def _scan(root: Path, directories: dict[str, int]) -> Folder:
 
 
 def _classes(root: Path, split: str, directories: dict[str, int]) -> dict[str, list[_Image]]:
-    directories[str(root)] = _modified(str(root))
+    directories[str(root)] = _modification_time(str(root))
     top = str(root / split)
-    directories[top] = _modified(top)
+    directories[top] = _modification_time(top)
     with os.scandir(top) as entries:
         return {
             entry.name: list(_images(entry.path, f"{split}/{entry.name}", directories))
@@ -101,17 +102,17 @@ def _classes(root: Path, split: str, directories: dict[str, int]) -> dict[str, l
 
 
 def _images(path: str, name: str, directories: dict[str, int]) -> Iterator[_Image]:
-    directories[path] = _modified(path)
+    directories[path] = _modification_time(path)
     with os.scandir(path) as entries:
         for entry in entries:
             if entry.is_dir():
                 yield from _images(entry.path, f"{name}/{entry.name}", directories)
             elif entry.name.lower().endswith(ENDINGS):
-                found = entry.stat()
-                yield f"{name}/{entry.name}", found.st_size, found.st_mtime_ns
+                status = entry.stat()
+                yield f"{name}/{entry.name}", status.st_size, status.st_mtime_ns
 
 
-def _modified(path: str) -> int:
+def _modification_time(path: str) -> int:
     try:
         return Path(path).stat().st_mtime_ns
     except OSError:
@@ -119,7 +120,7 @@ def _modified(path: str) -> int:
 
 
 def _digest(lines: Iterator[str]) -> str:
-    # File names that are no valid Unicode are carried as surrogates.
+    # File names that are not valid Unicode contain surrogates.
     return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 

@@ -1,4 +1,4 @@
-"""The part that problems on images have in common: where the images come from, and which are set apart."""
+"""The base class of problems on images: the source of the images and the size of the validation split."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from optbench.errors import unknown
 from optbench.problem.base import Problem
 from optbench.problem.data import DataSource
 from optbench.problem.datasets.folder import Folder, scan
-from optbench.problem.datasets.known import KNOWN
-from optbench.problem.datasets.place import base_name, is_place, path_of
+from optbench.problem.datasets.known import DATASETS
+from optbench.problem.datasets.place import base_name, is_path, path_of
 
 if TYPE_CHECKING:
     from optbench.problem.datasets.pixels import Pixels
 
-#: Of a folder's training images, one in so many is set apart for validation, up to a number.
+#: One training image of a folder in 10 is used for validation, at most 5,000.
 _ONE_VALID_IN, _VALID_AT_MOST = 10, 5_000
 
 
@@ -24,11 +24,11 @@ _ONE_VALID_IN, _VALID_AT_MOST = 10, 5_000
 class Images(Problem):
     """A problem on images.
 
-    `data` is one of the names in `named`, or the path of a folder with `train/<class>/…` and
-    `test/<class>/…`. A tenth of a folder's training images, at most 5,000, is the validation split.
+    `data` is one of the names in `named`, or the path of a folder with `train/<class>/…` and `test/<class>/…`. A tenth
+    of a folder's training images, at most 5,000, forms the validation split.
     """
 
-    #: The names that `data` may have.
+    #: The data sets that `data` may name.
     named: ClassVar[tuple[str, ...]]
 
     data: str = "digits"
@@ -48,7 +48,7 @@ class Images(Problem):
 
     def training_examples(self) -> int:
         folder = self._folder()
-        return sum(folder.train) - self._valid() if folder else KNOWN[self.data].train - self._valid()
+        return sum(folder.train) - self._valid() if folder else DATASETS[self.data].train - self._valid()
 
     def identity(self) -> dict[str, Any]:
         parameters, folder = super().identity(), self._folder()
@@ -63,7 +63,7 @@ class Images(Problem):
         return shown
 
     def _pixels(self, source: DataSource) -> Pixels:
-        """The images as bytes; raises UserError where they are missing or corrupt."""
+        """The images as bytes; raises UserError if they are missing or corrupt."""
         from optbench.problem.datasets import decode, named
 
         folder = self._folder()
@@ -72,11 +72,11 @@ class Images(Problem):
         return named.read(str(self.data), source, self.image_size)
 
     def _folder(self) -> Folder | None:
-        """The folder that `data` names; None for a known name, UserError for anything else."""
+        """The folder that `data` names, or None for a named data set; raises UserError for anything else."""
         if self.data in self.named:
             return None
         path = path_of(self.data)
-        if not is_place(self.data) and not path.is_dir():
+        if not is_path(self.data) and not path.is_dir():
             accepted = [*self.named, "the path of a folder of images"]
             raise unknown(f"data of {self.name}", self.data, accepted)
         return scan(path)
@@ -84,13 +84,13 @@ class Images(Problem):
     def _valid(self) -> int:
         folder = self._folder()
         if folder is None:
-            return KNOWN[self.data].valid
+            return DATASETS[self.data].valid
         return min(_VALID_AT_MOST, max(1, sum(folder.train) // _ONE_VALID_IN))
 
 
 @dataclass(frozen=True)
 class SmallGreyImages(Images):
-    """Grey images for networks without convolutions: scikit-learn's digits as they are, all others 28 × 28."""
+    """Grey images for networks without convolutions: scikit-learn's digits at 8 × 8 pixels, all others at 28 × 28."""
 
     named: ClassVar[tuple[str, ...]] = ("digits", "mnist", "fashion_mnist")
     channels_last: ClassVar[bool] = False

@@ -1,4 +1,4 @@
-"""What is known of the named data sets without reading them."""
+"""The sizes of the named data sets, so that planning need not read them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Known:
-    """Numbers of images and classes; `valid` of the `train` images are set apart for validation."""
+class DatasetInfo:
+    """The size of a data set: numbers of images, classes and channels.
+
+    `valid` of the `train` images are used for validation.
+    """
 
     train: int
     valid: int
@@ -16,11 +19,11 @@ class Known:
     channels: int
 
 
-KNOWN = {
-    "mnist": Known(60_000, 5_000, 10_000, 10, 1),
-    "fashion_mnist": Known(60_000, 5_000, 10_000, 10, 1),
-    "cifar10": Known(50_000, 5_000, 10_000, 10, 3),
-    "cifar100": Known(50_000, 5_000, 10_000, 100, 3),
-    # scikit-learn doesn't split its 1,797 digits: a fixed draw of 297 is the test set.
-    "digits": Known(1_500, 300, 297, 10, 1),
+DATASETS = {
+    "mnist": DatasetInfo(60_000, 5_000, 10_000, 10, 1),
+    "fashion_mnist": DatasetInfo(60_000, 5_000, 10_000, 10, 1),
+    "cifar10": DatasetInfo(50_000, 5_000, 10_000, 10, 3),
+    "cifar100": DatasetInfo(50_000, 5_000, 10_000, 100, 3),
+    # scikit-learn does not split its 1,797 digits: a fixed random sample of 297 is the test set.
+    "digits": DatasetInfo(1_500, 300, 297, 10, 1),
 }

@@ -1,4 +1,4 @@
-"""The part that problems of language modelling have in common."""
+"""The base class of character-level language modelling problems."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from optbench.errors import UserError, out_of_range
 from optbench.problem.base import Problem
 from optbench.problem.data import Batch, Data, DataSource
 from optbench.problem.datasets.place import base_name
-from optbench.problem.datasets.text import UNICODE_NAMES, Text, text
+from optbench.problem.datasets.text import UNICODE_NAMES, Text, load_text
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-#: One sequence in so many is set apart for validation, and one for the test, up to a number of each.
+#: One sequence in 10 is used for validation and one in 10 for the test, at most 400 each.
 _ONE_IN, _AT_MOST = 10, 400
 
 
 @dataclass(frozen=True)
 class NextCharacter(Problem):
-    """Cross-entropy of the next character of a text, given those before it in a sequence of `length`.
+    """Prediction of the next character of a text from the preceding characters in a sequence of `length`.
 
-    The model turns tokens, (N, length), into scores of each character of the alphabet, (N, length, alphabet). The
-    metric is the loss in bits.
+    The model maps tokens, (N, length), to scores of all characters of the alphabet, (N, length, alphabet). The loss is
+    the cross-entropy in nats, and the metric is the same in bits.
 
-    `data` is `unicode_names` (see `datasets.text`), or the path of a text file in UTF-8, whose characters are the
-    alphabet. The text is cut into sequences one after another: the first are for training, then come those for
-    validation and for the test, a tenth of all each, at most 400.
+    `data` is `unicode_names` (see `datasets.text`) or the path of a UTF-8 text file, whose characters form the
+    alphabet. The text is cut into consecutive sequences. The first ones are for training, followed by those for
+    validation and for the test, each a tenth of all sequences but at most 400.
     """
 
     metric_name: ClassVar[str] = "bits per character"
@@ -43,29 +43,31 @@ class NextCharacter(Problem):
         if self._sequences() < 2 * _ONE_IN:
             raise UserError(
                 f"{self.name}[length] = {self.length} leaves {self._sequences()} sequences of the text {self.data}, "
-                f"which has {len(self._text.content)} characters (accepted: {2 * _ONE_IN} sequences at least)"
+                f"which has {len(self._text.content)} characters (accepted: at least {2 * _ONE_IN} sequences)"
             )
         if self.alphabet < 2:
-            raise UserError(f"{self.name}[data]: {self.data} has one kind of character only")
+            raise UserError(f"{self.name}[data]: {self.data} has only one distinct character (accepted: at least two)")
 
     @property
     def alphabet(self) -> int:
-        """The number of different characters."""
+        """The number of distinct characters."""
         return len(self._text.alphabet)
 
     def training_examples(self) -> int:
-        return self._sequences() - 2 * self._apart()
+        return self._sequences() - 2 * self._held_out_count()
 
     def load_data(self, source: DataSource) -> Data:
-        """Sequences as int64 (N, length + 1): each but the last character is input, each but the first is to be
-        predicted. A sequence begins with the last character of the one before, so that all are predicted once.
+        """Load sequences of tokens as int64, (N, length + 1).
+
+        All characters of a sequence except the last are input, and all except the first are predicted. Each sequence
+        begins with the last character of the previous one, so that every character is predicted exactly once.
         """
         import torch
 
         tokens = torch.from_numpy(self._text.tokens)
         sequences = tokens.unfold(0, self.length + 1, self.length).contiguous()
-        apart = self._apart()
-        train, valid, test = sequences.split([len(sequences) - 2 * apart, apart, apart])
+        held_out = self._held_out_count()
+        train, valid, test = sequences.split([len(sequences) - 2 * held_out, held_out, held_out])
         return Data((train,), (valid,), (test,))
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
@@ -93,12 +95,12 @@ class NextCharacter(Problem):
 
     @property
     def _text(self) -> Text:
-        return text(f"data of {self.name}", self.data)
+        return load_text(f"data of {self.name}", self.data)
 
     def _sequences(self) -> int:
-        """Of all three splits together."""
+        """The number of sequences in all three splits together."""
         return max(0, len(self._text.content) - 1) // self.length
 
-    def _apart(self) -> int:
-        """The sequences of validation, and so many again for the test."""
+    def _held_out_count(self) -> int:
+        """The number of validation sequences, which is also the number of test sequences."""
         return min(_AT_MOST, self._sequences() // _ONE_IN)

@@ -1,4 +1,4 @@
-"""Images as they were read, and the way from there to what a network is trained on."""
+"""Turns images from bytes into the tensors on which networks are trained."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SPLIT_SEED = 20_151_210
 
 @dataclass(frozen=True)
 class Pixels:
-    """Images as bytes, (N, H, W, C), with the numbers of their classes, (N,)."""
+    """Training and test images as bytes, (N, H, W, C), with their class indices, (N,)."""
 
     train: np.ndarray
     train_labels: np.ndarray
@@ -24,25 +24,35 @@ class Pixels:
     test_labels: np.ndarray
 
 
-def drawn(total: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The indices 0 … total − 1 in two parts, each in order: `count` drawn with a fixed seed, and the rest."""
+def draw_split(total: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Split the indices 0 … total − 1 at random, with a fixed seed.
+
+    Returns:
+        `count` random indices and the remaining ones, each sorted.
+    """
     order = np.random.RandomState(SPLIT_SEED).permutation(total)
     return np.sort(order[:count]), np.sort(order[count:])
 
 
-def standardised(pixels: Pixels, valid: int) -> Data:
-    """Sets `valid` training images apart for validation, and standardises all splits alike.
+def standardise(pixels: Pixels, valid: int) -> Data:
+    """Split off a validation split and standardise all splits.
 
-    Mean and deviation are those of the images that are left to train on, one each per channel, over
-    all positions. Images come as float32 (N, C, H, W), stored channels-last; targets as int64 (N,).
+    The mean and the standard deviation of each channel are those of the remaining training images, over all positions.
+
+    Args:
+        pixels: The images.
+        valid: Number of training images in the validation split.
+
+    Returns:
+        Images as float32, (N, C, H, W), stored channels-last, and classes as int64, (N,).
     """
-    valid_index, train_index = drawn(len(pixels.train), valid)
+    valid_index, train_index = draw_split(len(pixels.train), valid)
     train = pixels.train[train_index]
     mean, deviation = _moments(train)
-    # Images of one colour carry nothing to scale.
+    # A constant channel has nothing to scale.
     deviation[deviation == 0] = 1.0
 
-    # Arrays mapped from a file are read-only; torch wants others, also where it only reads.
+    # Arrays mapped from a file are read-only, but torch requires writable arrays even if it only reads them.
     def split(images: np.ndarray, labels: np.ndarray) -> tuple[Tensor, Tensor]:
         values = torch.from_numpy(np.require(images, np.uint8, "W")).to(torch.float32)
         values.sub_(torch.from_numpy(mean).float()).div_(torch.from_numpy(deviation).float())
@@ -55,12 +65,17 @@ def standardised(pixels: Pixels, valid: int) -> Data:
     )
 
 
-def brightness(pixels: Pixels, valid: int) -> Data:
-    """Sets `valid` training images apart as `standardised` does, and leaves out their classes.
+def scale_brightness(pixels: Pixels, valid: int) -> Data:
+    """Split off the same validation split as `standardise`, and scale the pixels to 0 to 1.
 
-    Images come as float32 between 0 and 1, flat: (N, H · W · C).
+    Args:
+        pixels: The images.
+        valid: Number of training images in the validation split.
+
+    Returns:
+        Flattened images as float32, (N, H · W · C), without classes.
     """
-    valid_index, train_index = drawn(len(pixels.train), valid)
+    valid_index, train_index = draw_split(len(pixels.train), valid)
 
     def split(images: np.ndarray) -> tuple[Tensor]:
         values = torch.from_numpy(np.require(images, np.uint8, "W")).to(torch.float32)
@@ -70,7 +85,7 @@ def brightness(pixels: Pixels, valid: int) -> Data:
 
 
 def _moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation per channel. Sums of whole numbers, so exact in float64 in any order."""
+    """Mean and standard deviation per channel. The sums are exact in float64, because they are of whole numbers."""
     values = images.reshape(-1, images.shape[-1])
     total = np.zeros(values.shape[1])
     squares = np.zeros(values.shape[1])

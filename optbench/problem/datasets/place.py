@@ -1,4 +1,4 @@
-"""What a problem's `data` says where it is no name: a path, which may be relative or begin with `~`."""
+"""Paths in a problem's `data` parameter, which may be relative or begin with `~`."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import os
 from pathlib import Path
 
 
-def is_place(data: str) -> bool:
-    """Whether a text is meant as a path, whatever lies there."""
+def is_path(data: str) -> bool:
+    """Whether `data` has the form of a path instead of a name; the path need not exist."""
     return data.startswith(("~", ".")) or "/" in data or os.sep in data
 
 
 def path_of(data: str) -> Path:
-    """The path that a text names."""
-    return Path(os.path.expanduser(data))  # noqa: PTH111  (Path's raises for unknown users)
+    """Return the path that `data` names, with `~` expanded."""
+    return Path(os.path.expanduser(data))  # noqa: PTH111  (Path.expanduser raises for unknown users)
 
 
 def base_name(data: str) -> str:
-    """The last part of the path that a text names, as it is shown in labels."""
-    return Path(os.path.abspath(path_of(data))).name  # noqa: PTH100  (a link keeps its own name)
+    """Return the last component of the path that `data` names, as shown in labels."""
+    return Path(os.path.abspath(path_of(data))).name  # noqa: PTH100  (Path.resolve would replace a link's name by its target's)

@@ -1,6 +1,6 @@
-// Numbers as people read them, by the rules of the tables (optbench/tabular.py).
+// Numbers as text, by the same rules as the tables (optbench/formatting.py), and elements of the page.
 
-/** A number to some significant digits, thousands separated; `trim` drops trailing zeros. Missing is a dash. */
+/** A number to some significant digits, with thousands separated; `trim` drops trailing zeros. Missing is a dash. */
 function significant(value, digits = 4, trim = false) {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
   if (value === true) return "yes";
@@ -20,11 +20,14 @@ function significant(value, digits = 4, trim = false) {
   return `${short(mantissa)}e${sign}${String(Math.abs(exponent)).padStart(2, "0")}`;
 }
 
-/** Columns of whole numbers: the page's data don't tell 3 from 3.0. */
-const COUNTS = /^(rank|wins|ties|losses|inconclusive|failed(_runs|_cells)?|audit|n_.*|k|trial|trials|seeds?|units|tasks|batch_size|steps?|cost|more_seeds|units_left_out)$/;
+/** Columns of whole numbers: in the page's data, 3 and 3.0 are the same. */
+const COUNTS = new RegExp(
+  "^(rank|wins|ties|losses|inconclusive|failed(_runs|_cells)?|audit|n_.*|k|trial|trials|seeds?|units|tasks|" +
+    "batch_size|steps?|cost|more_seeds|units_left_out)$",
+);
 const whole = (value) => String(value).replace(/\B(?=(\d{3})+(?!\d))/g, ",");
 
-/** A value with the digits that its column deserves. */
+/** A value as text, with the digits that its column requires. */
 function cellText(column, value) {
   if (typeof value !== "number" || Number.isNaN(value)) return significant(value);
   if (column === "lr" || /^(lr_|hp_)/.test(column)) return significant(value, 3, true);
@@ -38,28 +41,37 @@ function cellText(column, value) {
   return COUNTS.test(column) && Number.isInteger(value) ? whole(value) : significant(value);
 }
 
-/** A value with its interval, where it has one. */
+/** A value as text with its interval, if it has one. */
 function withInterval(value, low, high, digits = 3) {
   const text = significant(value, digits);
-  return low === null || low === undefined ? text : `${text} [${significant(low, digits)}, ${significant(high, digits)}]`;
+  return low === null || low === undefined
+    ? text
+    : `${text} [${significant(low, digits)}, ${significant(high, digits)}]`;
 }
 
-/** `a`, `a and b`, `a, b and c`. */
-function joined(names) {
+/** A list in words: `a`, `a and b`, `a, b and c`. */
+function inWords(names) {
   return names.length > 1 ? `${names.slice(0, -1).join(", ")} and ${names.at(-1)}` : names.join("");
 }
 
-/** Text as it may stand in markup. */
+/** A sentence that the page shares with its scripts, with values for its `{…}`. */
+function sentence(name, values = {}) {
+  return data.texts[name].replace(/\{(\w+)\}/g, (_, key) => values[key]);
+}
+
+/** Text escaped for markup. */
 function escaped(text) {
   return String(text).replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 }
 
-/** Text that may be broken where a long label has its parts. */
+/** Text with optional line breaks between the parts of a long label, as a list of nodes. */
 function breakable(text) {
-  return String(text).split(/(?<=,)(?=[^\W\d])|(?=\[)/u).flatMap((part, place) => (place ? [document.createElement("wbr"), part] : [part]));
+  return String(text)
+    .split(/(?<=,)(?=[^\W\d])|(?=\[)/u)
+    .flatMap((part, place) => (place ? [document.createElement("wbr"), part] : [part]));
 }
 
-/** An element with attributes and children; texts are texts, never markup. */
+/** An element with attributes and children; texts are inserted as text, never as markup. */
 function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {

@@ -1,6 +1,6 @@
-// The page's data: frames by columns (see optbench/reporting/payload.py), read once.
+// The data of the page: frames by columns (see optbench/reporting/payload.py), parsed once.
 
-/** A frame: `rows`, `names`, and columns as arrays or rows as objects. */
+/** A frame with `rows` and `names`; its columns are available as arrays, its rows as objects. */
 class Frame {
   constructor(stored) {
     this.rows = stored.rows;
@@ -12,7 +12,8 @@ class Frame {
   column(name) {
     if (!(name in this.columns)) {
       const { all, of, at, is } = this.stored[name] ?? { all: null };
-      this.columns[name] = is ?? (of ? at.map((place) => (place < 0 ? null : of[place])) : new Array(this.rows).fill(all ?? null));
+      this.columns[name] =
+        is ?? (of ? at.map((place) => (place < 0 ? null : of[place])) : new Array(this.rows).fill(all ?? null));
     }
     return this.columns[name];
   }
@@ -21,7 +22,8 @@ class Frame {
     if (!this.known) {
       const columns = this.names.map((name) => this.column(name));
       this.known = Array.from({ length: this.rows }, (_, row) =>
-        Object.fromEntries(this.names.map((name, place) => [name, columns[place][row]])));
+        Object.fromEntries(this.names.map((name, place) => [name, columns[place][row]])),
+      );
     }
     return this.known;
   }
@@ -31,12 +33,12 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const frames = Object.fromEntries(Object.entries(data.frames).map(([name, stored]) => [name, new Frame(stored)]));
 const GROUP = ["problem", "batch_size", "device", "schedule"];
 
-/** The rows of a frame; none where the page doesn't have it. */
+/** The rows of a frame; none if the page does not have it. */
 function rowsOf(name) {
   return name in frames ? frames[name].records() : [];
 }
 
-/** Rows by the text of a key. */
+/** The rows grouped by a key, as a map. */
 function grouped(rows, key) {
   const groups = new Map();
   for (const row of rows) {
@@ -53,7 +55,7 @@ const distinct = (rows, name) => [...new Set(rows.map((row) => row[name]))];
 const OPTIMIZERS = Object.keys(data.looks);
 const lookOf = (name) => data.looks[name] ?? { color: "#1f2328", dash: "solid", marker: "circle" };
 
-/** What was packed into the page: gzip in base64, as a response. Raises where the browser can't unpack it. */
+/** Unpacks gzip in base64 from an element of the page, as a response. Throws if the browser cannot unpack it. */
 async function unpacked(id) {
   const packed = atob(document.getElementById(id).textContent);
   const bytes = new Uint8Array(packed.length);

@@ -1,9 +1,15 @@
-// Puts the page together, and keeps it in step with the choices.
+// Sets up the page, and updates it when the choices change.
 
-/** The theme: as the system has it, or as the reader chose it on this machine. */
+/** Sets up the theme: that of the system, or the one that the reader has chosen on this machine. */
 function setUpTheme() {
   const select = document.getElementById("theme");
-  const stored = (act) => { try { return act(window.localStorage); } catch { return null; } };
+  const stored = (act) => {
+    try {
+      return act(window.localStorage);
+    } catch {
+      return null;
+    }
+  };
   const show = (theme) => {
     if (theme === "auto") delete document.documentElement.dataset.theme;
     else document.documentElement.dataset.theme = theme;
@@ -20,17 +26,27 @@ function setUpTheme() {
 /** Marks the rows of the highlighted optimizer in all tables. */
 function showLit() {
   document.querySelectorAll("main table.sortable").forEach((table) => {
-    for (const row of table.tBodies[0].rows) row.classList.toggle("lit", Boolean(state.lit) && row.dataset.optimizer === state.lit);
+    for (const row of table.tBodies[0].rows)
+      row.classList.toggle("lit", Boolean(state.lit) && row.dataset.optimizer === state.lit);
   });
 }
 
-/** Hides what is about everything while a selection is looked at, and shows the group of the chosen task alone. */
+/** Hides the parts about the full results while a filter is active, and shows only the group of the chosen task. */
 function showWholes() {
-  document.querySelectorAll(".whole").forEach((place) => { place.hidden = isFiltered(); });
-  document.querySelectorAll(".note.stale").forEach((note) => { note.hidden = !isFiltered(); });
+  document.querySelectorAll(".whole").forEach((place) => {
+    place.hidden = isFiltered();
+  });
+  document.querySelectorAll(".note.stale").forEach((note) => {
+    note.hidden = !isFiltered();
+  });
   const task = chosenTask();
   document.querySelectorAll(".group").forEach((group) => {
-    const own = { problem: group.dataset.problem, batch_size: group.dataset.batchSize, device: group.dataset.device, schedule: group.dataset.schedule };
+    const own = {
+      problem: group.dataset.problem,
+      batch_size: group.dataset.batchSize,
+      device: group.dataset.device,
+      schedule: group.dataset.schedule,
+    };
     group.hidden = !task || GROUP.some((name) => own[name] !== String(task[name]));
     if (group.hidden) return;
     group.querySelector(".pool").hidden = state.optimizer.length > 0;
@@ -39,27 +55,28 @@ function showWholes() {
   });
 }
 
-/** The verdicts on a task against the chosen reference, in a sentence. */
+/** The verdicts on a task against the chosen reference, in words. */
 function against(task) {
-  const rows = rowsOf("verdicts_by_reference").filter((row) => row.reference === state.reference && taskOf(row) === taskOf(task) && passes(row));
+  const rows = rowsOf("verdicts_by_reference").filter(
+    (row) => row.reference === state.reference && taskOf(row) === taskOf(task) && passes(row),
+  );
   if (!rows.length) return "";
-  const parts = [["win", "better"], ["loss", "worse"], ["tie", "tied"]].flatMap(([verdict, words]) => {
+  const parts = ["win", "loss", "tie", "inconclusive"].flatMap((verdict) => {
     const names = rows.filter((row) => row.verdict === verdict).map((row) => row.optimizer);
-    return names.length ? [`${joined(names)} ${names.length === 1 ? "is" : "are"} ${words}`] : [];
+    return names.length ? [sentence(verdict, { names: inWords(names) })] : [];
   });
-  const open = rows.filter((row) => row.verdict === "inconclusive").length;
-  if (open) parts.push(`${open} ${open === 1 ? "is" : "are"} inconclusive`);
-  return `By an exact test of paired seeds against ${state.reference}: ${parts.join("; ")}.`;
+  return [sentence("against", { reference: state.reference }), ...parts].join(" ");
 }
 
-/** Ranks among the rows that are shown. */
+/** Renumbers the ranks of a table among its visible rows. */
 function renumber(table) {
   const place = [...table.tHead.rows[0].cells].findIndex((head) => head.dataset.column === "rank");
   const rows = [...table.tBodies[0].rows];
   for (const row of rows) row.cells[place].dataset.all ??= row.cells[place].dataset.v ?? "";
   const shown = rows.filter((row) => !row.hidden && row.cells[place].dataset.all !== "");
   for (const row of shown) {
-    const rank = 1 + shown.filter((other) => Number(other.cells[place].dataset.all) < Number(row.cells[place].dataset.all)).length;
+    const rank =
+      1 + shown.filter((other) => Number(other.cells[place].dataset.all) < Number(row.cells[place].dataset.all)).length;
     row.cells[place].dataset.v = rank;
     row.cells[place].textContent = rank;
   }

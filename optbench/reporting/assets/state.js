@@ -1,27 +1,44 @@
-// What a reader has chosen. All of it is in the address after #, so that a view can be sent to somebody.
+// The choices of the reader. All of them are in the address after #, so that a view can be shared.
 
 const FILTERS = ["problem", "batch_size", "device", "schedule", "optimizer"];
-/** Names of the choices in the address, and what holds where nothing is said. */
+/** The choices in the address by name, with their defaults. */
 const DEFAULTS = {
-  section: "", problem: [], batch_size: [], device: [], schedule: [], optimizer: [],
-  reference: data.about.reference, lit: "", task: "", x: "cost", y: "log", measure: "valid_loss", target: "", by: "cost",
-  sort: "", step: "",
+  section: "",
+  problem: [],
+  batch_size: [],
+  device: [],
+  schedule: [],
+  optimizer: [],
+  reference: data.about.reference,
+  lit: "",
+  task: "",
+  x: "cost",
+  y: "log",
+  measure: "valid_loss",
+  target: "",
+  by: "cost",
+  sort: "",
+  step: "",
 };
 const KNOWN = {
-  reference: OPTIMIZERS, lit: ["", ...OPTIMIZERS], x: ["cost", "steps", "seconds"], y: ["log", "linear"],
-  measure: ["valid_loss", "valid_metric"], by: ["cost", "seconds"],
+  reference: OPTIMIZERS,
+  lit: ["", ...OPTIMIZERS],
+  x: ["cost", "steps", "seconds"],
+  y: ["log", "linear"],
+  measure: ["valid_loss", "valid_metric"],
+  by: ["cost", "seconds"],
 };
 const state = { ...DEFAULTS };
 const listeners = [];
 
 function readAddress() {
   const [section, query = ""] = location.hash.slice(1).split("?");
-  const found = new URLSearchParams(query);
+  const choices = new URLSearchParams(query);
   for (const [name, value] of Object.entries(DEFAULTS)) {
-    state[name] = Array.isArray(value) ? found.getAll(name) : found.get(name) ?? value;
+    state[name] = Array.isArray(value) ? choices.getAll(name) : (choices.get(name) ?? value);
   }
   state.section = section;
-  // An address may be old, or written by hand: what it names and isn't there is left out.
+  // An address may be old or written by hand: unknown values are ignored.
   for (const [name, known] of Object.entries(KNOWN)) {
     if (!known.includes(state[name])) state[name] = DEFAULTS[name];
   }
@@ -39,27 +56,31 @@ function address() {
   return `#${state.section}${text ? `?${text}` : ""}`;
 }
 
-/** Changes choices, writes them to the address (a new entry of the history unless `replace`), and tells everybody. */
+/** Changes choices, writes them to the address (as a new history entry unless `replace`), and calls the listeners. */
 function change(choices, replace = false) {
   const before = { ...state };
   Object.assign(state, choices);
   const text = address();
   if (text !== location.hash && !(text === "#" && !location.hash)) {
-    history[replace ? "replaceState" : "pushState"](VISITED, "", text === "#" ? location.pathname + location.search : text);
+    history[replace ? "replaceState" : "pushState"](
+      VISITED,
+      "",
+      text === "#" ? location.pathname + location.search : text,
+    );
   }
-  tell(before);
+  notify(before);
 }
 
-/** Tells listeners which choices changed. */
-function tell(before) {
+/** Calls the listeners with the names of the choices that changed. */
+function notify(before) {
   const changed = new Set(Object.keys(DEFAULTS).filter((name) => String(before[name]) !== String(state[name])));
   if (changed.size) listeners.forEach((listener) => listener(changed));
 }
 
-/** What an entry of the history bears on which a reader has been: where it is gone back to, the browser knows the place. */
+/** The state of a visited entry of the history: when the reader goes back to it, the browser restores the position. */
 const VISITED = "visited";
 
-/** Goes to the section that an address names, when it is opened or pasted. */
+/** Scrolls to the section that the address names, when it is opened or pasted. */
 function arrive() {
   const section = document.getElementById(state.section);
   if (section) measureBar();
@@ -70,30 +91,32 @@ function arrive() {
 window.addEventListener("popstate", (event) => {
   const before = { ...state };
   readAddress();
-  tell(before);
+  notify(before);
   if (event.state !== VISITED) arrive();
 });
 
-/** Whether a row passes the filters, but for those in `except`. */
+/** Whether a row passes the filters, except those in `except`. */
 function passes(row, except = []) {
-  return FILTERS.every((name) => !state[name].length || except.includes(name) || !(name in row) || state[name].includes(String(row[name])));
+  return FILTERS.every(
+    (name) => !state[name].length || except.includes(name) || !(name in row) || state[name].includes(String(row[name])),
+  );
 }
 
 const filtered = (rows, except) => rows.filter((row) => passes(row, except));
 const isFiltered = () => FILTERS.some((name) => state[name].length);
 const shownOptimizers = () => OPTIMIZERS.filter((name) => !state.optimizer.length || state.optimizer.includes(name));
 
-/** A function that computes something of filters and reference alone, kept until one of them changes. */
-function held(compute) {
-  let [known, found] = [null, null];
+/** Caches the result of a function that depends only on filters and reference, until one of them changes. */
+function cached(compute) {
+  let [known, result] = [null, null];
   return () => {
     const now = JSON.stringify([...FILTERS, "reference"].map((name) => state[name]));
-    if (now !== known) [known, found] = [now, compute()];
-    return found;
+    if (now !== known) [known, result] = [now, compute()];
+    return result;
   };
 }
 
-/** What the address says of a task, as far as it can be read. */
+/** The parts of the task in the address; empty if it cannot be parsed. */
 function wantedTask() {
   try {
     return { ...JSON.parse(state.task || "{}") };
@@ -102,11 +125,15 @@ function wantedTask() {
   }
 }
 
-/** The task that is looked at: the one chosen, or the first that passes the filters. */
+/** The task on display: the chosen one, or the first that passes the filters. */
 function chosenTask() {
   const tasks = [...grouped(filtered(rowsOf("cells")), taskOf).values()].map(([row]) => row);
   const wanted = wantedTask();
-  const fits = (row) => GROUP.filter((name) => name in wanted).reduce((count, name, place) => count + (String(row[name]) === String(wanted[name]) ? 8 >> place : 0), 0);
+  const fits = (row) =>
+    GROUP.filter((name) => name in wanted).reduce(
+      (count, name, place) => count + (String(row[name]) === String(wanted[name]) ? 8 >> place : 0),
+      0,
+    );
   return tasks.sort((one, other) => fits(other) - fits(one))[0] ?? null;
 }
 

@@ -1,4 +1,4 @@
-// What is recomputed for a selection, by the definitions of docs/methodology.md.
+// Statistics that are recomputed for a selection, as defined in docs/methodology.md.
 
 function median(values) {
   const sorted = [...values].sort((a, b) => a - b);
@@ -11,7 +11,7 @@ function median(values) {
 
 const mean = (values) => (values.length ? values.reduce((sum, value) => sum + value, 0) / values.length : null);
 
-/** The mean without the lowest and the highest quarter, ⌊n/4⌋ values each. */
+/** The mean without the ⌊n/4⌋ lowest and the ⌊n/4⌋ highest values. */
 function interquartileMean(values) {
   const sorted = [...values].sort((a, b) => a - b);
   const cut = Math.floor(sorted.length / 4);
@@ -19,7 +19,10 @@ function interquartileMean(values) {
 }
 
 function logGamma(x) {
-  const terms = [76.18009172947146, -86.50532032941677, 24.01409824083091, -1.231739572450155, 0.1208650973866179e-2, -0.5395239384953e-5];
+  const terms = [
+    76.18009172947146, -86.50532032941677, 24.01409824083091, -1.231739572450155, 0.1208650973866179e-2,
+    -0.5395239384953e-5,
+  ];
   const shifted = x + 5.5 - (x + 0.5) * Math.log(x + 5.5);
   const sum = terms.reduce((total, term, place) => total + term / (x + 1 + place), 1.000000000190015);
   return -shifted + Math.log((2.5066282746310005 * sum) / x);
@@ -63,7 +66,7 @@ function betaQuantile(p, a, b) {
   return (low + high) / 2;
 }
 
-/** The mean of scores between 0 and 1 with Clopper and Pearson's bounds. */
+/** The mean of scores between 0 and 1, with the bounds of Clopper and Pearson. */
 function share(scores) {
   const n = scores.length;
   if (!n) return [null, null, null];
@@ -73,10 +76,11 @@ function share(scores) {
   return [total / n, low, high];
 }
 
-/** Whether losses are the same number but for the rounding of single precision. */
-const equalLoss = (one, other) => one === other || (Number.isFinite(one) && Number.isFinite(other) && Math.abs(one - other) <= 1e-6 * Math.abs(other));
+/** Whether losses are equal up to rounding in single precision. */
+const equalLoss = (one, other) =>
+  one === other || (Number.isFinite(one) && Number.isFinite(other) && Math.abs(one - other) <= 1e-6 * Math.abs(other));
 
-/** For every ordered pair of optimizers the probability that the first is better, over these rows of seed_losses. */
+/** For every ordered pair of optimizers, the probability that the first is better, from rows of seed_losses. */
 function improvements(rows, names) {
   const places = new Map(names.map((name, place) => [name, place]));
   const pairs = names.length ** 2;
@@ -89,38 +93,50 @@ function improvements(rows, names) {
       if (!sums.has(key)) sums.set(key, { sum: new Float64Array(pairs), count: new Uint32Array(pairs) });
       const { sum, count } = sums.get(key);
       const known = own.filter((row) => places.has(row.optimizer));
-      for (const one of known) for (const other of known) {
-        if (one === other) continue;
-        const pair = places.get(one.optimizer) * names.length + places.get(other.optimizer);
-        if (earlier) {
-          const copied = `${pair}:${one.copy_of}:${other.copy_of}`;
-          if (earlier.has(copied)) continue;
-          earlier.add(copied);
+      for (const one of known)
+        for (const other of known) {
+          if (one === other) continue;
+          const pair = places.get(one.optimizer) * names.length + places.get(other.optimizer);
+          if (earlier) {
+            const copied = `${pair}:${one.copy_of}:${other.copy_of}`;
+            if (earlier.has(copied)) continue;
+            earlier.add(copied);
+          }
+          sum[pair] += equalLoss(one.loss, other.loss) ? 0.5 : Number(one.loss < other.loss);
+          count[pair] += 1;
         }
-        sum[pair] += equalLoss(one.loss, other.loss) ? 0.5 : Number(one.loss < other.loss);
-        count[pair] += 1;
-      }
     }
   }
-  const found = [];
-  names.forEach((optimizer, one) => names.forEach((other, two) => {
-    if (one === two) return;
-    const pair = one * names.length + two;
-    const own = [...sums.values()].filter(({ count }) => count[pair]).map(({ sum, count }) => sum[pair] / count[pair]);
-    const [probability, probability_low, probability_high] = share(own);
-    found.push({ optimizer, other, probability, probability_low, probability_high, n_pairs: own.length });
-  }));
-  return found;
+  const rowsOfPairs = [];
+  names.forEach((optimizer, one) =>
+    names.forEach((other, two) => {
+      if (one === two) return;
+      const pair = one * names.length + two;
+      const own = [...sums.values()]
+        .filter(({ count }) => count[pair])
+        .map(({ sum, count }) => sum[pair] / count[pair]);
+      const [probability, probability_low, probability_high] = share(own);
+      rowsOfPairs.push({ optimizer, other, probability, probability_low, probability_high, n_pairs: own.length });
+    }),
+  );
+  return rowsOfPairs;
 }
 
-/** The rows of normalised scores of the tasks and seeds that all of these optimizers have. */
+/** The rows of normalised scores for the tasks and seeds on which all of these optimizers were run. */
 function commonScores(rows, names) {
   const kept = [];
-  for (const problem of grouped(rows.filter((row) => row.score !== null && names.includes(row.optimizer)), (row) => row.problem).values()) {
-    const tasks = [...grouped(problem, taskOf).values()].filter((task) => new Set(task.map((row) => row.optimizer)).size === names.length);
+  for (const problem of grouped(
+    rows.filter((row) => row.score !== null && names.includes(row.optimizer)),
+    (row) => row.problem,
+  ).values()) {
+    const tasks = [...grouped(problem, taskOf).values()].filter(
+      (task) => new Set(task.map((row) => row.optimizer)).size === names.length,
+    );
     const whole = tasks.flat();
     const counts = grouped(whole, (row) => row.seed);
-    const seeds = new Set([...counts].filter(([, own]) => own.length === names.length * tasks.length).map(([seed]) => seed));
+    const seeds = new Set(
+      [...counts].filter(([, own]) => own.length === names.length * tasks.length).map(([seed]) => seed),
+    );
     kept.push(...whole.filter((row) => seeds.has(row.seed)));
   }
   return kept;

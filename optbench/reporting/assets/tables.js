@@ -1,19 +1,30 @@
-// Tables: sorting, filtering, and tables of what a figure shows.
+// Tables: sorting, filtering, and the tables of the figures' data.
 
-/** The value that a cell is sorted by: its number, or its text. */
+/** The value by which a cell is sorted: its number, or its text. */
 function sortKey(cell) {
   if (cell.dataset.v !== undefined) return Number(cell.dataset.v);
   const text = cell.textContent.trim();
   return text === "–" || text === "" ? null : text.toLowerCase();
 }
 
-/** Sorts a table by a column; what is missing comes last, equals keep their order. */
+/** Sorts a table by a column. Missing values come last; rows with equal values keep their order. */
 function sortTable(table, place, descending) {
   const body = table.tBodies[0];
   const rows = [...body.rows].map((row) => [sortKey(row.cells[place]), row]);
   const way = descending ? -1 : 1;
-  rows.sort(([one], [other]) => (one === null ? (other === null ? 0 : 1) : other === null ? -1
-    : typeof one === typeof other ? way * compared(one, other) : typeof one === "number" ? -1 : 1));
+  rows.sort(([one], [other]) =>
+    one === null
+      ? other === null
+        ? 0
+        : 1
+      : other === null
+        ? -1
+        : typeof one === typeof other
+          ? way * compared(one, other)
+          : typeof one === "number"
+            ? -1
+            : 1,
+  );
   body.append(...rows.map(([, row]) => row));
   [...table.tHead.rows[0].cells].forEach((head, index) => {
     if (index === place) head.setAttribute("aria-sort", descending ? "descending" : "ascending");
@@ -21,17 +32,25 @@ function sortTable(table, place, descending) {
   });
 }
 
-/** Makes the headings of a table buttons that sort it; tables with an id have their order in the address. */
+/** Makes the headings of a table buttons that sort it. For tables with an id, the order is part of the address. */
 function makeSortable(table) {
   [...table.tHead.rows[0].cells].forEach((head, place) => {
     if (!head.textContent.trim()) return;
-    const button = element("button", { type: "button", class: "sort", onclick: () => {
-      // Numbers are of interest from their best, texts from a to z.
-      const first = !head.hasAttribute("aria-sort");
-      const descending = first ? false : head.getAttribute("aria-sort") === "ascending";
-      if (table.id) change({ sort: `${table.id}:${head.dataset.column}:${descending ? "down" : "up"}` });
-      else sortTable(table, place, descending);
-    } }, ...head.childNodes);
+    const button = element(
+      "button",
+      {
+        type: "button",
+        class: "sort",
+        onclick: () => {
+          // The first click sorts in ascending order, further ones alternate.
+          const first = !head.hasAttribute("aria-sort");
+          const descending = first ? false : head.getAttribute("aria-sort") === "ascending";
+          if (table.id) change({ sort: `${table.id}:${head.dataset.column}:${descending ? "down" : "up"}` });
+          else sortTable(table, place, descending);
+        },
+      },
+      ...head.childNodes,
+    );
     head.append(button);
   });
 }
@@ -40,32 +59,40 @@ function makeSortable(table) {
 function showSorting() {
   const [id, column, way] = state.sort.split(":");
   document.querySelectorAll("table.sortable[id]").forEach((table) => {
-    const place = table.id === id ? [...table.tHead.rows[0].cells].findIndex((head) => head.dataset.column === column) : -1;
+    const place =
+      table.id === id ? [...table.tHead.rows[0].cells].findIndex((head) => head.dataset.column === column) : -1;
     if (place >= 0) sortTable(table, place, way === "down");
     else if (table.querySelector("[aria-sort]")) {
       table.querySelector("[aria-sort]").removeAttribute("aria-sort");
-      restored(table);
+      restore(table);
     }
   });
 }
 
 const originals = new Map();
 
-/** The rows of a table as they were at first. */
-function restored(table) {
+/** Restores the initial order of the rows of a table. */
+function restore(table) {
   const rows = originals.get(table);
   if (rows && rows[0]?.parentNode === table.tBodies[0]) table.tBodies[0].append(...rows);
 }
 
-/** Hides rows that don't pass the filters, and says so where none is left. */
+/** Hides rows that do not pass the filters, and marks tables without a visible row. */
 function filterRows() {
   document.querySelectorAll("main table.sortable").forEach((table) => {
     if (table.id === "standings") return;
     let left = 0;
     for (const row of table.tBodies[0].rows) {
-      const about = { problem: row.dataset.problem, batch_size: row.dataset.batchSize, device: row.dataset.device,
-        schedule: row.dataset.schedule, optimizer: row.dataset.optimizer };
-      const shown = FILTERS.every((name) => about[name] === undefined || !state[name].length || state[name].includes(about[name]));
+      const about = {
+        problem: row.dataset.problem,
+        batch_size: row.dataset.batchSize,
+        device: row.dataset.device,
+        schedule: row.dataset.schedule,
+        optimizer: row.dataset.optimizer,
+      };
+      const shown = FILTERS.every(
+        (name) => about[name] === undefined || !state[name].length || state[name].includes(about[name]),
+      );
       row.hidden = !shown;
       left += shown;
     }
@@ -77,29 +104,60 @@ function filterRows() {
 
 /** A table of records: columns are [name, heading] pairs. */
 function tableOf(caption, columns, rows) {
-  const head = element("tr", {}, ...columns.map(([name, heading]) => element("th", { scope: "col", "data-column": name, class: rows.some((row) => typeof row[name] === "number") ? "number" : null }, heading ?? name.replaceAll("_", " "))));
+  const head = element(
+    "tr",
+    {},
+    ...columns.map(([name, heading]) =>
+      element(
+        "th",
+        {
+          scope: "col",
+          "data-column": name,
+          class: rows.some((row) => typeof row[name] === "number") ? "number" : null,
+        },
+        heading ?? name.replaceAll("_", " "),
+      ),
+    ),
+  );
   const body = element("tbody");
   for (const row of rows) {
-    body.append(element("tr", {}, ...columns.map(([name], place) => {
-      const value = row[name] ?? null;
-      const number = typeof value === "number";
-      return place === 0 ? element("th", { scope: "row" }, cellText(name, value))
-        : element("td", { class: number ? "number" : null, "data-v": number ? value : null }, cellText(name, value));
-    })));
+    body.append(
+      element(
+        "tr",
+        {},
+        ...columns.map(([name], place) => {
+          const value = row[name] ?? null;
+          const number = typeof value === "number";
+          return place === 0
+            ? element("th", { scope: "row" }, cellText(name, value))
+            : element(
+                "td",
+                { class: number ? "number" : null, "data-v": number ? value : null },
+                cellText(name, value),
+              );
+        }),
+      ),
+    );
   }
-  const table = element("table", { class: "sortable" }, element("caption", {}, element("span", {}, caption)), element("thead", {}, head), body);
+  const table = element(
+    "table",
+    { class: "sortable" },
+    element("caption", {}, element("span", {}, caption)),
+    element("thead", {}, head),
+    body,
+  );
   makeSortable(table);
   return element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption }, table);
 }
 
-/** Hands a text to the reader as a file. */
+/** Downloads a text as a file. */
 function download(name, text, type) {
   const link = element("a", { href: URL.createObjectURL(new Blob([text], { type })), download: name });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
 
-/** A value as CSV: every digit, texts quoted where they need it; missing is empty. */
+/** A value as CSV, with every digit; texts are quoted if necessary, and missing values are empty. */
 function csvField(value) {
   if (value === null || value === undefined) return "";
   if (value === Infinity || value === -Infinity) return value > 0 ? "inf" : "-inf";
@@ -108,20 +166,36 @@ function csvField(value) {
 }
 
 function csv(names, rows) {
-  return [names.map(csvField).join(","), ...rows.map((row) => names.map((name) => csvField(row[name])).join(","))].join("\n") + "\n";
+  return (
+    [names.map(csvField).join(","), ...rows.map((row) => names.map((name) => csvField(row[name])).join(","))].join(
+      "\n",
+    ) + "\n"
+  );
 }
 
-/** Records as JSON; an infinite number is a text, since JSON has none. */
+/** Records as JSON; infinite numbers become texts, because JSON has none. */
 function json(names, rows) {
-  const plain = (value) => (value === Infinity ? "inf" : value === -Infinity ? "-inf" : value ?? null);
-  return JSON.stringify(rows.map((row) => Object.fromEntries(names.map((name) => [name, plain(row[name])]))), null, 1);
+  const plain = (value) => (value === Infinity ? "inf" : value === -Infinity ? "-inf" : (value ?? null));
+  return JSON.stringify(
+    rows.map((row) => Object.fromEntries(names.map((name) => [name, plain(row[name])]))),
+    null,
+    1,
+  );
 }
 
-/** Two buttons that hand over rows, made when they are asked for. */
+/** Two buttons that download rows; `give` computes them on a click. */
 function downloadButtons(name, give) {
-  const button = (suffix, type, write) => element("button", { type: "button", onclick: () => {
-    const [names, rows] = give();
-    download(`${name}.${suffix}`, write(names, rows), type);
-  } }, suffix.toUpperCase());
+  const button = (suffix, type, write) =>
+    element(
+      "button",
+      {
+        type: "button",
+        onclick: () => {
+          const [names, rows] = give();
+          download(`${name}.${suffix}`, write(names, rows), type);
+        },
+      },
+      suffix.toUpperCase(),
+    );
   return [button("csv", "text/csv", csv), button("json", "application/json", json)];
 }

@@ -1,1 +1,1 @@
-"""Cells on the workers of a dask scheduler, on this machine or on others: the extra `scale`."""
+"""The engine `dask`: cells on the workers of a Dask scheduler, on this machine or on others (extra `scale`)."""

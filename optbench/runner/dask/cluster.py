@@ -1,4 +1,4 @@
-"""A dask scheduler to talk to: one that runs already, or one with workers of this run's own on this machine."""
+"""Connects to a running Dask scheduler, or starts a scheduler with workers on this machine."""
 
 from __future__ import annotations
 
@@ -13,27 +13,31 @@ import dask
 import distributed
 
 from optbench.errors import UserError, one_line
-from optbench.machine.signals import interrupts_ignored
+from optbench.machine.signals import ignore_interrupts
 
-#: Seconds that a scheduler has to answer.
+#: Seconds to wait for a scheduler's response.
 PATIENCE = 10.0
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 @contextmanager
-def connected(scheduler: str) -> Iterator[distributed.Client]:
-    """A client of a running scheduler: an address, or the file that `dask scheduler --scheduler-file` wrote.
+def connect(scheduler: str) -> Iterator[distributed.Client]:
+    """A context with a client of a running scheduler.
 
-    Raises UserError where none answers.
+    Args:
+        scheduler: The scheduler's address, or the file that `dask scheduler --scheduler-file FILE.json` has written.
+
+    Raises:
+        UserError: No scheduler responds.
     """
     where: dict[str, Any] = {"scheduler_file": scheduler} if scheduler.endswith(".json") else {"address": scheduler}
-    with _quiet():
+    with _silence_logs():
         try:
             client = distributed.Client(**where, timeout=PATIENCE, set_as_default=False, name="optbench")
         except Exception as error:
             raise UserError(
-                f"no dask scheduler answers at {scheduler!r}: {one_line(error)} (accepted: the address that `dask "
+                f"no Dask scheduler responds at {scheduler!r}: {one_line(error)} (accepted: the address that `dask "
                 "scheduler` prints, such as tcp://192.168.0.1:8786, or its --scheduler-file)"
             ) from None
         try:
@@ -44,16 +48,22 @@ def connected(scheduler: str) -> Iterator[distributed.Client]:
 
 
 @contextmanager
-def local(workers: int, threads: int, gpus: Sequence[str] = ()) -> Iterator[distributed.Client]:
-    """A scheduler on the loopback with worker processes of one slot each; the first of them have a GPU each.
+def start_workers(workers: int, threads: int, gpus: Sequence[str] = ()) -> Iterator[distributed.Client]:
+    """A context with a client of a new scheduler and worker processes on this machine.
 
-    `gpus` are the GPUs' numbers, as CUDA_VISIBLE_DEVICES has them. Raises UserError where the workers don't start.
+    Args:
+        workers: Number of worker processes; each computes one cell at a time.
+        threads: CPU threads per worker.
+        gpus: Numbers of GPUs, as in CUDA_VISIBLE_DEVICES. The first workers get one GPU each.
+
+    Raises:
+        UserError: The workers do not start.
     """
     settings = {
         "distributed.scheduler.work-stealing": False,
         "distributed.scheduler.allowed-failures": 0,
         "distributed.worker.profile.enabled": False,
-        # Threads as the cells have them; without MALLOC_TRIM_THRESHOLD_ (see `worker`).
+        # Replaces Dask's defaults, which include MALLOC_TRIM_THRESHOLD_ (see `worker._keep_memory`).
         "distributed.nanny.pre-spawn-environ": dict.fromkeys(_THREADS, threads),
     }
     scheduler = {"host": "127.0.0.1", "port": 0, "dashboard": False, "dashboard_address": None}
@@ -68,11 +78,11 @@ def local(workers: int, threads: int, gpus: Sequence[str] = ()) -> Iterator[dist
         {"env": {"CUDA_VISIBLE_DEVICES": gpus[n]}, "resources": {"GPU": 1}} if n < len(gpus) else {}
         for n in range(workers)
     ]
-    with _quiet(), _environment_kept(), dask.config.set(settings):
-        # What this process has of them goes before dask's settings.
+    with _silence_logs(), _restore_environment(), dask.config.set(settings):
+        # Environment variables of this process take precedence over Dask's settings.
         os.environ.update(dict.fromkeys(_THREADS, str(threads)))
         try:
-            with interrupts_ignored():
+            with ignore_interrupts():
                 cluster = distributed.SpecCluster(
                     scheduler={"cls": distributed.Scheduler, "options": scheduler},
                     workers={n: {"cls": distributed.Nanny, "options": {**options, **own[n]}} for n in range(workers)},
@@ -80,8 +90,8 @@ def local(workers: int, threads: int, gpus: Sequence[str] = ()) -> Iterator[dist
                 )
         except Exception as error:
             raise UserError(
-                f"the workers of engine dask don't start ({one_line(error.__cause__ or error)}): killed, or out of "
-                "memory? The same command resumes"
+                f"the workers of engine 'dask' did not start ({one_line(error.__cause__ or error)}): killed, or out of "
+                "memory; the same command resumes"
             ) from None
         try:
             with distributed.Client(cluster, set_as_default=False, name="optbench") as client:
@@ -95,9 +105,12 @@ def local(workers: int, threads: int, gpus: Sequence[str] = ()) -> Iterator[dist
 
 
 def replenish(client: distributed.Client) -> None:
-    """Starts workers of this run's own in the place of those that could not be started again.
+    """Replaces workers on this machine that have ended and were not restarted.
 
-    A nanny starts its worker again, once: one that dies while it imports would be missed for good.
+    Dask's nanny process restarts its worker only once: a worker that dies during its imports would not come back.
+
+    Args:
+        client: A client of `start_workers`.
     """
     cluster = client.cluster
     if isinstance(cluster, distributed.SpecCluster) and cluster.status is distributed.Status.running:
@@ -108,8 +121,8 @@ def replenish(client: distributed.Client) -> None:
             cluster.scale(len(cluster.worker_spec))
 
 
-def gpus_here() -> list[str]:
-    """The numbers of the CUDA devices that this process may use."""
+def visible_gpus() -> list[str]:
+    """Returns the numbers of the CUDA devices that this process may use, as in CUDA_VISIBLE_DEVICES."""
     import torch
 
     visible = [number.strip() for number in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if number.strip()]
@@ -117,7 +130,7 @@ def gpus_here() -> list[str]:
 
 
 def _kill(cluster: distributed.SpecCluster) -> None:
-    """Ends the workers at once, whatever they are doing, and lets none be started in their place."""
+    """Kills all workers, and prevents their restart."""
     for nanny in cluster.workers.values():
         nanny.auto_restart = False
         if nanny.pid is not None:
@@ -126,8 +139,8 @@ def _kill(cluster: distributed.SpecCluster) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps dask's own log lines from the user's terminal: what matters of them is said in our words."""
+def _silence_logs() -> Iterator[None]:
+    """Suppresses Dask's log lines; optbench reports problems in its own messages."""
     loggers = {
         logging.getLogger(name): logging.getLogger(name).level for name in ("distributed", "tornado.application")
     }
@@ -141,8 +154,8 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _environment_kept() -> Iterator[None]:
-    """Undoes that a nanny sets its worker's environment in its own process, which is this one."""
+def _restore_environment() -> Iterator[None]:
+    """Restores the environment variables: a nanny sets its worker's variables in its own process, which is this one."""
     before = dict(os.environ)
     try:
         yield

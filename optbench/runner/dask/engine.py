@@ -1,4 +1,4 @@
-"""The coordinator's side: gives cells to workers, and writes what comes back."""
+"""The engine `dask`: assigns cells to the workers of a Dask scheduler and writes the records that they send."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from distributed.scheduler import KilledWorker
 from optbench.results.atomic import write_bytes
 from optbench.results.directory import ResultsDirectory
 from optbench.runner.dask.cluster import replenish
-from optbench.runner.dask.records import state, write
+from optbench.runner.dask.records import list_records, write_record
 from optbench.runner.dask.roster import RemoteWorker, Roster
-from optbench.runner.dask.sources import carried
+from optbench.runner.dask.sources import read_sources
 from optbench.runner.dask.worker import Abandoned, Answer, Greeting, Parcel, WorkerUnfit, compute
 from optbench.runner.job import Job
 
@@ -29,12 +29,12 @@ T = TypeVar("T")
 
 
 class WorkerLost(BrokenExecutor):
-    """The worker is gone, or was cut off; what it held has not been computed."""
+    """The worker has ended or can't be reached; its cell has not been computed."""
 
 
 @dataclass(eq=False)
 class _Call:
-    """A job under way."""
+    """A running job with its worker and futures."""
 
     job: Job
     worker: RemoteWorker
@@ -43,17 +43,22 @@ class _Call:
 
 
 class DaskEngine:
-    """Computes cells on the workers of a dask scheduler, each of them one cell at a time.
+    """Computes cells on the workers of a Dask scheduler, one cell per worker at a time.
 
-    Which worker takes a cell is decided here, and not by the scheduler: a cell is bound to a worker that has nothing
-    else to do, so there is nothing to steal, and a worker that dies has one cell alone. A cell on a GPU needs a
-    worker with the resource `GPU`. Records are written by this process, or by workers that see its disk.
+    The engine assigns each cell to an idle worker itself, so the scheduler has nothing to redistribute and a worker
+    that dies loses one cell only. A cell on a GPU needs a worker with the resource `GPU`. Records are written by
+    workers that can access the results directory, and by this process for all others.
 
-    `environment` is that of this process; `limit` the most cells at once. Where workers are `ours`, they are on this
-    machine and end with this run, and `prepare` finds them the data that it shares.
+    Args:
+        client: A client of the scheduler.
+        directory: The results directory.
+        environment: Description of the environment of this process.
+        limit: Maximum number of cells at a time (default: one per worker).
+        ours: Whether the workers were started by this run on this machine.
+        prepare: Called in each worker to make shared data available; must be picklable.
     """
 
-    #: How often a cell is tried again whose worker was lost.
+    #: Maximum number of further attempts for a cell whose worker was lost.
     retries = 2
 
     def __init__(
@@ -70,8 +75,8 @@ class DaskEngine:
         self._directory = ResultsDirectory(directory.folder.absolute())
         self._secret = secrets.token_hex(16)
         self._probe = self._directory.folder / f".seen-{self._secret[:8]}"
-        for left in self._directory.folder.glob(".seen-*"):  # of a run that was killed
-            left.unlink(missing_ok=True)
+        for stale in self._directory.folder.glob(".seen-*"):  # left by a run that was killed
+            stale.unlink(missing_ok=True)
         write_bytes(self._probe, self._secret.encode())
         greeting = Greeting(self._probe, self._secret, ours, prepare)
         self._roster = Roster(client, greeting, environment, self._directory.write_environment)
@@ -79,27 +84,31 @@ class DaskEngine:
         self._submitted: Counter[str] = Counter()
         self._calls: dict[str, _Call] = {}
         self._broken: BaseException | None = None
-        # Whatever travels is written by one thread, in the order in which it arrives.
+        # One thread writes all records that are received, in the order of their arrival.
         self._writer = ThreadPoolExecutor(1, "optbench-records")
-        # What a scheduler keeps under a client's name it forgets some time after the client left.
-        client.subscribe_topic(client.id, self._announced)
+        # The topic has the client's name, so the scheduler removes it some time after the client has left.
+        client.subscribe_topic(client.id, self._on_event)
 
     def has_room(self, job: Job, under_way: Collection[Job], alone: bool) -> bool:
-        """Whether a worker is there that takes the job; the next `submit` gives it to this worker."""
+        """Whether a worker is free for the job; the next `submit` uses this worker."""
         full = self._limit is not None and len(under_way) >= self._limit
-        self._chosen = None if full else self._roster.free(job.cell.device, alone)
+        self._chosen = None if full else self._roster.find_free(job.cell.device, alone)
         return self._chosen is not None
 
     def submit(self, fn: Callable[[Job], T], job: Job, /) -> Future[T]:
-        """Starts the job on the worker that had room for it. Raises UserError where the user's file is gone."""
+        """Starts the job on the worker that `has_room` has chosen.
+
+        Raises:
+            UserError: A user's file with a problem or an optimizer can't be read.
+        """
         worker, self._chosen = self._chosen, None
         assert worker is not None
-        assert worker.known is not None
+        assert worker.introduction is not None
         name = job.cell.id if fn.__name__ == "execute" else f"{job.cell.id}-{fn.__name__}"
-        # As long as a key is known to the scheduler, it stands for what came of it first.
+        # The scheduler returns the first result of a key that it knows, so every submission needs its own key.
         key = f"{name}-a{self._submitted[name]}"
         self._submitted[name] += 1
-        parcel = self._parcel(job, worker.environment, worker.known.sees_disk)
+        parcel = self._parcel(job, worker.environment, worker.introduction.sees_disk)
         call = self._calls[key] = _Call(job, worker, Future())
         call.outcome.set_running_or_notify_cancel()
         worker.busy = True
@@ -116,21 +125,26 @@ class DaskEngine:
         call.remote.add_done_callback(lambda _: self._write(partial(self._finish, key, call)))
         return call.outcome
 
-    def look_after(self) -> Sequence[str]:
-        """Notices workers that came or went. Raises UserError where the scheduler is gone, OSError for a full disk."""
+    def poll(self) -> Sequence[str]:
+        """Updates the list of workers, ends the calls of lost workers, and returns messages for the user.
+
+        Raises:
+            UserError: The scheduler does not respond.
+            OSError: A record can't be written, such as on a full disk.
+        """
         if self._broken is not None:
             raise self._broken
         if self._ours:
             replenish(self._client)
-        self._roster.look()
+        self._roster.refresh()
         for call in [*self._calls.values()]:
-            # Whoever noticed first that the worker is gone: a call that is bound to it would wait for ever.
+            # A call that is bound to a lost worker would wait forever.
             if not self._roster.has(call.worker):
-                self._lose(call)
-        return self._roster.news()
+                self._abandon(call)
+        return self._roster.pop_messages()
 
     def shutdown(self) -> None:
-        """Lets go of the workers; those of others stay."""
+        """Ends the connection to the workers; workers of a running scheduler stay."""
         self._writer.shutdown()
         with suppress(Exception):
             self._client.unsubscribe_topic(self._client.id)
@@ -140,11 +154,11 @@ class DaskEngine:
         return True
 
     def stop(self, future: Future[Any]) -> None:
-        """A scheduler's workers are others', and may not be killed."""
+        """Not supported: workers of a scheduler may belong to others and can't be killed."""
         raise NotImplementedError
 
     def kill(self) -> None:
-        """Nobody waits for what is under way any more: workers leave it at their next record."""
+        """Cancels all running jobs: a worker ends its job when it writes the next record."""
         remotes = [call.remote for call in self._calls.values() if call.remote is not None]
         with suppress(Exception):
             self._client.cancel(remotes, force=True)
@@ -154,81 +168,85 @@ class DaskEngine:
         source = replace(job.source, directory=job.source.directory.absolute())
         return Parcel(
             job=replace(job, directory=self._directory, source=source, environment=environment),
-            records=() if sees_disk else tuple(state(self._directory.cell(job.cell.id), job.seeds)),
+            records=() if sees_disk else tuple(list_records(self._directory.cell(job.cell.id), job.seeds)),
             sees_disk=sees_disk,
-            sources={} if self._ours else carried(job.cell),
+            sources={} if self._ours else read_sources(job.cell),
             secret=self._secret,
             topic=self._client.id,
         )
 
-    def _announced(self, event: tuple[float, Any]) -> None:
+    def _on_event(self, event: tuple[float, Any]) -> None:
         match event:
             case (_, {"key": str(key), "record": str(record)}):
-                self._write(partial(self._keep, key, record))
+                self._write(partial(self._store, key, record))
 
-    def _write(self, what: Callable[[], None]) -> None:
+    def _write(self, action: Callable[[], None]) -> None:
         with suppress(RuntimeError):  # after `shutdown`
-            self._writer.submit(what)
+            self._writer.submit(action)
 
-    def _keep(self, key: str, record: str) -> None:
-        """Writes down a record of a cell that is under way, so that it isn't lost with its worker."""
+    def _store(self, key: str, record: str) -> None:
+        """Writes a record of a running cell, so that it is not lost with the worker."""
         call = self._calls.get(key)
         if call is None or call.outcome.done():
             return
         try:
-            write(self._directory.cell(call.job.cell.id), record)
+            write_record(self._directory.cell(call.job.cell.id), record)
         except BaseException as error:
             self._broken = error
 
     def _finish(self, key: str, call: _Call) -> None:
-        """Takes what came of a call, which stays one of `_calls` meanwhile: where the worker dies with the answer, it
-        is the loss of the worker that ends the wait.
+        """Sets the outcome of a call to its result or exception.
+
+        The call stays in `_calls` until then: if its worker dies before the result has arrived, `poll` ends the call.
         """
         try:
             if call.outcome.done():
                 return
-            # The worker first: whoever waits for the result finds it free.
+            # Free the worker before setting the outcome, so that it can be used as soon as the outcome is known.
             call.worker.busy = False
             try:
-                value = self._received(call)
+                value = self._receive(call)
             except BaseException as error:
                 outcome = partial(call.outcome.set_exception, error)
             else:
                 outcome = partial(call.outcome.set_result, value)
-            with suppress(InvalidStateError):  # where the worker was missed meanwhile
+            with suppress(InvalidStateError):  # the worker was reported as lost in the meantime
                 outcome()
         finally:
             self._calls.pop(key, None)
 
-    def _received(self, call: _Call) -> Any:
-        """What the job gave, its records written. Raises what it raised, or WorkerLost, or ResultsUnwritable."""
+    def _receive(self, call: _Call) -> Any:
+        """Writes the records of a finished call and returns its value.
+
+        Raises the exception of the job, WorkerLost or ResultsWriteError.
+        """
         assert call.remote is not None
         try:
             answer: Answer = call.remote.result()
         except WorkerUnfit as error:
             self._roster.refuse(call.worker, str(error))
-            raise _lost(call) from None
+            raise _make_lost_error(call) from None
         except BaseException as error:
-            # Whatever the cell didn't raise itself happened to the worker, or on the way.
+            # An exception that the cell did not raise itself is due to the worker or the connection.
             if call.remote.status == "error" and not isinstance(error, (KilledWorker, Abandoned)):
                 raise
-            # Known sooner than by a look at all workers; until then nothing else may be given to it.
+            # Do not wait for the next refresh: the worker must not get another cell until it has been seen again.
             self._roster.drop(call.worker)
-            raise _lost(call) from None
+            raise _make_lost_error(call) from None
         if answer.secret != self._secret:
             raise WorkerLost("another run computed this cell on the same scheduler")
         for record in answer.records:
-            write(self._directory.cell(call.job.cell.id), record)
+            write_record(self._directory.cell(call.job.cell.id), record)
         return answer.value
 
-    def _lose(self, call: _Call) -> None:
-        # The outcome first: cancelling is noticed by another thread.
-        with suppress(InvalidStateError):  # where the answer came nevertheless
-            call.outcome.set_exception(_lost(call))
+    def _abandon(self, call: _Call) -> None:
+        # Set the outcome first: another thread reacts to the cancellation.
+        with suppress(InvalidStateError):  # the answer has arrived nevertheless
+            call.outcome.set_exception(_make_lost_error(call))
         if call.remote is not None:
             with suppress(Exception):
                 call.remote.cancel(force=True)
 
 
-def _lost(call: _Call) -> WorkerLost:
+def _make_lost_error(call: _Call) -> WorkerLost:
     return WorkerLost(f"worker {call.worker.address} is gone")

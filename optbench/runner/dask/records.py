@@ -1,7 +1,7 @@
-"""How records of a cell travel between the coordinator and a worker that doesn't see its disk: as lines of JSON.
+"""Records of a cell as lines of JSON, sent between the coordinator and workers that can't access its disk.
 
-Each line is what one call of `CellStore` wrote. Written twice, or again by a worker that took over, it stays as
-it was: the same cell gives the same records.
+Each line contains the arguments of one call of `CellStore`. A record that arrives twice, or again from another worker,
+changes nothing, because a cell always gives the same records.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from optbench.results.atomic import finite
+from optbench.results.atomic import replace_nonfinite
 from optbench.results.directory import ResultsDirectory
 from optbench.results.store import CellStore
 
 
 class SendingStore(CellStore):
-    """A cell's folder on a worker; `send` takes every record after it was written."""
+    """A cell's folder on a worker, which passes every record to `send` after it was written."""
 
     def __init__(self, folder: Path, send: Callable[[str], None]) -> None:
         super().__init__(folder)
@@ -49,7 +49,7 @@ class SendingStore(CellStore):
 
 
 class SendingDirectory(ResultsDirectory):
-    """A results directory as a worker sees it: records of its cells are sent as they are written."""
+    """A results directory on a worker, whose cells send every record as it is written."""
 
     def __init__(self, folder: Path, send: Callable[[str], None]) -> None:
         super().__init__(folder)
@@ -59,8 +59,13 @@ class SendingDirectory(ResultsDirectory):
         return SendingStore(super().cell(cell_id).folder, self._send)
 
 
-def state(store: CellStore, seeds: Iterable[int]) -> list[str]:
-    """What a worker has to know of a cell that was begun, to go on with it. Curves of trials aren't needed."""
+def list_records(store: CellStore, seeds: Iterable[int]) -> list[str]:
+    """Returns the stored records that a worker needs to resume a cell, without the curves of trials.
+
+    Args:
+        store: The cell's folder.
+        seeds: Seeds of the final runs.
+    """
     lines = []
     if (timing := store.timing()) is not None:
         lines.append(_line("timing", timing))
@@ -75,13 +80,22 @@ def state(store: CellStore, seeds: Iterable[int]) -> list[str]:
     return lines
 
 
-def write(store: CellStore, line: str) -> None:
-    """Writes down a record that travelled, unless it is there already. Raises ResultsUnwritable."""
+def write_record(store: CellStore, line: str) -> None:
+    """Writes a received record, unless it is stored already.
+
+    Args:
+        store: The cell's folder.
+        line: The record, as `SendingStore` has sent it.
+
+    Raises:
+        ResultsWriteError: The record can't be written.
+        ValueError: The line is not a record.
+    """
     match json.loads(line):
         case ["cell", identity]:
             store.write_cell(identity)
         case ["trial", record, curve, study]:
-            # In order: one that overtook another, which got lost, comes again with the whole cell.
+            # Only in order: if an earlier record was lost, all are sent again with the finished cell.
             if record["trial"] == len(store.trials(study)):
                 store.append_trial(record, curve, study)
         case ["run", record, curve]:
@@ -94,8 +108,8 @@ def write(store: CellStore, line: str) -> None:
         case ["result", result]:
             store.write_result(result)
         case other:
-            raise ValueError(f"no record of a cell: {other!r:.80}")
+            raise ValueError(f"not a record of a cell: {other!r:.80}")
 
 
-def _line(what: str, *values: Any) -> str:
-    return json.dumps([what, *map(finite, values)], ensure_ascii=False, allow_nan=False)
+def _line(kind: str, *values: Any) -> str:
+    return json.dumps([kind, *map(replace_nonfinite, values)], ensure_ascii=False, allow_nan=False)

@@ -1,4 +1,4 @@
-"""The workers of a scheduler: who came and went, what each of them can do, and who is free."""
+"""The list of a scheduler's workers: which are connected, what each can compute, and which are free."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from optbench.runner.dask.worker import Greeting, Introduction, introduce
 if TYPE_CHECKING:
     import distributed
 
-#: Seconds between two looks at the scheduler's list of workers, and until a user is told that nobody is there.
-LOOK_SECONDS, PATIENT_SECONDS = 1.0, 10.0
+#: Interval in seconds at which the list is refreshed, and time without a worker after which the user gets a message.
+REFRESH_SECONDS, PATIENT_SECONDS = 1.0, 10.0
 
 
 @dataclass(eq=False)
@@ -27,25 +27,33 @@ class RemoteWorker:
 
     address: str
     gpu: bool
-    introduction: distributed.Future
-    known: Introduction | None = None
-    #: Whether it takes work: one that retires, or has no memory left, doesn't.
+    #: Future of the introduction.
+    pending: distributed.Future
+    #: The worker's description of itself; None until it has arrived.
+    introduction: Introduction | None = None
+    #: Whether it accepts work; a worker that is being retired, or has no memory left, does not.
     running: bool = True
     busy: bool = False
 
     @property
     def machine(self) -> str:
-        return self.known.machine if self.known else self.address
+        """Identifier of the worker's machine."""
+        return self.introduction.machine if self.introduction else self.address
 
     @property
     def environment(self) -> str:
-        return str(self.known.environment["key"]) if self.known else ""
+        """Key of the worker's environment; empty until it is known."""
+        return str(self.introduction.environment["key"]) if self.introduction else ""
 
 
 class Roster:
-    """All workers of a client's scheduler that would compute the same figures as this process.
+    """The workers of a scheduler that compute the same numbers as this process.
 
-    `meet` is told the environment of each; `environment` is that of this process.
+    Args:
+        client: A client of the scheduler.
+        greeting: Sent to each new worker.
+        environment: Description of the environment of this process.
+        meet: Called with the description of each worker's environment.
     """
 
     def __init__(
@@ -60,47 +68,55 @@ class Roster:
         self._refused: set[str] = set()
         self._greeted = 0
         self._references: dict[str, str] = {}
-        self._news: list[str] = []
-        self._looked = -LOOK_SECONDS
+        self._messages: list[str] = []
+        self._refreshed = -REFRESH_SECONDS
         self._useful = time.monotonic()
 
     def has(self, worker: RemoteWorker) -> bool:
-        """Whether it is still there, and takes cells."""
+        """Whether the worker is still connected and accepts cells."""
         return self._workers.get(worker.address) is worker
 
-    def look(self) -> None:
-        """Notices workers that came or went. Raises UserError where the scheduler did."""
-        # New workers are met as soon as they have said who they are.
-        waiting = any(worker.known is None for worker in self._workers.values())
-        if not waiting and time.monotonic() - self._looked < LOOK_SECONDS:
+    def refresh(self) -> None:
+        """Updates the list of connected workers and admits new ones.
+
+        Raises:
+            UserError: The scheduler does not respond.
+        """
+        # While a new worker has not introduced itself, refresh at every call.
+        waiting = any(worker.introduction is None for worker in self._workers.values())
+        if not waiting and time.monotonic() - self._refreshed < REFRESH_SECONDS:
             return
         try:
-            # Asked anew: `scheduler_info` gives what was known last where nobody answers.
-            found = self._client.sync(self._client.scheduler.identity, n_workers=-1)["workers"]
+            # Not `scheduler_info`, which returns the last known list if the scheduler does not respond.
+            connected = self._client.sync(self._client.scheduler.identity, n_workers=-1)["workers"]
         except Exception as error:
             raise UserError(
-                f"the dask scheduler is gone ({one_line(error)}); what was computed is kept, and the same command "
-                "resumes"
+                f"the Dask scheduler does not respond ({one_line(error)}); results so far are kept, and the same "
+                "command resumes"
             ) from None
-        self._workers = {address: worker for address, worker in self._workers.items() if address in found}
-        for address, told in found.items():
+        self._workers = {address: worker for address, worker in self._workers.items() if address in connected}
+        for address, description in connected.items():
             if address not in self._workers and address not in self._refused:
-                gpu = told["resources"].get("GPU", 0) >= 1
+                gpu = description["resources"].get("GPU", 0) >= 1
                 self._workers[address] = RemoteWorker(address, gpu, self._greet(address, gpu))
             if address in self._workers:
-                self._workers[address].running = told["status"] == "running"
+                self._workers[address].running = description["status"] == "running"
         for worker in [*self._workers.values()]:
-            if worker.known is None and worker.introduction.done():
-                self._take_in(worker)
-        self._looked = time.monotonic()
+            if worker.introduction is None and worker.pending.done():
+                self._admit(worker)
+        self._refreshed = time.monotonic()
 
-    def free(self, device: str, alone: bool) -> RemoteWorker | None:
-        """A worker for a cell on this device; `alone`: on a machine on which no other one is busy.
+    def find_free(self, device: str, alone: bool) -> RemoteWorker | None:
+        """Returns a free worker for a cell, or None.
 
-        Cells without a GPU go to workers without one, where there are any. Those that are timed, alone, all go to
-        machines of one kind, so that times can be compared.
+        Cells on the CPU use workers without a GPU if there are any. Timed cells (`alone`) all use machines with the
+        same environment, so that their times can be compared.
+
+        Args:
+            device: Device of the cell.
+            alone: Whether no other worker on the same machine may be busy.
         """
-        able = [worker for worker in self._workers.values() if worker.known and (device == "cpu" or worker.gpu)]
+        able = [worker for worker in self._workers.values() if worker.introduction and (device == "cpu" or worker.gpu)]
         if device == "cpu" and not all(worker.gpu for worker in able):
             able = [worker for worker in able if not worker.gpu]
         self._note_absence(device, able)
@@ -112,19 +128,19 @@ class Roster:
         return ready[0] if ready else None
 
     def refuse(self, worker: RemoteWorker, reason: str) -> None:
-        """Gives this worker no more cells."""
+        """Excludes a worker from further cells, with a message to the user."""
         self._refused.add(worker.address)
         self._workers.pop(worker.address, None)
-        self._news.append(f"worker {worker.address} is not used: {reason}")
+        self._messages.append(f"worker {worker.address} is not used: {reason}")
 
     def drop(self, worker: RemoteWorker) -> None:
-        """Forgets a worker that is gone; one that is not is met again at the next look."""
+        """Removes a lost worker; if it is still connected, the next refresh adds it again."""
         self._workers.pop(worker.address, None)
 
-    def news(self) -> list[str]:
-        """What the user should know and has not been told."""
-        news, self._news = self._news, []
-        return news
+    def pop_messages(self) -> list[str]:
+        """Returns the messages for the user since the last call."""
+        messages, self._messages = self._messages, []
+        return messages
 
     def _greet(self, address: str, gpu: bool) -> distributed.Future:
         key = f"optbench-introduce-{self._greeting.secret[:8]}-{self._greeted}"
@@ -132,46 +148,49 @@ class Roster:
         devices, there = (("cuda",) if gpu else ()), {"workers": [address], "allow_other_workers": False}
         return self._client.submit(introduce, self._greeting, devices, key=key, pure=False, **there)
 
-    def _take_in(self, worker: RemoteWorker) -> None:
+    def _admit(self, worker: RemoteWorker) -> None:
         try:
-            known: Introduction = worker.introduction.result()
+            introduction: Introduction = worker.pending.result()
         except (KilledWorker, CancelledError):
-            return  # is gone, and noticed as such
+            return  # the worker has ended; the next refresh removes it
         except Exception as error:
             self.refuse(worker, f"it can't run optbench: {one_line(error)}")
             return
-        if differences := _differences(self._environment, known.environment):
+        if differences := _differences(self._environment, introduction.environment):
             self.refuse(worker, differences)
             return
-        worker.known = known
-        self._meet(known.environment)
+        worker.introduction = introduction
+        self._meet(introduction.environment)
 
     def _note_absence(self, device: str, able: Sequence[RemoteWorker]) -> None:
         if able:
             self._useful = time.monotonic()
         elif time.monotonic() - self._useful > PATIENT_SECONDS:
-            self._useful = float("inf")  # said once
-            offering = "" if device == "cpu" else " with a GPU (dask worker … --resources GPU=1)"
-            self._news.append(f"waiting for workers{offering}")
+            self._useful = float("inf")  # do not repeat the message
+            resource = "" if device == "cpu" else " with a GPU (dask worker … --resources GPU=1)"
+            self._messages.append(f"waiting for workers{resource}")
 
     def _reference(self, device: str, able: Sequence[RemoteWorker]) -> str:
-        """The environment in which cells of a device are timed: that of most machines, as long as one is there."""
-        there = {worker.machine: worker.environment for worker in able}
-        if self._references.get(device) not in there.values():
-            counts = Counter(there.values())
+        """Returns the environment in which cells of a device are timed.
+
+        It is the environment of most machines, and remains the same as long as one of them is connected.
+        """
+        environments = {worker.machine: worker.environment for worker in able}
+        if self._references.get(device) not in environments.values():
+            counts = Counter(environments.values())
             self._references[device] = max(sorted(counts), key=lambda key: counts[key], default="")
         return self._references[device]
 
 
 def _differences(here: dict[str, Any], there: dict[str, Any]) -> str:
-    """What would make the same cell compute other figures: Python and the packages, as one line."""
-    found = []
+    """Lists the versions of Python and packages that differ and could change the results, as one line."""
+    differences = []
     if _minor(here["python"]) != _minor(there["python"]):
-        found.append(f"Python {there['python']} there, {here['python']} here")
+        differences.append(f"it has Python {there['python']} instead of {here['python']}")
     for package, version in here["packages"].items():
         if there["packages"].get(package) != version:
-            found.append(f"{package} {there['packages'].get(package)} there, {version} here")
-    return "; ".join(found)
+            differences.append(f"it has {package} {there['packages'].get(package)} instead of {version}")
+    return "; ".join(differences)
 
 
 def _minor(version: str) -> list[str]:

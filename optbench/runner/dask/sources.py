@@ -1,4 +1,4 @@
-"""Files of the user that implement a problem or an optimizer: they travel with the cell."""
+"""User files that define a problem or an optimizer are sent to workers with the cell."""
 
 from __future__ import annotations
 
@@ -13,63 +13,85 @@ from optbench.planning.matrix import Cell
 from optbench.selection import Selection
 
 
-def carried(cell: Cell) -> dict[str, bytes]:
-    """What the files hold that a cell names, by location. Raises UserError for one that is gone."""
-    found = {}
+def read_sources(cell: Cell) -> dict[str, bytes]:
+    """Reads the user files that define a cell's problem and optimizer.
+
+    Args:
+        cell: The cell.
+
+    Returns:
+        The content of each file by its location.
+
+    Raises:
+        UserError: A file can't be read.
+    """
+    sources = {}
     for target in (cell.problem.selection.name, cell.optimizer.constructor):
         location = target.rpartition(":")[0]
         if location.endswith(".py"):
             try:
-                found[location] = Path(location).expanduser().read_bytes()
+                sources[location] = Path(location).expanduser().read_bytes()
             except OSError as error:
                 raise UserError(f"{location} can't be read: {error.strerror}") from None
-    return found
+    return sources
 
 
-def placed(cell: Cell, sources: Mapping[str, bytes], folder: Path) -> Cell:
-    """The same cell with its files as they are found here: in place where they are there, else below `folder`."""
+def place_sources(cell: Cell, sources: Mapping[str, bytes], folder: Path) -> Cell:
+    """Makes the files of a cell available on this machine.
+
+    A file that exists at its location with the same content is used as it is. Otherwise it is written to `folder`.
+
+    Args:
+        cell: The cell.
+        sources: The result of `read_sources` on the coordinator.
+        folder: Where files are written that this machine does not have.
+
+    Returns:
+        The cell, with the locations of its files on this machine.
+    """
     if not sources:
         return cell
     problem, optimizer = cell.problem, cell.optimizer
     chosen = problem.selection
-    moved = Selection(_moved(chosen.name, sources, folder), chosen.parameters)
-    constructor = _moved(optimizer.constructor, sources, folder)
+    relocated = Selection(_place(chosen.name, sources, folder), chosen.parameters)
+    constructor = _place(optimizer.constructor, sources, folder)
     return replace(
         cell,
-        problem=replace(problem, selection=moved),
+        problem=replace(problem, selection=relocated),
         optimizer=replace(optimizer, constructor=constructor),
     )
 
 
 def check_same(cell: Cell) -> None:
-    """Raises UserError where what is installed or lies here is not what the cell was planned with.
+    """Checks that the problem and the optimizer on this machine are those with which the cell was planned.
 
-    A problem's identity holds its version, its parameters (of a folder of images, what lies in it), and the digest of
-    a user's own file.
+    A problem's identity contains its version, its parameters (including a digest of image folders), and the digest of
+    a user's file.
+
+    Raises:
+        UserError: The problem or the optimizer differs.
     """
     from optbench.planning.matrix import problem_identity
 
     chosen = cell.problem.selection
     here = problem_identity(chosen.name, cell.problem.make())
     if here != cell.problem.identity:
-        differing = sorted(key for key in {*here, *cell.problem.identity} if _get(here, key) != _get(cell, key))
-        raise UserError(f"{cell.problem.label} is another one on this worker (its {', '.join(differing)} differ)")
+        planned = cell.problem.identity
+        differing = sorted(key for key in {*here, *planned} if here.get(key) != planned.get(key))
+        raise UserError(f"problem {cell.problem.label} differs on this worker (in {', '.join(differing)})")
     constructor = cell.optimizer.constructor
     if cell.optimizer.source and source_digest(constructor) != cell.optimizer.source:
-        raise UserError(f"optimizer {cell.optimizer.label} is another one on this worker (its source differs)")
+        raise UserError(f"optimizer {cell.optimizer.label} differs on this worker (in its source)")
 
 
-def _get(of: Mapping[str, object] | Cell, key: str) -> object:
-    return (of.problem.identity if isinstance(of, Cell) else of).get(key)
-
-
-def _moved(target: str, sources: Mapping[str, bytes], folder: Path) -> str:
+def _place(target: str, sources: Mapping[str, bytes], folder: Path) -> str:
+    """Returns the target `FILE.py:NAME` with the file's location on this machine."""
     location, _, attribute = target.rpartition(":")
     if location not in sources:
         return target
     path, content = Path(location).expanduser(), sources[location]
     if not (path.is_file() and path.read_bytes() == content):
-        # A folder for each content, under the file's own name, which is part of the cell's identity.
+        # One folder per content; the file keeps its name, which is part of the cell's identity.
         path = folder / hashlib.sha256(content).hexdigest()[:16] / path.name
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What runs on a dask worker: it says what it is, and computes one cell at a time."""
+"""The functions that run on a Dask worker: its introduction and the computation of one cell at a time."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from typing import Any
 from distributed import Worker, get_worker
 
 from optbench.machine.device import make_deterministic
-from optbench.machine.environment import describe
+from optbench.machine.environment import describe_environment
 from optbench.problem.data import default_data_dir
-from optbench.results.atomic import ResultsUnwritable
+from optbench.results.atomic import ResultsWriteError
 from optbench.results.directory import ResultsDirectory
-from optbench.runner.dask.records import SendingDirectory, write
-from optbench.runner.dask.sources import check_same, placed
+from optbench.runner.dask.records import SendingDirectory, write_record
+from optbench.runner.dask.sources import check_same, place_sources
 from optbench.runner.job import Job
 
-#: Torch's settings and its random numbers are those of a process, whatever the threads of the worker.
+#: One cell at a time per process: torch's settings and random generators are shared by all threads.
 _ALONE = threading.Lock()
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -33,43 +33,48 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 @dataclass(frozen=True)
 class Greeting:
-    """What a worker is told when it is first seen."""
+    """Sent to a worker when it is first seen."""
 
-    #: A file in the results directory, and what it holds, by which a worker finds out whether it sees the disk.
+    #: A file in the results directory, and its content; a worker that can read it has access to the directory.
     probe: Path
     secret: str
     #: Whether the worker was started by this run, on this machine.
     ours: bool
-    #: Finds the data that the coordinator shares with workers on its machine.
+    #: Makes the data available that the coordinator shares with workers on its machine.
     prepare: Callable[[], None] | None
 
 
 @dataclass(frozen=True)
 class Introduction:
-    """What a worker says of itself."""
+    """A worker's description of itself."""
 
+    #: Identifier of the machine.
     machine: str
+    #: Description of the environment.
     environment: dict[str, Any]
+    #: Whether it can access the results directory.
     sees_disk: bool
 
 
 @dataclass(frozen=True)
 class Parcel:
-    """A job for a worker."""
+    """A job for a worker, with everything that it needs."""
 
     job: Job
-    #: Of a worker that doesn't see the disk: what is known of the cell.
+    #: The stored records of the cell; empty if the worker can access the results directory.
     records: tuple[str, ...]
     sees_disk: bool
+    #: Contents of user files by location.
     sources: dict[str, bytes]
-    #: Whose job it is, and where records are announced.
+    #: Identifies the run that has submitted the job.
     secret: str
+    #: Topic under which records are sent.
     topic: str
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of a job: its value, and all of its records where they have to travel."""
+    """The result of a job: its value, and its records unless the worker has written them itself."""
 
     secret: str
     value: Any
@@ -77,18 +82,23 @@ class Answer:
 
 
 class WorkerUnfit(Exception):
-    """A worker can't compute anything, as its own disk doesn't take records."""
+    """A worker can't compute any cell, because it can't write records to its own disk."""
 
 
 class Abandoned(BaseException):
-    """Nobody waits for this job any more. No result of the cell, and so no `Exception`."""
+    """The job was cancelled. Not an `Exception`, which would become a result of the cell."""
 
 
 def introduce(greeting: Greeting, devices: tuple[str, ...]) -> Introduction:
-    """What this worker is. Also settles what dask sets for its worker processes and trainings don't bear."""
+    """Returns a description of this worker, and adapts the worker process to trainings.
+
+    Args:
+        greeting: The coordinator's greeting.
+        devices: Devices to describe in addition to the CPU.
+    """
     worker = get_worker()
     if greeting.ours:
-        # Ctrl-C reaches the whole process group; only the coordinator decides what it means.
+        # Ctrl-C is sent to the whole process group, but only the coordinator handles it.
         worker.loop.add_callback(signal.signal, signal.SIGINT, signal.SIG_IGN)
     _keep_memory()
     if greeting.prepare is not None:
@@ -96,13 +106,22 @@ def introduce(greeting: Greeting, devices: tuple[str, ...]) -> Introduction:
     sees_disk = False
     with suppress(OSError):
         sees_disk = greeting.probe.read_text("ascii") == greeting.secret
-    import torch  # noqa: F401  (so that the first cell doesn't wait for it)
+    import torch  # noqa: F401  (imported early, so that the first cell need not wait)
 
-    return Introduction(_machine(), describe(devices), sees_disk)
+    return Introduction(_machine(), describe_environment(devices), sees_disk)
 
 
 def compute(fn: Callable[[Job], Any], parcel: Parcel) -> Answer:
-    """Computes a job as the only one of this process, and sends its records as they are made."""
+    """Computes a job and sends its records as they are written; other jobs of this process wait.
+
+    Args:
+        fn: The function to compute, such as `optbench.runner.cell.execute`.
+        parcel: The job with everything that it needs.
+
+    Raises:
+        Abandoned: The job was cancelled.
+        WorkerUnfit: Records can't be written to the worker's own disk.
+    """
     worker, key = get_worker(), get_worker().get_current_task()
     cell = parcel.job.cell
     records: list[str] = []
@@ -113,14 +132,14 @@ def compute(fn: Callable[[Job], Any], parcel: Parcel) -> Answer:
             raise Abandoned
         if not parcel.sees_disk:
             records.append(record)
-            # The result waits until all others have been written.
+            # The result is sent last, with the answer: it marks the cell as done.
             if not record.startswith('["result"'):
                 worker.log_event(parcel.topic, {"key": key, "record": record})
 
-    with _ALONE, _undisturbed(worker), TemporaryDirectory(dir=worker.local_directory, prefix="optbench-") as scratch:
+    with _ALONE, _pause_profiler(worker), TemporaryDirectory(dir=worker.local_directory, prefix="optbench-") as scratch:
         make_deterministic(cell.threads)
-        # Modules that were imported from there stay, and so do their files.
-        here = placed(cell, parcel.sources, Path(worker.local_directory) / "optbench-sources")
+        # Not in `scratch`: modules stay imported, so their files have to stay as well.
+        here = place_sources(cell, parcel.sources, Path(worker.local_directory) / "optbench-sources")
         check_same(here)
         folder = parcel.job.directory.folder if parcel.sees_disk else Path(scratch)
         directory = SendingDirectory(folder, send)
@@ -131,18 +150,18 @@ def compute(fn: Callable[[Job], Any], parcel: Parcel) -> Answer:
             if not parcel.sees_disk:
                 store = ResultsDirectory(folder).cell(cell.id)
                 for record in parcel.records:
-                    write(store, record)
+                    write_record(store, record)
             value = fn(replace(parcel.job, cell=here, directory=directory, source=source))
-        except ResultsUnwritable as error:
+        except ResultsWriteError as error:
             if parcel.sees_disk:
                 raise
-            raise WorkerUnfit(f"its disk takes no records: {error.strerror} ({error.filename})") from None
+            raise WorkerUnfit(f"its disk can't be written: {error.strerror} ({error.filename})") from None
     return Answer(parcel.secret, value, tuple(records))
 
 
 @contextmanager
-def _undisturbed(worker: Worker) -> Iterator[None]:
-    """Stops the worker's profiler, which looks at the computing thread a hundred times a second."""
+def _pause_profiler(worker: Worker) -> Iterator[None]:
+    """Stops the worker's profiler, which interrupts the computing thread a hundred times per second."""
     profilers = [worker.periodic_callbacks[n] for n in ("profile", "profile-cycle") if n in worker.periodic_callbacks]
     for callback in profilers:
         worker.loop.add_callback(callback.stop)
@@ -154,10 +173,10 @@ def _undisturbed(worker: Worker) -> Iterator[None]:
 
 
 def _keep_memory() -> None:
-    """Lets the C library keep freed memory, as it does by itself.
+    """Lets the C library keep freed memory, as it does by default.
 
-    Dask's nanny sets MALLOC_TRIM_THRESHOLD_, and so switches off that the library adapts: then every large tensor is
-    mapped anew in each step. These are the values that it adapts to.
+    Dask's nanny sets MALLOC_TRIM_THRESHOLD_, which switches off the library's dynamic thresholds: every large tensor
+    would then be mapped again in each step. The values set here are those to which the library would adapt.
     """
     if "MALLOC_TRIM_THRESHOLD_" in os.environ and platform.libc_ver()[0] == "glibc":
         library = ctypes.CDLL(None)
@@ -166,7 +185,7 @@ def _keep_memory() -> None:
 
 
 def _machine() -> str:
-    """What tells machines apart: containers and network namespaces on one have names of their own, but one kernel."""
+    """Returns an identifier of the machine: the boot id, which containers on one machine share, or the host name."""
     with suppress(OSError):
         return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
     return platform.node()

@@ -1,1 +1,1 @@
-"""Micro-timings of optbench against plain torch loops, both sides measured next to each other."""
+"""Micro-timings of optbench against plain torch loops, with both sides measured in turn."""

@@ -1,4 +1,4 @@
-"""What ledger, curves, scheduling of evaluations and writes add to a run."""
+"""The overhead of the bookkeeping of a run: ledger, curves, scheduling of evaluations and writes."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from optbench.problem.data import DataSource
 from optbench.results.directory import ResultsDirectory
 from optbench.runner.cell import execute
 from optbench.runner.job import Job
-from optbench.timing.bench.comparison import Comparison, compare
+from optbench.timing.bench.comparison import Ratio, compare
 from optbench.training.device_data import load
 from optbench.training.stepper import Stepper
 
 
-def bookkeeping(cell: Cell, source: DataSource, pairs: int) -> Comparison:
-    """A whole cell of one run at a fixed rate, less the time of its evaluations, against its bare steps."""
+def bookkeeping(cell: Cell, source: DataSource, pairs: int) -> Ratio:
+    """The time of a cell with one run at a fixed rate, minus its evaluations, against that of its steps alone."""
     cell = replace(cell, evaluations=10)
     problem, data = load(cell.problem, source, cell.device)
 

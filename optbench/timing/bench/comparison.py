@@ -1,7 +1,7 @@
-"""Two sides measured in turn, and the ratios of their pairs.
+"""Measures two sides in turn and reports the ratios of their pairs.
 
-Single times of a shared machine say little. So every comparison alternates its sides in one sitting
-(A B, B A, …) and reports the median of the ratios with the lowest and the highest.
+Single times on a shared machine are not reliable. Therefore every comparison alternates its sides in one sitting
+(A B, B A, …) and reports the median of the ratios with their range.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """Ratios of side A over side B in pairs that were measured next to each other; `better` is
-    `high` or `low`, and `target` what the ratio shall reach."""
+class Ratio:
+    """The ratios of side A to side B, in pairs that were measured one after the other.
+
+    `target` is the value that the ratio should reach; `better` is `high` or `low`.
+    """
 
     name: str
     unit: str
@@ -30,7 +32,7 @@ class Comparison:
 
     @property
     def met(self) -> bool:
-        """Whether the median ratio reaches the target, where there is one."""
+        """Whether the median ratio reaches the target, if there is one."""
         if self.target is None:
             return True
         return self.ratio >= self.target if self.better == "high" else self.ratio <= self.target
@@ -61,12 +63,22 @@ def compare(
     pairs: int,
     target: float | None = None,
     better: str = "high",
-) -> Comparison:
-    """Measures two sides alternately, ABBA, after one unrecorded pair."""
+) -> Ratio:
+    """Measures two sides in turn (A B, B A, …), after one pair that is not recorded.
+
+    Args:
+        name: What is compared, as "A / B".
+        unit: The unit of both sides.
+        a: A function that measures side A once.
+        b: A function that measures side B once.
+        pairs: The number of pairs.
+        target: The value that the ratio should reach.
+        better: `high` or `low`.
+    """
     a(), b()
     measured: dict[str, list[float]] = {"a": [], "b": []}
     for pair in range(pairs):
         order = ("a", "b") if pair % 2 == 0 else ("b", "a")
         for side in order:
             measured[side].append((a if side == "a" else b)())
-    return Comparison(name, unit, np.array(measured["a"]), np.array(measured["b"]), target, better)
+    return Ratio(name, unit, np.array(measured["a"]), np.array(measured["b"]), target, better)

@@ -1,4 +1,4 @@
-"""What a second worker gains by engine: whole runs, from the first import of a worker to the last record."""
+"""The gain from a second worker by engine, for whole runs from the first import of a worker to the last record."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from importlib.util import find_spec
 from typing import Any
 
 from optbench import api
-from optbench.timing.bench.comparison import Comparison, compare
+from optbench.timing.bench.comparison import Ratio, compare
 
-#: Eight cells of alike cost: 32 trainings of the conv net in all.
+#: Eight cells of similar cost with 32 trainings of the conv net in total.
 MATRIX: dict[str, Any] = {
     "problems": ["mnist_cnn[data=digits]"],
     "optimizers": ["sgd", "momentum", "adam", "rmsprop"],
@@ -22,21 +22,21 @@ MATRIX: dict[str, Any] = {
 }
 
 
-def dask_against_processes(pairs: int) -> Comparison | None:
-    """Speed-up of two workers over one of either engine; None where dask.distributed is not installed."""
+def dask_against_processes(pairs: int) -> Ratio | None:
+    """The speed-up of two workers over one, of dask against processes; None if dask.distributed is not installed."""
     if find_spec("distributed") is None:
         return None
     return compare(
         "2 workers / 1 worker, whole runs of 8 cells, dask / processes",
         "times",
-        lambda: _speed_up("dask"),
-        lambda: _speed_up("processes"),
+        lambda: _measure_speed_up("dask"),
+        lambda: _measure_speed_up("processes"),
         pairs,
         target=0.95,
     )
 
 
-def _speed_up(engine: str) -> float:
+def _measure_speed_up(engine: str) -> float:
     one, two = (_seconds(engine, workers) for workers in (1, 2))
     return one / two
 

@@ -1,4 +1,4 @@
-"""Other ways of executing a step against the eager one: where they gain, and when that has paid for itself."""
+"""Other executions of a step against the eager one: when they are faster, and when compilation has paid off."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from optbench.budget import UNLIMITED, Ledger
 from optbench.config.load import configure
 from optbench.planning.matrix import Cell, make_plan
 from optbench.problem.data import DataSource
-from optbench.timing.bench.comparison import Comparison, compare
+from optbench.timing.bench.comparison import Ratio, compare
 from optbench.training.device_data import load
 from optbench.training.execution.compiled import CompiledStepper
 from optbench.training.execution.population import Population
 from optbench.training.execution.replica import Replica
 from optbench.training.stepper import Stepper
 
-#: Each side of a pair takes about so long.
+#: The approximate time of each side of a pair, in seconds.
 _SECONDS = 0.3
 _WARMUP = 5
 
-#: What is compiled: problem, optimizer, batch size.
+#: The compiled steps: problem, optimizer, batch size.
 COMPILED = (
     ("quadratic_valley", "adam", 10),
     ("mlp", "sgd", 100),
@@ -31,7 +31,7 @@ COMPILED = (
     ("mnist_cnn[data=digits]", "sgd", 10),
     ("mnist_cnn[data=digits]", "adam", 100),
 )
-#: What is stacked: problem, optimizer, batch size, replicas. On both sides of where the rule changes its mind.
+#: The stacked steps: problem, optimizer, batch size, replicas, on both sides of the threshold of the automatic choice.
 STACKED = (
     ("quadratic_valley[dim=2]", "adam", 1000, 8),
     ("quadratic_valley[dim=100]", "adam", 1000, 8),
@@ -51,9 +51,9 @@ STACKED = (
 
 @dataclass(frozen=True)
 class Compiled:
-    """A comparison of compiled with eager steps, the seconds until the first of them, and the steps of a run."""
+    """A comparison of eager with compiled steps, the seconds of compilation, and the number of steps of a run."""
 
-    comparison: Comparison
+    comparison: Ratio
     seconds: float
     steps: int
 
@@ -67,8 +67,8 @@ COMPILED_HEAD = ("eager / compiled step", "eager", "compiled", "unit", "eager / 
                  "steps until paid", "steps of a run")  # fmt: skip
 
 
-def compiled_against_eager(source: DataSource, pairs: int) -> Iterator[Compiled]:
-    """Microseconds of a step, and of a whole run's steps how many would pay for the compilation."""
+def compare_compiled(source: DataSource, pairs: int) -> Iterator[Compiled]:
+    """Compares the microseconds of eager and compiled steps, and computes when the compilation has paid off."""
     for problem, optimizer, batch_size in COMPILED:
         cell = _cell(problem, optimizer, batch_size)
         torch.compiler.reset()
@@ -81,15 +81,15 @@ def compiled_against_eager(source: DataSource, pairs: int) -> Iterator[Compiled]
         yield Compiled(comparison, seconds, cell.run_cost // cell.batch_size)
 
 
-def replicas_against_eager(source: DataSource, pairs: int, real: bool) -> Iterator[Comparison]:
-    """Time of the same steps of so many replicas, one after another and at once; on MNIST where it is there."""
+def compare_replicas(source: DataSource, pairs: int, real: bool) -> Iterator[Ratio]:
+    """Compares the time of a step of many replicas, one after another and at once; with `real`, also on MNIST."""
     for problem, optimizer, batch_size, count in STACKED:
         if "mnist" in problem and not real:
             continue
         cell = _cell(problem, optimizer, batch_size)
-        found, data = load(cell.problem, source, cell.device)
+        instance, data = load(cell.problem, source, cell.device)
         replicas = [Replica({"lr": cell.optimizer.search["lr"].bounds[0]}, seed) for seed in range(count)]
-        together = Population(cell, found, data, replicas, True, Ledger(UNLIMITED)).step
+        together = Population(cell, instance, data, replicas, True, Ledger(UNLIMITED)).step
         yield compare(
             f"{count} replicas one by one / at once, {_scope(cell)}",
             "µs",
@@ -106,12 +106,12 @@ def _cell(problem: str, optimizer: str, batch_size: int) -> Cell:
 
 def _stepper(kind: type[Stepper], cell: Cell, source: DataSource) -> Callable[[], object]:
     problem, data = load(cell.problem, source, cell.device)
-    # The lowest rate that is searched: nothing diverges, whose arithmetic would be slower or faster.
+    # At the lowest rate of the range nothing diverges; arithmetic on non-finite numbers has a different speed.
     return kind(cell, problem, data, {"lr": cell.optimizer.search["lr"].bounds[0]}, 0, Ledger(UNLIMITED)).step
 
 
 def _microseconds(step: Callable[[], object], times: int = 1) -> Callable[[], float]:
-    """What measures the mean time of a step, over as many as take a while; of so many steps together."""
+    """A function that measures the mean time of a step, multiplied by `times`, over about `_SECONDS`."""
     for _ in range(_WARMUP):
         step()
     started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What batches gain: one product for many examples, and data that stays where it is used."""
+"""The gain from batches: one product for many examples, and data that stays on the device."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import torch
 
 from optbench.planning.matrix import Cell
 from optbench.problem.data import Batch, DataSource
-from optbench.timing.bench.comparison import Comparison, compare
+from optbench.timing.bench.comparison import Ratio, compare
 from optbench.training.device_data import load
 
 
-def batch_against_loop(pairs: int, examples: int = 2500, size: int = 1000, outputs: int = 1500) -> Comparison:
-    """One product over a batch against a product for each example; time, so the ratio is loop / batch."""
+def batch_against_loop(pairs: int, examples: int = 2500, size: int = 1000, outputs: int = 1500) -> Ratio:
+    """The time of one product per example against that of one product over the batch."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(examples, size, generator=generator)
     w = torch.randn(outputs, size, generator=generator)
@@ -33,8 +33,8 @@ def batch_against_loop(pairs: int, examples: int = 2500, size: int = 1000, outpu
     return compare(f"a loop over {examples} examples / one batch product", "ms", loop, batch, pairs)
 
 
-def loader_against_resident(cell: Cell, source: DataSource, pairs: int, epochs: int = 1) -> Comparison:
-    """Batches from a DataLoader (in this process) against batches by index from a resident tensor."""
+def loader_against_resident(cell: Cell, source: DataSource, pairs: int, epochs: int = 1) -> Ratio:
+    """Batches by index from a resident tensor against batches from a DataLoader in this process."""
     _, data = load(cell.problem, source, cell.device)
     tensors = tuple(torch.cat(parts) for parts in zip(*data.train.chunks(10_000), strict=True))
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(*tensors), cell.batch_size, shuffle=True)
@@ -47,7 +47,7 @@ def loader_against_resident(cell: Cell, source: DataSource, pairs: int, epochs: 
 
     count = len(tensors[0]) // cell.batch_size * epochs
 
-    def resident() -> float:
+    def from_tensors() -> float:
         order = torch.randperm(len(data.train))
         place = iter(range(count))
 
@@ -57,8 +57,10 @@ def loader_against_resident(cell: Cell, source: DataSource, pairs: int, epochs: 
 
         return consume(following, count)
 
-    def loaded() -> float:
+    def from_loader() -> float:
         batches = iter(loader)
         return consume(lambda: tuple(next(batches)), min(count, len(loader)))
 
-    return compare(f"resident tensors / a DataLoader, batch {cell.batch_size}", "examples/s", resident, loaded, pairs)
+    return compare(
+        f"resident tensors / a DataLoader, batch {cell.batch_size}", "examples/s", from_tensors, from_loader, pairs
+    )

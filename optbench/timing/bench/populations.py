@@ -1,4 +1,4 @@
-"""Tuning rounds of small problems: all rates at once, or a whole cell, against one torch loop after another."""
+"""Tuning rounds of small problems: all rates at once, or a whole cell, against torch loops one after another."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from optbench.problem.data import DataSource
 from optbench.results.directory import ResultsDirectory
 from optbench.runner.cell import execute
 from optbench.runner.job import Job
-from optbench.timing.bench.comparison import Comparison, compare
+from optbench.timing.bench.comparison import Ratio, compare
 from optbench.training.batches import BatchStream
-from optbench.training.convolution import mend_convolutions
+from optbench.training.convolution import replace_convolutions
 from optbench.training.device_data import load
 from optbench.training.execution.replica import Replica
 from optbench.training.execution.trainer import Trainer
@@ -27,7 +27,7 @@ from optbench.training.seeds import derive
 
 
 def small_cell(problem: str, optimizer: str, batch_size: int, run_budget: str, trials: int) -> Cell:
-    """A cell whose tuning is one round of so many trials."""
+    """A cell whose tuning is a single round of `trials` trials."""
     config = configure(
         problems=[problem],
         optimizers=[optimizer],
@@ -41,13 +41,13 @@ def small_cell(problem: str, optimizer: str, batch_size: int, run_budget: str, t
 
 
 def rates(cell: Cell, count: int) -> list[float]:
-    """Learning rates spread evenly over the lower half of the range, where nothing diverges."""
+    """Learning rates that are evenly spaced in the lower half of the range, where nothing diverges."""
     low, high = cell.optimizer.search["lr"].bounds
     return [low * (high / low) ** (0.5 * (k + 0.5) / count) for k in range(count)]
 
 
 def loops(cell: Cell, learning_rates: Sequence[float], source: DataSource) -> float:
-    """Seconds of one plain torch loop after another, over the batches that the replicas see."""
+    """Seconds of plain torch loops one after another, over the same batches as the replicas."""
     problem, data = load(cell.problem, source, cell.device)
     constructor = load_attribute(cell.optimizer.constructor)
     steps = cell.run_cost // cell.batch_size
@@ -55,7 +55,7 @@ def loops(cell: Cell, learning_rates: Sequence[float], source: DataSource) -> fl
     for seed, rate in enumerate(learning_rates):
         torch.manual_seed(derive(seed, "initial weights"))
         model = problem.model().train()
-        mend_convolutions(model)  # as in the other side
+        replace_convolutions(model)  # as on the other side
         optimizer = constructor(model.parameters(), lr=rate, **cell.optimizer.arguments)
         order = torch.Generator().manual_seed(derive(seed, "data order"))
         batches = BatchStream(len(data.train), cell.batch_size, [order], cell.device)
@@ -78,8 +78,8 @@ def at_once(cell: Cell, learning_rates: Sequence[float], source: DataSource) -> 
     return time.perf_counter() - started
 
 
-def population_against_loops(cell: Cell, trials: int, source: DataSource, pairs: int, target: float) -> Comparison:
-    """The training alone."""
+def population_against_loops(cell: Cell, trials: int, source: DataSource, pairs: int, target: float) -> Ratio:
+    """Loops against a population, for the training alone."""
     chosen = rates(cell, trials)
     few = replace(cell, evaluations=1)
     return compare(
@@ -92,8 +92,8 @@ def population_against_loops(cell: Cell, trials: int, source: DataSource, pairs:
     )
 
 
-def harness_against_loops(cell: Cell, trials: int, source: DataSource, pairs: int, target: float) -> Comparison:
-    """A whole cell (Optuna, ledger, evaluations, records on the disk, two final runs) against as many loops."""
+def harness_against_loops(cell: Cell, trials: int, source: DataSource, pairs: int, target: float) -> Ratio:
+    """Loops against a whole cell (Optuna, ledger, evaluations, records on disk, two final runs)."""
     chosen = rates(cell, trials + 2)
 
     def whole() -> float:
@@ -106,7 +106,7 @@ def harness_against_loops(cell: Cell, trials: int, source: DataSource, pairs: in
             store = directory.cell(cell.id)
             assert status == "ok", store.result()
             assert len(store.trials()) >= trials
-            # Where the default is selected, one training gives both runs.
+            # If the default rate is selected, one training gives both runs.
             runs = [store.run(0, tuned) or {"hyperparameters": None} for tuned in (True, False)]
             assert runs[0]["hyperparameters"] != runs[1]["hyperparameters"], "the two runs are one training"
         return seconds

@@ -1,18 +1,18 @@
-"""All micro-timings as one text, with the machine and the versions that they hold for."""
+"""All micro-timings as one text, with the machine and the versions."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from optbench.formatting import table
+from optbench.formatting import align_columns
 from optbench.machine.device import make_deterministic
-from optbench.machine.environment import describe
+from optbench.machine.environment import describe_environment
 from optbench.problem.data import DataSource, default_data_dir
 from optbench.timing.bench.bookkeeping import bookkeeping
-from optbench.timing.bench.comparison import HEAD, Comparison
+from optbench.timing.bench.comparison import HEAD, Ratio
 from optbench.timing.bench.engines import dask_against_processes
-from optbench.timing.bench.executions import COMPILED_HEAD, compiled_against_eager, replicas_against_eager
+from optbench.timing.bench.executions import COMPILED_HEAD, compare_compiled, compare_replicas
 from optbench.timing.bench.loading import batch_against_loop, loader_against_resident
 from optbench.timing.bench.populations import harness_against_loops, population_against_loops, small_cell
 from optbench.timing.bench.startup import start_up
@@ -27,30 +27,30 @@ from optbench.timing.bench.throughput import (
 
 
 def bench_text(data_dir: Path | None, pairs: int) -> str:
-    """Measures everything, several minutes long; the machine should do nothing else meanwhile."""
+    """Runs all micro-timings and returns them as text. It takes several minutes on an otherwise idle machine."""
     make_deterministic(1)
     source = DataSource((data_dir or default_data_dir()).expanduser(), download=False)
-    environment = describe()
+    environment = describe_environment()
     rows = [comparison.row() for comparison in _comparisons(source, data_dir, pairs, environment["cores"] or 1)]
     steps = step_milliseconds(source, data_dir)
     packages = ", ".join(f"{name} {environment['packages'][name]}" for name in ("optbench", "torch"))
     return "\n".join(
         (
-            table((HEAD, *rows), right=(1, 2, 4, 6)),
+            align_columns((HEAD, *rows), right=(1, 2, 4, 6)),
             "",
-            table(
-                (COMPILED_HEAD, *(one.row() for one in compiled_against_eager(source, pairs))), right=(1, 2, 4, 6, 7, 8)
+            align_columns(
+                (COMPILED_HEAD, *(one.row() for one in compare_compiled(source, pairs))), right=(1, 2, 4, 6, 7, 8)
             ),
             "",
             f"a step on {conv_net_cell(data_dir, 100).problem.label}, batch 100, 1 thread (median of 10)",
-            table([("optimizer", "ms"), *((name, f"{ms:.2f}") for name, ms in steps.items())], right=(1,)),
+            align_columns([("optimizer", "ms"), *((name, f"{ms:.2f}") for name, ms in steps.items())], right=(1,)),
             "",
             f"{environment['processor']}, {environment['cores']} cores, {packages}, Python {environment['python']}",
         )
     )
 
 
-def _comparisons(source: DataSource, data_dir: Path | None, pairs: int, cores: int) -> Iterator[Comparison]:
+def _comparisons(source: DataSource, data_dir: Path | None, pairs: int, cores: int) -> Iterator[Ratio]:
     examples, workers = 20_000 if data_dir else 4_000, min(2, cores)
     cell = conv_net_cell(data_dir, 100)
     yield run_against_bare(cell, source, examples, pairs)
@@ -67,7 +67,7 @@ def _comparisons(source: DataSource, data_dir: Path | None, pairs: int, cores: i
         yield population_against_loops(small, 64, source, pairs, target=40)
     yield harness_against_loops(small_cell(quadratic, "adam", 10, "20epochs", 64), 64, source, pairs, target=20)
     yield population_against_loops(small_cell("mlp", "adam", 10, "4epochs", 16), 16, source, pairs, target=4)
-    yield from replicas_against_eager(source, pairs, data_dir is not None)
+    yield from compare_replicas(source, pairs, data_dir is not None)
     yield batch_against_loop(pairs)
     yield loader_against_resident(cell, source, pairs)
     yield from start_up(pairs)

@@ -1,7 +1,7 @@
-"""A matrix of thousands of tiny cells whose workers are killed all the time: is it complete, equal to an undisturbed
-one, and does the coordinator keep its size?
+"""A soak test: runs thousands of tiny cells while their workers are killed at random. It checks whether the results are
+complete and equal to those of an undisturbed run, and whether the memory of the coordinator stays constant.
 
-`python -m optbench.timing.bench.soak [CELLS] [SECONDS BETWEEN KILLS] [ENGINE]`, on Linux; minutes long.
+`python -m optbench.timing.bench.soak [CELLS] [SECONDS BETWEEN KILLS] [ENGINE]`, on Linux; takes minutes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 
 from optbench import api
 from optbench.errors import UserError
-from optbench.machine.environment import describe
+from optbench.machine.environment import describe_environment
 from optbench.results.directory import ResultsDirectory
 from optbench.results.frames import TIMING_COLUMNS
 from optbench.results.load import Results
@@ -29,16 +29,18 @@ from optbench.runner.progress import for_stderr
 
 _OPTIMIZERS = ("sgd", "momentum", "nesterov", "adam", "rmsprop")
 _BATCH_SIZES = (50, 100)
-#: A killed cell that was tried again in vain is a failed one; then the user's `--retry-failed` is due.
+#: The most rounds with `--retry-failed`: a cell whose repetition is killed as well counts as failed.
 _ROUNDS = 9
-#: Steps aren't timed: the pass would take most of the hours, and nothing of it is at stake here.
+#: Steps are not timed: the timing pass would take most of the time and is not tested here.
 _TIMING = {"seconds_per_cost": 1e-6, "seconds_per_step": 1e-4, "peak_memory_bytes": 0}
 
 
 @dataclass
 class Soak:
-    """What came of it. Memory is the resident set of the coordinator in MiB, from the first twentieth of the cells on;
-    what a coordinator takes that was started again is appended.
+    """The result of a soak test.
+
+    `memory` is the resident set of the coordinator in MiB and `files` the number of its open files, sampled after the
+    first twentieth of the cells; samples of a restarted coordinator are appended.
     """
 
     cells: int
@@ -62,8 +64,17 @@ class Soak:
 
 
 def soak(folder: Path, cells: int, every: float, engine: str, seed: int = 0) -> Soak:
-    """Runs the matrix undisturbed and with a random worker killed every so many seconds (on average), both in
-    `folder`, and compares them.
+    """Runs the matrix undisturbed, and again with a random worker killed every `every` seconds on average.
+
+    Args:
+        folder: The folder of both results directories.
+        cells: The number of cells.
+        every: The mean number of seconds between two kills.
+        engine: The engine of the disturbed run.
+        seed: The seed of the random choice of workers and times.
+
+    Returns:
+        The comparison of both runs.
     """
     choices = _matrix(cells)
     plain, soaked = folder / "plain", folder / "soaked"
@@ -74,7 +85,7 @@ def soak(folder: Path, cells: int, every: float, engine: str, seed: int = 0) -> 
     started = time.monotonic()
     for _ in range(_ROUNDS):
         outcome.rounds += 1
-        _disturbed(soaked, choices, engine, every, outcome, random.Random(seed + outcome.rounds))
+        _run_with_kills(soaked, choices, engine, every, outcome, random.Random(seed + outcome.rounds))
         if set(Results(soaked).states().values()) == {"done"}:
             outcome.complete = True
             break
@@ -98,7 +109,7 @@ def _matrix(cells: int) -> dict[str, Any]:
 
 
 def _give_timings(folder: Path, choices: dict[str, Any]) -> None:
-    directory, key = ResultsDirectory(folder), str(describe(["cpu"])["key"])
+    directory, key = ResultsDirectory(folder), str(describe_environment(["cpu"])["key"])
     directory.create()
     for cell in api.plan(**choices).cells:
         directory.cell(cell.id).write_timing({**_TIMING, "environment": key})
@@ -115,21 +126,21 @@ def _run(folder: Path, choices: dict[str, Any], engine: str) -> None:
         sys.exit(2)
 
 
-def _disturbed(
+def _run_with_kills(
     folder: Path, choices: dict[str, Any], engine: str, every: float, outcome: Soak, chance: random.Random
 ) -> None:
     coordinator = multiprocessing.get_context("spawn").Process(target=_run, args=(folder, choices, engine))
     coordinator.start()
     assert coordinator.pid is not None
-    at_first, due = _finished(folder), time.monotonic() + every
+    at_first, due = _count_results(folder), time.monotonic() + every
     while coordinator.is_alive():
         coordinator.join(0.5)
-        finished = _finished(folder)
+        finished = _count_results(folder)
         if finished >= outcome.cells / 20:
-            with suppress(OSError, IndexError):  # it ends meanwhile
+            with suppress(OSError, IndexError):  # the coordinator may end in between
                 outcome.memory.append(_resident_mib(coordinator.pid))
                 outcome.files.append(sum(1 for _ in Path(f"/proc/{coordinator.pid}/fd").iterdir()))
-        # Not before it has begun: a cluster whose workers are killed as they start is refused, and not what is tested.
+        # Not before the first cell has finished: a cluster whose workers are killed at their start is refused.
         if finished > at_first and time.monotonic() > due and (workers := _workers(coordinator.pid)):
             with suppress(ProcessLookupError):
                 os.kill(chance.choice(workers), signal.SIGKILL)
@@ -139,19 +150,19 @@ def _disturbed(
         raise RuntimeError(f"the coordinator ended with {coordinator.exitcode}")
 
 
-def _finished(folder: Path) -> int:
+def _count_results(folder: Path) -> int:
     return sum(1 for _ in folder.glob("cells/*/result.json"))
 
 
 def _workers(coordinator: int) -> list[int]:
-    """The worker processes of a coordinator, also such as are just starting."""
-    found = []
+    """The worker processes of a coordinator, including those that are starting."""
+    pids = []
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError, IndexError):
             parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
             if int(parent) == coordinator and b"spawn_main" in (process / "cmdline").read_bytes():
-                found.append(int(process.name))
-    return found
+                pids.append(int(process.name))
+    return pids
 
 
 def _resident_mib(pid: int) -> float:
@@ -160,18 +171,25 @@ def _resident_mib(pid: int) -> float:
 
 
 def _differing(one: Results, other: Results) -> list[str]:
-    """The frames that aren't equal, but for what depends on the speed of the machine."""
-    found = []
+    """The names of the frames that differ, ignoring columns that depend on the speed of the machine."""
+    names = []
     for name in ("runs", "trials", "curves", "cells", "trajectories"):
         first, second = (
             getattr(results, name).drop(columns=list(TIMING_COLUMNS), errors="ignore") for results in (one, other)
         )
         if not first.equals(second):
-            found.append(name)
-    return found
+            names.append(name)
+    return names
 
 
 if __name__ == "__main__":
-    given = dict(enumerate(sys.argv[1:]))
-    with tempfile.TemporaryDirectory() as made:
-        print(soak(Path(made), int(given.get(0, 2000)), float(given.get(1, 4)), given.get(2, "dask")))
+    arguments = dict(enumerate(sys.argv[1:]))
+    with tempfile.TemporaryDirectory() as temporary:
+        print(
+            soak(
+                Path(temporary),
+                int(arguments.get(0, 2000)),
+                float(arguments.get(1, 4)),
+                arguments.get(2, "dask"),
+            )
+        )

@@ -1,4 +1,4 @@
-"""What one waits for before anything is computed: help, the plan of a large matrix, the status of its results."""
+"""The waiting time before any computation: help, the plan of a large matrix, the status of its results."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from optbench.planning.matrix import make_plan
 from optbench.reporting.outputs import _state, report_path
 from optbench.results.atomic import write_bytes
 from optbench.results.directory import ResultsDirectory
-from optbench.timing.bench.comparison import Comparison, compare
+from optbench.timing.bench.comparison import Ratio, compare
 
-#: The same on every machine: an interpreter that imports what reads a command line.
+#: The reference: an interpreter that imports only the library that parses the command line.
 _BARE = ("-c", "import click")
-#: Conditions of a quadratic valley, of 100 cells each: a large matrix, and one of a tenth.
+#: Conditions of a quadratic valley, with 100 cells each: a large matrix, and one of a tenth of its size.
 _MANY, _FEW = 20, 2
-#: What `run` does before it prints the leaderboard, in a process that has imported nothing.
+#: A script that does the work of `run` before it prints the leaderboard, in a new process.
 RESUME = """
 import sys
 from pathlib import Path
@@ -30,10 +30,10 @@ results = optbench.run(file=file, name=folder.name, results=folder.parent)
 """
 
 
-def start_up(pairs: int) -> Iterator[Comparison]:
-    """Whole processes: `--help` against a bare interpreter, and each way of a large matrix against one of a tenth.
+def start_up(pairs: int) -> Iterator[Ratio]:
+    """Compares whole processes: `--help` against a bare interpreter, and commands on a large and a small matrix.
 
-    A ratio below ten means that each cell costs less, the more of them there are.
+    The small matrix has a tenth of the cells. A ratio below ten means that the time grows less than in proportion.
     """
     yield compare(
         "optbench --help / python -c 'import click'", "s", lambda: _seconds("-m", "optbench", "--help"),
@@ -50,7 +50,7 @@ def start_up(pairs: int) -> Iterator[Comparison]:
 
 
 def _commands(place: Path, conditions: int) -> dict[str, tuple[str, ...]]:
-    folder = finished_directory(place, conditions)
+    folder = make_finished_directory(place, conditions)
     file = str(matrix(place, conditions))
     return {
         "plan of": ("-m", "optbench", "plan", "--config", file),
@@ -71,8 +71,8 @@ def matrix(folder: Path, conditions: int) -> Path:
     return file
 
 
-def finished_directory(place: Path, conditions: int) -> Path:
-    """A results directory of `matrix` that counts as complete: a result lies in each cell, and nothing is computed."""
+def make_finished_directory(place: Path, conditions: int) -> Path:
+    """Makes a results directory of `matrix` that counts as complete, with a made-up result in each cell."""
     folder = place / f"finished-{conditions}"
     directory = ResultsDirectory(folder)
     directory.create()

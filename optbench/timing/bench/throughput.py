@@ -17,14 +17,14 @@ from optbench.config.load import configure
 from optbench.planning.matrix import Cell, make_plan
 from optbench.problem.data import DataSource
 from optbench.runner.engines import ProcessEngine
-from optbench.timing.bench.comparison import Comparison, compare
+from optbench.timing.bench.comparison import Ratio, compare
 from optbench.training.device_data import load
 from optbench.training.loop import train
 from optbench.training.stepper import Stepper, chunk_sizes
 
 
 def conv_net_cell(data_dir: Path | None, batch_size: int, optimizer: str = "sgd[lr=0.01]") -> Cell:
-    """The lecture's conv net on real MNIST where `data_dir` is given, else on digits."""
+    """The lecture's conv net on MNIST if `data_dir` is given, otherwise on digits."""
     data = "mnist" if data_dir else "digits"
     config = configure(
         problems=[f"mnist_cnn[data={data}]"],
@@ -37,17 +37,17 @@ def conv_net_cell(data_dir: Path | None, batch_size: int, optimizer: str = "sgd[
 
 
 def run_throughput(cell: Cell, source: DataSource, examples: int) -> float:
-    """Examples a second of optbench's own training loop, evaluation off the clock as always."""
+    """Examples per second of optbench's training loop, without evaluations."""
     problem, data = load(cell.problem, source, cell.device)
     record = train(replace(cell, evaluations=2), problem, data, cell.optimizer.defaults, 0, examples)
     return record.steps * cell.batch_size / record.train_seconds
 
 
 def bare_throughput(cell: Cell, source: DataSource, examples: int, *, as_lecture: bool = False) -> float:
-    """Examples a second of a plain torch loop over the same tensors.
+    """Examples per second of a plain torch loop over the same tensors.
 
-    Equally configured: same batch, chunks, optimizer, memory format and threads. `as_lecture`: whole
-    batches of contiguous images and weights, as one writes it without thinking of caches.
+    It has the same batch, chunks, optimizer, memory format and threads. With `as_lecture`, it uses whole batches of
+    contiguous images and weights, as in the lecture, which ignores caches.
     """
     problem, data = load(cell.problem, source, cell.device)
     inputs, targets = (torch.cat(parts) for parts in zip(*data.train.chunks(10_000), strict=True))
@@ -76,8 +76,8 @@ def bare_throughput(cell: Cell, source: DataSource, examples: int, *, as_lecture
     return steps * cell.batch_size / (time.perf_counter() - started)
 
 
-def run_against_bare(cell: Cell, source: DataSource, examples: int, pairs: int) -> Comparison:
-    """One process, one thread: what the harness costs."""
+def run_against_bare(cell: Cell, source: DataSource, examples: int, pairs: int) -> Ratio:
+    """The overhead of the harness, in one process with one thread."""
     return compare(
         f"a run / a bare torch loop, {cell.problem.label}, batch {cell.batch_size}, 1 thread",
         "examples/s",
@@ -88,15 +88,15 @@ def run_against_bare(cell: Cell, source: DataSource, examples: int, pairs: int) 
     )
 
 
-#: What a whole machine shall gain over the lecture's loop, by batch size.
+#: The target for the gain of a whole machine over the lecture's loop, by batch size.
 AGAINST_LECTURE = {10: 2.2, 100: 2.8, 1000: 3.0}
 
 
-def machine_against_lecture(cell: Cell, source: DataSource, examples: int, pairs: int, workers: int) -> Comparison:
+def machine_against_lecture(cell: Cell, source: DataSource, examples: int, pairs: int, workers: int) -> Ratio:
     """All cores: single-thread workers of optbench against the lecture's loop with torch's default threads.
 
-    The loop runs in a fresh process each time, as a script does: with two threads its speed differs from
-    process to process by more than half, and stays the same within one.
+    The loop runs in a new process each time, like a script: with two threads, its speed differs between processes by
+    more than half, but is constant within one.
     """
     context = multiprocessing.get_context("spawn")
 
@@ -115,8 +115,8 @@ def machine_against_lecture(cell: Cell, source: DataSource, examples: int, pairs
         )
 
 
-def workers_against_one(cell: Cell, source: DataSource, examples: int, pairs: int, workers: int) -> Comparison:
-    """What further workers gain: the same cell in all of them against in one."""
+def workers_against_one(cell: Cell, source: DataSource, examples: int, pairs: int, workers: int) -> Ratio:
+    """The gain from further workers: the same cell in all of them against one worker."""
     with ProcessEngine(workers, 1) as engine:
         return compare(
             f"{workers} workers / 1 worker, {cell.problem.label}, batch {cell.batch_size}",
@@ -140,10 +140,10 @@ def _lecture(cell: Cell, source: DataSource, examples: int) -> float:
 def step_milliseconds(
     source: DataSource, data_dir: Path | None, batch_size: int = 100, steps: int = 10
 ) -> Mapping[str, float]:
-    """Median time of a whole step (forward, backward, update) of every optimizer on the conv net."""
+    """The median milliseconds of a step (forward, backward, update) of every optimizer on the conv net."""
     from optbench.optimizers.builtin import BUILT_IN
 
-    found = {}
+    milliseconds = {}
     for name in BUILT_IN:
         cell = conv_net_cell(data_dir, batch_size, name)
         problem, data = load(cell.problem, source, cell.device)
@@ -154,5 +154,5 @@ def step_milliseconds(
             stepper.step()
             if step >= 3:
                 times.append(time.perf_counter() - started)
-        found[name] = 1e3 * float(np.median(times))
-    return found
+        milliseconds[name] = 1e3 * float(np.median(times))
+    return milliseconds

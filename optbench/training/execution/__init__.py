@@ -1,1 +1,1 @@
-"""The ways to execute a cell's trainings: one after another, or many replicas at once; the same numbers."""
+"""Ways to execute a cell's trainings: eagerly, many replicas at once, compiled, or as a CUDA graph."""

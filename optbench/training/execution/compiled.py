@@ -1,4 +1,4 @@
-"""Steps whose loss and gradient `torch.compile` has compiled; the optimizer stays as it is."""
+"""Steps whose loss and gradient are compiled with `torch.compile`; the optimizer is not compiled."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from optbench.training.stepper import Stepper
 
 
 class CompiledStepper(Stepper):
-    """A `Stepper` that compiles the loss for its shapes before the first step, and so before any clock runs."""
+    """A `Stepper` that compiles the loss at its construction, so that compilation is not timed."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # As eager training draws them: dropout masks must not depend on the execution.
+        # fallback_random: dropout masks must be the same as in eager training.
         self._compiled = torch.compile(self.problem.loss, dynamic=False, options={"fallback_random": True})
-        # On a copy, for a forward pass may change buffers.
+        # Compile with a copy, since a forward pass may change buffers.
         model = copy.deepcopy(self.model)
         for size in set(self._chunks):
             batch = self.data.train.batch(torch.arange(size, device=self.data.device))

@@ -1,9 +1,9 @@
-"""Steps that are captured as a CUDA graph: forward, backward and update are launched as one.
+"""Steps that are captured as a CUDA graph: forward pass, backward pass and update are launched together.
 
-A small step on a GPU is bound by the time that it takes to launch its kernels one by one. A graph is
-captured once, and then replays the same kernels on the same memory: so whatever changes from step to step,
-batch and learning rate, lies in tensors that stay where they are. See "CUDA semantics, whole-network capture"
-in torch's documentation.
+The duration of a small step on a GPU is dominated by the time to launch its kernels one by one. A graph is captured
+once, and then replays the same kernels on the same memory. So everything that changes from step to step (batch and
+learning rate) is stored in tensors with fixed addresses. See "CUDA semantics, whole-network capture" in torch's
+documentation.
 """
 
 from __future__ import annotations
@@ -22,31 +22,34 @@ from optbench.planning.matrix import Cell
 from optbench.problem.data import Batch
 from optbench.training.stepper import Stepper
 
-#: Steps before the capture, in which libraries set themselves up and the optimizer makes its state.
+#: Number of steps before the capture, in which libraries are initialised and the optimizer allocates its state.
 WARMUP_STEPS = 3
-#: They have no switch `capturable`, and need none: a step does the same for the same rate, whichever step it is.
+#: Optimizers that need no switch `capturable`: with the same learning rate, all their steps are the same.
 _WITHOUT_SWITCH = (torch.optim.SGD, torch.optim.Adagrad)
 
 
 class GraphStepper(Stepper):
-    """A `Stepper` that replays a graph of its steps, from the fourth one on.
+    """A `Stepper` that replays a CUDA graph of its step, from the fourth step on.
 
-    The first three are executed one kernel after another, on the stream that a capture demands; they are steps
-    of the training like any other. Raises ValueError for an optimizer whose step can't be captured.
+    The first three steps are executed kernel by kernel on a side stream, as a capture requires. They are normal steps
+    of the training.
+
+    Raises:
+        ValueError: The optimizer's step can't be captured.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        #: The learning rate where it lies on the device, and what the schedule multiplies.
+        #: The learning rate as a tensor on the device, and the value that the schedule multiplies.
         self._rate: Tensor | None = None
         self._base = 0.0
         super().__init__(*args, **kwargs)
         if self._needs_closure or len(self._chunks) > 1:
-            raise ValueError("a step of several evaluations can't be captured as one graph")
+            raise ValueError("a step with several evaluations can't be captured as one graph")
         self._graph: torch.cuda.CUDAGraph | None = None
         self._batch: Batch = ()
 
     def step(self) -> bool:
-        """One step on the next batch."""
+        """Takes one step on the next batch; returns True."""
         batch = self._next_batch()
         self.ledger.charge_gradient(self.batch_size)
         if self.steps < WARMUP_STEPS:
@@ -54,7 +57,7 @@ class GraphStepper(Stepper):
                 self._compute(batch)
         else:
             if self._graph is None:
-                self._graph = self._captured(batch)
+                self._graph = self._capture(batch)
             for place, tensor in zip(self._batch, batch, strict=True):
                 place.copy_(tensor)
             self._graph.replay()
@@ -62,17 +65,17 @@ class GraphStepper(Stepper):
         return True
 
     def _compute(self, batch: Batch) -> None:
-        # None, not zero: within a graph the gradients are written to memory of the graph's own.
+        # None instead of zero, so that a graph allocates the gradients in its own memory.
         self.optimizer.zero_grad(set_to_none=True)
         self._backward(batch)
         with self._precise_counts():
             self.optimizer.step()
 
-    def _captured(self, batch: Batch) -> torch.cuda.CUDAGraph:
-        """The graph of a step; capturing executes nothing, so the training stays where it is."""
+    def _capture(self, batch: Batch) -> torch.cuda.CUDAGraph:
+        """Captures the graph of a step. A capture executes nothing, so the parameters do not change."""
         self._batch = tuple(tensor.clone() for tensor in batch)
         graph = torch.cuda.CUDAGraph()
-        # The outer context brings the present stream back where a capture fails.
+        # The outer context restores the current stream if the capture fails.
         with torch.cuda.stream(torch.cuda.current_stream()), torch.cuda.graph(graph):
             self._compute(self._batch)
         return graph
@@ -84,17 +87,17 @@ class GraphStepper(Stepper):
         self._base = arguments["lr"]
         accepted = inspect.signature(constructor).parameters
         if "capturable" in accepted:
-            # Of some optimizers only the operations over lists of tensors leave a rate on the device.
+            # For some optimizers, only the foreach implementation keeps the learning rate on the device.
             dtype = parameters[0].dtype
             switch = {"capturable": True} | ({"foreach": True} if "foreach" in accepted else {})
         elif constructor not in _WITHOUT_SWITCH or arguments.get("lr_decay"):
             raise ValueError("the optimizer has no argument `capturable`, so its steps can't be captured")
         elif cell.schedule == "constant":
-            return constructor(parameters, **arguments)  # the rate is a constant of the graph
+            return constructor(parameters, **arguments)  # the learning rate is a constant of the graph
         elif any(parameter.dtype != torch.float32 for parameter in parameters):
-            raise ValueError("in other precision than float32 a rate that changes can't be captured")
+            raise ValueError("a learning rate that changes can be captured in float32 only")
         else:
-            # Only fused kernels read a rate on the device; the others would read it back once, while capturing.
+            # Only fused kernels read a learning rate on the device; the others would use its value at the capture.
             dtype, switch = torch.float32, {"fused": True}
         self._rate = torch.tensor(self._base, dtype=dtype, device=parameters[0].device)
         optimizer = constructor(parameters, **{**arguments, **switch, "lr": self._rate})
@@ -107,10 +110,10 @@ class GraphStepper(Stepper):
 
     @contextmanager
     def _precise_counts(self) -> Iterator[None]:
-        """Lets an optimizer count its steps, and what it derives from them, in the precision of the parameters.
+        """A context in which an optimizer creates its step counters in the precision of the parameters.
 
-        It chooses the type of these tensors in its first step, by torch's default. Also silent about steps
-        outside of a graph, which here are meant to be.
+        Optimizers create these tensors in their first step, with torch's default type. The context also suppresses
+        warnings about steps outside a graph, which are intended here.
         """
         before = torch.get_default_dtype()
         parameter = next(self.model.parameters())

@@ -1,8 +1,8 @@
-"""Many replicas of one training at once: other seeds, other learning rates, one sequence of operations.
+"""Training of many replicas at once, with different seeds and learning rates but the same operations.
 
-The replicas' parameters are stacked along a first dimension; `torch.func.vmap` carries the loss over
-it, and one unmodified optimizer steps them all (`stacked_step`). Small trainings, in which the
-overhead of each operation outweighs its arithmetic, so become many times faster.
+The replicas' parameters are stacked along a first dimension. `torch.func.vmap` vectorises the loss over it, and one
+unmodified optimizer steps all replicas (see `stacked_step`). This makes small trainings many times faster, in which
+the overhead of each operation exceeds its arithmetic.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ import torch
 from torch import Tensor, nn
 
 from optbench.budget import Ledger
-from optbench.optimizers.schedule import schedule
+from optbench.optimizers.schedule import parse_schedule
 from optbench.planning.matrix import Cell
 from optbench.problem.base import Problem
 from optbench.problem.data import Batch
 from optbench.training.batches import BatchStream
-from optbench.training.construct import constructed_hyperparameters, make_model, state_bytes
+from optbench.training.construct import describe_optimizer, make_model, state_bytes
 from optbench.training.device_data import ResidentData, Split
-from optbench.training.evaluation import Evaluation, means, trainable_parameters
+from optbench.training.evaluation import Evaluation, compute_means, count_trainable_parameters
 from optbench.training.execution.replica import Replica
-from optbench.training.execution.stackable import difference
+from optbench.training.execution.stackable import find_difference
 from optbench.training.execution.stacked_step import StackedStep
 from optbench.training.loop import Session
 from optbench.training.record import Training
 from optbench.training.seeds import TUNING_SEEDS, derive
 from optbench.training.stepper import OVERWRITTEN
 
-#: Replicas that are stepped at least.
+#: Minimum number of replicas that are trained together.
 SMALLEST = 8
-#: Of these seeds a model is made as well, so that it doesn't depend on the company whether all are alike.
+#: Models of these seeds are compared as well, so that the result does not depend on the other replicas.
 _OTHER_SEEDS = (TUNING_SEEDS - 1, TUNING_SEEDS - 2)
 
 
@@ -48,17 +48,31 @@ def train_population(
     from_zero: bool,
     test: bool = False,
 ) -> list[Training]:
-    """Trains all replicas at once, each to the record that `train` would give but for rounding.
+    """Trains several replicas at once. Each record equals that of `train` up to rounding.
 
-    Their hyperparameters may differ in the learning rate only. A replica that diverges is charged no
-    further. Raises whatever the problem or the optimizer raises.
+    A replica that diverges is not charged further. Exceptions of the problem and the optimizer are raised.
+
+    Args:
+        cell: The cell.
+        problem: Its problem.
+        data: Its data on the device.
+        replicas: The replicas; their hyperparameters may differ in the learning rate only.
+        budget: Budget of each replica in example gradients.
+        from_zero: See `StackedStep`.
+        test: Whether the test split is evaluated after the last step.
+
+    Returns:
+        One record per replica.
+
+    Raises:
+        ValueError: The models can't be stacked.
     """
-    # Products of few rows are rounded differently than those of many, so small companies are filled up
-    # with copies: a replica has the same bits in any company.
+    # Matrix products of few rows are rounded differently than those of many. Small populations are filled up with
+    # copies, so that the result of a replica does not depend on the others, bit by bit.
     copies = [replace(replicas[-1], observer=None)] * (SMALLEST - len(replicas))
     ledger = Ledger(budget)
     population = Population(cell, problem, data, [*replicas, *copies], from_zero, ledger)
-    common = constructed_hyperparameters(population.stacked.optimizer)
+    common = describe_optimizer(population.stacked.optimizer)
     records = [Training(dict(replica.hyperparameters), replica.seed) for replica in replicas]
     for record in records:
         record.constructed = {**common, "lr": record.hyperparameters["lr"]}
@@ -67,8 +81,8 @@ def train_population(
     return records
 
 
-class _Measured(nn.Module):
-    """A model under a problem's loss (or loss and metric), as a module that `functional_call` takes."""
+class _LossModule(nn.Module):
+    """A model with its problem's loss (or loss and metric) as a module, for `functional_call`."""
 
     def __init__(self, problem: Problem, model: nn.Module) -> None:
         super().__init__()
@@ -79,7 +93,7 @@ class _Measured(nn.Module):
 
 
 class Population:
-    """The stacked replicas of one model, their optimizer and their batches; each `step` steps all of them."""
+    """The stacked replicas of one model, with their optimizer and batches. Implements the protocol `loop.Replicas`."""
 
     def __init__(
         self,
@@ -95,10 +109,10 @@ class Population:
         self.count, self.steps = len(replicas), 0
         self.remark = ""
         models = [make_model(problem, cell, replica.seed) for replica in replicas]
-        if found := difference([*models, *(make_model(problem, cell, seed) for seed in _OTHER_SEEDS)]):
-            raise ValueError(found)
+        if difference := find_difference([*models, *(make_model(problem, cell, seed) for seed in _OTHER_SEEDS)]):
+            raise ValueError(difference)
         self.model = models[0]
-        self._measured = _Measured(problem, self.model)
+        self._loss_module = _LossModule(problem, self.model)
         self.parameters, buffers = torch.func.stack_module_state(models)
         orders = [torch.Generator().manual_seed(derive(r.seed, "data order")) for r in replicas]
         self.batches = BatchStream(len(data.train), cell.batch_size, orders, cell.device, problem.order)
@@ -106,8 +120,8 @@ class Population:
         self._augmentations = [
             torch.Generator(cell.device).manual_seed(derive(r.seed, "augmentation")) for r in replicas
         ]
-        self._schedule = None if cell.schedule == "constant" else schedule(cell.schedule)
-        # Those that are alike and that training leaves as they are need no copy for each replica.
+        self._schedule = None if cell.schedule == "constant" else parse_schedule(cell.schedule)
+        # Buffers that are equal in all replicas and that training does not change are shared.
         own = _changing_buffers(problem, self.model, data)
         own |= {name for name, stack in buffers.items() if any(not torch.equal(stack[0], one) for one in stack)}
         self._buffers = {f"model.{name}": stack for name, stack in buffers.items() if name in own}
@@ -121,7 +135,7 @@ class Population:
         self._evaluations = torch.func.vmap(self._evaluation, in_dims=(0, 0, None))
 
     def step(self) -> bool:
-        """One step of every replica on its own next batch, charged once: all replicas are charged alike."""
+        """Takes one step of every replica on its own next batch, charged once for all replicas."""
         factor = 1.0
         if self._schedule is not None:
             # As for one model: a schedule sets the rate, whatever the optimizer has made of it.
@@ -129,64 +143,64 @@ class Population:
                 self.remark = OVERWRITTEN
             factor = self._schedule(min((self.ledger.cost + self.batch_size / 2) / self.ledger.budget, 1.0))
         self.ledger.charge_gradient(self.batch_size)
-        batch = self._augmented(self.data.train.batch(self.batches.next()))
+        batch = self._augment(self.data.train.batch(self.batches.next()))
         losses = self.problem.stacked_loss(self.model, self.parameters, batch)
         if losses is None:
             losses = self._losses(self._named, self._buffers, batch)
         for parameter in self.stacked.parameters:
             parameter.grad = None
-        # The replicas have no parameter in common, so each gets the gradient of its own loss.
+        # The replicas share no parameters, so each gets the gradient of its own loss.
         torch.autograd.backward(losses, self._ones)
         self.stacked.step(factor)
         self.steps += 1
         return True
 
     def evaluate(self, *splits: Split) -> list[list[Evaluation]]:
-        """For each split, loss and metric of every replica."""
+        """Returns loss and metric of every replica, for each split."""
         with self._evaluating(), torch.no_grad():
             return [[Evaluation(*pair) for pair in self._means(split).T.tolist()] for split in splits]
 
     def _means(self, split: Split) -> Tensor:
-        return means(
+        return compute_means(
             lambda batch: self._evaluations(self._named, self._buffers, batch), split, self.problem.evaluation_batch
         )
 
     def finite(self) -> list[bool]:
-        """Whether all parameters of each replica are finite."""
+        """Returns for each replica whether all its parameters are finite."""
         flags = [torch.isfinite(stack.detach().flatten(1)).all(1) for stack in self.parameters.values()]
         return [bool(flag) for flag in torch.stack(flags).all(0).tolist()]
 
     def positions(self) -> list[list[float]]:
-        """All parameters of each replica, as flat lists."""
-        found: list[list[float]] = torch.cat(
+        """Returns all parameters of each replica as a flat list."""
+        positions: list[list[float]] = torch.cat(
             [stack.detach().flatten(1) for stack in self.parameters.values()], dim=1
         ).tolist()
-        return found
+        return positions
 
     def trainable_parameters(self) -> int:
-        """Number of weights of one replica that are trained at present."""
-        return trainable_parameters(self.model)
+        """Returns the number of weights of one replica that are currently trained."""
+        return count_trainable_parameters(self.model)
 
     def state_bytes(self) -> int:
-        """Bytes that the optimizer keeps for one replica."""
+        """Returns the size of the optimizer's state for one replica, in bytes."""
         return state_bytes(self.stacked.optimizer, self.count)
 
     def _loss(self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], batch: Batch) -> Tensor:
-        loss: Tensor = torch.func.functional_call(self._measured, {**parameters, **buffers}, (False, batch))
+        loss: Tensor = torch.func.functional_call(self._loss_module, {**parameters, **buffers}, (False, batch))
         return loss
 
     def _evaluation(
         self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], batch: Batch
     ) -> tuple[Tensor, Tensor]:
-        found: tuple[Tensor, Tensor] = torch.func.functional_call(
-            self._measured, {**parameters, **buffers}, (True, batch)
+        evaluation: tuple[Tensor, Tensor] = torch.func.functional_call(
+            self._loss_module, {**parameters, **buffers}, (True, batch)
         )
-        return found
+        return evaluation
 
-    def _augmented(self, batch: Batch) -> Batch:
+    def _augment(self, batch: Batch) -> Batch:
         if not self._augments:
             return batch
-        # One after another, as the random numbers of each are drawn from a generator of its own.
+        # One replica after another, since each has its own random generator.
         parts = [
             self.problem.augment_batch(tuple(tensor[k] for tensor in batch), generator)
             for k, generator in enumerate(self._augmentations)
@@ -201,18 +215,19 @@ class Population:
 
 
 def _changing_buffers(problem: Problem, model: nn.Module, data: ResidentData) -> set[str]:
-    """The names of the buffers that a forward pass in training mode changes, such as batch norm's.
+    """Returns the names of the buffers that a forward pass in training mode changes, such as those of batch norm.
 
-    Raises ValueError where it puts another tensor in a buffer's place, which would be lost.
+    Raises:
+        ValueError: The forward pass replaces a buffer by another tensor, which stacking would lose.
     """
     before = dict(model.named_buffers())
     if not before:
         return set()
-    tried = copy.deepcopy(model).train()
-    places = dict(tried.named_buffers())
+    probe = copy.deepcopy(model).train()
+    buffers = dict(probe.named_buffers())
     with torch.no_grad():
-        problem.loss(tried, next(data.train_sample.chunks(8)))
-    for name, after in tried.named_buffers():
-        if after is not places.get(name):
-            raise ValueError(f"training puts another tensor in the place of the buffer {name}")
-    return {name for name, after in places.items() if not torch.equal(after, before[name])}
+        problem.loss(probe, next(data.train_sample.chunks(8)))
+    for name, after in probe.named_buffers():
+        if after is not buffers.get(name):
+            raise ValueError(f"training replaces the buffer {name} by another tensor")
+    return {name for name, after in buffers.items() if not torch.equal(after, before[name])}

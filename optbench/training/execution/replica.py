@@ -1,4 +1,4 @@
-"""One of several trainings of a cell that may be executed together."""
+"""One of several trainings of a cell that can be executed together."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from optbench.training.record import Observer
 
 @dataclass(frozen=True)
 class Replica:
-    """What tells a training from the others of its cell, and what makes an observer that may stop it early.
+    """A training of a cell.
 
-    A training that is executed again, one by one after all at once has failed, gets an observer that has
-    seen nothing.
+    Attributes:
+        hyperparameters: The learning rate and other hyperparameters.
+        seed: The training's seed.
+        observer: Makes an observer that can stop the training early. It makes a new one for every execution, so that a
+            training that is executed again starts with a fresh observer.
     """
 
     hyperparameters: dict[str, Any]

@@ -1,4 +1,4 @@
-"""Whether models of different seeds differ in what stacking carries, and in nothing else."""
+"""Checks that models of different seeds differ only in parameters and buffers, so that they can be stacked."""
 
 from __future__ import annotations
 
@@ -9,30 +9,32 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-#: These are stacked, or are modules that are looked at themselves.
+#: Attributes that are stacked, or contain modules that are compared separately.
 _REGISTERED = {"_parameters", "_buffers", "_modules"}
 
 
-def difference(models: Sequence[nn.Module]) -> str:
-    """What of the models can't be stacked, as a text; empty where parameters and buffers are all that differs.
+def find_difference(models: Sequence[nn.Module]) -> str:
+    """Describes why models can't be stacked; returns "" if only their parameters and buffers differ.
 
-    A tensor, array, number or text that hangs on a module without being registered would be the first
-    replica's in all of them, and so would a layer that depends on the seed. Functions, and objects of other
-    kinds, are not compared.
+    After stacking, all replicas would use the first model's unregistered tensors, arrays, numbers and strings, and its
+    layers. Functions and other objects are not compared.
+
+    Args:
+        models: Models of the same problem with different seeds.
     """
     first = dict(models[0].named_modules())
     for model in models[1:]:
         other = dict(model.named_modules())
         if first.keys() != other.keys():
-            return "the model has other layers for another seed"
+            return "the layers of the model depend on the seed"
         for name, module in first.items():
             if type(module) is not type(other[name]):
-                return f"{name or 'the model'} is of another class for another seed, or of one defined in model()"
+                return f"the class of {name or 'the model'} depends on the seed, or is defined in model()"
             ours, theirs = vars(module), vars(other[name])
             for attribute in (ours.keys() | theirs.keys()) - _REGISTERED:
                 if not _equal(ours.get(attribute), theirs.get(attribute)):
                     where = f"{name}.{attribute}" if name else attribute
-                    return f"{where} depends on the seed, and is neither a parameter nor a buffer"
+                    return f"{where} depends on the seed but is neither a parameter nor a buffer"
     return ""
 
 

@@ -1,7 +1,7 @@
-"""One unmodified optimizer that steps many replicas, each at a learning rate of its own.
+"""Steps of one unmodified optimizer for many replicas, each with its own learning rate.
 
-An optimizer whose step is linear in a constant rate, and treats every coordinate by itself, moves
-stacked parameters by d at the rate 1, and so replica k by ηₖ d at the rate ηₖ.
+If an optimizer's step is linear in a constant learning rate η and treats every coordinate independently, it suffices to
+compute its step d for stacked parameters at the rate 1. Replica k then moves by ηₖ d.
 """
 
 from __future__ import annotations
@@ -17,10 +17,16 @@ from optbench.planning.optimizer_choice import OptimizerChoice
 
 
 class StackedStep:
-    """Steps parameters stacked along their first dimension, (replicas, …), from their gradients.
+    """Steps stacked parameters according to their gradients.
 
-    With `from_zero` the optimizer sees parameters of 0, so that its step is found without the rounding
-    of a difference; right only for one that doesn't read them (no weight decay).
+    Args:
+        choice: The optimizer.
+        parameters: Parameters of shape (replicas, …).
+        hyperparameters: Hyperparameters that all replicas share, without the learning rate.
+        rates: One learning rate per replica.
+        from_zero: Whether the optimizer is given parameters of 0, so that its step d is the result itself. Otherwise d
+            is computed as a difference of parameters, with its rounding error. Correct only for optimizers that do not
+            read the parameters (no weight decay).
     """
 
     def __init__(
@@ -37,9 +43,9 @@ class StackedStep:
             self.parameters, **{**choice.arguments, **hyperparameters, "lr": 1.0}
         )
         self._from_zero = from_zero
-        #: Where the parameters are kept while the optimizer moves others.
+        #: The tensors that the optimizer moves in place of the parameters.
         self._spare = [torch.zeros_like(parameter.data) for parameter in self.parameters]
-        self._rates = [self._shaped(rates, parameter) for parameter in self.parameters]
+        self._rates = [self._reshape(rates, parameter) for parameter in self.parameters]
 
     def reset_rate(self) -> bool:
         """Undoes what the optimizer has made of its rate; whether there was anything to undo."""
@@ -51,7 +57,7 @@ class StackedStep:
 
     @torch.no_grad()
     def step(self, factor: float = 1.0) -> None:
-        """One step of every replica, at its rate times `factor`."""
+        """Takes one step of every replica, at its learning rate times `factor`."""
         places = [parameter.data for parameter in self.parameters]
         for parameter, spare, place in zip(self.parameters, self._spare, places, strict=True):
             if not self._from_zero:
@@ -66,6 +72,7 @@ class StackedStep:
                 spare.zero_()
 
     @staticmethod
-    def _shaped(rates: Sequence[float], parameter: Tensor) -> Tensor:
-        shaped = torch.tensor(rates, dtype=parameter.dtype, device=parameter.device)
-        return shaped.view(-1, *[1] * (parameter.dim() - 1))
+    def _reshape(rates: Sequence[float], parameter: Tensor) -> Tensor:
+        """Returns the rates as a tensor that broadcasts against a stacked parameter."""
+        values = torch.tensor(rates, dtype=parameter.dtype, device=parameter.device)
+        return values.view(-1, *[1] * (parameter.dim() - 1))

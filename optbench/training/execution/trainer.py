@@ -1,4 +1,4 @@
-"""Trains replicas as their cell's execution says, and one after another where that can't be done."""
+"""Trains the replicas of a cell with its planned execution, or one after another if that is not possible."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from optbench.planning.matrix import Cell
 from optbench.problem.base import Problem
 from optbench.training.device_data import ResidentData
 from optbench.training.execution.agreement import require_agreement
-from optbench.training.execution.capacity import replicas_that_fit, replicas_that_gain
-from optbench.training.execution.linearity import linearity
+from optbench.training.execution.capacity import count_efficient_replicas, count_fitting_replicas
+from optbench.training.execution.linearity import probe_linearity
 from optbench.training.execution.population import SMALLEST, train_population
 from optbench.training.execution.replica import Replica
 from optbench.training.loop import train
@@ -21,12 +21,22 @@ from optbench.training.stepper import Stepper
 
 
 class Trainer:
-    """A cell's trainings. `execution` says how they are executed, `note` why not as planned.
+    """Executes the trainings of a cell.
 
-    Other steps than eager ones are tried out first, by what they compute.
+    Compiled and captured steps are first compared with eager ones. If the planned execution fails, the trainer falls
+    back to eager execution. A fallback is final: its reason is passed to `remember` before the first training, and a
+    trainer that gets it as `note` uses eager execution from the start. So an interrupted cell gives the same results.
 
-    A fallback is final: `remember` is told why before anything is trained that way, and a trainer that is
-    made with this note trains so from the start. So an interrupted cell goes on as it would have.
+    Args:
+        cell: The cell.
+        problem: Its problem.
+        data: Its data on the device.
+        note: The reason of an earlier fallback, or "".
+        remember: Called with the reason of a fallback.
+
+    Attributes:
+        execution: How the trainings are executed.
+        note: Why they are not executed as planned, or "".
     """
 
     def __init__(
@@ -46,21 +56,27 @@ class Trainer:
         if note and self.execution != "eager":
             self.execution, self.note = "eager", note
         elif self.execution == "population":
-            self._linearity = linearity(cell.optimizer)
+            self._linearity = probe_linearity(cell.optimizer)
             if self._linearity is None:
-                self._fall_back("the step is not linear in the learning rate, coordinate by coordinate")
+                self._fall_back("the step is not linear in the learning rate for each coordinate")
         elif self.execution != "eager":
-            self._try_out()
+            self._check_stepper()
 
     def train(self, replicas: Sequence[Replica], budget: int, *, test: bool = False) -> Iterator[Training]:
-        """The records of the replicas in their order, each as soon as there is one.
+        """Trains replicas and yields their records in order, each as soon as it is complete.
 
-        What can't be done together is done one after another: a model that `vmap` can't carry, or that
-        draws random numbers while it trains. Memory that doesn't suffice for all is tried with fewer of them.
+        Replicas that can't be trained together are trained one after another, for example if `vmap` does not support
+        the model or if it draws random numbers during training. If memory is exhausted, fewer replicas are trained at
+        a time.
+
+        Args:
+            replicas: The replicas.
+            budget: Budget of each in example gradients.
+            test: Whether the test split is evaluated after the last step.
         """
         if self.execution == "population":
             try:
-                records = self._in_companies(replicas, budget, test)
+                records = self._train_populations(replicas, budget, test)
             except Exception as error:
                 self._fall_back(one_line(error))
             else:
@@ -79,9 +95,9 @@ class Trainer:
                 stepper=self._stepper,
             )
 
-    def _try_out(self) -> None:
-        """Takes the stepper that was chosen, unless it fails or gives other numbers than the eager one."""
-        chosen = _stepper(self.execution)
+    def _check_stepper(self) -> None:
+        """Uses the stepper of the planned execution, unless it fails or disagrees with the eager one."""
+        chosen = _stepper_class(self.execution)
         try:
             require_agreement(self.cell, self.problem, self.data, chosen)
         except Exception as error:
@@ -89,26 +105,27 @@ class Trainer:
         else:
             self._stepper = chosen
 
-    def _in_companies(self, replicas: Sequence[Replica], budget: int, test: bool) -> list[Training]:
-        """In as few companies as are of use, as equal as can be."""
-        largest = self._largest()
+    def _train_populations(self, replicas: Sequence[Replica], budget: int, test: bool) -> list[Training]:
+        """Trains the replicas in as few populations as possible, of about equal size."""
+        largest = self._largest_population()
         count = -(-len(replicas) // largest)
         ends = [len(replicas) * (k + 1) // count for k in range(count)]
-        companies = [replicas[start:end] for start, end in zip([0, *ends], ends, strict=False)]
-        return [record for company in companies for record in self._together(company, budget, test)]
+        populations = [replicas[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+        return [record for population in populations for record in self._train_population(population, budget, test)]
 
-    def _largest(self) -> int:
-        """The most replicas that are trained at once."""
+    def _largest_population(self) -> int:
+        """Returns the maximum number of replicas that are trained together."""
         if self._most is None:
-            fitting = replicas_that_fit(self.cell, self.problem, self.data)
+            fitting = count_fitting_replicas(self.cell, self.problem, self.data)
             if fitting is not None and fitting < SMALLEST:
-                raise MemoryError(f"memory for {fitting} replicas at once, and {SMALLEST} are the fewest")
-            gaining = replicas_that_gain(self.cell, self.data)
-            known = [count for count in (fitting, gaining) if count is not None]
-            self._most = max(SMALLEST, min(known, default=2**31))
+                raise MemoryError(f"not enough memory for {SMALLEST} replicas at a time (only for {fitting})")
+            efficient = count_efficient_replicas(self.cell, self.data)
+            limits = [limit for limit in (fitting, efficient) if limit is not None]
+            self._most = max(SMALLEST, min(limits, default=2**31))
         return self._most
 
-    def _together(self, replicas: Sequence[Replica], budget: int, test: bool) -> list[Training]:
+    def _train_population(self, replicas: Sequence[Replica], budget: int, test: bool) -> list[Training]:
+        """Trains the replicas together, or in two halves if memory is exhausted."""
         try:
             return train_population(
                 self.cell,
@@ -124,8 +141,8 @@ class Trainer:
                 raise
         half = len(replicas) // 2
         return [
-            *self._together(replicas[:half], budget, test),
-            *self._together(replicas[half:], budget, test),
+            *self._train_population(replicas[:half], budget, test),
+            *self._train_population(replicas[half:], budget, test),
         ]
 
     def _fall_back(self, note: str) -> None:
@@ -133,11 +150,11 @@ class Trainer:
         self._remember(note)
 
 
-def _stepper(execution: str) -> type[Stepper]:
+def _stepper_class(execution: str) -> type[Stepper]:
     if execution == "compile":
         from optbench.training.execution.compiled import CompiledStepper
 
-        # What other cells of this process compiled would count towards torch's limit of variants.
+        # Functions that earlier cells of this process have compiled count towards torch's recompilation limit.
         torch.compiler.reset()
         return CompiledStepper
     from optbench.training.execution.cuda_graph import GraphStepper

@@ -27,7 +27,7 @@ def test_three_quarters_of_the_pool_meet_the_easy_target(higher: bool) -> None:
         assert met == share
     assert "seeds 3 to 5" in entry["source"]
     assert entry["problem_version"] == "2"
-    with pytest.raises(UserError, match="doesn't say which version of p it ran"):
+    with pytest.raises(UserError, match="does not record the version of problem p"):
         freeze(frame(runs, "runs"), frame([cell | {"problem_version": ""} for cell in cells], "cells"), 3)
 
 

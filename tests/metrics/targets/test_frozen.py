@@ -9,7 +9,7 @@ import pytest
 
 import optbench
 from optbench.errors import UserError
-from optbench.metrics.targets import targets_of
+from optbench.metrics.targets import list_targets
 from tests.support.rows import cell_of, frame
 
 FILE = """
@@ -40,7 +40,7 @@ def test_easiest_first_with_version_and_source(file: Path) -> None:
     cells = frame([cell_of(problem="p[data=x]"), cell_of("sgd", problem="p[data=x]"),
                    cell_of(problem="valley", metric_name="suboptimality", metric_higher_is_better=False)],
                   "cells")  # fmt: skip
-    table = targets_of(cells, file)
+    table = list_targets(cells, file)
     assert table[["problem", "target_name", "target"]].values.tolist() == [
         ["p[data=x]", "easy", 0.5], ["p[data=x]", "medium", 0.9], ["p[data=x]", "hard", 0.95],
         ["valley", "easy", 1.0], ["valley", "hard", 1e-4],
@@ -52,7 +52,7 @@ def test_easiest_first_with_version_and_source(file: Path) -> None:
 def test_other_data_or_another_metric_is_another_problem(file: Path) -> None:
     cells = frame([cell_of(problem="p[data=y]", target=0.7), cell_of(problem="p[data=x]", metric_name="error")],
                   "cells")  # fmt: skip
-    table = targets_of(cells, file)
+    table = list_targets(cells, file)
     assert table["target_name"].tolist() == ["declared", "declared"]
     assert table["target"].tolist() == [0.7, 0.9]
 
@@ -60,20 +60,20 @@ def test_other_data_or_another_metric_is_another_problem(file: Path) -> None:
 def test_targets_of_another_version_of_the_problem_are_stale_and_said_to_be(file: Path) -> None:
     """A problem that has changed is another one: its old targets would be too easy, or out of reach."""
     label = "p[data=x]"
-    same = targets_of(frame([cell_of(problem=label, problem_version="3")], "cells"), file)
+    same = list_targets(frame([cell_of(problem=label, problem_version="3")], "cells"), file)
     assert same["target_name"].tolist() == ["easy", "medium", "hard"]
-    stale = targets_of(frame([cell_of(problem=label, problem_version="4", target=0.7)], "cells"), file)
+    stale = list_targets(frame([cell_of(problem=label, problem_version="4", target=0.7)], "cells"), file)
     assert stale[["target_name", "target", "version"]].values.tolist() == [["declared", 0.7, ""]]
-    assert "the frozen ones are of version 3 of the problem, and this is 4" in stale["source"].iloc[0]
-    none = targets_of(frame([cell_of(problem=label, problem_version="4", target=math.nan)], "cells"), file)
+    assert "the frozen targets are for version 3 of the problem, not 4" in stale["source"].iloc[0]
+    none = list_targets(frame([cell_of(problem=label, problem_version="4", target=math.nan)], "cells"), file)
     assert math.isnan(none["target"].iloc[0])
-    assert none["source"].iloc[0].startswith("none: the frozen ones are of version 3")
-    unsaid = targets_of(frame([cell_of(problem=label, problem_version="")], "cells"), file)
+    assert none["source"].iloc[0].startswith("none: the frozen targets are for version 3")
+    unsaid = list_targets(frame([cell_of(problem=label, problem_version="")], "cells"), file)
     assert unsaid["target_name"].tolist() == ["easy", "medium", "hard"], "an older version of optbench didn't record it"
 
 
 def test_without_any_target_a_row_says_so(file: Path) -> None:
-    table = targets_of(frame([cell_of(problem="q", target=math.nan)], "cells"), file)
+    table = list_targets(frame([cell_of(problem="q", target=math.nan)], "cells"), file)
     assert math.isnan(table["target"].iloc[0])
     assert table["source"].iloc[0].startswith("none")
 
@@ -85,7 +85,7 @@ def test_every_preset_on_hand_has_several_frozen_targets() -> None:
             row = cell_of(problem=cell.problem.label, metric_name=problem.metric_name,
                           metric_higher_is_better=problem.metric_higher_is_better, target=problem.target,
                           problem_version=cell.problem.version)  # fmt: skip
-            table = targets_of(frame([row], "cells"))
+            table = list_targets(frame([row], "cells"))
             assert table["target_name"].tolist() == ["easy", "medium", "hard"], cell.problem.label
             assert table["target"].is_unique
 
@@ -94,7 +94,7 @@ def test_every_preset_on_hand_has_several_frozen_targets() -> None:
 def test_targets_on_hand_come_from_a_pool(label: str) -> None:
     [chosen] = {cell.problem.label: cell.problem for cell in optbench.plan(problems=[label]).cells}.values()
     row = cell_of(problem=chosen.label, target=0.5, problem_version=chosen.version)
-    table = targets_of(frame([row], "cells"))
+    table = list_targets(frame([row], "cells"))
     assert table["source"].str.contains("of a pool reach: 10 optimizers", regex=False).all()
     assert table["target"].is_monotonic_increasing
     assert table["target"].between(0.5, 1).all()
@@ -103,18 +103,18 @@ def test_targets_on_hand_come_from_a_pool(label: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("version = ", "no TOML"),
-        ("version = 1", "no file of targets"),
-        ("version = '1'\n[problems]", "whole number"),
+        ("version = ", "is not valid TOML"),
+        ("version = 1", "is not valid"),
+        ("version = '1'\n[problems]", "is not valid .required: version, an integer"),
         (FILE.replace("source =", "sauce ="), "did you mean 'source'"),
-        (FILE.replace('metric = "accuracy"', ""), "needs metric"),
-        (FILE.replace('problem_version = "3"', ""), "needs problem_version"),
-        (FILE.replace("0.95", '"high"'), "have to be numbers"),
-        (FILE.replace("0.95", "nan"), "have to be numbers"),
+        (FILE.replace('metric = "accuracy"', ""), "metric of problem .* is missing or invalid"),
+        (FILE.replace('problem_version = "3"', ""), "problem_version of problem .* is missing or invalid"),
+        (FILE.replace("0.95", '"high"'), "are invalid"),
+        (FILE.replace("0.95", "nan"), "are invalid"),
     ],
 )
 def test_what_is_no_file_of_targets(text: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "targets.toml"
     path.write_text(text)
     with pytest.raises(UserError, match=message):
-        targets_of(frame([cell_of()], "cells"), path)
+        list_targets(frame([cell_of()], "cells"), path)

@@ -22,7 +22,7 @@ from optbench.problem.data import Batch, Data, DataSource
 from optbench.problem.datasets import decode
 from optbench.problem.datasets.classification import ImageClassification
 from optbench.problem.datasets.folder import scan
-from optbench.problem.datasets.pixels import Pixels, drawn, standardised
+from optbench.problem.datasets.pixels import Pixels, draw_split, standardise
 
 
 class Colours(ImageClassification):
@@ -86,12 +86,12 @@ def refused(action: Callable[[], object]) -> str:
 
 def test_splits_are_disjoint_complete_and_always_the_same() -> None:
     for total in (21, 50, 499):
-        first, rest = drawn(total, 20)
+        first, rest = draw_split(total, 20)
         assert len(first) == 20
         assert sorted([*first, *rest]) == list(range(total))
-        assert np.array_equal(first, drawn(total, 20)[0])
+        assert np.array_equal(first, draw_split(total, 20)[0])
     # Pinned, as results on the disk depend on it.
-    assert drawn(1797, 5)[0].tolist() == [208, 399, 476, 1482, 1606]
+    assert draw_split(1797, 5)[0].tolist() == [208, 399, 476, 1482, 1606]
 
 
 def random_pixels(channels: int, train: int = 60, test: int = 11) -> Pixels:
@@ -107,7 +107,7 @@ def random_pixels(channels: int, train: int = 60, test: int = 11) -> Pixels:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_all_splits_are_standardised_by_the_training_split(channels: int) -> None:
     pixels = random_pixels(channels)
-    data = standardised(pixels, valid=10)
+    data = standardise(pixels, valid=10)
     (train, train_labels), (valid, valid_labels), (test, test_labels) = data.train, data.valid, data.test
     assert sorted([*train_labels.tolist(), *valid_labels.tolist()]) == list(range(60))
     original = pixels.train[train_labels.numpy()].astype(np.float64)
@@ -127,7 +127,7 @@ def test_all_splits_are_standardised_by_the_training_split(channels: int) -> Non
 def test_a_channel_of_one_colour_is_no_division_by_zero() -> None:
     pixels = random_pixels(3)
     pixels.train[..., 1] = 7
-    data = standardised(pixels, valid=5)
+    data = standardise(pixels, valid=5)
     assert torch.isfinite(data.test[0]).all()
     assert not data.train[0][:, 1].any()
 
@@ -179,17 +179,17 @@ def test_fashion_mnist_is_read_as_it_lies_and_refused_where_it_is_damaged(source
     assert [len(s[0]) for s in (data.train, data.valid, data.test)] == [55_000, 5_000, 10_000]
     assert problem.training_examples() == 55_000
     assert np.array_equal(data.test[1].numpy(), written["t10k labels"])
-    rest = drawn(60_000, 5_000)[1]
+    rest = draw_split(60_000, 5_000)[1]
     expected = written["train"][rest].astype(np.float64)
     assert data.train[0][:50, 0].numpy() == pytest.approx((expected[:50] - expected.mean()) / expected.std(), abs=1e-5)
 
     labels = raw / "train-labels-idx1-ubyte"
     content = labels.read_bytes()
     for damaged, reason in (
-        (content[:-1], "60007 bytes, not 60008"),
+        (content[:-1], "60007 bytes instead of 60008"),
         (b"", "header"),
         (b"\0\0\x08\x03" + content[4:], "header"),
-        (content[:8] + b"\x0a" + content[9:], "labels beyond 9"),
+        (content[:8] + b"\x0a" + content[9:], "labels above 9"),
     ):
         labels.write_bytes(damaged)
         message = refused(lambda: problem.load_data(source))
@@ -259,7 +259,7 @@ def test_real_mnist_is_read_as_torchvision_has_it(mnist: Path) -> None:
 
     data = Grey("mnist").load_data(DataSource(mnist, download=False))
     train, test = MNIST(mnist, train=True), MNIST(mnist, train=False)
-    valid_index, train_index = drawn(60_000, 5_000)
+    valid_index, train_index = draw_split(60_000, 5_000)
     assert torch.equal(data.train[1], train.targets[train_index])
     assert torch.equal(data.valid[1], train.targets[valid_index])
     assert torch.equal(data.test[1], test.targets)
@@ -365,7 +365,7 @@ def test_a_cache_that_cannot_be_written_is_a_warning(
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("OPTBENCH_CACHE", str(tmp_path / "file"))
-    with pytest.warns(UserWarning, match="can't be kept"):
+    with pytest.warns(UserWarning, match="can't be cached"):
         assert len(Colours(str(folder)).load_data(source).test[0]) == 6
 
 
@@ -416,14 +416,14 @@ def remove(path: Path) -> None:
         (lambda root: remove(root), "does not exist"),
         (lambda root: remove(root / "train"), "has no train/"),
         (lambda root: remove(root / "test"), "has no test/"),
-        (lambda root: remove(root / "test" / "bee"), "class 'bee' in train/, but not in test/"),
-        (lambda root: remove(root / "train" / "cow"), "class 'cow' in test/, but not in train/"),
+        (lambda root: remove(root / "test" / "bee"), "class 'bee' in train/ but not in test/"),
+        (lambda root: remove(root / "train" / "cow"), "class 'cow' in test/ but not in train/"),
         (lambda root: [p.unlink() for p in (root / "train" / "ant").iterdir()], "no image in train/ant"),
         (lambda root: [p.rename(p.with_suffix("")) for p in (root / "test" / "ant").iterdir()], "image in test/ant"),
         (lambda root: [remove(root / s / c) for s in COUNTS for c in ("ant", "bee")], "one class"),
         (lambda root: [remove(root / s / c) for s in COUNTS for c in COUNTS[s]], "no classes"),
         (lambda root: (root / "train" / "ant" / "x.png").symlink_to("nowhere"), "x.png"),
-        (lambda root: (remove(root), root.write_text("")), "is no folder"),
+        (lambda root: (remove(root), root.write_text("")), "is not a folder"),
     ],
 )  # fmt: skip
 def test_folders_of_another_layout_are_refused(damage: Callable[[Path], object], reason: str, folder: Path) -> None:

@@ -82,7 +82,7 @@ def test_a_file_is_known_by_its_content_and_shown_by_its_name(tmp_path: Path) ->
             r"char_rnn\[length\] = 16 leaves 18 sequences of the text .*, which has 300 char",
         ),
         ("", {}, r"char_rnn\[length\] = 64 leaves 0 sequences"),
-        ("a" * 9000, {}, r"char_rnn\[data\]: .* has one kind of character only"),
+        ("a" * 9000, {}, r"char_rnn\[data\]: .* has only one distinct character"),
     ],
 )
 def test_texts_that_make_no_sense_are_refused(

@@ -12,7 +12,7 @@ import pytest
 
 from optbench.errors import UserError
 from optbench.problem.datasets import text as module
-from optbench.problem.datasets.text import text, unicode_names
+from optbench.problem.datasets.text import load_text, unicode_names
 
 
 @pytest.fixture
@@ -44,15 +44,15 @@ def test_beginning_and_end_are_alike() -> None:
 def test_other_names_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     names = list(module._names())
     monkeypatch.setattr(module, "_names", lambda: [*names[:-1], "ANOTHER NAME"])
-    with pytest.raises(UserError, match=r"this Python has other names of characters \(SHA-256 [0-9a-f]{16}, not") as e:
-        text("data", "unicode_names")
+    with pytest.raises(UserError, match=r"this Python has different character names \(SHA-256 [0-9a-f]{16} inst") as e:
+        load_text("data", "unicode_names")
     assert "\n" not in str(e.value)
 
 
 def test_tokens_are_places_in_the_alphabet(tmp_path: Path) -> None:
     content = "naïve 𝄞 café\n" * 3
     (tmp_path / "a.txt").write_text(content, "utf-8")
-    found = text("data", str(tmp_path / "a.txt"))
+    found = load_text("data", str(tmp_path / "a.txt"))
     assert found.content == content
     assert found.alphabet == "".join(sorted(set(content)))
     assert found.tokens.tolist() == [found.alphabet.index(character) for character in content]
@@ -66,16 +66,16 @@ def test_the_fingerprint_is_of_the_characters(tmp_path: Path) -> None:
         "d": b"one\ntwO\n",
     }.items():
         (tmp_path / name).write_bytes(written)
-    found = {name: text("data", str(tmp_path / name)).fingerprint for name in "abcd"}
+    found = {name: load_text("data", str(tmp_path / name)).fingerprint for name in "abcd"}
     assert found["a"] == found["b"] == found["c"] != found["d"]
 
 
 def test_a_file_that_changes_is_read_again(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("before")
-    assert text("data", str(path)).content == "before"
+    assert load_text("data", str(path)).content == "before"
     path.write_text("afterwards")
-    assert text("data", str(path)).content == "afterwards"
+    assert load_text("data", str(path)).content == "afterwards"
 
 
 def test_what_is_no_text_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,10 +85,10 @@ def test_what_is_no_text_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyP
     for data, line in {
         "unicode_name": "unknown data of x 'unicode_name'; did you mean 'unicode_names'",
         "./nothing.txt": "data of x: nothing.txt can't be read: No such file",
-        str(tmp_path): "data of x: .* is no file",
-        str(tmp_path / "image.png"): "data of x: .*image.png is no text in UTF-8: invalid start byte at byte 0",
+        str(tmp_path): "data of x: .* is not a file",
+        str(tmp_path / "image.png"): "data of x: .*image.png is not UTF-8 text: invalid start byte at byte 0",
         str(tmp_path / "large.txt"): "data of x: .*large.txt has 14 bytes",
     }.items():
         with pytest.raises(UserError, match=f"^{line}") as caught:
-            text("data of x", data)
+            load_text("data of x", data)
         assert "\n" not in str(caught.value)

@@ -6,14 +6,14 @@ import distributed
 import pytest
 
 from optbench.errors import UserError
-from optbench.runner.dask.cluster import local, replenish
+from optbench.runner.dask.cluster import replenish, start_workers
 from tests.support.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.processes
 
 
 def test_a_worker_that_was_given_up_is_replaced() -> None:
-    with local(1, 1) as client:
+    with start_workers(1, 1) as client:
         (nanny,) = client.cluster.workers.values()
         replenish(client)
         assert [*client.cluster.workers.values()] == [nanny], "nothing is missing"
@@ -32,6 +32,6 @@ def test_workers_that_do_not_start_are_one_line(monkeypatch: pytest.MonkeyPatch)
         raise RuntimeError("killed\nby whomever")
 
     monkeypatch.setattr(distributed.Nanny, "instantiate", killed)
-    with pytest.raises(UserError, match="the workers of engine dask don't start") as caught, local(1, 1):
+    with pytest.raises(UserError, match="the workers of engine 'dask' did not start") as caught, start_workers(1, 1):
         pass
     assert "\n" not in str(caught.value)

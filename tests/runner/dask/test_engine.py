@@ -18,16 +18,16 @@ import pytest
 import optbench
 from optbench.config.load import configure
 from optbench.errors import UserError
-from optbench.machine.environment import describe
+from optbench.machine.environment import describe_environment
 from optbench.planning.matrix import make_plan
 from optbench.problem.data import DataSource
 from optbench.results.directory import ResultsDirectory
-from optbench.runner.dask.cluster import connected, local
+from optbench.runner.dask.cluster import connect, start_workers
 from optbench.runner.dask.engine import DaskEngine
 from optbench.runner.dask.worker import Answer
 from optbench.runner.job import Job
 from optbench.runner.progress import SilentProgress
-from optbench.runner.window import completed
+from optbench.runner.window import run_jobs
 from tests.support.cluster import UNSEEN, Cluster, Told, background
 from tests.support.same_results import assert_same_results
 from tests.support.tiny import DEADLY, TINY, run_tiny
@@ -93,7 +93,7 @@ def compute(
 
 def tried_again(told: Told) -> dict[str, int]:
     """By the name of each cell that was tried again: how often."""
-    names = [line.partition(": worker")[0] for line in told.lines if "is gone; tried again" in line]
+    names = [line.partition(": worker")[0] for line in told.lines if "is gone; trying again" in line]
     return {name: names.count(name) for name in names}
 
 
@@ -128,7 +128,7 @@ class Watching(Told):
 
     def message(self, text: str) -> None:
         super().message(text)
-        if "tried again" in text:
+        if "trying again" in text:
             self.then = b"".join(path.read_bytes() for path in self.folder.glob("cells/*/trials.jsonl"))
 
 
@@ -144,7 +144,7 @@ def test_a_cell_whose_worker_dies_goes_on_elsewhere(
     failed = compute(UNSEEN / "run", cluster.address, told, **choices)
     assert failed == 0, [str(p.read_text()) for p in (tmp_path / "run").glob("cells/*/result.json")]
     assert len(cluster.alive()) == before - 1
-    assert sum("is gone; tried again (1 of 2)" in line for line in told.lines) == 1  # there is one cell alone
+    assert sum("is gone; trying again (1 of 2)" in line for line in told.lines) == 1  # there is one cell alone
     assert len(told.then.splitlines()) >= 1
     assert next((tmp_path / "run").glob("cells/*/trials.jsonl")).read_bytes().startswith(told.then)
     assert_same_results(tmp_path / "run", tmp_path / "serial")
@@ -208,7 +208,7 @@ def test_an_answer_that_dies_with_its_worker_is_computed_again(
     """
     while len(cluster.alive()) < 2:
         cluster.add_worker()
-    received, lost, names = DaskEngine._received, [], []
+    received, lost, names = DaskEngine._receive, [], []
 
     def too_late(self: DaskEngine, call: Any) -> Any:
         if not lost and call.job.directory.cell(call.job.cell.id).timing() is not None:
@@ -221,7 +221,7 @@ def test_an_answer_that_dies_with_its_worker_is_computed_again(
             wait_until(lambda: lost[0] not in self._client.sync(there, n_workers=-1)["workers"], "the worker is missed")
         return received(self, call)
 
-    monkeypatch.setattr(DaskEngine, "_received", too_late)
+    monkeypatch.setattr(DaskEngine, "_receive", too_late)
     told = Told()
     work = start(lambda: compute(tmp_path / "run", cluster.address, told))
     assert work.result(PATIENCE) == 0
@@ -249,7 +249,7 @@ def test_workers_of_its_own_are_started_again_and_a_deadly_cell_is_given_up(
     copies = {"distributed.worker.multiprocessing-method": "forkserver", "distributed.nanny.environ": variables}
     with dask.config.set(copies):
         assert compute(tmp_path / "run", None, told, optimizers=[DEADLY, "sgd"], workers=1) == 1
-    assert [line[-8:] for line in told.lines if "tried again" in line] == ["(1 of 1)"]
+    assert [line[-8:] for line in told.lines if "trying again" in line] == ["(1 of 1)"]
     assert deaths.read_text() == ""
     assert dict(os.environ) == environment
     results = optbench.load(tmp_path / "run")
@@ -291,9 +291,9 @@ def test_cells_on_gpus_have_one_each_and_threads_are_as_planned(
     cells = make_plan(configure(**choices), elsewhere=True).cells
     directory = ResultsDirectory(tmp_path)
     jobs = [Job(cell, (0,), directory, DataSource(tmp_path), "") for cell in cells]
-    with local(2, 2, gpus=["3", "7"]) as client:
-        engine = DaskEngine(client, directory, describe(), ours=True, prepare=imagine_gpus)
-        found = [(job.cell.device, future.result()) for job, future in completed(engine, shape, jobs)]
+    with start_workers(2, 2, gpus=["3", "7"]) as client:
+        engine = DaskEngine(client, directory, describe_environment(), ours=True, prepare=imagine_gpus)
+        found = [(job.cell.device, future.result()) for job, future in run_jobs(engine, shape, jobs)]
         engine.shutdown()
     assert {device for device, _ in found} == {"cuda", "cpu"}
     assert {shape[0] for device, shape in found if device == "cuda"} == {"3", "7"}
@@ -307,7 +307,7 @@ def test_the_answer_to_another_run_under_the_same_key_is_not_taken(
 ) -> None:
     """As a coordinator leaves it that was killed: the key of the cell stands for what came of it first."""
     told, cells = Told(), make_plan(configure(**CHOICES)).cells
-    with connected(cluster.address) as client:
+    with connect(cluster.address) as client:
         held = [client.submit(Answer, "other", "ok", (), key=f"{cell.id}-a0", pure=False) for cell in cells]
         assert all(answer.result().secret == "other" for answer in held)
         assert compute(tmp_path / "run", cluster.address, told) == 0
@@ -339,7 +339,7 @@ def test_a_scheduler_that_does_not_answer_is_one_line_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("optbench.runner.dask.cluster.PATIENCE", 0.5)
-    with pytest.raises(UserError, match=r"no dask scheduler answers at 'tcp://127\.0\.0\.1:9': "):
+    with pytest.raises(UserError, match=r"no Dask scheduler responds at 'tcp://127\.0\.0\.1:9': "):
         compute(tmp_path / "run", "tcp://127.0.0.1:9")
     assert not (tmp_path / "run").exists()
 
@@ -349,7 +349,7 @@ def test_a_scheduler_that_goes_is_one_line_and_what_was_computed_is_kept(
 ) -> None:
     """The last test here: no other one has a scheduler after it."""
     monkeypatch.setattr("optbench.runner.dask.cluster.PATIENCE", 1.0)
-    folder, received = tmp_path / "run", DaskEngine._received
+    folder, received = tmp_path / "run", DaskEngine._receive
 
     def and_goes(self: DaskEngine, call: Any) -> Any:
         try:
@@ -358,9 +358,9 @@ def test_a_scheduler_that_goes_is_one_line_and_what_was_computed_is_kept(
             if any(folder.glob("cells/*/result.json")):
                 cluster.scheduler.kill()
 
-    monkeypatch.setattr(DaskEngine, "_received", and_goes)
+    monkeypatch.setattr(DaskEngine, "_receive", and_goes)
     work = start(lambda: compute(folder, cluster.address))
-    with pytest.raises(UserError, match=r"^the dask scheduler is gone \("):
+    with pytest.raises(UserError, match=r"^the Dask scheduler does not respond \("):
         work.result(PATIENCE)
     assert any(folder.glob("cells/*/result.json"))
     run_tiny(folder, **CHOICES)

@@ -10,7 +10,7 @@ import pytest
 
 import optbench
 from optbench.results.store import CellStore
-from optbench.runner.dask.records import SendingDirectory, state, write
+from optbench.runner.dask.records import SendingDirectory, list_records, write_record
 
 CURVE = {"step": [0, 1], "valid_loss": [1.0, float("nan")]}
 RESULT = {"status": "ok", "seeds": [0, 1]}
@@ -50,7 +50,7 @@ def test_what_arrives_is_what_was_written_byte_by_byte(sent: tuple[CellStore, li
     there, lines = sent
     here = CellStore(tmp_path / "here")
     for line in lines:
-        write(here, line)
+        write_record(here, line)
     assert files(here) == files(there)
     assert len(files(here)) == 4 + 3 + 2 * 4 + 1  # cell, timing, fallback, trials; their curves; runs; result
     assert here.state([0, 1]) == "done"
@@ -64,11 +64,11 @@ def test_records_that_are_announced_in_disorder_or_get_lost_come_with_the_whole_
     rng = random.Random(seed)
     here = CellStore(tmp_path / "here")
     for line in rng.sample(lines[:-1], len(lines) - 4) + rng.sample(lines[:-1], 4):
-        write(here, line)
+        write_record(here, line)
         assert [record["trial"] for record in here.trials()] == list(range(len(here.trials())))
     assert here.state([0, 1]) == "missing"
     for line in lines:
-        write(here, line)
+        write_record(here, line)
     assert files(here) == files(there)
 
 
@@ -77,8 +77,8 @@ def test_a_worker_that_takes_over_knows_what_there_is(tiny_run: optbench.Results
     for cell in tiny_run.directory.plan()["cells"]:
         there = tiny_run.directory.cell(cell["cell_id"])
         here = CellStore(tmp_path / cell["cell_id"])
-        for line in state(there, (0, 1)):
-            write(here, line)
+        for line in list_records(there, (0, 1)):
+            write_record(here, line)
         known = {name for name in files(there) if not name.startswith("curves/trial-")}
         assert known - {"cell.json", "result.json"} == {n for n in files(here) if not n.startswith("curves/trial-")}
         assert here.trials() == there.trials()
@@ -87,5 +87,5 @@ def test_a_worker_that_takes_over_knows_what_there_is(tiny_run: optbench.Results
 
 
 def test_nothing_else_is_written(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no record of a cell"):
-        write(CellStore(tmp_path), '["unlink", "result.json"]')
+    with pytest.raises(ValueError, match="not a record of a cell"):
+        write_record(CellStore(tmp_path), '["unlink", "result.json"]')

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from optbench.errors import UserError
-from optbench.machine.environment import describe
+from optbench.machine.environment import describe_environment
 from optbench.runner.dask import roster
 from optbench.runner.dask.roster import Roster
 from optbench.runner.dask.worker import Greeting, Introduction
 
-HERE = describe()
+HERE = describe_environment()
 
 
 class _Client:
@@ -54,21 +54,21 @@ def a_worker(machine: str, key: str = HERE["key"], **changes: Any) -> Introducti
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(roster, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(roster, "REFRESH_SECONDS", 0.0)
     monkeypatch.setattr(roster, "PATIENT_SECONDS", -1.0)
 
 
 def met(client: _Client, met: list[str] | None = None) -> Roster:
     told = [] if met is None else met
     found = Roster(client, Greeting(Path("x"), "s", False, None), HERE, lambda e: told.append(e["key"]))  # type: ignore[arg-type]
-    found.look()
+    found.refresh()
     return found
 
 
 def names(found: Roster, device: str, alone: bool = False) -> list[str]:
     """Whom cells go to that are submitted until nobody is free; they are free again afterwards."""
     taken = []
-    while (worker := found.free(device, alone)) is not None:
+    while (worker := found.find_free(device, alone)) is not None:
         worker.busy = True
         taken.append(worker)
     for worker in taken:
@@ -98,14 +98,14 @@ def test_timed_cells_are_alone_on_machines_of_the_commonest_kind() -> None:
     found = met(client)
     assert names(found, "cpu", alone=True) == ["b", "d"]  # of most machines, not of most workers
     client.there["g"], client.there["h"] = a_worker("4", "old"), a_worker("5", "old")
-    found.look()
+    found.refresh()
     assert names(found, "cpu", alone=True) == ["b", "d"]  # still, or times couldn't be compared
-    kept, went = found.free("cpu", False), found.free("cpu", True)
+    kept, went = found.find_free("cpu", False), found.find_free("cpu", True)
     assert kept is not None
     assert went is not None
     for address in "bcd":
         del client.there[address]
-    found.look()
+    found.refresh()
     assert (kept.address, went.address) == ("a", "b")
     assert found.has(kept)
     assert not found.has(went)
@@ -115,8 +115,11 @@ def test_timed_cells_are_alone_on_machines_of_the_commonest_kind() -> None:
 @pytest.mark.parametrize(
     ("other", "reason"),
     [
-        (a_worker("1", packages={**HERE["packages"], "torch": "1.0"}), f"torch 1.0 there, {HERE['packages']['torch']}"),
-        (a_worker("1", python="3.9.1"), f"Python 3.9.1 there, {HERE['python']} here"),
+        (
+            a_worker("1", packages={**HERE["packages"], "torch": "1.0"}),
+            f"it has torch 1.0 instead of {HERE['packages']['torch']}",
+        ),
+        (a_worker("1", python="3.9.1"), f"it has Python 3.9.1 instead of {HERE['python']}"),
         (ModuleNotFoundError("No module named 'optbench'"), "it can't run optbench: ModuleNotFoundError: No module"),
     ],
 )
@@ -125,10 +128,10 @@ def test_workers_that_would_compute_something_else_are_not_used(other: Any, reas
     found = met(_Client(a=other, b=a_worker("1", "fine")), keys)
     assert names(found, "cpu") == ["b"]
     assert keys == ["fine"]
-    (line,) = found.news()
+    (line,) = found.pop_messages()
     assert line.startswith(f"worker a is not used: {reason}")
-    found.look()
-    assert found.news() == []  # said once, and not asked again
+    found.refresh()
+    assert found.pop_messages() == []  # said once, and not asked again
 
 
 def test_another_patch_release_of_python_computes_the_same() -> None:
@@ -145,20 +148,20 @@ def test_a_worker_that_retires_gets_nothing_new() -> None:
 def test_a_worker_that_was_dropped_gets_nothing_until_it_is_met_again() -> None:
     client = _Client(a=a_worker("1"), b=a_worker("1"))
     found = met(client)
-    first = found.free("cpu", alone=False)
+    first = found.find_free("cpu", alone=False)
     assert first is not None
     found.drop(first)
     assert names(found, "cpu") == ["b"]
-    found.look()
+    found.refresh()
     assert sorted(names(found, "cpu")) == ["a", "b"]
 
 
 def test_nobody_with_a_gpu_is_said_once() -> None:
     found = met(_Client(a=a_worker("1")))
     assert names(found, "cuda") == []
-    assert found.news() == ["waiting for workers with a GPU (dask worker … --resources GPU=1)"]
+    assert found.pop_messages() == ["waiting for workers with a GPU (dask worker … --resources GPU=1)"]
     assert names(found, "cuda") == []
-    assert found.news() == []
+    assert found.pop_messages() == []
 
 
 def test_a_scheduler_that_is_gone_is_one_line() -> None:
@@ -169,5 +172,5 @@ def test_a_scheduler_that_is_gone_is_one_line() -> None:
         raise OSError("Timed out trying to connect")
 
     client.sync = fail  # type: ignore[method-assign]
-    with pytest.raises(UserError, match=r"the dask scheduler is gone \(OSError: Timed out"):
-        found.look()
+    with pytest.raises(UserError, match=r"the Dask scheduler does not respond \(OSError: Timed out"):
+        found.refresh()

@@ -11,7 +11,7 @@ import pytest
 from optbench.config.load import configure
 from optbench.errors import UserError
 from optbench.planning.matrix import Cell, make_plan
-from optbench.runner.dask.sources import carried, check_same, placed
+from optbench.runner.dask.sources import check_same, place_sources, read_sources
 
 PROBLEM = """
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ def planned(folder: Path, **choices: Any) -> Cell:
 def test_files_that_are_not_there_are_put_down_and_the_cell_stays_the_same(tmp_path: Path) -> None:
     (tmp_path / "here").mkdir()
     cell = planned(tmp_path / "here")
-    sources = carried(cell)
+    sources = read_sources(cell)
     assert {Path(location).name: content.decode() for location, content in sources.items()} == {
         "my problem.py": PROBLEM,
         "steps.py": OPTIMIZER,
@@ -53,7 +53,7 @@ def test_files_that_are_not_there_are_put_down_and_the_cell_stays_the_same(tmp_p
     for path in (tmp_path / "here").iterdir():
         path.unlink()
     cell = pickle.loads(pickle.dumps(cell))
-    moved = placed(cell, sources, tmp_path / "there")
+    moved = place_sources(cell, sources, tmp_path / "there")
     assert moved.problem.selection.name.startswith(str(tmp_path / "there"))
     assert (moved.id, moved.key) == (cell.id, cell.key)
     assert moved.problem.make().training_examples() == 50
@@ -62,14 +62,14 @@ def test_files_that_are_not_there_are_put_down_and_the_cell_stays_the_same(tmp_p
 
 def test_files_that_are_there_are_used_in_place_unless_they_are_others(tmp_path: Path) -> None:
     cell = planned(tmp_path)
-    sources = carried(cell)
-    assert placed(cell, sources, tmp_path / "there") == cell
+    sources = read_sources(cell)
+    assert place_sources(cell, sources, tmp_path / "there") == cell
     (tmp_path / "steps.py").write_text(OPTIMIZER + "# edited\n")
-    moved = placed(cell, sources, tmp_path / "there")
+    moved = place_sources(cell, sources, tmp_path / "there")
     assert moved.optimizer.constructor.startswith(str(tmp_path / "there"))
     assert moved.problem.selection == cell.problem.selection
     check_same(moved)
-    with pytest.raises(UserError, match=r"optimizer Steps is another one on this worker \(its source differs\)"):
+    with pytest.raises(UserError, match=r"optimizer Steps differs on this worker \(in its source\)"):
         check_same(cell)
 
 
@@ -79,7 +79,7 @@ def test_another_version_of_a_problem_is_refused(tmp_path: Path, monkeypatch: py
     cell = planned(tmp_path, problems=["quadratic_valley"])
     check_same(cell)
     monkeypatch.setattr(QuadraticValley, "version", 99)
-    with pytest.raises(UserError, match=r"quadratic_valley is another one on this worker \(its version differ"):
+    with pytest.raises(UserError, match=r"problem quadratic_valley differs on this worker \(in version\)"):
         check_same(cell)
 
 
@@ -87,10 +87,10 @@ def test_a_file_that_is_gone_is_one_line(tmp_path: Path) -> None:
     cell = planned(tmp_path)
     (tmp_path / "steps.py").unlink()
     with pytest.raises(UserError, match=r"steps\.py can't be read: No such file"):
-        carried(cell)
+        read_sources(cell)
 
 
 def test_what_is_installed_does_not_travel(tmp_path: Path) -> None:
     cell = planned(tmp_path, problems=["quadratic_valley"], optimizers=["adam"])
-    assert carried(cell) == {}
-    assert placed(cell, {}, tmp_path) is cell
+    assert read_sources(cell) == {}
+    assert place_sources(cell, {}, tmp_path) is cell

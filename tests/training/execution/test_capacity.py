@@ -15,7 +15,11 @@ from optbench.problem.data import DataSource
 from optbench.training.construct import make_model
 from optbench.training.device_data import load
 from optbench.training.execution import capacity, trainer
-from optbench.training.execution.capacity import bytes_of_a_replica, replicas_that_fit, replicas_that_gain
+from optbench.training.execution.capacity import (
+    count_efficient_replicas,
+    count_fitting_replicas,
+    estimate_replica_bytes,
+)
 from optbench.training.execution.population import SMALLEST
 from optbench.training.execution.replica import Replica
 from optbench.training.execution.trainer import Trainer
@@ -35,13 +39,13 @@ def test_a_replica_takes_its_weights_and_what_the_backward_pass_needs() -> None:
     cell, problem, data = loaded("mlp[hidden=64,layers=3]", batch_size=100)
     weights = sum(p.numel() for p in make_model(problem, cell, 0).parameters()) * 4
     inputs = 100 * (64 + 3 * 64) * 4
-    found = bytes_of_a_replica(cell, problem, data)
+    found = estimate_replica_bytes(cell, problem, data)
     assert found >= 9 * weights + 2 * inputs
     assert found <= 9 * weights + 4 * (inputs + weights) + 4 * 100 * 64 * 4
 
 
 def test_it_grows_with_the_batch() -> None:
-    small, large = (bytes_of_a_replica(*loaded("mnist_cnn[data=digits]", size)) for size in (250, 1000))
+    small, large = (estimate_replica_bytes(*loaded("mnist_cnn[data=digits]", size)) for size in (250, 1000))
     assert 3 < large / small < 4
 
 
@@ -49,10 +53,10 @@ def test_it_grows_with_the_batch() -> None:
 def test_the_estimate_follows_the_memory_that_is_left(left: int, monkeypatch: pytest.MonkeyPatch) -> None:
     cell, problem, data = loaded("mlp", 100)
     monkeypatch.setattr(capacity, "available_device_memory", lambda device: left)
-    expected = 0.5 * left / cores() / bytes_of_a_replica(cell, problem, data)
-    assert replicas_that_fit(cell, problem, data) == int(expected)
+    expected = 0.5 * left / cores() / estimate_replica_bytes(cell, problem, data)
+    assert count_fitting_replicas(cell, problem, data) == int(expected)
     monkeypatch.setattr(capacity, "available_device_memory", lambda device: None)
-    assert replicas_that_fit(cell, problem, data) is None
+    assert count_fitting_replicas(cell, problem, data) is None
 
 
 def test_a_population_stays_within_the_estimate() -> None:
@@ -71,7 +75,7 @@ def test_a_population_stays_within_the_estimate() -> None:
         population.evaluate(data.valid)
 
     peak = np.cumsum(memory_changes(work)).max()
-    bound = count * bytes_of_a_replica(cell, problem, data)
+    bound = count * estimate_replica_bytes(cell, problem, data)
     assert bound / 4 < peak < bound
 
 
@@ -86,7 +90,7 @@ def test_more_replicas_than_fit_are_trained_in_equal_companies(monkeypatch: pyte
         return original(cell, problem, data, replicas, *args, **kwargs)
 
     monkeypatch.setattr(trainer, "train_population", counting)
-    monkeypatch.setattr(trainer, "replicas_that_fit", lambda *_: SMALLEST)
+    monkeypatch.setattr(trainer, "count_fitting_replicas", lambda *_: SMALLEST)
     found = trained(cell, rates)
     assert sizes == [7, 7, 7]
     assert [facts(record) for record in found] == [facts(record) for record in expected]
@@ -96,16 +100,16 @@ def test_more_replicas_than_fit_are_trained_in_equal_companies(monkeypatch: pyte
 def test_companies_are_no_larger_than_gains() -> None:
     """Their batches of 1000 points of 300 numbers, and an energy each, stay within 32 MiB."""
     cell, problem, data = loaded("quadratic_valley[dim=300]", 1000)
-    assert replicas_that_gain(cell, data) == 2**25 // (301 * 1000 * 8)
-    assert Trainer(cell, problem, data)._largest() == replicas_that_gain(cell, data)
-    assert Trainer(*loaded("quadratic_valley[dim=1000]", 1000))._largest() == SMALLEST
+    assert count_efficient_replicas(cell, data) == 2**25 // (301 * 1000 * 8)
+    assert Trainer(cell, problem, data)._largest_population() == count_efficient_replicas(cell, data)
+    assert Trainer(*loaded("quadratic_valley[dim=1000]", 1000))._largest_population() == SMALLEST
 
 
 def test_where_not_even_the_fewest_fit_they_are_trained_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trainer, "replicas_that_fit", lambda *_: 3)
+    monkeypatch.setattr(trainer, "count_fitting_replicas", lambda *_: 3)
     cell, problem, data = loaded(TINY)
     one = Trainer(cell, problem, data)
     assert len(list(one.train([Replica({"lr": 1e-3}, 0)], 300))) == 1
     assert (one.execution, one.note) == (
-        "eager", f"MemoryError: memory for 3 replicas at once, and {SMALLEST} are the fewest"
+        "eager", f"MemoryError: not enough memory for {SMALLEST} replicas at a time (only for 3)"
     )  # fmt: skip

@@ -78,7 +78,7 @@ class StandIn:
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> type[StandIn]:
     """Graphs on a CPU; optimizers take it for a device on which they can be captured."""
     capturing: list[GraphStepper] = []
-    original = GraphStepper._captured
+    original = GraphStepper._capture
 
     def captured(self: GraphStepper, batch: Any) -> Any:
         capturing.append(self)
@@ -100,7 +100,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> type[StandIn]:
             for tensor, before in zip(state, kept, strict=True):
                 tensor.copy_(before)
 
-    monkeypatch.setattr(GraphStepper, "_captured", captured)
+    monkeypatch.setattr(GraphStepper, "_capture", captured)
     stream = SimpleNamespace(wait_stream=lambda other: None)
     fake = {"CUDAGraph": StandIn, "graph": graph, "Stream": lambda: stream, "current_stream": lambda: stream,
             "stream": lambda _: nullcontext()}  # fmt: skip
@@ -117,7 +117,7 @@ def graphed(problem: str, optimizer: str, **choices: Any) -> Cell:
     """A cell on the CPU that is to be trained by graphs, which the rule would refuse."""
     from dataclasses import replace
 
-    return replace(cell_for(problem, optimizer, "eager", **choices), execution=Execution("cuda_graph", "chosen"))
+    return replace(cell_for(problem, optimizer, "eager", **choices), execution=Execution("cuda_graph", "requested"))
 
 
 def trained(cell: Cell, execution: str, budget: int = 600) -> list[Training]:
@@ -139,7 +139,7 @@ def is_refused_in_float64(name: str, schedule: str) -> None:
     problem, data = load(graphed(TINY, name).problem, SOURCE, "cpu")
     trainer = Trainer(graphed(TINY, name, schedules=[schedule]), problem, data)
     assert trainer.execution == "eager"
-    assert "other precision than float32" in trainer.note
+    assert "in float32 only" in trainer.note
 
 
 @pytest.mark.usefixtures("stand_in")
@@ -226,7 +226,7 @@ def test_on_a_cpu_it_is_refused_in_one_line(capsys: pytest.CaptureFixture[str]) 
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     assert "execution 'cuda_graph' needs a CUDA device, not cpu" in lines[0]
-    assert "(accepted there: auto, eager, population, compile)" in lines[0]
+    assert "(accepted: auto, eager, population, compile)" in lines[0]
 
 
 @pytest.mark.cuda
@@ -261,4 +261,4 @@ def agree_on_a_gpu(name: str, problem: str, tolerance: float, schedule: str) -> 
 
 
 def test_a_choice_by_name_is_the_stepper_of_that_name() -> None:
-    assert trainer_module._stepper("cuda_graph") is GraphStepper
+    assert trainer_module._stepper_class("cuda_graph") is GraphStepper

@@ -12,7 +12,7 @@ from optbench.config.load import configure
 from optbench.optimizers.builtin import BUILT_IN
 from optbench.planning.matrix import make_plan
 from optbench.planning.optimizer_choice import OptimizerChoice
-from optbench.training.execution.linearity import linearity
+from optbench.training.execution.linearity import probe_linearity
 from tests.support.tiny import TINY
 
 HERE = Path(__file__).resolve()
@@ -85,7 +85,7 @@ class Raising(torch.optim.SGD):
 
 @pytest.mark.parametrize("name", [name for name, spec in BUILT_IN.items() if spec.linear_in_rate])
 def test_what_built_in_optimizers_declare_is_so(name: str) -> None:
-    assert linearity(choice(name)) == "zero"
+    assert probe_linearity(choice(name)) == "zero"
 
 
 @pytest.mark.parametrize(
@@ -107,4 +107,4 @@ def test_what_built_in_optimizers_declare_is_so(name: str) -> None:
     ],
 )
 def test_others_are_told_by_the_probe(optimizer: str, expected: str | None) -> None:
-    assert linearity(choice(optimizer)) == expected
+    assert probe_linearity(choice(optimizer)) == expected

@@ -13,7 +13,7 @@ import torch
 
 from optbench.optimizers.builtin import BUILT_IN
 from optbench.planning.problem_choice import ProblemChoice
-from optbench.problem.base import Problem, loaded
+from optbench.problem.base import Problem, load_problem_data
 from optbench.problem.data import Data, DataSource
 from optbench.training.device_data import ResidentData, load
 from optbench.training.execution.replica import Replica
@@ -67,7 +67,7 @@ def in_float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     def doubled(choice: ProblemChoice, *_: Any) -> tuple[Problem, ResidentData]:
         problem = choice.make()
-        data = loaded(problem, SOURCE)
+        data = load_problem_data(problem, SOURCE)
         splits = (data.train, data.valid, data.test)
         doubles = (tuple(t.double() if t.is_floating_point() else t for t in split) for split in splits)
         return problem, ResidentData(problem, Data(*doubles), "cpu")

@@ -13,7 +13,7 @@ from torch import nn
 
 from optbench.training.device_data import load
 from optbench.training.execution.replica import Replica
-from optbench.training.execution.stackable import difference
+from optbench.training.execution.stackable import find_difference
 from optbench.training.execution.trainer import Trainer
 from tests.support.tiny import Tiny
 from tests.support.trainings import cell_for, facts, trained, values
@@ -40,9 +40,9 @@ class Holding(nn.Module):
 
 
 def test_parameters_and_buffers_may_differ() -> None:
-    assert difference(seeded(lambda: nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2), nn.Dropout()))) == ""
-    assert difference(seeded(lambda: Holding(1))) == ""
-    assert difference([nn.Linear(2, 2)]) == ""
+    assert find_difference(seeded(lambda: nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2), nn.Dropout()))) == ""
+    assert find_difference(seeded(lambda: Holding(1))) == ""
+    assert find_difference([nn.Linear(2, 2)]) == ""
 
 
 @pytest.mark.parametrize(
@@ -59,14 +59,14 @@ def test_parameters_and_buffers_may_differ() -> None:
     ],
 )
 def test_what_is_drawn_and_not_registered_is_found(drawn: Callable[[], Any]) -> None:
-    assert difference(seeded(lambda: Holding(drawn()))) == (
-        "layer.held depends on the seed, and is neither a parameter nor a buffer"
+    assert find_difference(seeded(lambda: Holding(drawn()))) == (
+        "layer.held depends on the seed but is neither a parameter nor a buffer"
     )
 
 
 @pytest.mark.parametrize("held", [torch.ones(3), [1.0, "a", None, (2, True)], np.arange(3), {"a": 1}, len, nn.ReLU])
 def test_what_is_the_same_is_not(held: Any) -> None:
-    assert difference(seeded(lambda: Holding(held))) == ""
+    assert find_difference(seeded(lambda: Holding(held))) == ""
 
 
 def test_other_layers_for_other_seeds_are_found() -> None:
@@ -82,9 +82,9 @@ def test_other_layers_for_other_seeds_are_found() -> None:
 
         return nn.Sequential(Local())
 
-    assert "another class" in difference(seeded(other_class))
-    assert "other layers" in difference(seeded(other_names))
-    assert "defined in model()" in difference(seeded(local))
+    assert "the class of 0 depends on the seed" in find_difference(seeded(other_class))
+    assert "the layers of the model depend" in find_difference(seeded(other_names))
+    assert "defined in model()" in find_difference(seeded(local))
 
 
 class Scaled(Tiny):
@@ -108,7 +108,7 @@ def test_replicas_with_plain_attributes_of_their_own_are_trained_one_by_one(coun
     trainer = Trainer(cell, problem, data)
     found = list(trainer.train([Replica({"lr": 0.01}, seed) for seed in range(count)], 600, test=True))
     assert trainer.execution == "eager"
-    assert trainer.note == "ValueError: scale depends on the seed, and is neither a parameter nor a buffer"
+    assert trainer.note == "ValueError: scale depends on the seed but is neither a parameter nor a buffer"
     expected = trained(cell_for(f"{SOURCE_FILE}:Scaled", "sgd", "eager"), [0.01] * count)
     assert [facts(record) for record in found] == [facts(record) for record in expected]
     assert all(np.array_equal(values(a), values(b)) for a, b in zip(found, expected, strict=True))
@@ -145,7 +145,7 @@ def test_a_buffer_that_is_replaced_is_not_lost() -> None:
     problem, data = load(cell.problem, None, "cpu")  # type: ignore[arg-type]
     trainer = Trainer(cell, problem, data)
     found = list(trainer.train([Replica({"lr": 0.01}, seed) for seed in range(2)], 600, test=True))
-    assert trainer.note == "ValueError: training puts another tensor in the place of the buffer seen"
+    assert trainer.note == "ValueError: training replaces the buffer seen by another tensor"
     expected = trained(cell_for(f"{SOURCE_FILE}:Buffered", "adam", "eager"), [0.01] * 2)
     assert all(np.array_equal(values(a), values(b)) for a, b in zip(found, expected, strict=True))
 
