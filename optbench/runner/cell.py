@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 import traceback
+from collections.abc import Mapping
 from typing import Any
 
 from optbench.budget import THIRDS
@@ -27,9 +28,11 @@ TRAJECTORY_POINTS = 400
 
 
 class _CellFailed(Exception):
-    def __init__(self, training: Training) -> None:
-        super().__init__(training.error)
-        self.training = training
+    """Raised with the record of the training that ends the cell."""
+
+    def __init__(self, record: Mapping[str, Any]) -> None:
+        super().__init__(record["error"])
+        self.failure = {key: record[key] for key in ("status", "error", "traceback")}
 
 
 def execute(job: Job) -> str:
@@ -60,8 +63,7 @@ def execute(job: Job) -> str:
                 for study in range(1, job.studies):
                     runner.tune(study)
             except _CellFailed as error:
-                training = error.training
-                failure = {"status": training.status, "error": training.error, "traceback": training.traceback}
+                failure = error.failure
             summary = runner.summary()
         except ResultsWriteError:
             raise
@@ -121,7 +123,6 @@ class _CellRunner:
                 seeds.
         """
         trials = self.trials if study == 0 else [_from_record(record) for record in self.store.trials(study)]
-        failed: Training | None = None
         while self.cell.tuned and (proposals := next_round(self.cell, trials, self.run_cost, study)):
             replicas = [Replica(p.hyperparameters, p.seed, p.observer) for p in proposals]
             trainings = self.trainer.train(replicas, self.run_cost)
@@ -130,10 +131,12 @@ class _CellRunner:
                 record = replace_nonfinite({"trial": proposal.number, **_trial_record(training, self.cell.evaluations)})
                 self.store.append_trial(record, _curve(training), study)
                 trials.append(_from_record(record))
-                if training.status in FAILED:
-                    failed = failed or training
-        if failed and best_trial(trials) is None:
-            raise _CellFailed(failed)
+            # If all trials of the first rounds raised an error, further ones would too.
+            if all(trial.status in FAILED for trial in trials):
+                break
+        failures = [record for record in self.store.trials(study) if record["status"] in FAILED]
+        if failures and best_trial(trials) is None:
+            raise _CellFailed(failures[0])
 
     def repeat(self) -> None:
         """Computes the missing final runs on fresh seeds, with tuned and with default hyperparameters."""
@@ -155,7 +158,7 @@ class _CellRunner:
             for (tuned, _), training in zip(missing, trainings, strict=True):
                 self.store.write_run({"tuned": tuned, **_record(training)}, _curve(training))
                 if training.status in FAILED and (tuned or not self.cell.tuned):
-                    raise _CellFailed(training)
+                    raise _CellFailed(_record(training))
         for seed in self.job.seeds if twins else ():
             twin = self.store.run(seed, True)
             if twin is not None and self.store.run(seed, False) is None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from optbench.errors import Inapplicable, UserError, one_line
+from optbench.importing import load_attribute
 from optbench.planning.matrix import Cell
 from optbench.planning.optimizer_choice import OptimizerChoice
 from optbench.planning.problem_choice import ProblemChoice
@@ -139,6 +140,9 @@ def check_optimizers(cells: Sequence[Cell]) -> list[str]:
         except UserError:
             raise
         except (ValueError, TypeError) as error:
+            constructor = load_attribute(choice.constructor)
+            if isinstance(constructor, type) and not issubclass(constructor, torch.optim.Optimizer):
+                raise UserError(f"{label} is a class that does not derive from torch.optim.Optimizer") from None
             raise UserError(f"optimizer {label} rejects its arguments: {one_line(error)}") from None
         except Exception:  # may be specific to this model; recorded by the cells if it occurs again
             continue

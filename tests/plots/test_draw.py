@@ -137,7 +137,7 @@ main()
 @pytest.mark.processes
 @pytest.mark.skipif(sys.platform != "linux", reason="only there are plots drawn by several processes")
 @pytest.mark.skipif(CORES < 2, reason="one core draws in one process")
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("sent", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGKILL])
 def test_an_interrupted_report_ends_at_once_and_without_a_word_too_many(tmp_path: Path, sent: signal.Signals) -> None:
     """What is being drawn when it is interrupted is finished, what is not yet begun is left out."""
     options = {"problems": ("valley",), "batch_sizes": (32,), "seeds": 1, "trials": 2, "points": 6}

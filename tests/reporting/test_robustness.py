@@ -107,7 +107,7 @@ def test_strange_names_are_shown_and_not_run(opened: Open, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"missing": 4}, "Partial results: 4 of 4 cells have no result yet"),
+        pytest.param({"missing": 4}, "Partial results: 4 of 4 cells have no result yet", marks=pytest.mark.slow),
         pytest.param({"missing": 1, "seeds": 1}, "Partial results: 1 of 4 cells", marks=pytest.mark.slow),
         ({"optimizers": ["adam"], "problems": ["clouds"]}, "1 of 1 cells complete, 0 failed"),
         ({"failing": [(problem, name) for problem in ("valley", "clouds") for name in ("adam", "sgd")]},

@@ -48,4 +48,4 @@ def test_what_is_not_finished_is_counted(tiny_copy: Path, partly_failed_run: Res
     assert of(tiny_copy, older) == CellProgress("done", 2, 800.0, 800.0, 4, "")
     folder = partly_failed_run.directory.folder
     failed = [found for cell in partly_failed_run.plan["cells"] if (found := of(folder, cell)).state == "failed"]
-    assert [(one.trials, one.runs, one.error[:12]) for one in failed] == [(1, 0, "RuntimeError")]
+    assert [(one.trials, one.runs, one.error[:12]) for one in failed] == [(2, 0, "RuntimeError")]

@@ -45,7 +45,7 @@ def test_a_new_directory_names_its_schema(directory: ResultsDirectory) -> None:
 
 def test_a_directory_that_is_not_there(directory: ResultsDirectory) -> None:
     line = complaint(ResultsDirectory(directory.folder.parent / "rum").check)
-    assert line == f"unknown results directory 'rum'; did you mean 'run'? (accepted: run) in {directory.folder.parent}"
+    assert line == f"unknown results directory 'rum' in {directory.folder.parent}; did you mean 'run'? (accepted: run)"
     assert "(accepted: none)" in complaint(ResultsDirectory(Path("/nowhere/at/all")).check)
 
 

@@ -218,10 +218,10 @@ def test_a_failed_cell_has_a_row_for_each_of_its_runs(partly_failed_run: Results
     assert list(partly_failed_run.runs.columns) == CONTRACT["runs"]
     cell = partly_failed_run.cells.set_index("optimizer").loc["raising"]
     assert (cell["status"], cell["error"]) == ("error", "RuntimeError: the third step is too much")
-    assert cell["tuning_cost"] == 30  # what was computed before it failed is charged
+    assert cell["tuning_cost"] == 60  # what was computed before its trials failed is charged
     assert math.isnan(cell["lr_tuned"])
     trial = partly_failed_run.trials.query("optimizer == 'raising'")
-    assert (list(trial["status"]), list(trial["cost"])) == (["error"], [30.0])
+    assert (list(trial["status"]), list(trial["cost"])) == (["error"] * 2, [30.0] * 2)
     assert trial["lr"].iloc[0] == 0.1
 
 

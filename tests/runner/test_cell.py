@@ -204,7 +204,9 @@ def test_a_trial_is_judged_by_the_last_quarter_of_its_curve(all_optimizers: optb
             assert trial[name] == pytest.approx(late[name].mean(), rel=1e-12), key
 
 
-@pytest.mark.parametrize(("sampler", "worth"), [("tpe", 14), ("random", 4)])  # TPE's first ten trials are random
+@pytest.mark.parametrize(
+    ("sampler", "worth"), [pytest.param("tpe", 14, marks=pytest.mark.slow), ("random", 4)]
+)  # TPE's first ten trials are random
 def test_repeated_tunings_are_extra_and_decide_nothing(tmp_path: Path, sampler: str, worth: int) -> None:
     choices: dict[str, Any] = {
         "problems": [TINY], "optimizers": ["sgd", "adam"], "batch_sizes": [10], "tuning_sampler": sampler,

@@ -282,6 +282,7 @@ def shape(job: Job) -> tuple[str | None, int, str, bool]:
     return found.get("CUDA_VISIBLE_DEVICES"), torch.get_num_threads(), found["OMP_NUM_THREADS"], trimmed
 
 
+@pytest.mark.slow
 def test_cells_on_gpus_have_one_each_and_threads_are_as_planned(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
