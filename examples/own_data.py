@@ -83,5 +83,5 @@ def main(
     return run
 
 
-if __name__ == "__main__":  # worker processes import this file
+if __name__ == "__main__":  # needed because worker processes import this file
     main(*map(Path, sys.argv[1:] or ["results"]))

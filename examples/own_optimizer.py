@@ -54,7 +54,7 @@ def main(
     findings = optbench.check(Signum)
     print(*findings, sep="\n")
     if any(finding.outcome == "failed" for finding in findings):
-        sys.exit("Fix this first: results of it would mean nothing.")
+        sys.exit("Fix this first: its results would mean nothing.")
 
     # 2. Run. Each optimizer may spend the compute of `tuning_worth` trainings on its search space (Signum has two
     # numbers to tune, the others one), then it trains `seeds` times with the best setting. A list in brackets is a
@@ -79,12 +79,12 @@ def main(
     print(medians.to_string(index=False, float_format="%.3g", na_rep="–"))
 
     # 3. Conclude. Seeds are paired: on seed 3 all start from the same weights and see the same batches. An exact test
-    # of the differences gives win, tie, loss or inconclusive; `more seeds` then estimates what a decision would take.
-    print("\nVerdicts: difference in test accuracy with its 95 % interval\n")
+    # gives win, tie, loss or inconclusive; `more seeds` then estimates how many seeds a decision would need.
+    print("\nVerdicts: difference in test accuracy (`effect` in the frame `verdicts`), 95 % interval\n")
     print(optbench.compare(run.folder, reference="adam"))
     print("\nEach verdict holds for its network, this batch size and this budget, not for optimizers in general.")
     return run
 
 
-if __name__ == "__main__":  # worker processes import this file
+if __name__ == "__main__":  # needed because worker processes import this file
     main(Path(sys.argv[1] if len(sys.argv) > 1 else "results"))

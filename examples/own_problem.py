@@ -86,5 +86,5 @@ def main(
     return run
 
 
-if __name__ == "__main__":  # worker processes import this file
+if __name__ == "__main__":  # needed because worker processes import this file
     main(Path(sys.argv[1] if len(sys.argv) > 1 else "results"))

@@ -4,7 +4,7 @@
 
 The claim: Nesterov's momentum trains a deep autoencoder to a lower error than Adam does. (Sutskever et al. 2013, "On
 the importance of initialization and momentum in deep learning", train larger ones in this way. Here it is an exercise:
-docs/problems.md already has such a result. Plan your own claim before you know any.) 12 paired seeds, no network
+docs/problems.md already has such a result. Plan your own claim before you know any result.) 12 paired seeds, no network
 access. Measured: 40 s of processor time, and 57 s in all on two cores of an AMD EPYC that other programs used at the
 same time (torch 2.14.1). Results, figure and tables are kept in FOLDER (default: results); a second call reads the
 results and trains nothing.
@@ -40,14 +40,15 @@ def main(
     print(f"plan    {seeds} paired seeds; with the tuning {trainings:.0f} trainings of {run_budget}\n", flush=True)
 
     # 2. Run. Both tune their learning rate with the same compute, on other seeds than those that are reported. A cell
-    # that failed for a technical reason would count as the worst possible result: compute it again first. (Runs that
-    # diverge do count as that; they are results.)
+    # that failed for a technical reason would count as the worst possible result: compute it again first. (Diverged
+    # runs do count, as worst: they are results.)
     run = optbench.run(**choices, results=results, name="paper_comparison", engine=engine, outputs=False)
     if set(run.states().values()) != {"done"}:
         sys.exit(f"{run}: see run.runs['error'], then run again with retry_failed=True")
 
-    # 3. Judge. `verdicts` has a row for each optimizer but the reference. `effect` is the mean ratio of the errors
-    # (below 1 is better); for metrics such as accuracy it is the mean difference (above 0 is better).
+    # 3. Judge. `verdicts` has a row for each optimizer except the reference. `effect` is the mean ratio of the errors
+    # (below 1 is better), printed as `ratio`; for metrics such as accuracy it is the mean difference (above 0 is
+    # better), printed as `difference`.
     comparison = optbench.compare(run.folder, reference=REFERENCE)
     verdict = comparison.verdicts.iloc[0]
     print(comparison)
@@ -85,5 +86,5 @@ What may not be said:
     return run
 
 
-if __name__ == "__main__":  # worker processes import this file
+if __name__ == "__main__":  # needed because worker processes import this file
     main(Path(sys.argv[1] if len(sys.argv) > 1 else "results"))

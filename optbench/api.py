@@ -121,7 +121,7 @@ def run(
 
     stored = _locate_against(against, results)
     chosen = _configure(config, stored, choices)
-    directory = ResultsDirectory(Path(results) / _check_name(name or default_name(chosen)))
+    directory = ResultsDirectory(Path(results) / _check_name(default_name(chosen) if name is None else name))
     _check_metric(rank_by)
     if stored is not None:
         reject_time_metric(rank_by)
@@ -211,7 +211,7 @@ def figure(results: StoredResults, name: str, problem: str | None = None) -> tup
     except NothingToDraw as reason:
         raise UserError(f"figure {name} can't be drawn: {reason}") from None
     if drawing is None:
-        raise UserError(f"figure {name} can't be drawn for {label}, which is not a function of the plane")
+        raise UserError(f"figure {name} can't be drawn for {label}, which is not a two-dimensional function")
     axes = drawing[0].axes
     return (axes[0] if len(axes) == 1 else axes), drawing[1]
 
@@ -372,7 +372,7 @@ def _results_folder(folder: str | Path) -> Path:
 
 def _check_name(name: str) -> str:
     if not name or name in (".", "..") or Path(name).name != name:
-        raise UserError(f"invalid results name {name!r} (use letters, digits, dots, dashes; no slashes)")
+        raise UserError(f"invalid results name {name!r} (accepted: a folder name without slashes)")
     return name
 
 

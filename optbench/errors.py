@@ -16,18 +16,20 @@ class Inapplicable(UserError):
     """An optimizer that cannot be applied to a problem, such as SparseAdam on a problem with dense gradients."""
 
 
-def unknown(what: str, given: object, accepted: Iterable[object]) -> UserError:
+def unknown(what: str, given: object, accepted: Iterable[object], where: str = "") -> UserError:
     """Create the error for an unknown name.
 
     Args:
         what: What the name stands for, such as "optimizer".
         given: The name that the user gave.
         accepted: The valid names. The message lists them and suggests the nearest one if it is similar.
+        where: The place that was searched, such as a folder.
     """
     names = sorted((str(name) for name in accepted), key=_natural_sort_key)
     near = get_close_matches(str(given), names, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    return UserError(f"unknown {what} {str(given)!r}{hint} (accepted: {', '.join(names) or 'none'})")
+    place = f" in {where}" if where else ""
+    return UserError(f"unknown {what} {str(given)!r}{place}{hint} (accepted: {', '.join(names) or 'none'})")
 
 
 def _natural_sort_key(name: str) -> list[tuple[float, str]]:
@@ -37,14 +39,21 @@ def _natural_sort_key(name: str) -> list[tuple[float, str]]:
 
 
 def out_of_range(what: str, given: object, accepted: str) -> UserError:
-    """Create the error for a value outside the accepted range.
+    """Create the error for a value outside the accepted range, or of a type that has no range, such as a string.
 
     Args:
         what: The name of the setting, such as "mlp[layers]".
         given: The value that the user gave.
         accepted: The accepted values in words, such as "0 to 100".
     """
+    if isinstance(given, (str, bool)) or given is None:
+        return invalid(what, given, accepted)
     return UserError(f"{what} = {given!r} is out of range (accepted: {accepted})")
+
+
+def invalid(what: str, given: object, accepted: str) -> UserError:
+    """Create the error for a value of the wrong type; see `out_of_range`."""
+    return UserError(f"{what} = {given!r} is not valid (accepted: {accepted})")
 
 
 def one_line(error: BaseException) -> str:

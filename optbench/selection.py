@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from optbench.errors import UserError, out_of_range
+from optbench.errors import UserError, invalid, out_of_range
 
 _WORD = re.compile(r"[^\[\]\(\),=\"\s]+")
 _NAME = re.compile(r"[^\]\[\(\)=,\"]+")
@@ -112,7 +112,7 @@ def convert(what: str, value: Any, default: Any, accepted: AcceptedValues) -> An
     """
     if isinstance(default, bool):
         if not isinstance(value, bool):
-            raise out_of_range(what, value, "true or false")
+            raise invalid(what, value, "true or false")
     elif isinstance(default, (int, float)):
         if not _is_number(value, accepted):
             raise out_of_range(what, value, accepted.numbers)
@@ -120,17 +120,17 @@ def convert(what: str, value: Any, default: Any, accepted: AcceptedValues) -> An
     elif isinstance(default, tuple):
         return _convert_tuple(what, value, default, accepted)
     elif isinstance(default, str) and not (isinstance(value, str) or (value is None and accepted.none)):
-        raise out_of_range(what, value, f"a string such as {default}" + (", or none" if accepted.none else ""))
+        raise invalid(what, value, f"a string such as {default}" + (", or none" if accepted.none else ""))
     return value
 
 
 def _convert_tuple(what: str, value: Any, default: tuple[Any, ...], accepted: AcceptedValues) -> tuple[Any, ...]:
     if accepted.any_length:
         if not isinstance(value, tuple) or not value:
-            raise out_of_range(what, value, f"values in parentheses, as in {default}")
+            raise invalid(what, value, f"values in parentheses, as in {default}")
         return tuple(convert(what, item, default[0], accepted) for item in value) if default else value
     if not isinstance(value, tuple) or len(value) != len(default) or not all(map(is_number, value)):
-        raise out_of_range(what, value, f"{len(default)} numbers in parentheses, as in {default}")
+        raise invalid(what, value, f"{len(default)} numbers in parentheses, as in {default}")
     return tuple(float(item) if isinstance(like, float) else item for item, like in zip(value, default, strict=True))
 
 

@@ -43,7 +43,7 @@ def test_all_conform(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     monkeypatch.chdir(folder)
     assert _main(["check", *FILES]) == COMPLETE
     out = capsys.readouterr().out
-    assert out.count("\n  conforms") == len(FILES)
+    assert out.count("\n  all checks passed") == len(FILES)
     assert "  failed  " not in out
 
 

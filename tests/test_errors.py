@@ -26,6 +26,7 @@ def test_unknown_sorts_numbers_by_size() -> None:
 
 def test_out_of_range_shows_the_value_and_what_is_accepted() -> None:
     assert str(out_of_range("depth", 9, "6n + 2")) == "depth = 9 is out of range (accepted: 6n + 2)"
+    assert str(out_of_range("depth", "x", "6n + 2")) == "depth = 'x' is not valid (accepted: 6n + 2)"
 
 
 def test_whatever_a_user_writes_stays_on_one_line() -> None:

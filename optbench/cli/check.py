@@ -46,7 +46,7 @@ def check(
                 click.echo(f"  {finding}")
             wrong = [finding.check for finding in findings if finding.outcome == "failed"]
             verdict = (
-                f"refused: {len(wrong)} of {len(findings)} checks failed: {', '.join(wrong)}" if wrong else "conforms"
+                f"{len(wrong)} of {len(findings)} checks failed: {', '.join(wrong)}" if wrong else "all checks passed"
             )
             click.echo(f"  {verdict}")
             failed, checked = failed + bool(wrong), checked + 1

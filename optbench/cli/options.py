@@ -65,7 +65,9 @@ def selection(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar="NAME[parameter=value,…]",
             help="Learning rate schedule: constant, linear, cosine[warmup=…] or step[at=…,factor=…]; repeatable.",
         ),
-        click.option("--seeds", type=int, metavar="N", help="Number of final runs per cell, each with its own seed."),
+        click.option(
+            "--seeds", type=int, metavar="N", help="Number of final runs per cell, each with its own seed (quick: 3)."
+        ),
         click.option(
             "--run-budget",
             metavar="AMOUNT",
@@ -75,7 +77,7 @@ def selection(command: Callable[..., Any]) -> Callable[..., Any]:
             "--tuning-worth",
             type=float,
             metavar="K",
-            help="Tuning budget of each cell, as a multiple of the run budget; 0 switches tuning off.",
+            help="Tuning budget of each cell as a multiple of the run budget (quick: 4); 0 switches tuning off.",
         ),
         click.option(
             "--studies",

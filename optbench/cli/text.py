@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from optbench.planning.matrix import Plan
     from optbench.results.load import Results
 
+#: What each execution does, for the line below a plan.
+HOW = {
+    "eager": "eager runs one training after another",
+    "population": "population runs several trainings of a cell at once",
+    "compile": "compile is eager with torch.compile",
+    "cuda_graph": "cuda_graph is eager with captured CUDA graphs",
+}
 WHAT = ("problems", "optimizers", "presets", "metrics")
 
 
@@ -41,14 +48,17 @@ def plan_text(plan: Plan, workers: int | None) -> str:
     from optbench.runner.engines import default_workers
     from optbench.runner.progress import duration
 
-    seeds = len(plan.seeds)
+    def time(seconds: float) -> str:
+        return duration(seconds) if seconds >= 0.5 else "<1 s"
+
+    seeds, used = len(plan.seeds), {cell.execution.name for cell in plan.cells}
     rows = []
     total = 0.0
     for cell in plan.cells:
         seconds = plan.seconds(cell)
         total += seconds
         cost = "by speed" if cell.run_budget.unit == "seconds" else f"{cell.run_cost * plan.trainings(cell):,.0f}"
-        rows.append((cell.id, *map(str, cell.key), str(cell.run_budget), cost, duration(seconds), cell.execution.name))
+        rows.append((cell.id, *map(str, cell.key), str(cell.run_budget), cost, time(seconds), cell.execution.name))
     head = ("cell", "problem", "optimizer", "batch", "device", "schedule", "run budget", "cost", "time", "execution")
     workers = workers or default_workers(max(c.threads for c in plan.cells), {c.device for c in plan.cells})
     return "\n".join(
@@ -57,7 +67,8 @@ def plan_text(plan: Plan, workers: int | None) -> str:
             "",
             f"{_pluralize(len(plan.cells), 'cell')}, {_pluralize(seeds, 'seed')}; "
             "cost in example gradients, including tuning",
-            f"about {duration(total / workers)} on {_pluralize(workers, 'worker')} "
+            f"execution: {'; '.join(how for name, how in HOW.items() if name in used)}",
+            f"about {time(total / workers)} on {_pluralize(workers, 'worker')} "
             "(estimated from measurements on a server CPU with one thread)",
             *(f"note: {note}" for note in plan.notes),
         )

@@ -25,12 +25,12 @@ class _Group(click.Group):
         if wrong and not args[0].startswith("-"):
             from optbench.errors import unknown
 
-            raise unknown("verb", args[0], self.list_commands(ctx))
+            raise unknown("command", args[0], self.list_commands(ctx))
         return super().resolve_command(ctx, args)
 
 
 @click.group(
-    cls=_Group, invoke_without_command=True, subcommand_metavar="VERB [ARGS]...",
+    cls=_Group, invoke_without_command=True, subcommand_metavar="COMMAND [ARGS]...",
     context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
 @click.version_option(package_name="optbench")
@@ -38,8 +38,8 @@ class _Group(click.Group):
 def cli(ctx: click.Context) -> int:
     """Compare neural-network optimizers at equal compute, with statistics that support a conclusion.
 
-    Start with `optbench run`, which runs a small benchmark and writes a report. `optbench VERB --help` explains the
-    options of a verb.
+    Start with `optbench run`, which runs a small benchmark and writes a report. `optbench COMMAND --help` explains
+    the options of a command.
     """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help(), err=True)
@@ -187,6 +187,8 @@ def recommend(
     table = api.recommend(*folders, trials=trials, seconds=seconds, memory_mib=memory)
     sentences = [str(sentence) for sentence in table["sentence"] if sentence]
     click.echo("\n".join(sentences) or "no trials: nothing to recommend")
+    if (table["recommended"] & table["regret_high"].isna()).any():
+        click.echo("note: a result on a single problem has no interval, so a difference may be due to chance")
     for note in table.attrs["notes"]:
         click.echo(f"note: {note}")
 

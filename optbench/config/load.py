@@ -21,7 +21,7 @@ from optbench.config.named_code import check_named_code
 from optbench.config.optimizer_table import GroupTable, OptimizerTable, SearchRange
 from optbench.config.presets import preset
 from optbench.config.schema import Config, ProblemEntry, Tuning
-from optbench.errors import UserError, one_line, unknown
+from optbench.errors import UserError, one_line, out_of_range, unknown
 from optbench.optimizers.decorator import target_name
 
 
@@ -101,7 +101,7 @@ def load_config(
     try:
         config = Config.model_validate(settings)
     except ValidationError as error:
-        raise _validation_error(error, str(file) if file else "configuration") from None
+        raise _validation_error(error, f"{file}: " if file else "") from None
     if file:
         check_named_code(
             config, file, [text for key in ("problems", "optimizers") for text in _selections(choices, key)]
@@ -129,7 +129,7 @@ def parse_config(text: str, origin: str) -> Config:
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UserError(f"{origin} is not valid TOML: {error}") from None
     except ValidationError as error:
-        raise _validation_error(error, origin) from None
+        raise _validation_error(error, f"{origin}: ") from None
 
 
 def _read_toml(file: Path) -> dict[str, Any]:
@@ -144,7 +144,7 @@ def _read_toml(file: Path) -> dict[str, Any]:
 
 
 def _validation_error(error: ValidationError, origin: str) -> UserError:
-    """Pydantic's first error as one line: the key, the given value, what is accepted.
+    """Pydantic's first error as one line after `origin`: the key, the given value, what is accepted.
 
     Unknown keys come first, because a mistyped required key is also reported as missing.
     """
@@ -154,12 +154,22 @@ def _validation_error(error: ValidationError, origin: str) -> UserError:
     where = ".".join(str(part) for part in parts)
     if first["type"] == "extra_forbidden":
         accepted = [f.alias or name for name, f in _model_at(parts[:-1]).model_fields.items()]
-        return UserError(f"{origin}: {unknown('key', parts[-1], accepted)} at {where}")
+        return UserError(f"{origin}{unknown('key', parts[-1], accepted)} at {where}")
     if first["type"] == "missing":
-        return UserError(f"{origin}: {where} is missing")
+        return UserError(f"{origin}{where} is missing")
     in_toml = {"tuple_type": "expected a list", "dict_type": "expected a table", "model_type": "expected a table"}
+    bounds = {
+        "greater_than_equal": "at least",
+        "less_than_equal": "at most",
+        "greater_than": "above",
+        "less_than": "below",
+    }
+    if first["type"] in bounds:
+        [bound] = first["ctx"].values()
+        return out_of_range(f"{origin}{where}", first["input"], f"{bounds[first['type']]} {bound}")
     complaint = in_toml.get(first["type"], first["msg"].removeprefix("Value error, ").replace("Tuple", "List"))
-    return UserError(f"{origin}: {where} = {first.get('input')!r}: {complaint}")
+    given = "" if repr(first.get("input")) in complaint else f" = {first.get('input')!r}"
+    return UserError(f"{origin}{where}{given}: {complaint}")
 
 
 def _model_at(location: Sequence[int | str]) -> type[BaseModel]:

@@ -76,9 +76,11 @@ def linear(subject: OptimizerSubject) -> str:
     method = probe_linearity(choice)
     if choice.linear_in_rate and method is None:
         raise failure(
-            "declared as linear in the learning rate for each coordinate, but it is not",
+            "declared linear_in_rate, but the step is not proportional to the learning rate in each coordinate",
             "remove linear_in_rate: optbench tests it",
         )
     if method is None:
-        raise note("not linear in the learning rate for each coordinate: rates are trained one after another")
-    return "linear in the learning rate: many rates can be trained at once"
+        raise note(
+            "the step is not proportional to the learning rate in each coordinate: rates are trained one after another"
+        )
+    return "each step is proportional to the learning rate: many rates can be trained at once"

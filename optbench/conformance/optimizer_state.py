@@ -59,13 +59,13 @@ def isolated(subject: OptimizerSubject) -> str:
         others.step()
     torch.set_rng_state(random_state)
     if subject.choice.reset or subject.choice.needs_closure or _draws_random_numbers(subject):
-        return "a training gives the same weights after another training has run"
+        return "a training gives the same weights after another one"
     if not are_equal(alone, clone_parameters(ours)):
         raise failure(
             "state is shared between instances: stepping two in turn gives other weights than one after the other",
             "keep state in self.state[p] or in self, not in the class or the module",
         )
-    return "a training gives the same weights after another training, and alongside one"
+    return "a training gives the same weights after or alongside another one"
 
 
 def _train(subject: OptimizerSubject, seed: int = 1) -> list[torch.Tensor]:
@@ -238,7 +238,7 @@ def switches(subject: OptimizerSubject) -> str:
     optimizer = stepper.optimizer
     has = [name for name in ("train", "eval") if callable(getattr(optimizer, name, None))]
     if not has:
-        raise skip("it evaluates the weights that it trains")
+        raise skip("the optimizer has no train()/eval() methods")
     if len(has) == 1:
         missing = "eval" if has == ["train"] else "train"
         raise failure(f"has {has[0]}() but no {missing}()", "define both: they are called around evaluations")

@@ -110,18 +110,21 @@ def moves(subject: OptimizerSubject) -> str:
 def descends(subject: OptimizerSubject) -> str:
     """Checks that the loss of a quadratic halves at the default learning rate or at one of the search range."""
     rates, ends = _rates(subject), []
+    space = subject.quadratic.cell.optimizer.search.get("lr")
+    special = isinstance(space, Range) and str(space) != str(subject.search.get("lr"))
+    searched = f" (range on quadratics: {space})" if special else ""
     for rate in rates:
         stepper = subject.quadratic.stepper(hyperparameters={} if rate is None else {"lr": rate})
         start = _loss(subject, stepper)
         take_steps(stepper, DESCENT_STEPS)
         ends.append(_loss(subject, stepper))
         if ends[-1] < 0.5 * start:
-            at = "" if rate is None else f" at lr = {rate:.2g}"
+            at = "" if rate is None else f" at lr = {rate:.2g}{searched}"
             return f"the loss of a quadratic falls from {start:.3g} to {ends[-1]:.3g} in {DESCENT_STEPS} steps{at}"
     best = min((end if math.isfinite(end) else math.inf, place) for place, end in enumerate(ends))
     raise failure(
         f"the loss of a quadratic only goes from {start:.3g} to {best[0]:.3g} in {DESCENT_STEPS} steps at "
-        f"lr = {rates[best[1]]}, the best of {len(rates)} learning rates",
+        f"lr = {rates[best[1]]}{searched}, the best of {len(rates)} learning rates",
         "check the sign of the step, and the search range of the learning rate",
     )
 
@@ -179,13 +182,13 @@ def rate_matters(subject: OptimizerSubject) -> str:
             set_rates(stepper.optimizer, later)
         ends.append(torch.cat([p.flatten().double() for p in take_steps(stepper, 3)]))
     if torch.equal(ends[0], ends[1]):
-        raise failure("half of the learning rate gives the same steps", "use group['lr'] in step()")
+        raise failure("halving the learning rate does not change the steps", "use group['lr'] in step()")
     if torch.equal(ends[0], ends[2]):
         raise failure(
             "a learning rate that is set after the construction has no effect, so schedules have no effect either",
             "read group['lr'] in every step; do not store it in __init__",
         )
-    return "half of the learning rate gives other steps, also if a schedule sets it"
+    return "halving the learning rate changes the steps, even when a schedule changes it"
 
 
 def search_space(subject: OptimizerSubject) -> str:

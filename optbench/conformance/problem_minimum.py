@@ -1,4 +1,4 @@
-"""The check of a function of the plane: whether its declared minimum is the lowest value."""
+"""The check of a two-dimensional function: whether its declared minimum is the lowest value."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def minimum(subject: ProblemSubject) -> str:
     """Checks that no value lies below the declared minimum, on a grid over the domain and after descents from it."""
     problem = subject.few.problem
     if not isinstance(problem, PlaneFunction):
-        raise skip("the problem is not a function of the plane")
+        raise skip("the problem is not a two-dimensional function")
     excess = _make_excess(problem, subject.batch(1))
     plane, declared = problem.plane, problem.minimum_value
     if not math.isfinite(declared):

@@ -73,7 +73,10 @@ def list_targets(file: str) -> list[str]:
         if isinstance(value, OptimizerSpec) or (own and (optimizer or problem or decorator_settings(value))):
             targets.append(f"{file}:{name}")
     if not targets:
-        raise UserError(f"{file} defines neither a problem nor an optimizer (accepted: FILE.py, FILE.py:NAME, NAME)")
+        raise UserError(
+            f"{file} defines neither a problem nor an optimizer (accepted: a class derived from "
+            "torch.optim.Optimizer or optbench.Problem)"
+        )
     return targets
 
 

@@ -240,19 +240,19 @@ def _write_sentence(row: dict[str, Any], ranked: list[dict[str, Any]], scope: st
     if not row["recommended"]:
         return ""
     rate, low, high = (format_number(float(row[name]), 3, True) for name in ("lr_start", "lr_low", "lr_high"))
-    several = f" ({low} to {high} were chosen)" if low != high else ""
+    several = f" (tuning chose rates from {low} to {high})" if low != high else ""
     text = f"With {_describe_budget(budget)}: use {row['optimizer']}, starting at learning rate {rate}{several}. "
     if row["problems"] == 1 and row["expected_regret"] == 0:
         # The optimizer with the best loss has zero regret by definition, which is not an estimate.
-        text += f"It reached the best validation loss on {_describe_tasks(row, scope)} (no interval: one problem)."
+        text += f"It reached the best validation loss on {_describe_tasks(row, scope)}."
     else:
         # Regrets are not negative: an interval that would start below zero only has an upper end.
         low = f"{_format_percent(row['regret_low'])} to" if row["regret_low"] > 0 else "up to"
-        interval = f"95 % interval {low} {_format_percent(row['regret_high'])}"
-        interval = interval if math.isfinite(row["regret_high"]) else "no interval: one problem"
+        interval = f" (95 % interval {low} {_format_percent(row['regret_high'])})"
+        interval = interval if math.isfinite(row["regret_high"]) else ""  # one problem
         text += (
-            f"Its validation loss is expected to be {_format_percent(row['expected_regret'])} above the best one "
-            f"({interval}), measured on {_describe_tasks(row, scope)}."
+            f"Its validation loss is expected to be {_format_percent(row['expected_regret'])} above the best loss "
+            f"found{interval}, measured on {_describe_tasks(row, scope)}."
         )
     unknown = [str(other["optimizer"]) for other in ranked if math.isnan(other["expected_regret"])]
     text += f" Cannot be judged: {', '.join(unknown)}." if unknown else ""

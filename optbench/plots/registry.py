@@ -71,7 +71,7 @@ PLOTS: dict[str, Plot] = {
     "verdicts": Plot(
         lambda results, tables, problem: verdicts(tables["verdicts"], results.cells),
         "Each optimizer against the reference, on the seeds that both were run on. Wins and losses come from an exact "
-        "test, with a probability of error of at most 5 % per column. A tie means that a test shows the difference to "
+        "test, with a probability of error of at most 5 % per task. A tie means that a test shows the difference to "
         "be below the margin. An inconclusive field shows the number of further seeds that would probably decide; for "
         "a question mark, see the table for the reason.",
         each_problem=False,
@@ -80,21 +80,21 @@ PLOTS: dict[str, Plot] = {
         lambda results, tables, problem: recommendation(tables["recommendation"], results.cells),
         "The lowest validation loss that an optimizer reaches within a tuning budget, divided by the lowest loss that "
         "any optimizer reached with the whole budget; geometric mean over problems. 1 is the best loss found, 2 is "
-        "twice that loss. Bars are intervals over problems. With few problems they are wide, because results may "
-        "differ on another problem.",
+        "twice that loss. Bars are intervals over problems; a single problem has none. With few problems they are "
+        "wide, because results may differ on another problem.",
         each_problem=False,
     ),
     "aggregate": Plot(
         lambda results, tables, problem: aggregate(tables["aggregate"], results.cells),
         "The mean of the middle half of all scores. The score of a run is its progress from an untrained network (0) "
         "to the problem's target (1), on a logarithmic scale for losses; a failed run scores 0. Bars are 95 % "
-        "intervals over the seeds of these problems. Optimizers whose intervals overlap may still differ on paired "
-        "seeds.",
+        "intervals over the seeds of these problems; no bar means no interval (too few seeds; see aggregate.csv). "
+        "Optimizers whose intervals overlap may still differ on paired seeds.",
         each_problem=False,
     ),
     "probability_of_improvement": Plot(
         lambda results, tables, problem: probability_of_improvement(tables["probability_of_improvement"]),
-        "The percentage of seeds on which the row was better than the column, on the same seed of the same problem. "
+        "The percentage of seeds on which the row was better than the column, on the same seed of the same task. "
         "Blue is above 50, red below. A number in brackets may be due to chance: its 95 % interval contains 50.",
         each_problem=False,
     ),
@@ -122,9 +122,10 @@ PLOTS: dict[str, Plot] = {
             tables["performance_profile"], _times(results, tables), results.cells
         ),
         "The share of targets on which an optimizer is within a factor of the fastest one: at 1× it is the fastest, "
-        "at the right it is within four times the cost of the fastest. The number is the area under the curve (the "
-        "AlgoPerf score, from 0 to 1) with its 95 % interval over seeds; the shaded band is the interval of the curve. "
-        "Other optimizers are grey. Which optimizer is the fastest depends on the others in the comparison; the "
+        "at the right it is within four times the cost of the fastest. The number is the area under the curve, "
+        "from 0 to 1, with its 95 % interval over seeds; it is the score of the AlgoPerf benchmark (Dahl et al. 2023). "
+        "The shaded band is the interval of the curve. Other optimizers are grey. "
+        "Which optimizer is the fastest depends on the others in the comparison; the "
         "pairwise profiles below do not.",
         each_problem=False,
     ),
@@ -192,7 +193,7 @@ PLOTS: dict[str, Plot] = {
     "batch_size_heatmap": Plot(
         lambda results, tables, problem: batch_size_heatmap(tables["leaderboard"], results.cells, problem),
         "A row shows how an optimizer performs with larger batches at the same compute; a column shows which optimizer "
-        "is best at that batch size. Rows are ordered by mean rank. Hatched cells failed.",
+        "is best at that batch size. Rows are ordered by mean rank. In hatched fields, seeds failed.",
     ),
     "failures": Plot(
         lambda results, tables, problem: failures(tables["failures"], results.curves, results.cells, problem),

@@ -45,14 +45,15 @@ FIGURES = {
     "profile": Figure(
         "Performance profile",
         "At 1×, the line shows on how many targets an optimizer is the fastest; further right, on how many it is "
-        "within that factor of the fastest. Higher is better. The area under the line is the AlgoPerf score.",
+        "within that factor of the fastest. Higher is better. The area under the line is the score of the AlgoPerf "
+        "benchmark for training algorithms (Dahl et al. 2023).",
         "performance_profile",
     ),
     "scores": Figure(
         "Scores with their intervals",
         "The score is the mean of the middle half of all runs’ scores: 0 is an untrained network, 1 is the problem’s "
-        "target. Bars are 95 % intervals over the seeds of these problems. Optimizers whose intervals overlap may "
-        "still differ on paired seeds.",
+        "target. Bars are 95 % intervals over the seeds of these problems; no bar means no interval (too few seeds; "
+        "see aggregate.csv). Optimizers whose intervals overlap may still differ on paired seeds.",
         "aggregate",
     ),
     "curves": Figure(
@@ -71,7 +72,7 @@ FIGURES = {
         each_problem=True,
     ),
     "paths": Figure(
-        "Paths on the plane",
+        "Paths of the optimizers",
         "Move the slider to follow the first seed of each optimizer step by step from the open circle. The star is the "
         "minimum. Zigzags across the valley indicate a large learning rate.",
         "trajectories",
@@ -97,7 +98,9 @@ FIGURES = {
         each_problem=True,
     ),
     "scaling_loss": Figure(
-        "Test loss", "At equal compute. A rising line means that larger batches are worse.", "batch_size_heatmap", True
+        "Test loss",
+        "All batch sizes are compared at equal compute. A rising line means that larger batches are worse.",
+        "batch_size_heatmap", True,
     ),
     "scaling_cost": Figure(
         "Cost to target",
@@ -106,10 +109,12 @@ FIGURES = {
         "batch_scaling", True,
     ),
     "scaling_seconds": Figure(
-        "Time to target", "Training time until the target on this machine. It combines cost and speed per step."
+        "Time to target",
+        "This is the training time until the target on this machine. It combines cost and speed per step.",
     ),
     "scaling_step": Figure(
-        "Time per step", "Measured while nothing else of the run is active. Bars are the range of the repetitions."
+        "Time per step",
+        "Times are measured while nothing else of the run is active. Bars are the range of the repetitions.",
     ),
     "scaling_memory": Figure("Memory", "Peak memory of a step plus the state that the optimizer keeps."),
     "stability": Figure(

@@ -12,9 +12,8 @@ from optbench.formatting import format_cell, format_number
 from optbench.metrics.leaderboard import FAILURES
 from optbench.metrics.recommendation import ALL
 from optbench.reporting.html_tables import in_words
-
-#: Six pairs are the fewest from which an exact paired test can give p < 0.05 (2/2^6 = 0.03).
-ENOUGH_SEEDS = 6
+from optbench.results.stored import GROUP
+from optbench.statistics.planning import fewest_pairs
 
 
 def completeness(cells: pd.DataFrame) -> str:
@@ -38,10 +37,11 @@ def banners(cells: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
             "about the data set after which the problem is named."
         )
     seeds = runs["seed"].nunique()
-    if seeds < ENOUGH_SEEDS:
+    most = max(2, int(cells.groupby(GROUP, observed=True)["optimizer"].nunique().max())) if len(cells) else 2
+    if seeds < (enough := fewest_pairs(comparisons=most - 1)):
         texts.append(
-            f"{count_text(seeds, 'seed')}: too few to conclude that one optimizer beats another. An exact paired test "
-            f"needs at least {ENOUGH_SEEDS} seeds to reach p < 0.05. Read differences as hints."
+            f"{count_text(seeds, 'seed')}: too few to conclude that one optimizer beats another within one task. With "
+            f"{most} optimizers, a verdict needs at least {enough} seeds. Read differences within a task as hints."
         )
     return texts
 
@@ -126,9 +126,15 @@ def answer(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     else:
         comparison = f"This loss is not significantly lower than that of {in_words(close)}."
     seeds = tables["runs"]["seed"].nunique()
+    rate, low, high = (format_number(row[name], 3, True) for name in ("lr_start", "lr_low", "lr_high"))
+    advice = f"Use {row['optimizer']}, starting at learning rate {rate}"
+    if others and (not judged or len(close) == judged):
+        better = "No optimizer is significantly better than the others. " if judged else ""
+        advice = f"{better}Try {row['optimizer']} first, starting at learning rate {rate}"
+    if low != high:
+        advice += f" (tuning chose rates from {low} to {high})"
     return [
-        f"Use {row['optimizer']}, starting at learning rate {format_number(row['lr_start'], 3, True)}. {trials}, its "
-        f"validation loss is expected to be {regret}.",
+        f"{advice}. {trials}, its validation loss is expected to be {regret}.",
         f"{comparison} This was measured on {count_text(int(row['problems']), 'problem')} "
         f"({count_text(int(row['tasks']), 'task')}) with {count_text(seeds, 'seed')} and may not hold for other "
         "problems, sizes or budgets.",

@@ -22,7 +22,7 @@ TEXTS = {
         "Wins, ties, losses and inconclusive verdicts, step time and memory are relative to {reference}. Equal ranks "
         "are ties."
     ),
-    "against": "Exact test on paired seeds against {reference}.",
+    "against": "Verdicts come from an exact test on paired seeds against {reference}.",
     "win": "Better: {names}.",
     "loss": "Worse: {names}.",
     "tie": "Tied: {names}.",

@@ -18,7 +18,8 @@ FIRST_TARGET = "medium"
 TEXTS = {
     "speedup": "Speed-up: median {measure} to target of {reference}, divided by that of the optimizer.",
     "speedup_ratio": "{ratio} times as fast as the reference",
-    "speedup_missed": "target not reached",
+    "speedup_equal": "as fast as the reference",
+    "speedup_missed": "at least half of the seeds missed the target",
     "speedup_only": "target reached, but not by the reference",
     "improvement": "Probability that the row is better than the column, in percent.",
     "improvement_entry": "{share} %, 95 % interval {low} to {high} %",
@@ -89,7 +90,8 @@ def speedup(cost: float, reference: float) -> Entry:
     ratio = reference / cost if cost else math.inf
     shade = float(np.clip(math.log2(ratio) / 2, -1, 1)) if cost else 1.0
     text = format_number(ratio, 2)
-    return Entry(f"{text}×", TEXTS["speedup_ratio"].format(ratio=text), shade)
+    words = TEXTS["speedup_equal" if text in ("1", "1.0") else "speedup_ratio"].format(ratio=text)
+    return Entry(f"{text}×", words, shade)
 
 
 def improvement_rows(table: pd.DataFrame, names: list[str]) -> list[Row]:

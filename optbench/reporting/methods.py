@@ -32,9 +32,9 @@ def methods(settings: Mapping[str, Any], rank_by: str) -> list[str]:
         "Fresh seeds. Final runs use seeds that no trial has used. They are the same for all optimizers, so that "
         "initial weights and the order of the data are equal and differences can be paired.",
         f"Ranks. Within one problem, batch size, device and schedule, optimizers are ranked by the median over seeds "
-        f"of {rank_by.replace('_', ' ')}; ties share the better rank. A failed seed counts as worse than any number, "
-        "and an optimizer whose median falls on a failed seed ranks last. A target that a seed misses counts as "
-        "reached at infinite cost. The mean rank is taken over the tasks on which the optimizer was run.",
+        f"of the {rank_by.replace('_', ' ')}; ties share the better rank. A failed seed counts as worse than any "
+        "number, and an optimizer whose median falls on a failed seed ranks last. A target that a seed misses counts "
+        "as reached at infinite cost. The median rank is taken over the tasks on which the optimizer was run.",
         "Divergence. Training ends when the loss or a parameter is no longer finite, or when the loss stays far above "
         "its initial value. The compute spent until then stays charged.",
         "Evaluation happens at points fixed in cost and is not timed. Times per step come from a separate pass during "

@@ -123,7 +123,8 @@ def render(
     drawn = static_figures(
         (picture for picture in pictures if picture.plot in wanted), min(max(room, images.LEAST), images.MOST)
     )
-    captions = {picture.plot: picture.caption for picture in pictures if not picture.problem}
+    # If a plot is not drawn, the reason already replaces the drawing.
+    captions = {picture.plot: picture.caption if picture.svg else "" for picture in pictures if not picture.problem}
     # Everything is escaped except what is marked as safe: style sheet, scripts, packed data and figures.
     return (
         _templates()

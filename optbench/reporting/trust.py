@@ -29,8 +29,9 @@ def failures_table(failures: pd.DataFrame) -> Table:
     ]
     rows = [row | {"what": _what(row)} for row in failures.to_dict("records")]
     caption = (
-        "All failures, with the last validation losses before them, oldest first. Trials that diverge are normal: "
-        "they are part of the search for the largest rate that works."
+        "All trainings that failed or diverged, with their last validation losses: each row lists its losses from the "
+        "oldest to the newest. Trials that diverge are normal: they are part of the search for the largest rate that "
+        "works."
     )
     return Table(caption, columns, rows, name="failures", source="failures")
 
@@ -60,10 +61,10 @@ def spending_table(cells: pd.DataFrame, trials: pd.DataFrame) -> Table:
     columns = [
         Column("optimizer", "optimizer"),
         Column("trials", "trials", NUMBER),
-        Column("failed", "not ok", NUMBER),
+        Column("failed", "trials not finished", NUMBER),
         Column("tuning_cost", "cost", NUMBER),
         Column("tuning_budget", "budget", NUMBER),
-        Column("share", "share", NUMBER),
+        Column("share", "share of budget used", NUMBER),
         Column("seconds", "seconds of training", NUMBER),
     ]
     caption = (

@@ -56,7 +56,7 @@ class ResultsDirectory:
         """Raises UserError unless the folder is a results directory with a known schema."""
         if not self.folder.is_dir():
             names = [path.parent.name for path in self.folder.parent.glob("*/format.json")]
-            raise UserError(f"{unknown('results directory', self.folder.name, names)} in {self.folder.parent}")
+            raise unknown("results directory", self.folder.name, names, str(self.folder.parent))
         self.schema()
 
     def schema(self) -> int:

@@ -142,7 +142,9 @@ def check_optimizers(cells: Sequence[Cell]) -> list[str]:
         except (ValueError, TypeError) as error:
             constructor = load_attribute(choice.constructor)
             if isinstance(constructor, type) and not issubclass(constructor, torch.optim.Optimizer):
-                raise UserError(f"{label} is a class that does not derive from torch.optim.Optimizer") from None
+                raise UserError(
+                    f"optimizer {label} is a class that does not derive from torch.optim.Optimizer"
+                ) from None
             raise UserError(f"optimizer {label} rejects its arguments: {one_line(error)}") from None
         except Exception:  # may be specific to this model; recorded by the cells if it occurs again
             continue

@@ -150,7 +150,7 @@ RANGE = {"low": 1, "high": 2}
     ("settings", "line"),
     [
         ({"search": {"lr": [0.1, 0.2]}}, "optimizer.mine.search.lr is a list (accepted: a table with low and high)"),
-        ({"search": {"eps": ["a", "b"]}}, "adam[eps] = 'a' is out of range (accepted: a number of at least 0)"),
+        ({"search": {"eps": ["a", "b"]}}, "adam[eps] = 'a' is not valid (accepted: a number of at least 0)"),
         ({"search": {"lr_schedule": ["constant", "cosin"]}}, "unknown schedule 'cosin'"),
         (
             {"search": {"eps": {**RANGE, "when": {"amsgrat": True}}}},

@@ -123,7 +123,9 @@ def test_values_that_fit(key: str, value: Any) -> None:
 def test_values_that_do_not_fit(key: str, value: Any, accepted: str) -> None:
     with pytest.raises(UserError) as caught:
         SPEC.configured({key: value})
-    assert str(caught.value) == f"mine[{key}] = {value!r} is out of range (accepted: {accepted})"
+    number = "a number" in accepted and isinstance(value, (int, float)) and value is not True
+    problem = "is out of range" if number else "is not valid"
+    assert str(caught.value) == f"mine[{key}] = {value!r} {problem} (accepted: {accepted})"
 
 
 def test_unknown_hyperparameters() -> None:

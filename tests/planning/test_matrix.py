@@ -318,12 +318,12 @@ def test_no_path_is_part_of_the_identity() -> None:
 MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"problems": ["quadratic_vally"]}, "unknown problem 'quadratic_vally'; did you mean 'quadratic_valley'? (acc"),
     ({"problems": [f"{TINY}[noize=1]"]}, "'noize'; did you mean 'noise'? (accepted: condition, examples, noise, o"),
-    ({"problems": [f"{TINY}[noise=x]"]}, "[noise] = 'x' is out of range (accepted: a number)"),
+    ({"problems": [f"{TINY}[noise=x]"]}, "[noise] = 'x' is not valid (accepted: a number)"),
     ({"problems": [f"{TINY}[condition=0]"]}, "tiny[condition] = 0.0 is out of range (accepted: at least 1)"),
     ({"problems": [f"{TINY}["]}, "expected a parameter name"),
     ({"problems": [""]}, "selection '' has no valid name (accepted: name[param=value,…])"),
     ({"problems": ["quadratic_valley[dimm=2]"]}, "parameter of quadratic_valley 'dimm'; did you mean 'dim'? (a"),
-    ({"problems": ["quadratic_valley[dim=x]"]}, "quadratic_valley[dim] = 'x' is out of range (accepted: a whole numb"),
+    ({"problems": ["quadratic_valley[dim=x]"]}, "quadratic_valley[dim] = 'x' is not valid (accepted: a whole numb"),
     ({"problems": ["cifar_resnet[depth=21]"]}, "cifar_resnet[depth] = 21 is out of range (accepted: 6n + 2: 8, 14, 20"),
     ({"problems": ["cifar_resnet[shortcut=con]"]}, "'con'; did you mean 'conv'? (accepted: conv, none, pad)"),
     ({"problems": ["mnist_cnn[dropout=1]"]}, "mnist_cnn[dropout] = 1.0 is out of range (accepted: at least 0 and less"),
@@ -331,12 +331,12 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"problems": ["mnist_cnn[data=./nowhere]"]}, "nowhere"),
     ({"optimizers": ["adm"]}, "unknown optimizer 'adm'; did you mean 'adam'? (accepted: adabelief, adadelta"),
     ({"optimizers": ["adam[epz=1]"]}, "unknown hyperparameter of adam 'epz'; did you mean 'eps'? (accepted: ams"),
-    ({"optimizers": ["adam[betas=0.9]"]}, "adam[betas] = 0.9 is out of range (accepted: 2 numbers in parentheses, a"),
+    ({"optimizers": ["adam[betas=0.9]"]}, "adam[betas] = 0.9 is not valid (accepted: 2 numbers in parentheses, a"),
     ({"schedules": ["cosin"]}, "unknown schedule 'cosin'; did you mean 'cosine'?"),
     ({"devices": ["gpu"]}, "unknown device 'gpu'"),
     ({"batch_sizes": [201]}, "batch size of tiny = 201 is out of range (accepted: 1 to its 200 training examples)"),
     ({"run_budget": "9examples"}, "run budget 9examples of tiny is less than one step of batch size 10 (accepted:"),
-    ({"threads": int("1" * 20)}, "threads = 11111111111111111111: Input should be less than or equal to 4096"),
+    ({"threads": int("1" * 20)}, "threads = 11111111111111111111 is out of range (accepted: at most 4096)"),
 ]  # fmt: skip
 
 

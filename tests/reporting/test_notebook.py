@@ -68,5 +68,5 @@ def test_what_cannot_be_drawn_is_one_line(results: optbench.Results, monkeypatch
         optbench.figure(results, "lr_sensitivty")
     with pytest.raises(optbench.UserError, match=r"'valey'.*valley"):
         optbench.figure(results, "lr_sensitivity", "valey")
-    with pytest.raises(optbench.UserError, match="not a function of the plane"):
+    with pytest.raises(optbench.UserError, match="not a two-dimensional function"):
         optbench.figure(results, "trajectories", "clouds")

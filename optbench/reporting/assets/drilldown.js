@@ -1,4 +1,4 @@
-// Figures of one task: validation during training, test results of each seed, and paths on the plane.
+// Figures of one task: validation during training, test results of each seed, and the paths of the optimizers.
 
 /** The rows of the chosen task whose optimizer passes the filter. */
 function taskCells(rows = rowsOf("cells")) {
@@ -231,7 +231,7 @@ FIGURES.paths = () => {
   const cells = plane ? taskCells().filter((cell) => data.paths[cell.cell_id]) : [];
   if (!cells.length)
     return {
-      empty: "This problem is not a function of the plane and has no paths.",
+      empty: "This problem is not a two-dimensional function and has no paths.",
       columns: [["optimizer"]],
       rows: [],
     };

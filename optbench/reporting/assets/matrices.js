@@ -9,7 +9,7 @@ function speedup(cost, reference) {
   const text = significant(ratio, 2);
   return {
     text: `${text}×`,
-    words: sentence("speedup_ratio", { ratio: text }),
+    words: Number(text) === 1 ? sentence("speedup_equal") : sentence("speedup_ratio", { ratio: text }),
     shade: cost ? Math.max(-1, Math.min(1, Math.log2(ratio) / 2)) : 1,
     value: ratio,
   };
@@ -103,10 +103,12 @@ function showSpeedups() {
     for (const entry of row.entries)
       if (entry) {
         const { success, success_low, success_high, median_cost, n_seeds } = entry.row;
-        const share = withInterval(100 * success, 100 * success_low, 100 * success_high, 2);
+        const [low, high] = [success_low, success_high].map((share) => significant(100 * share, 2));
         entry.title =
-          `${entry.words}; median cost ${cellText("cost", median_cost)}; ` +
-          `${share} % of ${n_seeds} seeds reached the target`;
+          entry.words +
+          (median_cost === null ? "" : `; median cost ${cellText("cost", median_cost)}`) +
+          (success === null ? "" : `; reached on ${Math.round(success * n_seeds)} of ${n_seeds} seeds`) +
+          (success === null ? "" : ` (95 % interval ${low} to ${high} %)`);
       }
   const measure = state.by === "seconds" ? "seconds" : "cost";
   showMatrix("speedup", "task", rankedOptimizers(), rows, sentence("speedup", { measure, reference: state.reference }));
