@@ -58,7 +58,9 @@ def _price(trial: Trial, cell: Cell, run_cost: int) -> int:
     A batch size that does not divide the budget leaves a rest of every run, which must not buy further trials.
     """
     complete = run_cost - run_cost % cell.batch_size
-    return run_cost * THIRDS if trial.thirds >= complete * THIRDS else trial.thirds
+    # A trial that raised an error costs next to nothing, and would buy others without end.
+    whole = trial.status in ("error", "oom") or trial.thirds >= complete * THIRDS
+    return run_cost * THIRDS if whole else trial.thirds
 
 
 def extend_space(cell: Cell, trials: Sequence[Trial], run_cost: int) -> dict[str, Range | Choices]:

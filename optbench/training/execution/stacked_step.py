@@ -42,6 +42,7 @@ class StackedStep:
         self.optimizer: torch.optim.Optimizer = constructor(
             self.parameters, **{**choice.arguments, **hyperparameters, "lr": 1.0}
         )
+        self._initial = [group["lr"] for group in self.optimizer.param_groups]
         self._from_zero = from_zero
         #: The tensors that the optimizer moves in place of the parameters.
         self._spare = [torch.zeros_like(parameter.data) for parameter in self.parameters]
@@ -50,9 +51,9 @@ class StackedStep:
     def reset_rate(self) -> bool:
         """Undoes what the optimizer has made of its rate; whether there was anything to undo."""
         changed = False
-        for group in self.optimizer.param_groups:
-            changed = changed or group["lr"] != 1.0
-            group["lr"] = 1.0
+        for group, rate in zip(self.optimizer.param_groups, self._initial, strict=True):
+            changed = changed or group["lr"] != rate
+            group["lr"] = rate
         return changed
 
     @torch.no_grad()
