@@ -62,15 +62,18 @@ class OptimizerChoice:
         identity: dict[str, Any] = plain_json(parts)
         return identity
 
+    @property
+    def own(self) -> bool:
+        """Whether its code does not come with optbench, which has tested what registered optimizers do."""
+        return self.constructor not in {spec.constructor for spec in REGISTERED_OPTIMIZERS.values()}
+
     def _revisions(self) -> list[str]:
         """The changes of the computation that concern this optimizer.
 
         They are part of the identity, so that cells that were stored before such a change are computed again.
         """
-        registered = {spec.constructor for spec in REGISTERED_OPTIMIZERS.values()}
-        own = self.constructor not in registered
         changes = {
-            "passes": own and (self.needs_closure or self.second_backward),
+            "passes": self.own and (self.needs_closure or self.second_backward),
             "fixed rate": bool(self.search) and "lr" in self.defaults and "lr" not in self.search,
             "tuples": any(isinstance(tried, Choices) and tried.structured for tried in self.search.values()),
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -13,12 +14,21 @@ from optbench.budget import Ledger
 
 
 @contextmanager
-def charged_passes(ledger: Ledger, examples: int, losses: Sequence[Tensor]) -> Iterator[Callable[[], Any]]:
-    """Charges every pass of autograd that the optimizer makes itself; gives a context in which nothing is charged.
+def charged_passes(ledger: Ledger, examples: int, losses: Sequence[weakref.ref[Tensor]]) -> Iterator[Callable[[], Any]]:
+    """Charges every pass of autograd that the optimizer makes itself.
 
-    A pass through one of the `losses` costs a backward pass, 2/3 an example. Any other differentiates a gradient, and
-    costs twice what that did, 2 an example: a product with the Hessian. All of torch's functions for gradients
-    (`Tensor.backward`, `torch.autograd.grad`, `torch.func`) call one engine, whose calls are counted here.
+    A pass through one of the losses costs 2/3 per example. Any other pass is taken for a product with the Hessian, which
+    differentiates a gradient and costs 2 per example. All of torch's functions for gradients (`Tensor.backward`,
+    `torch.autograd.grad`, `torch.func`) call one engine, whose calls are counted; one with `is_grads_batched` is a
+    single call.
+
+    Args:
+        ledger: The ledger that is charged.
+        examples: Number of examples in the batch.
+        losses: The losses that the closure has returned. They are not kept alive, because their graphs are large.
+
+    Yields:
+        A function that makes a context in which nothing is charged.
     """
     engine = torch.autograd.graph._engine_run_backward
     paused = 0
@@ -26,7 +36,7 @@ def charged_passes(ledger: Ledger, examples: int, losses: Sequence[Tensor]) -> I
     def counted(outputs: Any, *arguments: Any, **options: Any) -> Any:
         if not paused:
             roots = outputs if isinstance(outputs, (list, tuple)) else (outputs,)
-            if any(root is loss for root in roots for loss in losses):
+            if any(root is loss() for root in roots for loss in losses):
                 ledger.charge_backward(examples)
             else:
                 ledger.charge_second_backward(examples)

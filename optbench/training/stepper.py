@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
@@ -17,11 +18,12 @@ from optbench.optimizers.spec import SCHEDULE_HYPERPARAMETERS
 from optbench.planning.matrix import Cell
 from optbench.problem.base import Problem
 from optbench.problem.data import Batch
-from optbench.training import pending_gradient
+from optbench.training import early_gradient
 from optbench.training.batches import BatchStream
 from optbench.training.charging import charged_passes
 from optbench.training.construct import make_model, make_optimizer, run_facts, state_bytes
 from optbench.training.device_data import ResidentData, Split
+from optbench.training.early_gradient import GradientReadEarly
 from optbench.training.evaluation import Evaluation, count_trainable_parameters, evaluate, has_finite_parameters
 from optbench.training.evaluation_weights import evaluation_weights, switch
 from optbench.training.freezing import Freezing
@@ -29,6 +31,10 @@ from optbench.training.seeds import derive
 
 #: The remark on a training whose optimizer has a schedule of its own in addition to the cell's.
 OVERWRITTEN = "the schedule overwrote learning rates that the optimizer had changed itself"
+
+
+#: By cell id whether its optimizer reads gradients before it calls its closure.
+_READS_EARLY: dict[str, bool] = {}
 
 
 class Stepper:
@@ -57,6 +63,9 @@ class Stepper:
     ) -> None:
         self.problem, self.data, self.ledger = problem, data, ledger
         self.batch_size = cell.batch_size
+        #: Whether `step(closure)` may read gradients before it calls its closure, and whether it does.
+        self._unknown = cell.optimizer.needs_closure and cell.optimizer.own
+        self._gradient_first = self._unknown and self._reads_early(cell)
         self.model = make_model(problem, cell, seed)
         self.optimizer = self._make_optimizer(cell, hyperparameters)
         self._second_backward = cell.optimizer.second_backward
@@ -77,8 +86,6 @@ class Stepper:
         #: What readers have to know about a successful training, or "".
         self.remark = ""
         self._needs_closure = cell.optimizer.needs_closure
-        #: Parameters that the loss turned out not to depend on.
-        self._unused: set[nn.Parameter] = set()
         #: Copies of weights and buffers while a step may have to be undone.
         self._copies: list[Tensor] = []
         self._set_training(True)
@@ -171,15 +178,15 @@ class Stepper:
         self.ledger.charge_gradient(self.batch_size)
         self.optimizer.zero_grad(set_to_none=True)
         loss = self._backward(batch)
-        with charged_passes(self.ledger, self.batch_size, [loss]):
+        with charged_passes(self.ledger, self.batch_size, [weakref.ref(loss)]):
             self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)  # frees the graph
 
     def _closure_step(self, batch: Batch) -> bool:
         charged, random_seed = self.ledger.thirds, self._training_seed + self.steps
-        losses: list[Tensor] = []
+        losses: list[weakref.ref[Tensor]] = []
         uncharged: Callable[[], AbstractContextManager[None]] = nullcontext
-        trained = [p for p in self.model.parameters() if p.requires_grad and p not in self._unused]
+        parameters = list(self.model.parameters())
 
         def closure() -> Tensor:
             # All evaluations within a step use the same dropout masks, so that a line search minimises one function.
@@ -188,31 +195,51 @@ class Stepper:
                 self.ledger.charge_forward(self.batch_size)
                 return self._loss(self.model, batch)
             self.ledger.charge_gradient(self.batch_size)
-            pending_gradient.remove(trained)
+            early_gradient.remove(parameters)
             self.optimizer.zero_grad(set_to_none=True)
             with uncharged():
-                losses.append(self._backward(batch))
-            self._unused.update(parameter for parameter in trained if parameter.grad is None)
-            return losses[-1]
-
-        def compute_gradients() -> None:
-            with torch.enable_grad():
-                closure()
+                loss = self._backward(batch)
+            losses.append(weakref.ref(loss))
+            return loss
 
         def step() -> None:
             nonlocal uncharged
+            if self._gradient_first:
+                closure()
+            elif self._unknown:
+                early_gradient.place(parameter for parameter in parameters if parameter.requires_grad)
             with charged_passes(self.ledger, self.batch_size, losses) as uncharged, _explain_missing_graph():
                 self.optimizer.step(closure)  # type: ignore[arg-type]
 
-        pending_gradient.place(trained, compute_gradients)
         try:
             if not self._step_or_undo(step):
                 return False
         finally:
-            pending_gradient.remove(trained)
+            early_gradient.remove(parameters)
         if self.ledger.thirds == charged:
-            raise RuntimeError("the optimizer's step() neither called its closure nor read a gradient")
+            raise RuntimeError("the optimizer's step() did not call its closure")
         return True
+
+    def _reads_early(self, cell: Cell) -> bool:
+        """Whether a first step reads gradients before it calls its closure; tried out once per cell and process."""
+        if cell.id not in _READS_EARLY:
+            _READS_EARLY[cell.id] = False  # for the trial itself
+            probe = Stepper(cell, self.problem, self.data, cell.optimizer.defaults, 0, Ledger(UNLIMITED))
+            try:
+                probe.step()
+            except GradientReadEarly:
+                _READS_EARLY[cell.id] = True
+            except Exception:  # compiled code, say, that can't take placeholders: the training itself reports others
+                _READS_EARLY[cell.id] = self._works_with_gradient(cell)
+        return _READS_EARLY[cell.id]
+
+    def _works_with_gradient(self, cell: Cell) -> bool:
+        probe = Stepper(cell, self.problem, self.data, cell.optimizer.defaults, 0, Ledger(UNLIMITED))
+        probe._gradient_first = True
+        try:
+            return probe.step()
+        except Exception:  # it fails either way, which the training itself reports
+            return False
 
     def _step_or_undo(self, step: Callable[[], Any]) -> bool:
         """Takes a step with several charges; if the budget runs out, restores the model and returns False."""

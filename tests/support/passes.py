@@ -76,6 +76,64 @@ class SharpAsking(Sharp):
     ask_first = True
 
 
+class KeepsReference(Sharp):
+    """Undoes its climb by the tensors that lay in p.grad when the step began."""
+
+    @torch.no_grad()
+    def step(self, closure: Any) -> Any:  # type: ignore[override]
+        params = [p for group in self.param_groups for p in group["params"]]
+        first = [p.grad for p in params]
+        for p in params:
+            p.add_(p.grad, alpha=0.1)
+        loss = torch.enable_grad()(closure)()
+        for p, grad in zip(params, first, strict=True):
+            p.sub_(grad, alpha=0.1)
+            p.sub_(p.grad, alpha=self.param_groups[0]["lr"])
+        return loss
+
+
+class MovesFirst(Sharp):
+    """Decays the weights before it reads the gradient."""
+
+    @torch.no_grad()
+    def step(self, closure: Any) -> Any:  # type: ignore[override]
+        params = [p for group in self.param_groups for p in group["params"]]
+        for p in params:
+            p.mul_(0.9)
+            p.sub_(p.grad, alpha=self.param_groups[0]["lr"])
+        return torch.enable_grad()(closure)()
+
+
+class Batchwise(Sharp):
+    """Compares with the gradient that it kept from the step before."""
+
+    @torch.no_grad()
+    def step(self, closure: Any) -> Any:  # type: ignore[override]
+        for p in (p for group in self.param_groups for p in group["params"]):
+            before = self.state[p].get("grad", torch.zeros_like(p))
+            p.sub_(2 * p.grad - before, alpha=self.param_groups[0]["lr"])
+            self.state[p]["grad"] = p.grad
+        return torch.enable_grad()(closure)()
+
+
+class ZeroesFirst(Sharp):
+    """Zeroes the gradients before it asks for them."""
+
+    def step(self, closure: Any) -> Any:  # type: ignore[override]
+        self.zero_grad(set_to_none=False)
+        return closure()
+
+
+class ReadsLater(Sharp):
+    """Reads p.grad early in its second step only."""
+
+    def step(self, closure: Any) -> Any:  # type: ignore[override]
+        if self.state.setdefault("taken", 0):  # type: ignore[call-overload]
+            self.param_groups[0]["params"][0].grad.norm()
+        self.state["taken"] += 1  # type: ignore[index]
+        return closure()
+
+
 class Polyak(torch.optim.Optimizer):
     """Asks its closure for the loss alone, and expects the gradient in p.grad."""
 
