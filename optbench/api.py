@@ -117,7 +117,6 @@ def run(
     from optbench.reporting.outputs import up_to_date, write_outputs
     from optbench.runner.options import RunOptions
     from optbench.runner.run import run as compute
-    from optbench.runner.run import unwritable_results
 
     stored = _locate_against(against, results)
     chosen = _configure(config, stored, choices)
@@ -130,14 +129,10 @@ def run(
         intact=outputs and not fresh and up_to_date(directory, rank_by=rank_by),
     )  # fmt: skip
     planned = _plan(chosen, execution, stored, directory.folder, options.elsewhere)
-    outcome = compute(planned, chosen, directory, options, progress)
-    if outputs and not outcome.unchanged:
-        try:
-            with directory.lock():
-                write_outputs(directory, rank_by=rank_by)
-        except OSError as error:
-            raise unwritable_results(error, directory.folder) from error
-    return ShownResults(directory.folder, outcome.states)
+    with compute(planned, chosen, directory, options, progress) as unchanged:
+        if outputs and not unchanged:
+            write_outputs(directory, rank_by=rank_by)
+    return ShownResults(directory.folder)
 
 
 def load(folder: str | Path) -> Results:

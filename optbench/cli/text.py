@@ -124,11 +124,16 @@ def status_text(folder: Path) -> str:
     return "\n".join(lines)
 
 
-def run_text(results: Results) -> str:
-    """Formats the summary of a finished run: the leaderboard, verdicts against stored results, and the output paths."""
+def run_text(results: Results, states: Counter[str]) -> str:
+    """Formats the summary of a finished run: the leaderboard, verdicts against stored results, and the output paths.
+
+    Args:
+        results: The results.
+        states: Number of cells by state.
+    """
     from optbench.reporting.outputs import places
 
-    outputs, states = places(results.directory), Counter(results.states().values())
+    outputs = places(results.directory)
     blocks = [leaderboard_text(results.folder)]
     if results.directory.against() is not None:
         blocks.append(verdicts_text(results))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +89,9 @@ def run(
         workers=workers, retry_failed=retry_failed, fresh=fresh, execution=execution, cell_timeout=cell_timeout,
         rank_by=rank_by, against=against, progress=for_stderr(), **options.choices(selection),
     )  # fmt: skip
-    click.echo(text.run_text(done))
-    return SOME_FAILED if "failed" in done.states().values() else COMPLETE
+    states = Counter(done.states().values())
+    click.echo(text.run_text(done, states))
+    return SOME_FAILED if states["failed"] else COMPLETE
 
 
 @cli.command(short_help="Print the cells of a benchmark, their cost and time.")

@@ -79,6 +79,8 @@ class Cell:
             "evaluations": self.evaluations,
             # Stored cells without this word bought trials with what a batch left of each run.
             **({"priced": "whole runs"} if self._leaves_trials else {}),
+            # Likewise, populations multiplied learning rates that an own optimizer set itself under a schedule.
+            **({"scheduled": "overwritten"} if self.optimizer.own and self.schedule != "constant" else {}),
         }
 
     @property

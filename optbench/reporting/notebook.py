@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from html import escape
+from typing import TYPE_CHECKING
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
 from optbench.formatting import format_cell
-from optbench.metrics.leaderboard import leaderboard
-from optbench.reporting.header import banners, completeness
 from optbench.results.load import Results
 from optbench.results.stored import GROUP
 
@@ -25,6 +25,9 @@ class ShownResults(Results):
 
 def summary_html(results: Results) -> str:
     """Results (from `optbench.load`) as a fragment of HTML: completeness, warnings, and the best optimizer per task."""
+    from optbench.metrics.leaderboard import leaderboard
+    from optbench.reporting.header import banners, completeness
+
     cells, runs = results.cells, results.runs
     name = escape(results.name)
     parts = [f"<p><b>{name}</b>: {escape(completeness(cells))}</p>"]

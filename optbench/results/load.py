@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from optbench.results.frames import Frames
 
 from optbench.results.directory import ResultsDirectory
-from optbench.results.frames import Frames, collect
 
 
 class Results:
@@ -23,7 +25,6 @@ class Results:
 
     Args:
         folder: The results directory.
-        states: The states of its cells by id, if they are known already.
 
     Raises:
         UserError: The folder is not a results directory, or its schema is unknown.
@@ -32,8 +33,7 @@ class Results:
     #: Sentences that a reader needs before comparing results; see `StoredResults`.
     warnings: Sequence[str] = ()
 
-    def __init__(self, folder: str | Path, states: Mapping[str, str] | None = None) -> None:
-        self._states = states
+    def __init__(self, folder: str | Path) -> None:
         self.directory = ResultsDirectory(Path(folder))
         self.directory.check()
         self.plan = self.directory.plan()
@@ -42,6 +42,8 @@ class Results:
 
     @cached_property
     def _frames(self) -> Frames:
+        from optbench.results.frames import collect  # pandas, which a run that has nothing to do need not import
+
         return collect(self.directory)
 
     @property
@@ -92,8 +94,6 @@ class Results:
 
     def states(self) -> dict[str, str]:
         """Returns the state of each cell by id: `done`, `failed` or `missing`."""
-        if self._states is not None:
-            return dict(self._states)
         planned = self.plan["seeds"], self.plan.get("studies", 1)
         return {cell["cell_id"]: self.directory.cell(cell["cell_id"]).state(*planned) for cell in self.plan["cells"]}
 

@@ -131,8 +131,8 @@ class _CellRunner:
                 record = replace_nonfinite({"trial": proposal.number, **_trial_record(training, self.cell.evaluations)})
                 self.store.append_trial(record, _curve(training), study)
                 trials.append(_from_record(record))
-            # If all trials of the first rounds raised an error, further ones would too.
-            if all(trial.status in FAILED for trial in trials):
+            # If several trials all raised an error, further ones would too.
+            if len(trials) > 1 and all(trial.status in FAILED for trial in trials):
                 break
         failures = [record for record in self.store.trials(study) if record["status"] in FAILED]
         if failures and best_trial(trials) is None:

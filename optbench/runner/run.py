@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optbench.baselines.located import encode_location
@@ -31,27 +29,17 @@ if TYPE_CHECKING:
     from distributed import Client
 
 
-@dataclass(frozen=True)
-class RunOutcome:
-    """The outcome of a run.
-
-    Attributes:
-        states: State of each cell by its id: `done`, `failed` or `missing`.
-        unchanged: Whether nothing was computed and the stored records were known to be undamaged.
-    """
-
-    states: dict[str, str]
-    unchanged: bool
-
-
+@contextmanager
 def run(
     plan: Plan,
     config: Config,
     directory: ResultsDirectory,
     options: RunOptions,
     progress: SilentProgress | None = None,
-) -> RunOutcome:
+) -> Iterator[bool]:
     """Computes the cells of a plan that are missing in a results directory.
+
+    A context in which the directory stays locked, so that what is written from the results fits them.
 
     After an interruption (KeyboardInterrupt, a kill, a full disk), the same call resumes the run.
 
@@ -62,9 +50,12 @@ def run(
         options: How the plan is computed.
         progress: Receives messages and the completed amount of work (default: nothing is shown).
 
+    Yields:
+        Whether nothing was computed, and the stored records were known to be undamaged.
+
     Raises:
         UserError: A setting, the data or an optimizer is invalid (raised before anything is computed), or the results
-            can't be written.
+            can't be written, in the context neither.
     """
     progress = progress or SilentProgress()
     for note in plan.notes:
@@ -114,23 +105,12 @@ def run(
                     progress.message(note)
                 progress.message(_describe_missing(plan, missing))
                 _Coordinator(plan, directory, options, environment, memory, client, progress).run(missing)
+            yield unchanged
         except OSError as error:
-            raise unwritable_results(error, directory.folder) from error
-        states |= {cell.id: directory.cell(cell.id).state(*repeats) for cell in missing}
-    return RunOutcome(states, unchanged)
-
-
-def unwritable_results(error: OSError, folder: Path) -> UserError:
-    """Makes the error for results that can't be written, such as on a full disk.
-
-    Args:
-        error: The operating system's error.
-        folder: The results directory.
-    """
-    return UserError(
-        f"results can't be written: {error.strerror or error} ({error.filename or folder}); results so far are kept, "
-        "and the same command resumes"
-    )
+            raise UserError(
+                f"results can't be written: {error.strerror or error} ({error.filename or directory.folder}); results "
+                "so far are kept, and the same command resumes"
+            ) from error
 
 
 def _prepare(

@@ -17,8 +17,8 @@ from optbench.budget import Ledger
 def charged_passes(ledger: Ledger, examples: int, losses: Sequence[weakref.ref[Tensor]]) -> Iterator[Callable[[], Any]]:
     """Charges every pass of autograd that the optimizer makes itself.
 
-    A pass through one of the losses costs 2/3 per example. Any other pass is taken for a product with the Hessian, which
-    differentiates a gradient and costs 2 per example. All of torch's functions for gradients (`Tensor.backward`,
+    A pass through one of the losses costs 2/3 per example. Any other pass is taken for a product with the Hessian,
+    which differentiates a gradient and costs 2 per example. All of torch's functions for gradients (`Tensor.backward`,
     `torch.autograd.grad`, `torch.func`) call one engine, whose calls are counted; one with `is_grads_batched` is a
     single call.
 

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import optbench
+from optbench.errors import UserError
 from optbench.reporting.outputs import write_outputs
 from optbench.results.directory import ResultsDirectory
 from tests.support.conducted import coarsely
@@ -101,3 +102,19 @@ def test_the_report_shows_failures(written: Path) -> None:
     page = (written / "report.html").read_text("utf-8")
     assert "the third step is too much" in page
     assert "1 of 2 cells" in page
+
+
+def test_the_directory_stays_locked_until_the_outputs_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = []
+
+    def write(directory: ResultsDirectory, **_: object) -> None:
+        with pytest.raises(UserError, match="another run is using") as caught:
+            ResultsDirectory(directory.folder).lock()
+        refused.append(caught)
+
+    monkeypatch.setattr("optbench.reporting.outputs.write_outputs", write)
+    run_tiny(tmp_path / "run", outputs=True)
+    assert len(refused) == 1
+    ResultsDirectory(tmp_path / "run").lock().__enter__()

@@ -80,7 +80,7 @@ opened = []
 sys.addaudithook(lambda event, arguments: opened.append(str(arguments[0])) if event == "open" else None)
 {resume}
 assert list(results.states().values()) == ["done"] * 100
-print(sorted({{"torch", "optuna", "matplotlib"}} & set(sys.modules)))  # a leaderboard needs pandas
+print(sorted({{"torch", "pandas", "optuna"}} & set(sys.modules)))
 print(sum(path.startswith(str(folder)) for path in opened))
 """
 
