@@ -12,7 +12,6 @@ from optbench.conformance.finding import failure, skip
 from optbench.conformance.subject import OptimizerSubject, Trainable, are_equal, clone_parameters, take_steps
 from optbench.errors import one_line
 from optbench.importing import load_attribute
-from optbench.training.evaluation_weights import switch
 
 _STEPS = 4
 #: Tolerance for weights of about 1: torch casts loaded state to the precision of the parameters.
@@ -186,8 +185,8 @@ def groups(subject: OptimizerSubject) -> str:
     except Exception as error:
         raise skip(f"accepts one group only: {one_line(error)}") from error
     optimizer.param_groups[0]["lr"] = 0.0
-    switch(optimizer, True)
     stepper.model, stepper.optimizer = model, optimizer
+    stepper.set_training(True)
     before = first.detach().clone()
     take_steps(stepper, 3)
     if not torch.equal(before, first):

@@ -12,7 +12,7 @@ from torch import Tensor
 from optbench.conformance.finding import failure, note, skip
 from optbench.conformance.problem_subject import ProblemSubject
 from optbench.conformance.subject import are_equal
-from optbench.training.evaluation import compute_means
+from optbench.training.evaluation import evaluate_split, measure_batch
 
 
 def start(subject: ProblemSubject) -> str:
@@ -80,11 +80,14 @@ def evaluation(subject: ProblemSubject) -> str:
     problem, model, split = subject.few.problem, subject.model().eval(), subject.few.data.valid
     with torch.no_grad():
         sizes = (len(split), 7, problem.evaluation_batch)
-        results = [compute_means(lambda batch: problem.evaluate(model, batch), split, size) for size in sizes]
+        results = [
+            evaluate_split(problem, lambda batch: measure_batch(problem, model, batch), split, size) for size in sizes
+        ]
     if not all(torch.allclose(results[0], other, rtol=1e-3, atol=1e-5) for other in results[1:]):
         raise failure(
             f"loss and metric are {results[0].tolist()} in one batch, but {results[1].tolist()} in batches of 7",
-            "return means over the batch, and make examples independent of each other in evaluation mode",
+            "return means over the batch, and make examples independent of each other in evaluation mode; for a metric "
+            "that is not a mean over examples (F1, AUC, R²), define predict and score instead of metric",
         )
     return "the same for all batch sizes"
 

@@ -15,11 +15,10 @@ from optbench.errors import UserError, unknown
 from optbench.metrics.compared import directions, select_runs
 from optbench.metrics.ranking import METRICS, higher_is_better
 from optbench.results.stored import CELL, GROUP
+from optbench.statistics.equality import are_equal, merge_equal
 
 #: Columns that agree to the last bit between two seeds only if the seed has no effect.
 _FINGERPRINT = ["train_loss", "valid_loss", "test_loss"]
-#: Metrics are computed in single precision: values closer than this, relative to their size, are equal.
-RESOLUTION = 1e-6
 _NEEDED = [*CELL, "cell_id", "seed", "status", "tuned", *_FINGERPRINT]
 
 
@@ -107,7 +106,10 @@ def task_ranks(losses: pd.DataFrame) -> pd.DataFrame:
     Ties share their mean rank.
     """
     frame = medians(losses)
-    frame["rank"] = frame.groupby(GROUP, observed=True)["loss"].rank(method="average")
+    by = frame.groupby(GROUP, observed=True)["loss"]
+    frame["rank"] = by.transform(
+        lambda part: pd.Series(merge_equal(part.to_numpy()), part.index).rank(method="average")
+    )
     return frame
 
 
@@ -133,9 +135,12 @@ def tasks(losses: pd.DataFrame) -> list[tuple[dict[str, Any], pd.DataFrame, pd.D
 
 
 def uses_ratios(losses: np.ndarray) -> bool:
-    """Whether losses are compared by ratios rather than differences: all finite losses are at least zero.
+    """Whether values of which lower is better are compared by ratios rather than differences: all are at least zero.
 
-    Metrics of which higher is better are negative here and compared by differences.
+    Metrics of which higher is better are always compared by differences: a ratio of two R² means nothing.
+
+    Args:
+        losses: Values of a metric of which lower is better; infinite ones are ignored.
     """
     finite = losses[np.isfinite(losses)]
     return bool(len(finite)) and bool((finite >= 0).all())
@@ -145,7 +150,7 @@ def advantage(loss: np.ndarray, other: np.ndarray, ratio: bool) -> np.ndarray:
     """Returns by how much `loss` is better than `other`: log(other/loss), or other − loss.
 
     It is infinite if exactly one of the two is a failure (or, for ratios, zero), and 0 if both are equal (see
-    `RESOLUTION`).
+    `statistics.equality`).
 
     Args:
         loss: Losses of shape (n,).
@@ -155,8 +160,3 @@ def advantage(loss: np.ndarray, other: np.ndarray, ratio: bool) -> np.ndarray:
     with np.errstate(divide="ignore", invalid="ignore"):
         difference = np.log(other) - np.log(loss) if ratio else other - loss
     return np.where(are_equal(loss, other), 0.0, difference)
-
-
-def are_equal(loss: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Whether losses are equal up to the rounding of single precision; two failures are equal."""
-    return np.isclose(loss, other, rtol=RESOLUTION, atol=0.0)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from optbench.metrics.losses import are_equal, seed_losses, tasks
+from optbench.metrics.losses import seed_losses, tasks
+from optbench.statistics.equality import are_equal
 from optbench.statistics.paired import share
 
 COLUMNS = ["optimizer", "other", "probability", "probability_low", "probability_high", "n_pairs", "tasks", "meaningful"]

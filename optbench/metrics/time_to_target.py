@@ -7,6 +7,7 @@ import pandas as pd
 
 from optbench.metrics.compared import directions, drop_repeated_runs, signs
 from optbench.results.stored import CELL
+from optbench.statistics.equality import meets
 
 _COLUMNS = [
     "cell_id", *CELL, "seed", "tuned", "status", "target_name", "target", "reached", "steps_to_target",
@@ -91,12 +92,13 @@ class _Points:
             count = self.count[self.with_points]
             goal = (self.sign * target)[self.with_points]
             # The running best never falls, so this counts the evaluations before the one that meets the target.
-            before = np.add.reduceat((~(self.best >= np.repeat(goal, count))).astype(np.int64), self.first)
+            before = np.add.reduceat((~meets(self.best, np.repeat(goal, count))).astype(np.int64), self.first)
             met = np.flatnonzero(before < count)
             index = (self.first + before)[met]
             last = np.maximum(index - 1, self.first[met])
             gain = self.best[index] - self.best[last]
             share = np.where(gain > 0, (goal[met] - self.best[last]) / np.where(gain > 0, gain, 1.0), 0.0)
+            share = np.minimum(share, 1.0)
             for row, places in enumerate((self.step, self.cost)):
                 at[row, self.with_points[met]] = places[last] + share * (places[index] - places[last])
         return at[0], at[1]

@@ -12,9 +12,12 @@ import pandas as pd
 from optbench.errors import unknown
 from optbench.formatting import format_number
 from optbench.metrics import losses as loss_frames
+from optbench.metrics.compared import directions
+from optbench.metrics.ranking import higher_is_better
 from optbench.metrics.timing_error import index_by_cell, ratio_error, timing_errors
 from optbench.results.stored import GROUP
 from optbench.statistics import paired, planning
+from optbench.statistics.equality import RESOLUTION
 from optbench.statistics.intervals import t_interval
 
 #: Ratios of losses within this factor, and differences of metrics within this share of the reference's median, do not
@@ -79,7 +82,11 @@ def verdicts_against(
     """Returns the `verdicts` against each of several references, one after another in one frame."""
     frame = loss_frames.seed_losses(runs, cells, metric)
     errors = index_by_cell(timing_errors(cells, metric))
-    tasks = [_Task(group, losses, copies, errors) for group, losses, copies in loss_frames.tasks(frame)]
+    higher = {name: higher_is_better(metric, bool(flag)) for name, flag in directions(cells).items()}
+    tasks = [
+        _Task(group, losses, copies, errors, higher.get(group["problem"], False))
+        for group, losses, copies in loss_frames.tasks(frame)
+    ]
     rows = [
         {**row, "reference": reference, "metric": metric}
         for reference in references
@@ -112,9 +119,14 @@ class _Task:
     """By optimizer, the losses of a task's seeds, and the seed that each one copies."""
 
     def __init__(
-        self, group: dict[str, Any], losses: pd.DataFrame, copies: pd.DataFrame, errors: Mapping[Any, Any]
+        self,
+        group: dict[str, Any],
+        losses: pd.DataFrame,
+        copies: pd.DataFrame,
+        errors: Mapping[Any, Any],
+        higher_is_better: bool,
     ) -> None:
-        self.group, self.errors = group, errors
+        self.group, self.errors, self.higher_is_better = group, errors, higher_is_better
         # Columns are converted once: a lookup in a frame takes longer than the statistics.
         self.losses = {str(name): column.to_numpy(dtype=float) for name, column in losses.items()}
         self.copies = {str(name): column.to_numpy(dtype=float) for name, column in copies.items()}
@@ -142,7 +154,7 @@ class _Pairs:
         self.copies = int(both.sum()) - len(distinct)
         self.loss, self.other = loss[both][distinct], other[both][distinct]
         # From these two only: a third optimizer with a negative loss must not change their differences.
-        ratio = loss_frames.uses_ratios(np.concatenate([self.loss, self.other]))
+        ratio = not task.higher_is_better and loss_frames.uses_ratios(np.concatenate([self.loss, self.other]))
         self.name, self.ratio, self.error = name, ratio, error
         self.differences = loss_frames.advantage(self.loss, self.other, ratio)
         #: Seeds on which both failed: nothing was measured.
@@ -152,7 +164,7 @@ class _Pairs:
         known = self.other[np.isfinite(self.other)]
         size = float(np.abs(self.loss[np.isfinite(self.loss)]).max(initial=np.abs(known).max(initial=0.0)))
         #: The accuracy of a difference; for ratios, it is relative.
-        self.resolution = loss_frames.RESOLUTION * (1.0 if ratio else size)
+        self.resolution = RESOLUTION * (1.0 if ratio else size)
         moved = np.isfinite(self.differences) & ~self.both_failed & (self.loss != 0)
         #: The differences at the low and the high end of the step times' error; one array if both are equal.
         self.ends = [self.differences + np.where(moved, end, 0.0) for end in dict.fromkeys(error)]
@@ -217,7 +229,10 @@ def _effect(pairs: _Pairs) -> dict[str, Any]:
     differences = pairs.differences
     if not pairs.measured:
         return {"effect": math.nan, "effect_low": math.nan, "effect_high": math.nan, "effect_unit": unit}
-    mean, low, high = float(differences.mean()), t_interval(pairs.ends[0])[0], t_interval(pairs.ends[-1])[1]
+    mean, low, high = (
+        0.0 if abs(value) <= pairs.resolution else value
+        for value in (float(differences.mean()), t_interval(pairs.ends[0])[0], t_interval(pairs.ends[-1])[1])
+    )
     if pairs.ratio:
         mean, low, high = (math.exp(-value) for value in (mean, high, low))
     return {"effect": mean, "effect_low": low, "effect_high": high, "effect_unit": unit}

@@ -245,7 +245,11 @@ def problem_identity(name: str, problem: Problem) -> dict[str, Any]:
         "version": problem.version,
         "parameters": plain_json(problem.identity()),
     }
-    if name not in BUILT_IN_PROBLEMS:
+    own = name not in BUILT_IN_PROBLEMS
+    if own or problem.couples_examples:
+        # Stored cells without this word were evaluated with the running statistics that batch norm had in training.
+        identity["statistics"] = "measured"
+    if own:
         cls = problem_class(name)
         identity["source"] = source_digest(name if ":" in name else f"{cls.__module__}:{cls.__name__}")
     return identity

@@ -113,9 +113,31 @@ class Problem(ABC):
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """Return the mean loss over the batch, a differentiable scalar."""
 
-    @abstractmethod
     def metric(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Return the mean metric over the batch, a scalar."""
+        """Return the mean metric over the batch, a scalar. Override it, or both `predict` and `score`."""
+        return self.score(self.predict(model, batch), batch)  # type: ignore[return-value]
+
+    def predict(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Return what `score` needs of each example of a batch, (N, …).
+
+        For metrics that are not means over examples, such as F1, AUC and R²: the predictions of a whole split are
+        joined in the order of its examples before `score` is called.
+        """
+        raise NotImplementedError
+
+    def score(self, predictions: Tensor, batch: Batch) -> Tensor | float:
+        """Return the metric of a whole split.
+
+        Args:
+            predictions: The outputs of `predict` for all examples, (N, …).
+            batch: All examples of the split.
+        """
+        raise NotImplementedError
+
+    @property
+    def aggregates(self) -> bool:
+        """Whether the metric is computed from the predictions of a whole split (see `predict`)."""
+        return type(self).metric is Problem.metric
 
     def stacked_loss(self, model: nn.Module, parameters: Mapping[str, Tensor], batch: Batch) -> Tensor | None:
         """Compute the losses of several replicas at once.

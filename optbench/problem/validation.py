@@ -79,6 +79,8 @@ _ACCEPTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "microseconds_per_example": _DURATION,
     "microseconds_per_step": _DURATION,
 }
+#: The methods that problems without `metric` have to define.
+_AGGREGATING = ("predict", "score")
 #: The same for computed attributes.
 _COMPUTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "target": (lambda value: value is None or _is_number(value), "a finite number, or None"),
@@ -97,8 +99,13 @@ def check_declaration(problem: Problem) -> None:
         UserError: If one has the wrong type or is out of range.
     """
     for method in _methods():
-        if not callable(getattr(problem, method)):
+        if not callable(getattr(problem, method)) and (problem.aggregates or method not in _AGGREGATING):
             raise _invalid(problem, method, getattr(problem, method), "a method")
+    if problem.aggregates and any(getattr(type(problem), name) is getattr(Problem, name) for name in _AGGREGATING):
+        raise UserError(
+            f"problem {display_name(problem)} has no metric: define metric(model, batch), or predict(model, batch) and "
+            "score(predictions, batch) for a metric that is not a mean over examples"
+        )
     _check(problem, _ACCEPTED)
     parse_budget(problem.run_budget)
     if not type(problem).__module__.startswith("optbench.problems."):

@@ -34,7 +34,7 @@ def check_data(
         The values of two-dimensional problems on a grid, by label, except those that are known.
 
     Raises:
-        UserError: Data are missing or corrupt, or do not fit their problem.
+        UserError: Data are missing or corrupt, or do not fit their problem, or a model has lazy layers.
     """
     if not (choices := {cell.problem.key: cell.problem for cell in cells}):
         return {}
@@ -60,6 +60,9 @@ def check_data(
 
 
 def _load_and_check(label: str, problem: Problem, source: DataSource) -> Data:
+    from optbench.training.construct import refuse_lazy_layers
+
+    refuse_lazy_layers(problem, problem.model())
     data = load_problem_data(problem, source)
     if len(data.train[0]) != problem.training_examples():
         raise UserError(

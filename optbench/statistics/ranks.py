@@ -10,6 +10,7 @@ import math
 import numpy as np
 from scipy import stats
 
+from optbench.statistics.equality import are_equal, merge_equal
 from optbench.statistics.paired import holm, sign_flip
 
 
@@ -22,7 +23,7 @@ def ranks(losses: np.ndarray) -> np.ndarray:
     Returns:
         Ranks of shape (N, k).
     """
-    return np.asarray(stats.rankdata(losses, axis=-1))
+    return np.asarray(stats.rankdata(np.apply_along_axis(merge_equal, -1, losses), axis=-1))
 
 
 def friedman(ranks: np.ndarray, ties: bool = True) -> tuple[float, float, float]:
@@ -105,7 +106,7 @@ def wilcoxon_holm(losses: np.ndarray, seed: int = 0) -> np.ndarray:
     first, second = np.triu_indices(k, 1)
     with np.errstate(invalid="ignore"):
         differences = losses[:, first] - losses[:, second]
-    differences[losses[:, first] == losses[:, second]] = 0.0
+    differences[are_equal(losses[:, first], losses[:, second])] = 0.0
     adjusted = np.ones((k, k))
     adjusted[first, second] = adjusted[second, first] = holm(wilcoxon_signed_rank(differences.T, seed))
     return adjusted

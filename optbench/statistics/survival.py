@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
+from optbench.statistics.equality import meets
+
 
 @dataclass(frozen=True)
 class Survival:
@@ -145,11 +147,11 @@ def first_crossing(
         return None
     places = np.asarray(at, dtype=float)[known]
     best = np.maximum.accumulate(values[known])
-    reached = best >= sign * target
+    reached = meets(best, sign * target)
     if not reached.any():
         return None
     index = int(np.argmax(reached))
     if index == 0:
         return float(places[0])
-    share = (sign * target - best[index - 1]) / (best[index] - best[index - 1])
+    share = min((sign * target - best[index - 1]) / (best[index] - best[index - 1]), 1.0)
     return float(places[index - 1] + share * (places[index] - places[index - 1]))

@@ -11,9 +11,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from optbench.budget import UNLIMITED
-from optbench.errors import Inapplicable
+from optbench.errors import Inapplicable, UserError
 from optbench.importing import load_attribute
 from optbench.machine.device import seed_torch
 from optbench.optimizers.combined import CombinedOptimizer, combine
@@ -21,7 +22,7 @@ from optbench.optimizers.parameter_groups import split_parameters
 from optbench.optimizers.spec import SCHEDULE_HYPERPARAMETERS
 from optbench.planning.matrix import Cell
 from optbench.planning.optimizer_choice import OptimizerChoice
-from optbench.problem.base import Problem
+from optbench.problem.base import Problem, display_name
 from optbench.training.convolution import replace_convolutions
 from optbench.training.seeds import derive
 
@@ -36,14 +37,29 @@ def make_model(problem: Problem, cell: Cell, seed: int) -> nn.Module:
         problem: The problem.
         cell: The cell, which gives device and optimizer.
         seed: The training's seed.
+
+    Raises:
+        UserError: The model has lazy layers.
     """
     seed_torch(derive(seed, "initial weights"), cell.device)
-    model = problem.model().to(cell.device)
+    model = problem.model()
+    refuse_lazy_layers(problem, model)
+    model = model.to(cell.device)
     if cell.device == "cpu":
         replace_convolutions(model)
     if problem.channels_last and not cell.optimizer.contiguous_parameters:
         model = model.to(memory_format=torch.channels_last)
     return model
+
+
+def refuse_lazy_layers(problem: Problem, model: nn.Module) -> None:
+    """Raises UserError if weights of a model are made in its first forward pass: an optimizer needs them before."""
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if is_lazy(tensor):
+            raise UserError(
+                f"problem {display_name(problem)} has a lazy layer, whose {name} does not exist before the first "
+                "batch; run one batch in model(), or give the layer its size"
+            )
 
 
 def run_facts(cell: Cell, budget: int | None = None) -> dict[str, int]:

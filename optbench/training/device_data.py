@@ -59,6 +59,12 @@ class Split:
         for start in range(0, len(self), size):
             yield self._view(tensor[start : start + size] for tensor in self._tensors)
 
+    def even_chunks(self, count: int) -> Iterator[Batch]:
+        """Yields all examples in order, in `count` chunks whose sizes differ by at most 1, without copies."""
+        ends = [len(self) * (index + 1) // count for index in range(count)]
+        for start, end in zip([0, *ends[:-1]], ends, strict=True):
+            yield self._view(tensor[start:end] for tensor in self._tensors)
+
     def _view(self, tensors: Iterator[Tensor]) -> Batch:
         """Views images as (…, C, H, W)."""
         return tuple(

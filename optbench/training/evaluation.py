@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -23,30 +25,77 @@ class Evaluation:
 
 def evaluate(problem: Problem, model: nn.Module, split: Split) -> Evaluation:
     """Computes loss and metric over a split. The model has to be in evaluation mode."""
-    with torch.inference_mode():
-        loss, metric = compute_means(
-            lambda batch: problem.evaluate(model, batch), split, problem.evaluation_batch
-        ).tolist()
+    # Not inference_mode: what a model caches in its first evaluation has to be usable in training.
+    with torch.no_grad():
+        loss, metric = evaluate_split(problem, lambda batch: measure_batch(problem, model, batch), split).tolist()
     return Evaluation(loss, metric)
 
 
-def compute_means(measure: Callable[[Batch], tuple[Tensor, Tensor]], split: Split, batch_size: int) -> Tensor:
-    """Computes the means of loss and metric over a split, in float64 (float32 on mps).
+def measure_batch(problem: Problem, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Returns mean loss and mean metric of a batch; its predictions in place of the metric if they are aggregated."""
+    if problem.aggregates:
+        return problem.loss(model, batch), problem.predict(model, batch)
+    return problem.evaluate(model, batch)
+
+
+def evaluate_split(
+    problem: Problem,
+    measure: Callable[[Batch], tuple[Tensor, Tensor]],
+    split: Split,
+    batch_size: int | None = None,
+) -> Tensor:
+    """Computes loss and metric of one model or of several replicas over a split, in float64 (float32 on mps).
 
     Args:
-        measure: Returns loss and metric as means over a batch: scalars, or one value per replica.
+        problem: The problem.
+        measure: Returns the pair of `measure_batch`, with a first dimension of replicas if there are several.
         split: The split.
-        batch_size: Number of examples per call of `measure`.
+        batch_size: Number of examples per call of `measure`; by default that of the problem.
 
     Returns:
-        The means, of shape (2,) or (2, replicas).
+        Loss and metric, of shape (2,) or (2, replicas).
     """
     wide = torch.float64 if split.device != "mps" else torch.float32
-    total: Tensor | float = 0.0
-    for batch in split.chunks(batch_size):
-        total = total + torch.stack(measure(batch)).to(wide) * len(batch[0])
-    assert isinstance(total, Tensor)
-    return total / len(split)
+    losses: list[Tensor] = []
+    metrics: list[Tensor] = []
+    for batch in split.chunks(batch_size or problem.evaluation_batch):
+        loss, metric = measure(batch)
+        losses.append(loss.to(wide) * len(batch[0]))
+        metrics.append(metric if problem.aggregates else sum_counts(metric, len(batch[0]), wide))
+    if problem.aggregates:
+        means = _score(problem, metrics, split, several=losses[0].dim() > 0).to(losses[0])
+    else:
+        means = _sum(metrics) / len(split)
+    return torch.stack([_sum(losses) / len(split), means])
+
+
+def _sum(parts: list[Tensor]) -> Tensor:
+    return functools.reduce(operator.add, parts)
+
+
+def sum_counts(means: Tensor, examples: int, dtype: torch.dtype) -> Tensor:
+    """Returns the sums over examples that means belong to: whole numbers if the means are those of counts.
+
+    A mean of 0 and 1 has been rounded: 0.95 in single precision times 300 is not 285. Sums that are whole within the
+    rounding of their mean are therefore made whole, so that equal counts are equal in whichever batches they were.
+
+    Args:
+        means: Means over the examples, of any shape.
+        examples: Number of examples.
+        dtype: The type of the sums.
+    """
+    sums = means.to(dtype) * examples
+    counts = sums.round()
+    rounding = torch.finfo(means.dtype).eps if means.is_floating_point() else 0.0
+    return torch.where((sums - counts).abs() <= rounding * sums.abs(), counts, sums)
+
+
+def _score(problem: Problem, predictions: list[Tensor], split: Split, several: bool) -> Tensor:
+    """Returns the metric of all predictions, or one per replica."""
+    examples = next(split.chunks(len(split)))
+    if several:
+        return torch.tensor([float(problem.score(own, examples)) for own in torch.cat(predictions, dim=1)])
+    return torch.as_tensor(problem.score(torch.cat(predictions), examples))
 
 
 def count_trainable_parameters(model: nn.Module) -> int:

@@ -25,8 +25,8 @@ from optbench.training.construct import make_model, make_optimizer, run_facts, s
 from optbench.training.device_data import ResidentData, Split
 from optbench.training.early_gradient import GradientReadEarly
 from optbench.training.evaluation import Evaluation, count_trainable_parameters, evaluate, has_finite_parameters
-from optbench.training.evaluation_weights import evaluation_weights, switch
 from optbench.training.freezing import Freezing
+from optbench.training.norm_statistics import collecting_norms, fresh_statistics
 from optbench.training.seeds import derive
 
 #: The remark on a training whose optimizer has a schedule of its own in addition to the cell's.
@@ -88,7 +88,7 @@ class Stepper:
         self._needs_closure = cell.optimizer.needs_closure
         #: Copies of weights and buffers while a step may have to be undone.
         self._copies: list[Tensor] = []
-        self._set_training(True)
+        self.set_training(True)
 
     def step(self) -> bool:
         """Takes one step on the next batch.
@@ -146,11 +146,19 @@ class Stepper:
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
-        """A context in which model and optimizer are in evaluation mode; see `evaluation_weights`."""
-        with evaluation_weights(self.model, self.optimizer, self.problem, self.data.train_sample):
-            self.model.eval()
-            yield
-        self._set_training(True)
+        """A context in which model and optimizer are in evaluation mode, with statistics of the evaluated weights."""
+        norms = [norm for _, norm in collecting_norms(self.model)]
+        self.set_training(False)
+        try:
+            if norms:
+                buffers = [buffer for norm in norms for buffer in norm.buffers(recurse=False)]
+                sample, size = self.data.train_sample, self.problem.evaluation_batch
+                with fresh_statistics(norms, buffers, lambda batch: self.problem.loss(self.model, batch), sample, size):
+                    yield
+            else:
+                yield
+        finally:
+            self.set_training(True)
 
     def evaluate(self, *splits: Split) -> list[list[Evaluation]]:
         """Returns loss and metric of the model for each split, as lists of one element."""
@@ -282,9 +290,11 @@ class Stepper:
         progress = (self.ledger.cost + self.batch_size / 2) / self.ledger.budget
         return self._schedule(min(progress, 1.0))
 
-    def _set_training(self, training: bool) -> None:
+    def set_training(self, training: bool) -> None:
+        """Switches model and optimizer between training and evaluation; few optimizers distinguish them."""
         self.model.train(training)
-        switch(self.optimizer, training)
+        if method := getattr(self.optimizer, "train" if training else "eval", None):
+            method()
 
 
 @contextmanager

@@ -10,9 +10,9 @@ import pytest
 from scipy import stats
 
 from optbench.errors import UserError
-from optbench.metrics.losses import RESOLUTION
 from optbench.metrics.verdicts import COLUMNS, TIE_RATIO, verdicts
 from optbench.statistics import paired, planning
+from optbench.statistics.equality import RESOLUTION
 from tests.support.frames import make
 from tests.support.studies import Study, paired_draws, study
 
@@ -334,3 +334,20 @@ def test_an_unknown_time_is_no_miss() -> None:
     found.runs.loc[(found.runs["optimizer"] == "mine") & (found.runs["seed"] < 2), "seconds_to_target"] = math.nan
     row = only(found, metric="seconds_to_target")
     assert (row["n_pairs"], row["n_failed"], row["verdict"]) == (8, 0, "win")
+
+
+@pytest.mark.parametrize("last", [-1.1, 0.5])
+def test_scores_below_zero_are_compared_by_differences(last: float) -> None:
+    """R² of −2 and −1: their ratio means nothing, and the unit does not depend on whether one of them is above 0."""
+    scores = {"adam": [-2.0, -1.9, -2.1, -2.05, -1.95, -2.0], "mine": [-1.0, -0.9, -1.1, -1.05, -0.95, last]}
+    row = only(study({("p", 10, name): values for name, values in scores.items()}, higher=True))
+    assert (row["effect_unit"], row["verdict"]) == ("difference", "win")
+    assert row["effect"] == pytest.approx(np.mean(scores["mine"]) - np.mean(scores["adam"]))
+
+
+def test_rounding_is_no_effect() -> None:
+    """Accuracies that trade one example of 297: their mean difference is zero up to rounding."""
+    counts = np.array([280, 281, 282, 283, 284, 285])
+    both = {"adam": counts / 297, "mine": counts[::-1] / np.float32(297)}
+    row = only(study({("p", 10, name): values.tolist() for name, values in both.items()}, higher=True))
+    assert row["effect"] == 0.0

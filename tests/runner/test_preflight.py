@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
 from optbench.config.load import configure
-from optbench.planning.matrix import make_plan
+from optbench.errors import UserError
+from optbench.planning.matrix import Cell, make_plan
 from optbench.problem.data import DataSource
 from optbench.runner.preflight import check_data
 from optbench.training import landscape as plane
-from tests.support.tiny import TINY, run_tiny
+from tests.support.tiny import TINY, TinyNet, run_tiny
 
 SOURCE = DataSource(Path("unused"), download=False)
 
@@ -40,3 +45,30 @@ def test_the_plane_of_another_problem_of_the_same_name_is(tmp_path: Path) -> Non
             "tiny"
         ]["value"]
     )
+
+
+@dataclass(frozen=True)
+class Lazy(TinyNet):
+    """A model whose weights are made in the first forward pass, unless one batch was run."""
+
+    name = "lazy"
+    materialised: bool = False
+
+    def model(self) -> nn.Module:
+        model = nn.Sequential(nn.LazyLinear(3))
+        if self.materialised:
+            model(torch.zeros(1, 4))
+        return model
+
+
+def test_lazy_layers_are_refused_in_one_line() -> None:
+    def cells(selected: str) -> Sequence[Cell]:
+        return make_plan(configure(problems=[f"{__file__}:{selected}"], optimizers=["sgd"], devices=["cpu"])).cells
+
+    with pytest.raises(UserError) as caught:
+        check_data(cells("Lazy"), SOURCE)
+    assert str(caught.value) == (
+        "problem lazy has a lazy layer, whose 0.weight does not exist before the first batch; run one batch in "
+        "model(), or give the layer its size"
+    )
+    assert check_data(cells("Lazy[materialised=true]"), SOURCE) == {}

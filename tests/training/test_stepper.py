@@ -16,12 +16,10 @@ from optbench.optimizers.combined import combine
 from optbench.planning.matrix import Cell, make_plan
 from optbench.problem.data import DataSource
 from optbench.training.device_data import load
-from optbench.training.evaluation import evaluate
 from optbench.training.execution.population import train_population
 from optbench.training.execution.replica import Replica
 from optbench.training.loop import train
 from optbench.training.stepper import OVERWRITTEN, Stepper
-from tests.support import broken
 from tests.support.own import OWN
 from tests.support.passes import PASSES
 from tests.support.tiny import TINY, TINY_NET
@@ -126,36 +124,6 @@ def test_schedules_that_are_none(text: str, line: str) -> None:
     with pytest.raises(UserError) as caught:
         cell_of(TINY_NET, text)
     assert line in str(caught.value)
-
-
-def test_running_statistics_are_those_of_the_weights_that_are_evaluated() -> None:
-    """A batch norm in front: what it should know of its inputs doesn't depend on the weights, and is plain NumPy.
-
-    Afterwards it goes on with the statistics of the training, and with the random numbers of the training.
-    """
-    stepper = stepper_of(cell_of(f"{broken.__file__}:Coupled", f"{OWN}:Averaging"))
-    for _ in range(5):
-        stepper.step()
-    norm = stepper.model[0]
-    before = {name: buffer.clone() for name, buffer in norm.named_buffers()}
-    numbers, inputs = torch.get_rng_state(), stepper.data.train_sample.batch(torch.arange(120))[0].double().numpy()
-    with stepper.evaluating():
-        np.testing.assert_allclose(norm.running_mean, inputs.mean(axis=0), rtol=1e-5, atol=1e-6)
-        np.testing.assert_allclose(norm.running_var, inputs.var(axis=0, ddof=1), rtol=1e-5)
-        assert not norm.training
-        found = evaluate(stepper.problem, stepper.model, stepper.data.valid)
-    assert np.isfinite(found.loss)
-    assert all(torch.equal(before[name], buffer) for name, buffer in norm.named_buffers())
-    assert (norm.momentum, norm.training) == (0.1, True)
-    assert torch.equal(numbers, torch.get_rng_state())
-
-
-def test_running_statistics_stay_where_the_weights_do() -> None:
-    stepper = stepper_of(cell_of(f"{broken.__file__}:Coupled", "sgd"))
-    stepper.step()
-    before = stepper.model[0].running_mean.clone()
-    with stepper.evaluating():
-        assert torch.equal(before, stepper.model[0].running_mean)
 
 
 class TestSchedulesThatMeet:

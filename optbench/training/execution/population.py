@@ -23,11 +23,12 @@ from optbench.problem.data import Batch
 from optbench.training.batches import BatchStream
 from optbench.training.construct import describe_optimizer, make_model, state_bytes
 from optbench.training.device_data import ResidentData, Split
-from optbench.training.evaluation import Evaluation, compute_means, count_trainable_parameters
+from optbench.training.evaluation import Evaluation, count_trainable_parameters, evaluate_split, measure_batch
 from optbench.training.execution.replica import Replica
 from optbench.training.execution.stackable import find_difference
 from optbench.training.execution.stacked_step import StackedStep
 from optbench.training.loop import Session
+from optbench.training.norm_statistics import collecting_norms, fresh_statistics
 from optbench.training.record import Training
 from optbench.training.seeds import TUNING_SEEDS, derive
 from optbench.training.stepper import OVERWRITTEN
@@ -89,7 +90,7 @@ class _LossModule(nn.Module):
         self.problem, self.model = problem, model
 
     def forward(self, evaluation: bool, batch: Batch) -> Tensor | tuple[Tensor, Tensor]:
-        return self.problem.evaluate(self.model, batch) if evaluation else self.problem.loss(self.model, batch)
+        return measure_batch(self.problem, self.model, batch) if evaluation else self.problem.loss(self.model, batch)
 
 
 class Population:
@@ -161,9 +162,7 @@ class Population:
             return [[Evaluation(*pair) for pair in self._means(split).T.tolist()] for split in splits]
 
     def _means(self, split: Split) -> Tensor:
-        return compute_means(
-            lambda batch: self._evaluations(self._named, self._buffers, batch), split, self.problem.evaluation_batch
-        )
+        return evaluate_split(self.problem, lambda batch: self._evaluations(self._named, self._buffers, batch), split)
 
     def finite(self) -> list[bool]:
         """Returns for each replica whether all its parameters are finite."""
@@ -209,9 +208,22 @@ class Population:
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:
+        norms = {f"model.{name}": norm for name, norm in collecting_norms(self.model)}
         self.model.eval()
-        yield
-        self.model.train()
+        try:
+            if norms:
+                buffers = [stack for name, stack in self._buffers.items() if name.rpartition(".")[0] in norms]
+                sample, size = self.data.train_sample, self.problem.evaluation_batch
+                with fresh_statistics([*norms.values()], buffers, self._measure, sample, size):
+                    yield
+            else:
+                yield
+        finally:
+            self.model.train()
+
+    def _measure(self, batch: Batch) -> None:
+        """Runs all replicas on a batch, as for a loss."""
+        torch.func.vmap(self._loss, in_dims=(0, 0, None))(self._named, self._buffers, batch)
 
 
 def _changing_buffers(problem: Problem, model: nn.Module, data: ResidentData) -> set[str]:
