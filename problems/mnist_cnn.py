@@ -23,7 +23,8 @@ class MnistCnn(ImageClassification):
     """Two convolutions and two linear layers on standardised grey images of 28 × 28 pixels.
 
     The layers are: convolution 1→32 5×5, max-pool 3, ReLU, convolution 32→64 5×5, max-pool 2, ReLU, linear 256→200,
-    ReLU, dropout (if above 0), linear 200→classes.
+    ReLU, dropout (if above 0), linear 200→classes. `width` is the number of channels of the first convolution (32); the
+    other layers are in proportion to it.
 
     `norm=batch` adds batch normalisation (Ioffe and Szegedy 2015) before each ReLU; the layers before it have no
     biases. `init` is the initialisation of the weights: `default` (torch's), `normal`, `glorot` or `he` (see
@@ -39,7 +40,7 @@ class MnistCnn(ImageClassification):
 
     name: ClassVar[str] = "mnist_cnn"
     version: ClassVar[int] = 2
-    later: ClassVar[tuple[str, ...]] = ("norm", "init", "reduction")
+    later: ClassVar[tuple[str, ...]] = ("norm", "init", "reduction", "width")
     chunk: ClassVar[int | None] = 100
     named: ClassVar[tuple[str, ...]] = ("mnist", "fashion_mnist", "digits")
     batch_sizes: ClassVar[tuple[int, ...]] = (32, 100, 500)
@@ -50,6 +51,7 @@ class MnistCnn(ImageClassification):
     norm: str = "none"
     init: str = "default"
     reduction: str = "mean"
+    width: int = 32
 
     @property
     def image_size(self) -> int:
@@ -66,6 +68,8 @@ class MnistCnn(ImageClassification):
         for parameter, accepted in (("norm", _NORMS), ("init", INITIALISATIONS), ("reduction", _REDUCTIONS)):
             if getattr(self, parameter) not in accepted:
                 raise unknown(f"mnist_cnn[{parameter}]", getattr(self, parameter), accepted)
+        if self.width < 1:
+            raise out_of_range("mnist_cnn[width]", self.width, "at least 1")
 
     @property
     def couples_examples(self) -> bool:
@@ -76,7 +80,7 @@ class MnistCnn(ImageClassification):
 
     @property
     def microseconds_per_example(self) -> float:
-        return 130.0
+        return 130.0 * self.width / 32
 
     @property
     def microseconds_per_step(self) -> float:
@@ -87,22 +91,23 @@ class MnistCnn(ImageClassification):
 
         from optbench.problems.initialisation import initialise
 
-        normalised = self.norm == "batch"
+        normalised, first, second = self.norm == "batch", self.width, 2 * self.width
+        hidden = max(1, self.width * 200 // 32)
         model = nn.Sequential(
-            nn.Conv2d(1, 32, 5, bias=not normalised),
+            nn.Conv2d(1, first, 5, bias=not normalised),
             nn.MaxPool2d(3),
-            *([nn.BatchNorm2d(32)] if normalised else []),
+            *([nn.BatchNorm2d(first)] if normalised else []),
             nn.ReLU(),
-            nn.Conv2d(32, 64, 5, bias=not normalised),
+            nn.Conv2d(first, second, 5, bias=not normalised),
             nn.MaxPool2d(2),
-            *([nn.BatchNorm2d(64)] if normalised else []),
+            *([nn.BatchNorm2d(second)] if normalised else []),
             nn.ReLU(),
             nn.Flatten(),
-            nn.Linear(256, 200, bias=not normalised),
-            *([nn.BatchNorm1d(200)] if normalised else []),
+            nn.Linear(4 * second, hidden, bias=not normalised),
+            *([nn.BatchNorm1d(hidden)] if normalised else []),
             nn.ReLU(),
             *([nn.Dropout(self.dropout)] if self.dropout else []),
-            nn.Linear(200, self.classes),
+            nn.Linear(hidden, self.classes),
         )
         initialise(model, self.init)
         return model

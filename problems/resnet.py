@@ -20,6 +20,13 @@ class PadShortcut(nn.Module):
         return F.pad(grid, (0, 0, 0, 0, 0, self.added))
 
 
+class GlobalMean(nn.Module):
+    """The mean over all pixels, (N, C, H, W) to (N, C). Unlike torch's adaptive pooling, `vmap` can batch it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean((2, 3))
+
+
 class Block(nn.Module):
     """Two 3 × 3 convolutions with dropout between them and a shortcut around them, unless `shortcut` is "none"."""
 
@@ -85,8 +92,7 @@ class ResNet(nn.Sequential):
             _normalisation(width, norm),
             nn.ReLU(),
             *blocks,
-            nn.AdaptiveAvgPool2d(1),
-            nn.Flatten(),
+            GlobalMean(),
             nn.Linear(before, classes),
         )
         self._initialise(len(blocks), shortcut, norm, init)

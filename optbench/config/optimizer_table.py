@@ -130,7 +130,7 @@ def build_spec(name: str, table: OptimizerTable) -> OptimizerSpec:
         default_lr=fixed.default_lr if fixed.lr_fixed else table.default_lr or base.default_lr,
         # With a search range, a learning rate among the arguments is the start of tuning; without, it is fixed.
         learning_rate=rate or (None if fixed.lr_fixed else base.learning_rate),
-        follows_curvature=base.follows_curvature and rate is None,
+        follows_curvature=bool(base.follows_curvature) and rate is None,
         search={**{key: tried for key, tried in base.search.items() if key not in arguments}, **search},
         from_run={**base.from_run, **table.from_run},
         **switches,

@@ -1,6 +1,7 @@
 """The ten optimizers of the presets: unmodified classes of `torch.optim`, with weight decay 0.
 
-The learning-rate ranges for networks span four decades around commonly used values. In the update rules, g is the
+The learning-rate ranges for networks span four decades around commonly used values. Those of SGD are declared without
+momentum, and are searched ten times lower with a momentum of 0.9. In the update rules, g is the
 gradient of the mini-batch, w are the parameters and η is the learning rate; all operations are per coordinate.
 """
 
@@ -15,6 +16,7 @@ SGD = OptimizerSpec(
     default_lr=1e-3,
     learning_rate=Range(1e-3, 1e1),
     family="sgd",
+    heavy_ball=True,
     hyperparameters={"momentum": 0.0, "dampening": 0.0, "nesterov": False, "weight_decay": 0.0},
     linear_in_rate=True,
     rule="w ← w − η g",
@@ -27,6 +29,7 @@ MOMENTUM = OptimizerSpec(
     default_lr=1e-3,
     learning_rate=Range(1e-3, 1e1),
     family="sgd",
+    heavy_ball=True,
     arguments={"momentum": 0.9},
     hyperparameters={"momentum": 0.9, "dampening": 0.0, "weight_decay": 0.0},
     linear_in_rate=True,
@@ -40,6 +43,7 @@ NESTEROV = OptimizerSpec(
     default_lr=1e-3,
     learning_rate=Range(1e-3, 1e1),
     family="sgd",
+    heavy_ball=True,
     arguments={"momentum": 0.9, "nesterov": True},
     hyperparameters={"momentum": 0.9, "weight_decay": 0.0},
     linear_in_rate=True,

@@ -63,6 +63,10 @@ class Range:
         factor = 10**EXTENSION_DECADES
         return replace(self, low=self.low / factor) if edge == "low" else replace(self, high=self.high * factor)
 
+    def scaled(self, factor: float) -> Range:
+        """Return this range with both bounds multiplied by a factor."""
+        return replace(self, low=float(f"{self.low * factor:.12g}"), high=float(f"{self.high * factor:.12g}"))
+
     @property
     def bounds(self) -> list[Any]:
         """`low` and `high`, as plain JSON values."""

@@ -10,6 +10,7 @@ from numbers import Real
 from typing import Any
 
 from optbench.errors import UserError, unknown
+from optbench.optimizers.builtin import SGD
 from optbench.optimizers.decorator import decorator_settings
 from optbench.optimizers.parameter_groups import compile_rule
 from optbench.optimizers.search_space import Range, check_conditions
@@ -67,11 +68,15 @@ def infer_spec(target: str, factory: Any, lr: float | None, given: Set[str]) -> 
         raise UserError(f"{target} needs a value for {', '.join(required)}; add defaults, or use a TOML table")
     step = inspect.signature(factory.step).parameters if hasattr(factory, "step") else {}
     closure = next((p for name, p in step.items() if name == "closure"), None)
+    like_sgd = _derives_from_sgd(factory)
     detected = OptimizerSpec(
         name=target.rpartition(":")[2],
         constructor=target,
         default_lr=lr,
-        learning_rate=None if lr is None else Range(lr / 100, lr * 100),
+        learning_rate=None if lr is None else SGD.learning_rate if like_sgd else Range(lr / 100, lr * 100),
+        follows_curvature=True,
+        family="sgd" if like_sgd else "adaptive",
+        heavy_ball=like_sgd,
         hyperparameters={key: None if default is empty else _plain_number(default) for key, default in named.items()},
         from_run=from_run,
         needs_closure=closure is not None and closure.default is inspect.Parameter.empty,
@@ -80,6 +85,12 @@ def infer_spec(target: str, factory: Any, lr: float | None, given: Set[str]) -> 
         rule=(inspect.getdoc(factory) or "").partition("\n")[0],
     )
     return _apply_declaration(detected, declared) if declared else detected
+
+
+def _derives_from_sgd(factory: Any) -> bool:
+    """Whether a class derives from torch.optim.SGD; its steps then are as long as those of SGD."""
+    bases = inspect.getmro(factory) if inspect.isclass(factory) else ()
+    return any((base.__module__, base.__name__) == ("torch.optim.sgd", "SGD") for base in bases)
 
 
 def _parameters(factory: Any) -> list[inspect.Parameter]:
@@ -119,6 +130,8 @@ def _apply_declaration(spec: OptimizerSpec, declared: Mapping[str, Any]) -> Opti
     arguments.pop("lr", None)
     detected = {key: fact for key, fact in spec.from_run.items() if key not in arguments}
     changes = {
+        # A range that is declared holds everywhere.
+        "follows_curvature": "learning_rate" not in declared,
         **declared,
         "arguments": {key: value for key, value in arguments.items() if key not in search},
         "hyperparameters": {**spec.hyperparameters, **own, **arguments},

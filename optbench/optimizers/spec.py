@@ -22,6 +22,9 @@ SCHEDULE_HYPERPARAMETERS: dict[str, Any] = {"lr_schedule": "constant", "lr_warmu
 #: Names that other constructors give to their learning rate.
 RATE_NAMES = ("learning_rate", "max_lr", "base_lr", "init_lr", "initial_lr", "lr0", "lrate", "eta", "step_size")
 
+#: The learning rates that are searched on quadratic problems by methods whose steps do not scale with the loss.
+ADAPTIVE = Range(1e-3, 1e1)
+
 #: Facts about the training that can be passed to a constructor (see `construct.run_facts`).
 RUN_FACTS = ("steps", "epochs", "steps_per_epoch", "batch_size", "training_examples")
 
@@ -34,9 +37,9 @@ class OptimizerSpec:
     or `file.py:Class`, called as `Class(params, lr=…, **arguments)`. `default_lr` is its default learning rate, which
     is the first one tried, and `learning_rate` is the search range on networks. `hyperparameters` are those that a
     selection can set, with their defaults. `search` holds search spaces of hyperparameters other than the learning
-    rate. On quadratic problems and functions, the learning-rate range follows the curvature if `family` is "sgd"; the
-    other families, whose steps do not depend on the scale of the loss, search 1e-3 to 1e1. If there is neither a
-    learning-rate range nor a `search`, nothing is tuned and no tuning cost is charged.
+    rate. A range that is declared holds on all problems; that of a registered optimizer is adapted (see
+    `follows_curvature`). If there is neither a learning-rate range nor a `search`, nothing is tuned, and no tuning cost
+    is charged.
 
     `groups` are parameter groups by name. Each has patterns (as in `fnmatch`) of parameter names, or a rule (see
     `parameter_groups`); the remaining parameters form one more group. In `arguments`, `hyperparameters` and `search`, a
@@ -51,9 +54,12 @@ class OptimizerSpec:
     family: Literal["sgd", "adaptive", "quasi-newton"] = "adaptive"
     arguments: Mapping[str, Any] = field(default_factory=dict)
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
-    #: Whether the learning-rate range on quadratic problems and functions depends on `family` (see above) instead of
-    #: being `learning_rate`.
-    follows_curvature: bool = True
+    #: Whether the learning-rate range is adapted: on quadratic problems and functions, that of the family "sgd" follows
+    #: the curvature, and all others search 1e-3 to 1e1. None: only for registered optimizers and detected ranges.
+    follows_curvature: bool | None = None
+    #: Whether steps add up as in SGD with momentum μ and dampening τ: the adapted range is then (1 − μ)/(1 − τ) times
+    #: that without momentum, because steps are longer by the inverse.
+    heavy_ball: bool = False
     search: Mapping[str, Range | Choices] = field(default_factory=dict)
     groups: Mapping[str, tuple[str, ...] | str] = field(default_factory=dict)
     partners: Mapping[str, str] = field(default_factory=dict)
@@ -171,10 +177,19 @@ class ConfiguredOptimizer:
         return {**self.spec.known, **self.arguments, **rate}
 
     def _learning_rate_range(self, problem: Problem) -> Range:
-        assert self.spec.learning_rate is not None
-        if problem.kind == "network" or problem.curvature is None or not self.spec.follows_curvature:
-            return self.spec.learning_rate
-        if self.spec.family == "sgd":
-            # With curvature L, gradient descent is stable below 2/L, and heavy ball below 2(1 + momentum)/L.
-            return Range(1e-4 / problem.curvature, 4 / problem.curvature)
-        return Range(1e-3, 1e1)
+        rates = self.spec.learning_rate
+        assert rates is not None
+        if not self.spec.follows_curvature:
+            return rates
+        if problem.kind != "network" and problem.curvature is not None:
+            # Gradient descent is stable below 2/L, for the curvature L.
+            rates = Range(4e-4 / problem.curvature, 4 / problem.curvature) if self.spec.family == "sgd" else ADAPTIVE
+        return rates.scaled(self._shortening) if self.spec.heavy_ball and rates.log else rates
+
+    @property
+    def _shortening(self) -> float:
+        """(1 − μ)/(1 − τ) of momentum and dampening; 1 if they are searched, or not between 0 and 1."""
+        rest = [1.0 - float(self.defaults.get(name) or 0.0) for name in ("momentum", "dampening")]
+        usable = all(0 < share <= 1 for share in rest) and not {"momentum", "dampening"} & self.search.keys()
+        # Rounded, so that a momentum of 0.9 gives the range 1e-4 to 1 and not 0.9999….
+        return float(f"{rest[0] / rest[1]:.12g}") if usable else 1.0

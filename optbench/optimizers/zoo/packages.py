@@ -76,6 +76,7 @@ SAM = _spec(
     default_lr=1e-2,
     learning_rate=Range(1e-3, 1e1),
     family="sgd",
+    heavy_ball=True,
     hyperparameters={"rho": 0.05, "momentum": 0.9, "weight_decay": 0.0},
     needs_closure=True,
     rule="momentum with the gradient at w + ρ g / ‖g‖ on the same batch: two evaluations per step",
