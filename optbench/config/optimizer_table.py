@@ -26,23 +26,27 @@ class Strict(BaseModel):
 
 
 class SearchRange(Strict):
-    """The search space of one hyperparameter: a range or a list of values, optionally with a condition."""
+    """The search space of one hyperparameter: a range or a list of values, optionally with a condition.
+
+    With `zero`, 0 is tried in addition to a range.
+    """
 
     low: Number | None = None
     high: Number | None = None
     scale: Literal["log", "linear"] = "log"
+    zero: Annotated[bool, Field(strict=True)] = False
     values: tuple[Any, ...] = ()
     when: dict[str, Any] = {}
 
     @model_validator(mode="after")
     def _is_range(self) -> Self:
         try:
-            if self.values and self.low is None and self.high is None:
+            if self.values and self.low is None and self.high is None and not self.zero:
                 Choices(tuple(map(_tuple, self.values)))
             elif self.values or self.low is None or self.high is None:
                 raise ValueError("neither a range nor a list (accepted: low and high, or values)")
             else:
-                Range(self.low, self.high, self.scale == "log")
+                Range(self.low, self.high, self.scale == "log", zero=self.zero)
         except UserError as error:
             raise ValueError(str(error)) from None
         return self
@@ -154,7 +158,7 @@ def _ranges(name: str, tables: Mapping[str, SearchRange], base: OptimizerSpec) -
             assert entry.high is not None
             whole = is_count(base.hyperparameters.get(key), entry.low, entry.high)
             when = _condition(base, entry.when)
-            space[key] = Range(entry.low, entry.high, entry.scale == "log", whole, when)
+            space[key] = Range(entry.low, entry.high, entry.scale == "log", whole, when, entry.zero)
     return space
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from optbench.errors import out_of_range, unknown
+from optbench.errors import UserError, out_of_range, unknown
 from optbench.optimizers.schedule import optimizer_schedule
 from optbench.optimizers.search_space import Choices, Range
 from optbench.selection import AcceptedValues, convert, is_number
@@ -81,6 +81,10 @@ class OptimizerSpec:
     waived: Mapping[str, str] = field(default_factory=dict)
     rule: str = ""
     source: str = ""
+
+    def __post_init__(self) -> None:
+        if self.learning_rate is not None and self.learning_rate.zero:
+            raise UserError(f"the search range of {self.name}.lr contains 0 (accepted: a range above 0)")
 
     def configured(self, parameters: Mapping[str, Any]) -> ConfiguredOptimizer:
         """Return the optimizer with some hyperparameters fixed.

@@ -20,12 +20,13 @@ from optbench.config.schema import Config, ProblemEntry
 from optbench.errors import UserError, out_of_range, unknown
 from optbench.importing import source_digest
 from optbench.machine.device import resolve_device
+from optbench.optimizers.points import may_repeat
 from optbench.optimizers.registry import code_version, optimizer_names, optimizer_spec
 from optbench.optimizers.schedule import parse_schedule
 from optbench.optimizers.spec import ConfiguredOptimizer, OptimizerSpec
 from optbench.planning.batch_sizes import choose_batch_sizes
 from optbench.planning.execution import Execution, choose_execution
-from optbench.planning.optimizer_choice import OptimizerChoice, choose_optimizer, plain_json
+from optbench.planning.optimizer_choice import OptimizerChoice, choose_optimizer, describe_outside, plain_json
 from optbench.planning.problem_choice import ProblemChoice
 from optbench.problem.base import Problem
 from optbench.problem.registry import BUILT_IN_PROBLEMS, make_problem, problem_class
@@ -79,6 +80,8 @@ class Cell:
             "evaluations": self.evaluations,
             # Stored cells without this word bought trials with what a batch left of each run.
             **({"priced": "whole runs"} if self._leaves_trials else {}),
+            # Likewise, points were tried and paid for again.
+            **({"tried": "each point once"} if self.tuned and may_repeat(self.optimizer.search) else {}),
             # Likewise, populations multiplied learning rates that an own optimizer set itself under a schedule.
             **({"scheduled": "overwritten"} if self.optimizer.own and self.schedule != "constant" else {}),
         }
@@ -194,6 +197,12 @@ def make_plan(config: Config, execution: str = "auto", elsewhere: bool = False) 
         budget = parse_budget(entry.run_budget or config.run_budget or problem.run_budget)
         examples = count_training_examples(problem)
         chosen = [choose_optimizer(label, optimizer, source, problem) for label, optimizer, source in optimizers]
+        if config.tuning.worth > 0:
+            notes += [
+                note
+                for one, (_, optimizer, _) in zip(chosen, optimizers, strict=True)
+                for note in describe_outside(one, optimizer.spec)
+            ]
         requested = entry.batch_sizes or config.batch_sizes
         sizes, omissions = choose_batch_sizes(choice.label, examples, budget, requested, problem.batch_sizes)
         notes += omissions

@@ -20,7 +20,7 @@ from optbench.training.device_data import ResidentData, load
 from optbench.training.execution.replica import Replica
 from optbench.training.execution.trainer import Trainer
 from optbench.training.record import Training
-from optbench.tuning.rounds import extend_space, next_round
+from optbench.tuning.rounds import describe_exhaustion, extend_space, next_round
 from optbench.tuning.trial import Trial, best_trial, edge_of
 
 #: Maximum number of points of a trajectory that are stored for plots, evenly spread over the steps.
@@ -153,9 +153,12 @@ class _CellRunner:
                     missing.append((True, Replica(best.hyperparameters, seed)))
             if not twins and self.store.run(seed, False) is None:
                 missing.append((False, Replica(default, seed)))
+        remark = describe_exhaustion(self.cell, self.trials, self.run_cost)
         if missing:
             trainings = self.trainer.train([replica for _, replica in missing], self.run_cost, test=True)
             for (tuned, _), training in zip(missing, trainings, strict=True):
+                if tuned and training.status == "ok":
+                    training.error = training.error or remark
                 self.store.write_run({"tuned": tuned, **_record(training)}, _curve(training))
                 if training.status in FAILED and (tuned or not self.cell.tuned):
                     raise _CellFailed(_record(training))
@@ -256,7 +259,11 @@ def _from_record(record: dict[str, Any]) -> Trial:
 
 def _tuples(values: dict[str, Any]) -> dict[str, Any]:
     """Hyperparameters with tuples where JSON has lists."""
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    return {name: _tuple(value) for name, value in values.items()}
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(map(_tuple, value)) if isinstance(value, list) else value
 
 
 def _ranges(space: Space) -> dict[str, list[Any]]:
