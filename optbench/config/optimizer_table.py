@@ -136,6 +136,7 @@ def build_spec(name: str, table: OptimizerTable) -> OptimizerSpec:
         learning_rate=rate or (None if fixed.lr_fixed else base.learning_rate),
         follows_curvature=base.follows_curvature and rate is None,
         search={**{key: tried for key, tried in base.search.items() if key not in arguments}, **search},
+        fixed_search=base.fixed_search | (base.search.keys() & arguments.keys()) - search.keys(),
         from_run={**base.from_run, **table.from_run},
         **switches,
     )

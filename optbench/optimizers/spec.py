@@ -55,6 +55,8 @@ class OptimizerSpec:
     #: being `learning_rate`.
     follows_curvature: bool = True
     search: Mapping[str, Range | Choices] = field(default_factory=dict)
+    #: Further hyperparameters that would be searched if a TOML table did not fix them.
+    fixed_search: frozenset[str] = frozenset()
     groups: Mapping[str, tuple[str, ...] | str] = field(default_factory=dict)
     partners: Mapping[str, str] = field(default_factory=dict)
     #: Whether `step` calls a closure; each call is charged. Detected if `step` requires a closure.

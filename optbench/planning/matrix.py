@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -82,6 +82,8 @@ class Cell:
             **({"priced": "whole runs"} if self._leaves_trials else {}),
             # Likewise, points were tried and paid for again.
             **({"tried": "each point once"} if self.tuned and may_repeat(self.optimizer.search) else {}),
+            # Likewise, they were executed as a population because hyperparameters that are otherwise tuned were fixed.
+            **({"executed": "by its search space"} if self._was_stacked else {}),
             # Likewise, populations multiplied learning rates that an own optimizer set itself under a schedule.
             **({"scheduled": "overwritten"} if self.optimizer.own and self.schedule != "constant" else {}),
         }
@@ -92,6 +94,14 @@ class Cell:
             return False
         whole = self.run_cost - self.run_cost % self.batch_size
         return self.worth * self.run_cost // whole > self.worth // 1
+
+    @property
+    def _was_stacked(self) -> bool:
+        traits, searched = self.optimizer.step, frozenset(self.optimizer.search)
+        if traits.searched <= searched | {"lr"}:
+            return False
+        former = replace(traits, searched=searched)
+        return choose_execution(self.problem.make(), former, self.device, self.batch_size).name == "population"
 
     @cached_property
     def id(self) -> str:

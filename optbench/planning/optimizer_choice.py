@@ -44,6 +44,9 @@ class OptimizerChoice:
     from_run: dict[str, str]
     reset: str
     source: str
+    #: Names of all hyperparameters that the spec searches, also of those that are fixed here. They decide how the cell
+    #: is executed: so the chosen point has the same bits if it is fixed and trained again.
+    tunable: frozenset[str] = frozenset()
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -54,7 +57,7 @@ class OptimizerChoice:
             "partners": {group: _identity_of(target) for group, target in self.partners.items()},
             "reset": _identity_of(self.reset) if self.reset else "",
         }
-        del parts["label"], parts["linear_in_rate"]
+        del parts["label"], parts["linear_in_rate"], parts["tunable"]
         for name in _LATER:
             if not parts[name]:
                 del parts[name]
@@ -95,7 +98,7 @@ class OptimizerChoice:
             special = "the optimizer has its own schedule"
         elif self.from_run or self.reset:
             special = "the optimizer is constructed separately for each training"
-        searched, grouped = frozenset(self.search), bool(self.groups)
+        searched, grouped = self.tunable | self.search.keys(), bool(self.groups)
         return StepTraits(self.needs_closure, self.linear_in_rate, searched, "lr" in self.defaults, grouped, special)
 
 
@@ -126,6 +129,7 @@ def choose_optimizer(label: str, chosen: ConfiguredOptimizer, source: str, probl
         from_run=dict(spec.from_run),
         reset=spec.reset,
         source=source,
+        tunable=spec.fixed_search | spec.search.keys(),
     )
 
 
