@@ -84,6 +84,8 @@ class Cell:
             **({"tried": "each point once"} if self.tuned and may_repeat(self.optimizer.search) else {}),
             # Likewise, they were executed as a population because hyperparameters that are otherwise tuned were fixed.
             **({"executed": "by its search space"} if self._was_stacked else {}),
+            # Likewise, only tensors of a few elements decided whether an own optimizer could be stacked.
+            **({"stacked": "compared on the model"} if self._may_stack_own else {}),
             # Likewise, populations multiplied learning rates that an own optimizer set itself under a schedule.
             **({"scheduled": "overwritten"} if self.optimizer.own and self.schedule != "constant" else {}),
         }
@@ -94,6 +96,13 @@ class Cell:
             return False
         whole = self.run_cost - self.run_cost % self.batch_size
         return self.worth * self.run_cost // whole > self.worth // 1
+
+    @property
+    def _may_stack_own(self) -> bool:
+        if not self.optimizer.own:
+            return False
+        problem = self.problem.make()
+        return choose_execution(problem, self.optimizer.step, self.device, self.batch_size).name == "population"
 
     @property
     def _was_stacked(self) -> bool:

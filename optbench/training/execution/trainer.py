@@ -12,6 +12,7 @@ from optbench.problem.base import Problem
 from optbench.training.device_data import ResidentData
 from optbench.training.execution.agreement import require_agreement
 from optbench.training.execution.capacity import count_efficient_replicas, count_fitting_replicas
+from optbench.training.execution.likeness import MOST, require_likeness
 from optbench.training.execution.linearity import probe_linearity
 from optbench.training.execution.population import SMALLEST, train_population
 from optbench.training.execution.replica import Replica
@@ -114,14 +115,22 @@ class Trainer:
         return [record for population in populations for record in self._train_population(population, budget, test)]
 
     def _largest_population(self) -> int:
-        """Returns the maximum number of replicas that are trained together."""
+        """Returns the maximum number of replicas that are trained together.
+
+        Before the first population, it is compared on the real model with separate steps.
+        """
         if self._most is None:
             fitting = count_fitting_replicas(self.cell, self.problem, self.data)
             if fitting is not None and fitting < SMALLEST:
                 raise MemoryError(f"not enough memory for {SMALLEST} replicas at a time (only for {fitting})")
             efficient = count_efficient_replicas(self.cell, self.data)
-            limits = [limit for limit in (fitting, efficient) if limit is not None]
-            self._most = max(SMALLEST, min(limits, default=2**31))
+            # What torch's own optimizers do to a tensor does not depend on its size.
+            trusted = self.cell.optimizer.constructor.startswith("torch.optim:")
+            limits = [limit for limit in (fitting, efficient, None if trusted else MOST) if limit is not None]
+            most = max(SMALLEST, min(limits, default=2**31))
+            if not trusted:
+                require_likeness(self.cell, self.problem, self.data, most, self._linearity == "zero")
+            self._most = most
         return self._most
 
     def _train_population(self, replicas: Sequence[Replica], budget: int, test: bool) -> list[Training]:
