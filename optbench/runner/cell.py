@@ -6,6 +6,7 @@ import math
 import time
 import traceback
 from collections.abc import Mapping
+from itertools import product
 from typing import Any
 
 from optbench.budget import THIRDS
@@ -19,12 +20,16 @@ from optbench.runner.timing_pass import budget_from_seconds
 from optbench.training.device_data import ResidentData, load
 from optbench.training.execution.replica import Replica
 from optbench.training.execution.trainer import Trainer
+from optbench.training.isolation import code_of, depends_on_past, describe_dependence, note_dependence
 from optbench.training.record import Training
 from optbench.tuning.rounds import describe_exhaustion, extend_space, next_round
 from optbench.tuning.trial import Trial, best_trial, edge_of
 
 #: Maximum number of points of a trajectory that are stored for plots, evenly spread over the steps.
 TRAJECTORY_POINTS = 400
+
+#: Code of own optimizers whose first training in this process was repeated (see `code_of`).
+_REPEATED: set[tuple[str, str]] = set()
 
 
 class _CellFailed(Exception):
@@ -62,6 +67,7 @@ def execute(job: Job) -> str:
                 runner.repeat()
                 for study in range(1, job.studies):
                     runner.tune(study)
+                runner.check_isolation()
             except _CellFailed as error:
                 failure = error.failure
             summary = runner.summary()
@@ -113,6 +119,7 @@ class _CellRunner:
         else:
             self.run_cost = self.cell.run_cost
         self.trials = [_from_record(record) for record in store.trials()]
+        depends_on_past(self.cell, self.problem, self.data)  # before the first training
         self.trainer = Trainer(self.cell, self.problem, self.data, store.fallback(), store.write_fallback)
 
     def tune(self, study: int = 0) -> None:
@@ -166,6 +173,28 @@ class _CellRunner:
             twin = self.store.run(seed, True)
             if twin is not None and self.store.run(seed, False) is None:
                 self.store.write_run({**twin, "tuned": False}, self.store.run_curve(seed, True) or {})
+
+    def check_isolation(self) -> None:
+        """Notes in the runs if the optimizer's trainings depend on what was trained before in this process.
+
+        In addition to a few steps, the first training of an own optimizer in a process is repeated in full, since state
+        may show late. Neither is charged.
+        """
+        if not self.cell.optimizer.own:
+            return
+        if not depends_on_past(self.cell, self.problem, self.data):
+            # On other devices, equal trainings need not have equal bits.
+            if code_of(self.cell) in _REPEATED or self.cell.device != "cpu":
+                return
+            _REPEATED.add(code_of(self.cell))
+            if self.trainer.repeats_first():
+                return
+            note_dependence(self.cell)
+        for seed, tuned in product(self.job.seeds, (True, False)):
+            record = self.store.run(seed, tuned)
+            if record is not None and record["status"] == "ok" and not record["error"]:
+                remark = {"error": describe_dependence(self.cell)}
+                self.store.write_run({**record, **remark}, self.store.run_curve(seed, tuned) or {})
 
     def summary(self) -> dict[str, Any]:
         """Returns the fields of `result.json` that describe the tuning and the problem."""

@@ -53,6 +53,10 @@ class Trainer:
         self._remember = remember
         self._linearity: str | None = None
         self._most: int | None = None
+        #: What has to be trained to repeat the first training: replicas, budget, execution; and its losses.
+        self._first: tuple[Sequence[Replica], int, str] | None = None
+        self._first_losses = ""
+        self._trained = 0
         self._stepper = Stepper
         if note and self.execution != "eager":
             self.execution, self.note = "eager", note
@@ -75,6 +79,28 @@ class Trainer:
             budget: Budget of each in example gradients.
             test: Whether the test split is evaluated after the last step.
         """
+        for replica, record in zip(replicas, self._train(replicas, budget, test), strict=True):
+            if self._first is None:
+                # A population of another size may be rounded in another way.
+                together = replicas if self.execution == "population" else [replica]
+                self._first, self._first_losses = (together, budget, self.execution), _losses(record)
+            self._trained += 1
+            yield record
+
+    def repeats_first(self) -> bool:
+        """Trains the first replica once more, and returns whether all its losses are the same.
+
+        In a population, those that were trained with it are trained once more, too.
+
+        Nothing is trained if that was the only training, or if the execution has changed since.
+        """
+        if self._first is None or self._trained < 2 or self._first[2] != self.execution:
+            return True
+        replicas, budget, execution = self._first
+        [record, *_] = self._train(replicas, budget, False)
+        return self.execution != execution or _losses(record) == self._first_losses
+
+    def _train(self, replicas: Sequence[Replica], budget: int, test: bool) -> Iterator[Training]:
         if self.execution == "population":
             try:
                 records = self._train_populations(replicas, budget, test)
@@ -157,6 +183,11 @@ class Trainer:
     def _fall_back(self, note: str) -> None:
         self.execution, self.note = "eager", note
         self._remember(note)
+
+
+def _losses(record: Training) -> str:
+    """The losses of a training as text, in which NaN equals NaN."""
+    return repr([(point.train_loss, point.valid_loss, point.valid_metric) for point in record.points])
 
 
 def _stepper_class(execution: str) -> type[Stepper]:
