@@ -26,23 +26,27 @@ class Strict(BaseModel):
 
 
 class SearchRange(Strict):
-    """The search space of one hyperparameter: a range or a list of values, optionally with a condition."""
+    """The search space of one hyperparameter: a range or a list of values, optionally with a condition.
+
+    With `zero`, 0 is tried in addition to a range.
+    """
 
     low: Number | None = None
     high: Number | None = None
     scale: Literal["log", "linear"] = "log"
+    zero: Annotated[bool, Field(strict=True)] = False
     values: tuple[Any, ...] = ()
     when: dict[str, Any] = {}
 
     @model_validator(mode="after")
     def _is_range(self) -> Self:
         try:
-            if self.values and self.low is None and self.high is None:
+            if self.values and self.low is None and self.high is None and not self.zero:
                 Choices(tuple(map(_tuple, self.values)))
             elif self.values or self.low is None or self.high is None:
                 raise ValueError("neither a range nor a list (accepted: low and high, or values)")
             else:
-                Range(self.low, self.high, self.scale == "log")
+                Range(self.low, self.high, self.scale == "log", zero=self.zero)
         except UserError as error:
             raise ValueError(str(error)) from None
         return self
@@ -132,6 +136,7 @@ def build_spec(name: str, table: OptimizerTable) -> OptimizerSpec:
         learning_rate=rate or (None if fixed.lr_fixed else base.learning_rate),
         follows_curvature=bool(base.follows_curvature) and rate is None,
         search={**{key: tried for key, tried in base.search.items() if key not in arguments}, **search},
+        fixed_search=base.fixed_search | (base.search.keys() & arguments.keys()) - search.keys(),
         from_run={**base.from_run, **table.from_run},
         **switches,
     )
@@ -154,7 +159,7 @@ def _ranges(name: str, tables: Mapping[str, SearchRange], base: OptimizerSpec) -
             assert entry.high is not None
             whole = is_count(base.hyperparameters.get(key), entry.low, entry.high)
             when = _condition(base, entry.when)
-            space[key] = Range(entry.low, entry.high, entry.scale == "log", whole, when)
+            space[key] = Range(entry.low, entry.high, entry.scale == "log", whole, when, entry.zero)
     return space
 
 

@@ -11,6 +11,8 @@ from optbench.errors import UserError, out_of_range
 
 #: Decades by which tuning extends a range if the best value is at its edge.
 EXTENSION_DECADES = 1.0
+#: The first part of the axis from 0 to 1, which stands for the value 0 of a range with `zero`.
+ZERO_SHARE = 0.25
 
 #: The values of other hyperparameters for which a hyperparameter is active; as pairs, so that it is hashable.
 Condition = tuple[tuple[str, tuple[Any, ...]], ...]
@@ -19,6 +21,9 @@ Condition = tuple[tuple[str, tuple[Any, ...]], ...]
 @dataclass(frozen=True)
 class Range:
     """The range of values that tuning tries for one hyperparameter, on a logarithmic or linear scale.
+
+    A logarithmic range can't contain 0. With `zero`, the value 0 is tried in addition:
+    `Range(1e-4, 1.0, zero=True)` stands for {0} ∪ [1e-4, 1].
 
     Raises UserError if the range is empty or if a logarithmic range includes 0.
     """
@@ -33,30 +38,59 @@ class Range:
     whole: bool = False
     #: The condition on other hyperparameters under which this one is tried (see `make_condition`).
     when: Condition = ()
+    #: Whether 0 is tried in addition to a range that begins above 0.
+    zero: bool = False
 
     def __post_init__(self) -> None:
         finite = math.isfinite(self.low) and math.isfinite(self.high)
-        if not finite or not self.low < self.high or (self.log and self.low <= 0):
+        if not finite or not self.low < self.high or ((self.log or self.zero) and self.low <= 0):
             accepted = "0 < low < high on a log scale" if self.log else "low < high"
+            if self.low <= 0 < self.high and self.log:
+                accepted += "; zero = true tries 0 in addition to such a range"
+            elif self.zero:
+                accepted = "0 < low < high with zero = true"
             raise out_of_range("search range", (self.low, self.high), accepted)
         if self.whole and math.ceil(self.low) >= math.floor(self.high):
             raise out_of_range("search range", (self.low, self.high), "at least two whole numbers")
 
     def position(self, value: float) -> float:
-        """Return the position of a value between `low` (0) and `high` (1), on the range's scale."""
+        """Return the position of a value between `low` (0) and `high` (1), on the range's scale.
+
+        With `zero`, the first quarter of the axis stands for 0, and the range has the rest.
+        """
+        if self.zero and value == 0:
+            return ZERO_SHARE / 2
         if self.log:
-            return math.log(value / self.low) / math.log(self.high / self.low)
-        return (value - self.low) / (self.high - self.low)
+            share = math.log(value / self.low) / math.log(self.high / self.low)
+        else:
+            share = (value - self.low) / (self.high - self.low)
+        return ZERO_SHARE + (1 - ZERO_SHARE) * share if self.zero else share
 
     def at(self, share: float) -> float:
         """Return the value at a position `share` between `low` (0) and `high` (1): the inverse of `position`."""
+        if self.zero:
+            if share <= ZERO_SHARE:
+                return 0 if self.whole else 0.0
+            share = (share - ZERO_SHARE) / (1 - ZERO_SHARE)
         width = self.high / self.low if self.log else self.high - self.low
         value = float(self.low * width**share) if self.log else self.low + width * share
         return min(max(round(value), math.ceil(self.low)), math.floor(self.high)) if self.whole else value
 
+    def grid(self, size: int) -> list[float]:
+        """Return the positions of `size` evenly spread values; 0 is the first of them with `zero`."""
+        if self.zero and size > 1:
+            rest = (1 - ZERO_SHARE) / (size - 1)
+            return [ZERO_SHARE / 2, *(ZERO_SHARE + rest * (place + 0.5) for place in range(size - 1))]
+        return _centres(size)
+
     def contains(self, value: Any) -> bool:
-        """Whether a value is between the bounds."""
-        return self.low <= value <= self.high
+        """Whether a value is between the bounds, or 0 with `zero`."""
+        return self.low <= value <= self.high or (self.zero and value == 0)
+
+    @property
+    def continuous(self) -> bool:
+        """Whether a sampler hardly ever proposes a value twice: no whole numbers, and no 0 in addition."""
+        return not (self.whole or self.zero)
 
     def extended(self, edge: Literal["low", "high"]) -> Range:
         """Return this logarithmic range, extended by one decade at one edge."""
@@ -69,12 +103,12 @@ class Range:
 
     @property
     def bounds(self) -> list[Any]:
-        """`low` and `high`, as plain JSON values."""
-        return [self.low, self.high]
+        """`low` and `high`, after 0 with `zero`, as plain JSON values."""
+        return [0, self.low, self.high] if self.zero else [self.low, self.high]
 
     def __str__(self) -> str:
-        scale = "" if self.log else " linear"
-        return f"{self.low:g} to {self.high:g}{scale}{_format_condition(self.when)}"
+        zero, scale = "0 or " if self.zero else "", "" if self.log else " linear"
+        return f"{zero}{self.low:g} to {self.high:g}{scale}{_format_condition(self.when)}"
 
 
 @dataclass(frozen=True)
@@ -108,6 +142,15 @@ class Choices:
     def at(self, share: float) -> Any:
         """Return the value at a position `share` between 0 and 1: the inverse of `position`."""
         return self.values[min(int(share * len(self.values)), len(self.values) - 1)]
+
+    def grid(self, size: int) -> list[float]:
+        """Return the positions of all values, whatever the `size`."""
+        return _centres(len(self.values))
+
+    @property
+    def continuous(self) -> bool:
+        """Whether a sampler hardly ever proposes a value twice."""
+        return False
 
     def contains(self, value: Any) -> bool:
         """Whether a value is in the list."""
@@ -174,11 +217,17 @@ def check_conditions(owner: str, space: Space, known: Iterable[str]) -> None:
 
 
 def search_identity(tried: Range | Choices) -> dict[str, Any]:
-    """Return a range or list as it enters a cell's identity; an empty condition is omitted."""
+    """Return a range or list as it enters a cell's identity; later fields are omitted if they are empty."""
     entry = asdict(tried)
-    if not tried.when:
-        del entry["when"]
+    for name in ("when", "zero"):
+        if not entry.get(name):
+            entry.pop(name, None)
     return entry
+
+
+def _centres(count: int) -> list[float]:
+    """The centres of `count` equal parts of the axis from 0 to 1."""
+    return [(place + 0.5) / count for place in range(count)]
 
 
 def _format_condition(when: Condition) -> str:

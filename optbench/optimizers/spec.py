@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from optbench.errors import out_of_range, unknown
+from optbench.errors import UserError, out_of_range, unknown
 from optbench.optimizers.schedule import optimizer_schedule
 from optbench.optimizers.search_space import Choices, Range
 from optbench.selection import AcceptedValues, convert, is_number
@@ -61,6 +61,8 @@ class OptimizerSpec:
     #: that without momentum, because steps are longer by the inverse.
     heavy_ball: bool = False
     search: Mapping[str, Range | Choices] = field(default_factory=dict)
+    #: Further hyperparameters that would be searched if a TOML table did not fix them.
+    fixed_search: frozenset[str] = frozenset()
     groups: Mapping[str, tuple[str, ...] | str] = field(default_factory=dict)
     partners: Mapping[str, str] = field(default_factory=dict)
     #: Whether `step` calls a closure; each call is charged. Detected if `step` requires a closure.
@@ -87,6 +89,10 @@ class OptimizerSpec:
     waived: Mapping[str, str] = field(default_factory=dict)
     rule: str = ""
     source: str = ""
+
+    def __post_init__(self) -> None:
+        if self.learning_rate is not None and self.learning_rate.zero:
+            raise UserError(f"the search range of {self.name}.lr contains 0 (accepted: a range above 0)")
 
     def configured(self, parameters: Mapping[str, Any]) -> ConfiguredOptimizer:
         """Return the optimizer with some hyperparameters fixed.

@@ -36,7 +36,7 @@ class StepTraits:
     needs_closure: bool
     #: Whether the step is linear in a constant learning rate; None if a probe decides.
     linear_in_rate: bool | None
-    #: Names of the tuned hyperparameters.
+    #: Names of the hyperparameters that are tuned, or would be tuned if they were not fixed.
     searched: frozenset[str]
     #: Whether the optimizer has a learning rate.
     has_rate: bool
@@ -85,7 +85,7 @@ def choose_execution(
     if step.linear_in_rate is False or not step.has_rate:
         return Execution("eager", "the step is not linear in a learning rate")
     if not step.searched <= {"lr"}:
-        return Execution("eager", "replicas would differ in more than the learning rate")
+        return Execution("eager", "tuning varies more than the learning rate")
     if wanted == "population":
         return Execution("population", "requested")
     if not problem.stacks(device.partition(":")[0], batch_size):

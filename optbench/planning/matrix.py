@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -20,12 +20,13 @@ from optbench.config.schema import Config, ProblemEntry
 from optbench.errors import UserError, out_of_range, unknown
 from optbench.importing import source_digest
 from optbench.machine.device import resolve_device
+from optbench.optimizers.points import may_repeat
 from optbench.optimizers.registry import code_version, optimizer_names, optimizer_spec
 from optbench.optimizers.schedule import parse_schedule
 from optbench.optimizers.spec import ConfiguredOptimizer, OptimizerSpec
 from optbench.planning.batch_sizes import choose_batch_sizes
 from optbench.planning.execution import Execution, choose_execution
-from optbench.planning.optimizer_choice import OptimizerChoice, choose_optimizer, plain_json
+from optbench.planning.optimizer_choice import OptimizerChoice, choose_optimizer, describe_outside, plain_json
 from optbench.planning.problem_choice import ProblemChoice
 from optbench.problem.base import Problem
 from optbench.problem.registry import BUILT_IN_PROBLEMS, make_problem, problem_class
@@ -79,6 +80,12 @@ class Cell:
             "evaluations": self.evaluations,
             # Stored cells without this word bought trials with what a batch left of each run.
             **({"priced": "whole runs"} if self._leaves_trials else {}),
+            # Likewise, points were tried and paid for again.
+            **({"tried": "each point once"} if self.tuned and may_repeat(self.optimizer.search) else {}),
+            # Likewise, they were executed as a population because hyperparameters that are otherwise tuned were fixed.
+            **({"executed": "by its search space"} if self._was_stacked else {}),
+            # Likewise, only tensors of a few elements decided whether an own optimizer could be stacked.
+            **({"stacked": "compared on the model"} if self._may_stack_own else {}),
             # Likewise, populations multiplied learning rates that an own optimizer set itself under a schedule.
             **({"scheduled": "overwritten"} if self.optimizer.own and self.schedule != "constant" else {}),
         }
@@ -89,6 +96,21 @@ class Cell:
             return False
         whole = self.run_cost - self.run_cost % self.batch_size
         return self.worth * self.run_cost // whole > self.worth // 1
+
+    @property
+    def _may_stack_own(self) -> bool:
+        if not self.optimizer.own:
+            return False
+        problem = self.problem.make()
+        return choose_execution(problem, self.optimizer.step, self.device, self.batch_size).name == "population"
+
+    @property
+    def _was_stacked(self) -> bool:
+        traits, searched = self.optimizer.step, frozenset(self.optimizer.search)
+        if traits.searched <= searched | {"lr"}:
+            return False
+        former = replace(traits, searched=searched)
+        return choose_execution(self.problem.make(), former, self.device, self.batch_size).name == "population"
 
     @cached_property
     def id(self) -> str:
@@ -194,6 +216,12 @@ def make_plan(config: Config, execution: str = "auto", elsewhere: bool = False) 
         budget = parse_budget(entry.run_budget or config.run_budget or problem.run_budget)
         examples = count_training_examples(problem)
         chosen = [choose_optimizer(label, optimizer, source, problem) for label, optimizer, source in optimizers]
+        if config.tuning.worth > 0:
+            notes += [
+                note
+                for one, (_, optimizer, _) in zip(chosen, optimizers, strict=True)
+                for note in describe_outside(one, optimizer.spec)
+            ]
         requested = entry.batch_sizes or config.batch_sizes
         sizes, omissions = choose_batch_sizes(choice.label, examples, budget, requested, problem.batch_sizes)
         notes += omissions

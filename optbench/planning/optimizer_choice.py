@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,10 @@ from typing import Any
 from optbench.errors import out_of_range
 from optbench.optimizers.registry import REGISTERED_OPTIMIZERS
 from optbench.optimizers.search_space import Choices, Range, active_hyperparameters, search_identity
-from optbench.optimizers.spec import SCHEDULE_HYPERPARAMETERS, ConfiguredOptimizer
+from optbench.optimizers.spec import SCHEDULE_HYPERPARAMETERS, ConfiguredOptimizer, OptimizerSpec
 from optbench.planning.execution import StepTraits
 from optbench.problem.base import Problem
+from optbench.selection import is_number
 
 #: Fields that were added later: they are omitted from the identity if empty, so that older cells keep their ids.
 _LATER = ("groups", "partners", "second_backward", "from_run", "reset")
@@ -43,6 +44,9 @@ class OptimizerChoice:
     from_run: dict[str, str]
     reset: str
     source: str
+    #: Names of all hyperparameters that the spec searches, also of those that are fixed here. They decide how the cell
+    #: is executed: so the chosen point has the same bits if it is fixed and trained again.
+    tunable: frozenset[str] = frozenset()
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -53,7 +57,7 @@ class OptimizerChoice:
             "partners": {group: _identity_of(target) for group, target in self.partners.items()},
             "reset": _identity_of(self.reset) if self.reset else "",
         }
-        del parts["label"], parts["linear_in_rate"]
+        del parts["label"], parts["linear_in_rate"], parts["tunable"]
         for name in _LATER:
             if not parts[name]:
                 del parts[name]
@@ -94,7 +98,7 @@ class OptimizerChoice:
             special = "the optimizer has its own schedule"
         elif self.from_run or self.reset:
             special = "the optimizer is constructed separately for each training"
-        searched, grouped = frozenset(self.search), bool(self.groups)
+        searched, grouped = self.tunable | self.search.keys(), bool(self.groups)
         return StepTraits(self.needs_closure, self.linear_in_rate, searched, "lr" in self.defaults, grouped, special)
 
 
@@ -125,7 +129,30 @@ def choose_optimizer(label: str, chosen: ConfiguredOptimizer, source: str, probl
         from_run=dict(spec.from_run),
         reset=spec.reset,
         source=source,
+        tunable=spec.fixed_search | spec.search.keys(),
     )
+
+
+def describe_outside(choice: OptimizerChoice, spec: OptimizerSpec) -> list[str]:
+    """Return one note for each default that lies outside of its declared search space, so that only trial 0 tries it.
+
+    Args:
+        choice: The optimizer on a problem. Ranges of the learning rate that follow from the problem are not declared.
+        spec: Its spec.
+    """
+    declared = {**spec.search, **({} if spec.learning_rate is None else {"lr": spec.learning_rate})}
+    return [
+        f"default {name} = {choice.defaults[name]} of optimizer {choice.label} lies outside of its search space, "
+        f"{replace(tried, when=())}: trial 0 alone tries it"
+        for name, tried in choice.search.items()
+        if name in choice.defaults
+        and replace(tried, when=()) == replace(declared[name], when=())
+        and not _contains(tried, choice.defaults[name])
+    ]
+
+
+def _contains(tried: Range | Choices, value: Any) -> bool:
+    return tried.contains(value) if isinstance(tried, Choices) or is_number(value) else False
 
 
 def plain_json(value: Any) -> Any:

@@ -6,6 +6,7 @@ import math
 import time
 import traceback
 from collections.abc import Mapping
+from itertools import product
 from typing import Any
 
 from optbench.budget import THIRDS
@@ -19,12 +20,16 @@ from optbench.runner.timing_pass import budget_from_seconds
 from optbench.training.device_data import ResidentData, load
 from optbench.training.execution.replica import Replica
 from optbench.training.execution.trainer import Trainer
+from optbench.training.isolation import code_of, depends_on_past, describe_dependence, note_dependence
 from optbench.training.record import Training
-from optbench.tuning.rounds import extend_space, next_round
+from optbench.tuning.rounds import describe_exhaustion, extend_space, next_round
 from optbench.tuning.trial import Trial, best_trial, edge_of
 
 #: Maximum number of points of a trajectory that are stored for plots, evenly spread over the steps.
 TRAJECTORY_POINTS = 400
+
+#: Code of own optimizers whose first training in this process was repeated (see `code_of`).
+_REPEATED: set[tuple[str, str]] = set()
 
 
 class _CellFailed(Exception):
@@ -62,6 +67,7 @@ def execute(job: Job) -> str:
                 runner.repeat()
                 for study in range(1, job.studies):
                     runner.tune(study)
+                runner.check_isolation()
             except _CellFailed as error:
                 failure = error.failure
             summary = runner.summary()
@@ -113,6 +119,7 @@ class _CellRunner:
         else:
             self.run_cost = self.cell.run_cost
         self.trials = [_from_record(record) for record in store.trials()]
+        depends_on_past(self.cell, self.problem, self.data)  # before the first training
         self.trainer = Trainer(self.cell, self.problem, self.data, store.fallback(), store.write_fallback)
 
     def tune(self, study: int = 0) -> None:
@@ -153,9 +160,12 @@ class _CellRunner:
                     missing.append((True, Replica(best.hyperparameters, seed)))
             if not twins and self.store.run(seed, False) is None:
                 missing.append((False, Replica(default, seed)))
+        remark = describe_exhaustion(self.cell, self.trials, self.run_cost)
         if missing:
             trainings = self.trainer.train([replica for _, replica in missing], self.run_cost, test=True)
             for (tuned, _), training in zip(missing, trainings, strict=True):
+                if tuned and training.status == "ok":
+                    training.error = training.error or remark
                 self.store.write_run({"tuned": tuned, **_record(training)}, _curve(training))
                 if training.status in FAILED and (tuned or not self.cell.tuned):
                     raise _CellFailed(_record(training))
@@ -163,6 +173,28 @@ class _CellRunner:
             twin = self.store.run(seed, True)
             if twin is not None and self.store.run(seed, False) is None:
                 self.store.write_run({**twin, "tuned": False}, self.store.run_curve(seed, True) or {})
+
+    def check_isolation(self) -> None:
+        """Notes in the runs if the optimizer's trainings depend on what was trained before in this process.
+
+        In addition to a few steps, the first training of an own optimizer in a process is repeated in full, since state
+        may show late. Neither is charged.
+        """
+        if not self.cell.optimizer.own:
+            return
+        if not depends_on_past(self.cell, self.problem, self.data):
+            # On other devices, equal trainings need not have equal bits.
+            if code_of(self.cell) in _REPEATED or self.cell.device != "cpu":
+                return
+            _REPEATED.add(code_of(self.cell))
+            if self.trainer.repeats_first():
+                return
+            note_dependence(self.cell)
+        for seed, tuned in product(self.job.seeds, (True, False)):
+            record = self.store.run(seed, tuned)
+            if record is not None and record["status"] == "ok" and not record["error"]:
+                remark = {"error": describe_dependence(self.cell)}
+                self.store.write_run({**record, **remark}, self.store.run_curve(seed, tuned) or {})
 
     def summary(self) -> dict[str, Any]:
         """Returns the fields of `result.json` that describe the tuning and the problem."""
@@ -256,7 +288,11 @@ def _from_record(record: dict[str, Any]) -> Trial:
 
 def _tuples(values: dict[str, Any]) -> dict[str, Any]:
     """Hyperparameters with tuples where JSON has lists."""
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    return {name: _tuple(value) for name, value in values.items()}
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(map(_tuple, value)) if isinstance(value, list) else value
 
 
 def _ranges(space: Space) -> dict[str, list[Any]]:

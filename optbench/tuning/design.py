@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from itertools import product
-from typing import Any
 
 import numpy as np
 from scipy.stats import qmc
 
-from optbench.optimizers.search_space import Choices, Range, Space, active_hyperparameters
+from optbench.optimizers.points import Point, may_repeat, point_of
+from optbench.optimizers.search_space import Choices, Range, Space
 from optbench.planning.matrix import Cell
 
 #: Two points count as equal if they differ by less than this fraction of every range's width.
@@ -38,7 +38,8 @@ def design_size(cell: Cell) -> int:
 def design_point(cell: Cell, number: int, space: Space) -> list[float] | None:
     """Returns a point of the design.
 
-    Points of the Halton sequence that coincide with the default, which is trial 0, are skipped.
+    Points of the Halton sequence that coincide with the default, which is trial 0, are skipped. So are repeated points,
+    where the search space has such.
 
     Args:
         cell: The cell.
@@ -53,9 +54,14 @@ def design_point(cell: Cell, number: int, space: Space) -> list[float] | None:
     dimensions = len(cell.optimizer.search)
     if cell.sampler == "grid":
         points = _grid(space, design_size(cell))
+        if may_repeat(space):
+            points = _distinct(cell, space, points)
         return points[number - 1] if number <= len(points) else None
     halton = qmc.Halton(dimensions, scramble=False)
     halton.fast_forward(1)  # point 0 is the lower edge of every range
+    if may_repeat(space):
+        distinct = _distinct(cell, space, halton.random(16 * number + 64).tolist())
+        return distinct[number - 1] if number <= len(distinct) else None
     points = halton.random(2 * number)  # more than enough, since only points near the default are skipped
     if (default := _default_point(cell, space)) is not None:
         points = points[np.abs(points - default).max(axis=1) > SAME_POINT]
@@ -72,14 +78,25 @@ def _grid(space: Space, size: int) -> list[list[float]]:
     ranges = sum(isinstance(values, Range) for values in space.values())
     side = max(1, math.floor((size / lists) ** (1 / max(ranges, 1)) + 1e-9))
     names = sorted(space)
-    sides = [len(values.values) if isinstance(values := space[name], Choices) else side for name in names]
-    points: dict[tuple[Any, ...], list[float]] = {}
-    for places in product(*map(range, sides)):
-        shares = [(place + 0.5) / count for place, count in zip(places, sides, strict=True)]
-        point = {name: space[name].at(share) for name, share in zip(names, shares, strict=True)}
-        names_on = active_hyperparameters(space, point)
-        points.setdefault(tuple((name, point[name]) for name in names if name in names_on), shares)
+    points: dict[Point, list[float]] = {}
+    for shares in product(*(space[name].grid(side) for name in names)):
+        values = {name: space[name].at(share) for name, share in zip(names, shares, strict=True)}
+        points.setdefault(point_of(space, values), list(shares))
     return list(points.values())
+
+
+def _distinct(cell: Cell, space: Space, points: list[list[float]]) -> list[list[float]]:
+    """Returns the coordinates without those of the default's point, and of points that were there before."""
+    known = {point_of(space, cell.optimizer.defaults)}
+    distinct = []
+    for shares in points:
+        point = point_of(
+            space, {name: space[name].at(share) for name, share in zip(sorted(space), shares, strict=True)}
+        )
+        if point not in known:
+            known.add(point)
+            distinct.append(shares)
+    return distinct
 
 
 def _default_point(cell: Cell, space: Space) -> np.ndarray | None:

@@ -12,15 +12,18 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 import optuna
 
 from optbench.budget import THIRDS
-from optbench.optimizers.search_space import Choices, Range, Space, active_hyperparameters
+from optbench.optimizers.points import Point, may_repeat, point_of
+from optbench.optimizers.search_space import Choices, Range, Space
 from optbench.planning.matrix import Cell
-from optbench.training.seeds import trial_seed
+from optbench.training.seeds import derive, trial_seed
 from optbench.tuning.design import design_point, design_size
 from optbench.tuning.study import ask_trial, decode, encode, pruning_observer, rebuild_study
 from optbench.tuning.trial import Proposal, Trial, best_trial, edge_of
+from optbench.tuning.untried import ask_untried, count_points
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -106,19 +109,26 @@ def next_round(cell: Cell, trials: Sequence[Trial], run_cost: int, study: int = 
         study: Number of the tuning, 0 for the first; repeated ones use other seeds for trainings and sampler.
 
     Returns:
-        The proposals; empty if no complete training fits into the budget.
+        The proposals; empty if no complete training fits into the budget, or if all points were tried.
     """
     start, size = list(rounds(cell, trials, run_cost))[-1]
     earlier, space = trials[:start], extend_space(cell, trials, run_cost)
     optuna_study = rebuild_study(cell, earlier, space, study) if size else None
     # A learning rate that is fixed while other hyperparameters are tuned.
     fixed = {name: value for name, value in cell.optimizer.defaults.items() if name not in cell.optimizer.search}
+    # Only in some spaces can a point be proposed again; the others need no list.
+    tried = {point_of(space, trial.hyperparameters) for trial in earlier} if may_repeat(space) else None
     proposals = []
     edge = _find_untried_edge(cell, earlier, space, run_cost) if size and start < design_size(cell) else None
     for number in range(start, start + size):
-        values = {"lr": edge} if edge and number == start else _propose_values(cell, number, space, optuna_study)
+        if edge and number == start:
+            values: dict[str, Any] | None = {"lr": edge}
+        else:
+            values = _propose_values(cell, number, space, optuna_study, tried, study)
         if values is None:
             break
+        if tried is not None:
+            tried.add(point_of(space, values))
         values = {**fixed, **values}
         pruned = cell.pruner != "none" and number > 0
         observer = partial(pruning_observer, cell, earlier, space, values, study) if pruned else None
@@ -145,11 +155,34 @@ def _find_untried_edge(cell: Cell, trials: Sequence[Trial], space: Space, run_co
     return None
 
 
-def _propose_values(cell: Cell, number: int, space: Space, study: optuna.Study | None) -> dict[str, Any] | None:
+def describe_exhaustion(cell: Cell, trials: Sequence[Trial], run_cost: int) -> str:
+    """Returns a remark if the tuning has tried all points of a finite search space with budget left, otherwise "".
+
+    Args:
+        cell: The cell.
+        trials: All trials of a tuning.
+        run_cost: Cost of one training in example gradients.
+    """
+    if not cell.tuned:
+        return ""
+    start, size = list(rounds(cell, trials, run_cost))[-1]
+    space = cell.optimizer.search
+    count = count_points(space, {point_of(space, trial.hyperparameters) for trial in trials})
+    if not count or start + size <= len(trials):
+        return ""
+    return (
+        f"the search space has {count} points, and tuning tried each of them once: it ended after {len(trials)} "
+        f"trials, although its budget is worth {cell.worth:g}"
+    )
+
+
+def _propose_values(
+    cell: Cell, number: int, space: Space, study: optuna.Study | None, tried: set[Point] | None, studies: int
+) -> dict[str, Any] | None:
     """Returns the hyperparameters of a trial: the default, a point of the design, or a proposal of the sampler.
 
     Points of the design are also passed to the study, so that the sampler proposes others. Returns None at the end of a
-    grid.
+    grid, and if all points were tried.
     """
     if number == 0:
         return dict(cell.optimizer.defaults)
@@ -158,7 +191,13 @@ def _propose_values(cell: Cell, number: int, space: Space, study: optuna.Study |
         return None
     assert study is not None
     if point is not None:
-        values = {name: space[name].at(share) for name, share in zip(sorted(space), point, strict=True)}
-        on = active_hyperparameters(space, values)
-        study.enqueue_trial(encode(space, {name: value for name, value in values.items() if name in on}))
+        chosen = point_of(
+            space, {name: space[name].at(share) for name, share in zip(sorted(space), point, strict=True)}
+        )
+        if tried is None or chosen not in tried:
+            study.enqueue_trial(encode(space, dict(chosen)))
+            return decode(space, ask_trial(study, space).params)
+    if tried is not None:
+        random = np.random.default_rng(derive(f"{cell.id}/{number}/study {studies}", "untried"))
+        return ask_untried(study, space, tried, random)
     return decode(space, ask_trial(study, space).params)

@@ -50,16 +50,21 @@ def ask_trial(study: optuna.Study, space: Space) -> optuna.trial.Trial:
 
 
 def encode(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Converts values for Optuna, which has no tuples: of a list with tuples it gets the index.
+    """Converts values for Optuna, which has no tuples and no ranges with a separate 0.
+
+    Of a list with tuples it gets the index, and of a range with `zero` the position on its axis.
 
     Args:
         space: The search space.
         values: Values of some of its hyperparameters.
     """
-    return {
-        name: tried.values.index(value) if isinstance(tried := space[name], Choices) and tried.structured else value
-        for name, value in values.items()
-    }
+    return {name: _encode_value(space[name], value) for name, value in values.items()}
+
+
+def _encode_value(tried: Range | Choices, value: Any) -> Any:
+    if isinstance(tried, Choices):
+        return tried.values.index(value) if tried.structured else value
+    return tried.position(value) if tried.zero else value
 
 
 def decode(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,10 +74,13 @@ def decode(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:
         space: The search space.
         values: Values as Optuna has them.
     """
-    return {
-        name: tried.values[value] if isinstance(tried := space[name], Choices) and tried.structured else value
-        for name, value in values.items()
-    }
+    return {name: _decode_value(space[name], value) for name, value in values.items()}
+
+
+def _decode_value(tried: Range | Choices, value: Any) -> Any:
+    if isinstance(tried, Choices):
+        return tried.values[value] if tried.structured else value
+    return tried.at(value) if tried.zero else value
 
 
 def _categories(choices: Choices) -> tuple[Any, ...]:
@@ -82,6 +90,8 @@ def _categories(choices: Choices) -> tuple[Any, ...]:
 def _suggest(trial: optuna.trial.Trial, name: str, values: Range | Choices) -> None:
     if isinstance(values, Choices):
         trial.suggest_categorical(name, _categories(values))
+    elif values.zero:
+        trial.suggest_float(name, 0.0, 1.0)
     elif values.whole:
         trial.suggest_int(name, math.ceil(values.low), math.floor(values.high), log=values.log)
     else:
@@ -91,6 +101,8 @@ def _suggest(trial: optuna.trial.Trial, name: str, values: Range | Choices) -> N
 def _distribution(values: Range | Choices) -> optuna.distributions.BaseDistribution:
     if isinstance(values, Choices):
         return optuna.distributions.CategoricalDistribution(_categories(values))
+    if values.zero:
+        return optuna.distributions.FloatDistribution(0.0, 1.0)
     if values.whole:
         return optuna.distributions.IntDistribution(math.ceil(values.low), math.floor(values.high), log=values.log)
     return optuna.distributions.FloatDistribution(values.low, values.high, log=values.log)

@@ -68,9 +68,9 @@ UNKNOWN_KEYS = [
     ("[optimizer.x.groups.head]\nparameter = ['a']", "unknown key 'parameter'; did you mean 'parameters'? "
      "(accepted: arguments, base, class, parameters, search, where) at optimizer.x.groups.head.parameter"),
     ("[optimizer.x.groups.head]\nparameters = ['a']\nsearch.lr = {lo = 1, high = 2}", "unknown key 'lo'; did you "
-     "mean 'low'? (accepted: high, low, scale, values, when) at optimizer.x.groups.head.search.lr.lo"),
+     "mean 'low'? (accepted: high, low, scale, values, when, zero) at optimizer.x.groups.head.search.lr.lo"),
     ("[optimizer.x.search]\nlr = {lo = 1, high = 2}", "unknown key 'lo'; did you mean 'low'? (accepted: high, "
-     "low, scale, values, when) at optimizer.x.search.lr.lo"),
+     "low, scale, values, when, zero) at optimizer.x.search.lr.lo"),
 ]  # fmt: skip
 
 

@@ -42,6 +42,50 @@ def test_whole_numbers_stay_within(share: float) -> None:
     assert WHOLE.contains(WHOLE.at(share))
 
 
+ZERO = Range(1e-4, 1.0, zero=True)
+
+
+@given(st.floats(0, 1), st.booleans())
+def test_zero_has_the_first_quarter_of_the_axis_and_the_range_has_the_rest(share: float, log: bool) -> None:
+    found = Range(1e-4, 1.0, log, zero=True)
+    value = found.at(share)
+    assert found.contains(value)
+    if share <= 0.25:
+        assert value == 0
+        assert found.position(value) == 0.125
+    else:
+        assert value == pytest.approx(Range(1e-4, 1.0, log).at((share - 0.25) / 0.75))
+        assert found.position(value) == pytest.approx(share, abs=1e-9)
+
+
+def test_zero_beside_a_range_of_whole_numbers() -> None:
+    found = Range(10, 1000, whole=True, zero=True)
+    values = [found.at(share / 100) for share in range(101)]
+    assert all(isinstance(value, int) and found.contains(value) for value in values)
+    assert {0, 1000} < set(values)
+    assert not found.contains(5)
+
+
+def test_a_grid_has_zero_once() -> None:
+    assert [ZERO.at(share) for share in ZERO.grid(4)] == pytest.approx([0.0, 10 ** (-10 / 3), 1e-2, 10 ** (-2 / 3)])
+    assert ZERO.at(ZERO.grid(1)[0]) > 0
+    assert [Range(1e-4, 1.0).at(share) for share in Range(1e-4, 1.0).grid(2)] == pytest.approx([1e-3, 1e-1])
+
+
+def test_what_a_range_says_of_zero() -> None:
+    assert str(ZERO) == "0 or 0.0001 to 1"
+    assert ZERO.bounds == [0, 1e-4, 1.0]
+    assert search_identity(ZERO)["zero"] is True
+    for low in (0.0, -1.0):
+        with pytest.raises(UserError, match=r"log scale; zero = true tries 0 in addition to such a range"):
+            Range(low, 1.0)
+        with pytest.raises(UserError, match=r"0 < low < high with zero = true"):
+            Range(low, 1.0, log=False, zero=True)
+    with pytest.raises(UserError) as caught:
+        Range(2.0, 1.0)
+    assert "zero" not in str(caught.value)
+
+
 def test_choices_share_the_line_evenly() -> None:
     found = Choices(("a", "b", "c"))
     assert [found.at(share) for share in (0.0, 0.33, 0.34, 0.66, 0.67, 1.0)] == ["a", "a", "b", "b", "c", "c"]

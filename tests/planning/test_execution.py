@@ -62,6 +62,32 @@ def test_other_searched_hyperparameters_need_one_training_after_another() -> Non
     assert planned(VALLEY, "mine", optimizer={"mine": table}).execution.name == "eager"
 
 
+def test_a_fixed_point_is_executed_like_the_tuning_that_chose_it() -> None:
+    """Otherwise its losses would differ in their last digits."""
+    decay = {"low": 1e-4, "high": 1.0}
+    table = {"base": "momentum", "search": {"weight_decay": decay}}
+    fixed = {"base": "adamw", "arguments": {"weight_decay": 0.1}}
+    for names, tables in (
+        (("adamw", "adamw[weight_decay=0.1]", "adamw[lr=0.01,weight_decay=0.1]"), {}),
+        (("mine", "mine[weight_decay=0.1]", "mine[lr=0.1,weight_decay=0.1]"), {"mine": table}),
+        (("adamw", "mine", "mine[lr=0.01]"), {"mine": fixed}),
+    ):
+        assert {planned(VALLEY, name, optimizer=tables).execution.name for name in names} == {"eager"}
+    assert planned(VALLEY, "adamw[lr=0.01]").execution.name == "eager"
+    assert planned(VALLEY, "adam[lr=0.01,weight_decay=0.1]").execution.name == "population"
+
+
+def test_only_cells_that_were_stacked_have_another_identity() -> None:
+    def word(problem: str, name: str, **choices: object) -> bool:
+        return "executed" in planned(problem, name, **choices).identity
+
+    assert word(VALLEY, "adamw[weight_decay=0.1]")
+    assert word(VALLEY, "mine", optimizer={"mine": {"base": "adamw", "arguments": {"weight_decay": 0.1}}})
+    for name in ("adam", "adam[weight_decay=0.1]", "adamw", "adamw[lr=0.1]", "adamw_scheduled[lr_schedule=cosine]"):
+        assert not word(VALLEY, name), name
+    assert not word("mnist_cnn[data=digits]", "adamw[weight_decay=0.1]"), "was eager there before"
+
+
 def test_execution_decides_no_figure_and_so_no_identity() -> None:
     assert planned(VALLEY, "adam", "eager").id == planned(VALLEY, "adam", "population").id
 

@@ -20,6 +20,7 @@ from optbench import selection
 from optbench.config.load import configure, load_config
 from optbench.config.presets import PRESETS
 from optbench.errors import UserError
+from optbench.optimizers.registry import REGISTERED_OPTIMIZERS
 from optbench.planning.matrix import Cell, Plan, make_plan
 from tests.support.tiny import EXPLODING, RAISING, TINY, TINY_NET
 
@@ -382,3 +383,43 @@ def test_planning_leaves_the_disk_alone(tmp_path: Path, monkeypatch: pytest.Monk
     before = sorted(path.name for path in tmp_path.iterdir())
     assert cell(problems=["tiny.py:Tiny"])
     assert sorted(path.name for path in tmp_path.iterdir() if path.name != "__pycache__") == before
+
+
+def test_a_default_outside_of_its_declared_range_is_noted(tmp_path: Path) -> None:
+    """Ranges of the rate that follow from a problem's curvature are not declared, and no registered optimizer's is."""
+    file = tmp_path / "my.toml"
+    file.write_text(
+        dedent(
+            """
+            [optimizer.rate]
+            base = "adam"
+            search.lr = { low = 1e-2, high = 1e-1 }
+            [optimizer.list]
+            base = "momentum"
+            search.momentum = [0.5, 0.8]
+            [optimizer.inside]
+            base = "adam"
+            search.weight_decay = { low = 1e-4, high = 1.0, zero = true }
+            """
+        )
+    )
+    choices = {"file": file, "problems": [TINY_NET], "batch_sizes": [10]}
+    assert make_plan(configure(**choices)).notes == (
+        "default lr = 0.001 of optimizer rate lies outside of its search space, 0.01 to 0.1: trial 0 alone tries it",
+        "default momentum = 0.9 of optimizer list lies outside of its search space, 0.5 or 0.8: trial 0 alone tries it",
+    )
+    assert make_plan(configure(**choices, tuning_worth=0)).notes == ()
+
+
+def test_no_registered_optimizer_has_a_default_outside_of_its_range() -> None:
+    torch_only = [name for name, spec in REGISTERED_OPTIMIZERS.items() if not spec.package]
+    assert not [note for note in plan(problems=[TINY, TINY_NET], optimizers=torch_only).notes if "outside" in note]
+
+
+def test_a_rate_is_never_searched_at_zero(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"search range of mine\.lr contains 0"):
+        from_toml(
+            tmp_path,
+            '[optimizer.mine]\nbase = "adam"\nsearch.lr = { low = 1e-4, high = 1.0, zero = true }',
+            optimizers=["mine"],
+        )

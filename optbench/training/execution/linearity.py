@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from optbench.planning.optimizer_choice import OptimizerChoice
 from optbench.training.construct import make_optimizer
@@ -36,12 +38,11 @@ def probe_linearity(choice: OptimizerChoice) -> str | None:
 
 
 def _probe(choice: OptimizerChoice) -> str | None:
-    others = {name: value for name, value in choice.defaults.items() if name != "lr"}
     rates = [factor * float(choice.defaults["lr"]) for factor in _FACTORS]
     random = torch.Generator().manual_seed(0)
     replicas = len(rates)
 
-    def draw() -> list[torch.Tensor]:
+    def draw() -> list[Tensor]:
         return [torch.randn(replicas, *shape, generator=random, dtype=torch.float64) for shape in _SHAPES]
 
     start, gradients = draw(), [draw() for _ in range(_STEPS)]
@@ -53,29 +54,33 @@ def _probe(choice: OptimizerChoice) -> str | None:
             gradient[..., 0].abs_()
             gradient[..., 1].abs_().mul_((-1) ** step)
     try:
-        expected = _step_separately(choice, rates, start, gradients)
+        expected = step_separately(choice, rates, start, gradients)
         for name in ("zero", "difference"):
-            parameters = [part.clone().requires_grad_() for part in start]
-            stacked = StackedStep(choice, parameters, others, rates, name == "zero")
-            if hasattr(stacked.optimizer, "train") or hasattr(stacked.optimizer, "eval"):
-                return None  # evaluates other weights than it trains
-            for gradient_parts in gradients:
-                for parameter, gradient in zip(parameters, gradient_parts, strict=True):
-                    parameter.grad = gradient.clone()
-                stacked.step()
-            pairs = zip(parameters, expected, start, strict=True)
-            if all(_is_close(p.detach() - first, whole - first) for p, whole, first in pairs):
+            ends = step_stacked(choice, rates, start, gradients, name == "zero")
+            if all(
+                _is_close(end - first, whole - first) for end, whole, first in zip(ends, expected, start, strict=True)
+            ):
                 return name
     except Exception:  # an optimizer that can't be probed is executed eagerly
         return None
     return None
 
 
-def _step_separately(
-    choice: OptimizerChoice, rates: list[float], start: list[torch.Tensor], gradients: list[list[torch.Tensor]]
-) -> list[torch.Tensor]:
-    """Returns the stacked end points of one optimizer per learning rate."""
-    ends: list[list[torch.Tensor]] = []
+def step_separately(
+    choice: OptimizerChoice, rates: Sequence[float], start: Sequence[Tensor], gradients: Sequence[Sequence[Tensor]]
+) -> list[Tensor]:
+    """Steps each replica with an optimizer of its own.
+
+    Args:
+        choice: The optimizer.
+        rates: One learning rate per replica.
+        start: Parameters of shape (replicas, …).
+        gradients: For each step, the gradients of all parameters, of the same shapes.
+
+    Returns:
+        The stacked parameters after the last step.
+    """
+    ends: list[list[Tensor]] = []
     for k, rate in enumerate(rates):
         model = torch.nn.ParameterList([part[k].clone() for part in start])
         optimizer = make_optimizer(choice, model, {**choice.defaults, "lr": rate})
@@ -87,7 +92,31 @@ def _step_separately(
     return [torch.stack(parts) for parts in zip(*ends, strict=True)]
 
 
-def _is_close(change: torch.Tensor, expected: torch.Tensor) -> bool:
+def step_stacked(
+    choice: OptimizerChoice,
+    rates: Sequence[float],
+    start: Sequence[Tensor],
+    gradients: Sequence[Sequence[Tensor]],
+    from_zero: bool,
+) -> list[Tensor]:
+    """Does the same with one `StackedStep`; `from_zero` is its argument.
+
+    Raises:
+        TypeError: The optimizer evaluates other weights than it trains.
+    """
+    others = {name: value for name, value in choice.defaults.items() if name != "lr"}
+    parameters = [part.clone().requires_grad_() for part in start]
+    stacked = StackedStep(choice, parameters, others, rates, from_zero)
+    if hasattr(stacked.optimizer, "train") or hasattr(stacked.optimizer, "eval"):
+        raise TypeError("the optimizer evaluates other weights than it trains")
+    for gradient_parts in gradients:
+        for parameter, gradient in zip(parameters, gradient_parts, strict=True):
+            parameter.grad = gradient.clone()
+        stacked.step()
+    return [parameter.detach() for parameter in parameters]
+
+
+def _is_close(change: Tensor, expected: Tensor) -> bool:
     """Whether every replica has moved, and by the expected change."""
     scale = expected.flatten(1).abs().amax(1)
     error = (change - expected).flatten(1).abs().amax(1)

@@ -12,6 +12,7 @@ from optbench.problem.base import Problem
 from optbench.training.device_data import ResidentData
 from optbench.training.execution.agreement import require_agreement
 from optbench.training.execution.capacity import count_efficient_replicas, count_fitting_replicas
+from optbench.training.execution.likeness import MOST, require_likeness
 from optbench.training.execution.linearity import probe_linearity
 from optbench.training.execution.population import SMALLEST, train_population
 from optbench.training.execution.replica import Replica
@@ -52,6 +53,10 @@ class Trainer:
         self._remember = remember
         self._linearity: str | None = None
         self._most: int | None = None
+        #: What has to be trained to repeat the first training: replicas, budget, execution; and its losses.
+        self._first: tuple[Sequence[Replica], int, str] | None = None
+        self._first_losses = ""
+        self._trained = 0
         self._stepper = Stepper
         if note and self.execution != "eager":
             self.execution, self.note = "eager", note
@@ -74,6 +79,28 @@ class Trainer:
             budget: Budget of each in example gradients.
             test: Whether the test split is evaluated after the last step.
         """
+        for replica, record in zip(replicas, self._train(replicas, budget, test), strict=True):
+            if self._first is None:
+                # A population of another size may be rounded in another way.
+                together = replicas if self.execution == "population" else [replica]
+                self._first, self._first_losses = (together, budget, self.execution), _losses(record)
+            self._trained += 1
+            yield record
+
+    def repeats_first(self) -> bool:
+        """Trains the first replica once more, and returns whether all its losses are the same.
+
+        In a population, those that were trained with it are trained once more, too.
+
+        Nothing is trained if that was the only training, or if the execution has changed since.
+        """
+        if self._first is None or self._trained < 2 or self._first[2] != self.execution:
+            return True
+        replicas, budget, execution = self._first
+        [record, *_] = self._train(replicas, budget, False)
+        return self.execution != execution or _losses(record) == self._first_losses
+
+    def _train(self, replicas: Sequence[Replica], budget: int, test: bool) -> Iterator[Training]:
         if self.execution == "population":
             try:
                 records = self._train_populations(replicas, budget, test)
@@ -114,14 +141,22 @@ class Trainer:
         return [record for population in populations for record in self._train_population(population, budget, test)]
 
     def _largest_population(self) -> int:
-        """Returns the maximum number of replicas that are trained together."""
+        """Returns the maximum number of replicas that are trained together.
+
+        Before the first population, it is compared on the real model with separate steps.
+        """
         if self._most is None:
             fitting = count_fitting_replicas(self.cell, self.problem, self.data)
             if fitting is not None and fitting < SMALLEST:
                 raise MemoryError(f"not enough memory for {SMALLEST} replicas at a time (only for {fitting})")
             efficient = count_efficient_replicas(self.cell, self.data)
-            limits = [limit for limit in (fitting, efficient) if limit is not None]
-            self._most = max(SMALLEST, min(limits, default=2**31))
+            # What torch's own optimizers do to a tensor does not depend on its size.
+            trusted = self.cell.optimizer.constructor.startswith("torch.optim:")
+            limits = [limit for limit in (fitting, efficient, None if trusted else MOST) if limit is not None]
+            most = max(SMALLEST, min(limits, default=2**31))
+            if not trusted:
+                require_likeness(self.cell, self.problem, self.data, most, self._linearity == "zero")
+            self._most = most
         return self._most
 
     def _train_population(self, replicas: Sequence[Replica], budget: int, test: bool) -> list[Training]:
@@ -148,6 +183,11 @@ class Trainer:
     def _fall_back(self, note: str) -> None:
         self.execution, self.note = "eager", note
         self._remember(note)
+
+
+def _losses(record: Training) -> str:
+    """The losses of a training as text, in which NaN equals NaN."""
+    return repr([(point.train_loss, point.valid_loss, point.valid_metric) for point in record.points])
 
 
 def _stepper_class(execution: str) -> type[Stepper]:
