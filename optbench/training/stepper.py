@@ -113,7 +113,7 @@ class Stepper:
         """Returns the next augmented batch, after updating the learning rates and the frozen parts."""
         if self._schedule is not None:
             self._set_rates()
-        self._freezing.update(self.ledger.cost / self.ledger.budget)
+        self._freezing.update(self.ledger.spent_share())
         return self.problem.augment_batch(self.data.train.batch(self.batches.next()[0]), self.augmentation)
 
     def _make_optimizer(self, cell: Cell, hyperparameters: Mapping[str, Any]) -> torch.optim.Optimizer:
@@ -279,8 +279,7 @@ class Stepper:
     def _factor(self) -> float:
         """Returns the schedule's factor for the learning rates of the next step."""
         assert self._schedule is not None
-        progress = (self.ledger.cost + self.batch_size / 2) / self.ledger.budget
-        return self._schedule(min(progress, 1.0))
+        return self._schedule(min(self.ledger.spent_share(self.batch_size / 2), 1.0))
 
     def _set_training(self, training: bool) -> None:
         self.model.train(training)
