@@ -35,6 +35,8 @@ def begin_excerpt(
     stepper = Stepper(cell, problem, data, cell.optimizer.defaults, 0, ledger)
     for _ in range(warmup):
         stepper.step()
+    if warmup:
+        stepper.stop_watching()
     ledger.thirds, ledger.length = 0, max(1 / THIRDS, length)
     return stepper
 

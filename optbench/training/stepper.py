@@ -109,6 +109,10 @@ class Stepper:
         self.steps += 1
         return True
 
+    def stop_watching(self) -> None:
+        """Makes further steps without the check for early reads of gradients, which takes time for each parameter."""
+        self._unknown = False
+
     def _next_batch(self) -> Batch:
         """Returns the next augmented batch, after updating the learning rates and the frozen parts."""
         if self._schedule is not None:

@@ -140,7 +140,7 @@ def timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return run
 
 
-@pytest.mark.parametrize("budget", ["180examples", "600examples", "4000examples"])
+@pytest.mark.parametrize("budget", ["180examples", "600examples", "2000examples"])
 @pytest.mark.parametrize("period", [3, 7, 10])
 def test_rare_steps_weigh_what_they_weigh_in_whole_periods(timed: Any, period: int, budget: str) -> None:
     """Whether a training has one of them or many, and without a word on the load of the machine."""
@@ -157,10 +157,10 @@ def test_work_that_does_not_repeat_weighs_what_it_weighs_in_the_training(timed: 
     found = timed(f"{__name__}:Timed[late=20]", "370examples")
     assert found.middle == pytest.approx(1 + 30 * 17 / 34)  # steps 4 to 37, of which 21 to 37 are late
     assert found.timing["period"] is None
-    for budget in ("430examples", "8000examples"):
+    for budget in ("430examples", "2000examples"):
         shares = [timed(f"{__name__}:Timed", budget, f"{__name__}:Thawing[share={s}]").middle for s in (0.0, 0.5, 1.0)]
         assert shares == [pytest.approx(2.0), pytest.approx(1.5, abs=0.03), pytest.approx(1.0)]
-    both = timed(f"{__name__}:Timed[period=10]", "8000examples", f"{__name__}:Thawing[share=0.5]")
+    both = timed(f"{__name__}:Timed[period=10]", "2000examples", f"{__name__}:Thawing[share=0.5]")
     assert both.middle == pytest.approx(1.5 + 3.0, abs=0.06)
 
 
