@@ -76,11 +76,13 @@ class Ledger:
     """Counts the compute of a training and refuses charges that exceed its budget.
 
     `budget` is in example gradients. `forwards` and `backwards` count passes over a batch, and `thirds` is the cost so
-    far in thirds of an example gradient.
+    far in thirds of an example gradient. `length` is the cost over which schedules and frozen parts are spread: the
+    budget, unless steps are only timed.
     """
 
     def __init__(self, budget: int) -> None:
         self.budget = budget
+        self.length: float = budget
         self.thirds = 0
         self.forwards = 0
         self.backwards = 0
@@ -89,6 +91,14 @@ class Ledger:
     def cost(self) -> float:
         """The total charged so far, in example gradients."""
         return self.thirds / THIRDS
+
+    def spent_share(self, ahead: float = 0.0) -> float:
+        """The share of `length` that is spent, from 0 on.
+
+        Args:
+            ahead: Cost in example gradients that is added to what is spent.
+        """
+        return (self.cost + ahead) / self.length
 
     def affords_gradient(self, examples: int) -> bool:
         """Whether the remaining budget covers the gradient of a batch of `examples`."""

@@ -53,7 +53,7 @@ def timing() -> None:
     """Detect slowdowns: record benchmarks, compare recordings, or measure two commits side by side."""
 
 
-@timing.command(short_help="Run benchmarks and record their medians.")
+@timing.command(short_help="Run benchmarks and record their times.")
 @click.argument("name")
 @_results
 @_suite
@@ -64,7 +64,7 @@ def timing() -> None:
 )  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace an existing recording of this name.")
 def record(name: str, results: Path, suite: Path, expression: str, visits: int, force: bool) -> None:
-    """Run a suite of benchmarks in several fresh processes, and record the median of each test under NAME."""
+    """Run a suite of benchmarks in several fresh processes, and record the time of each test under NAME."""
     from optbench.runner.progress import for_stderr
     from optbench.timing.recording import Recording, place, write
     from optbench.timing.visits import visit
@@ -227,7 +227,7 @@ def _add_section(frame: pd.DataFrame, base: Recording, head: Recording, bound: f
         "hypothesis that both sides are equally fast. The interval of the ratio is obtained by inverting this test."
     )
     figure = None if unit else distributions(frame, base, head, bound)
-    caption = "Ratios to a reference test." if unit else "Median seconds of each visit."
+    caption = "Ratios to a reference test." if unit else "Seconds of each visit."
     title = f"Timings: {head.label} against {base.label}"
     section = Section(title, about, sort_rows(frame), caption, figure, "Dots to the right of the dashed line.")
     return write(folder, sections=[section])

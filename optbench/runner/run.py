@@ -198,8 +198,8 @@ class _Coordinator:
                 # Other errors occur again when the cell is computed, and are recorded then.
                 if isinstance(error := future.exception(), ResultsWriteError):
                     raise error
-                if error is None and (reason := future.result()):
-                    phase.message(f"{job.name}: steps can't be timed: {reason}")
+                if error is None and (remark := future.result()):
+                    phase.message(f"{job.name}: {remark}")
                 phase.advance(1)
 
     def _compute(self, engine: Engine, missing: Sequence[Cell]) -> None:

@@ -2,32 +2,47 @@
 
 All times in a comparison are from this pass. The durations of trainings are not used, because several cells train on
 the same machine at the same time.
+
+What is timed is an excerpt of a training: steps that are spread evenly over it, so that parts that thaw weigh what they
+weigh in a run. Every repetition computes the same steps again. So its steps may differ from each other as they like,
+and repetitions differ only because of the machine.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from optbench.budget import UNLIMITED, Ledger
 from optbench.errors import one_line
+from optbench.formatting import format_number
 from optbench.machine.allocations import memory_changes
 from optbench.machine.device import synchronize
 from optbench.planning.matrix import Cell
 from optbench.problem.data import DataSource
 from optbench.runner.job import Job
-from optbench.training.construct import run_facts
+from optbench.statistics.periods import find_period, find_rare_steps, period_weights
 from optbench.training.device_data import load
+from optbench.training.excerpt import WARMUP_STEPS, begin_excerpt, most_steps
 from optbench.training.isolation import depends_on_past
 from optbench.training.stepper import Stepper
 
-WARMUP_STEPS = 3
-#: Number of repetitions, whose median and range are reported, and the minimum duration of each in seconds.
-REPETITIONS = 5
-REPETITION_SECONDS = 0.03
+#: Number of repetitions, whose median and range are reported, and the minimum duration of each in seconds. One more
+#: repetition comes before them, in which libraries set themselves up for what only happens later in a training.
+REPETITIONS = 3
+REPETITION_SECONDS = 0.15
+#: Steps of a repetition that make two periods of most methods with rare expensive steps, the seconds that these steps
+#: may take in short trainings, and the steps that a short training is extended to for this purpose if they take less.
+FEWEST_STEPS, LONGEST_SECONDS, EXTENDED_STEPS = 24, 1.0, 60
+#: Fewest steps over which a mean is taken, also if a training has less.
+FEWEST_AVERAGED = 10
+#: The machine was not idle if the slowest repetition took this many times as long as the fastest one, and longer by
+#: this many seconds, which exceed the pauses that an idle machine makes.
+LOADED_FACTOR, LOADED_SECONDS = 1.5, 0.05
 
 
 def measure(job: Job) -> str:
@@ -37,14 +52,14 @@ def measure(job: Job) -> str:
     lowest and the highest. The warm-up is recorded separately. If a step fails, nothing is written.
 
     Returns:
-        The reason why the cell could not be timed, or "".
+        What the user has to know: why the cell could not be timed, or that the machine was not idle; otherwise "".
     """
     try:
         timing = _time_cell(job.cell, job.source)
     except Exception as error:  # any error of a user's code
-        return one_line(error)
+        return f"steps can't be timed: {one_line(error)}"
     job.directory.cell(job.cell.id).write_timing({**timing, "environment": job.environment})
-    return ""
+    return str(timing["remark"])
 
 
 def budget_from_seconds(cell: Cell, timing: dict[str, Any] | None) -> int:
@@ -62,29 +77,50 @@ def budget_from_seconds(cell: Cell, timing: dict[str, Any] | None) -> int:
     return max(cell.batch_size, round(cell.run_budget.amount / timing["seconds_per_cost"]))
 
 
+@dataclass(frozen=True)
+class _Extent:
+    """The extent of a repetition.
+
+    Attributes:
+        warmup: Number of steps before it.
+        averaged: Number of steps that stand for a training.
+        steps: Number of steps that are taken; those after the averaged ones only help to find a period.
+        length: Cost of the averaged steps in example gradients.
+        rounds: How often the steps are taken, each time from the start.
+    """
+
+    warmup: int
+    averaged: int
+    steps: int
+    length: float
+    rounds: int
+
+
 def _time_cell(cell: Cell, source: DataSource) -> dict[str, Any]:
     problem, data = load(cell.problem, source, cell.device)
 
-    def make_stepper() -> Stepper:
-        return Stepper(cell, problem, data, cell.optimizer.defaults, 0, Ledger(UNLIMITED))
+    def begin(warmup: int, length: float) -> Stepper:
+        return begin_excerpt(cell, problem, data, warmup, length)
 
     depends_on_past(cell, problem, data)  # the many steps of this pass would hide the state of a new process
-    peak_memory = _peak_memory(cell, make_stepper())
-    stepper = make_stepper()
-    warmup = _time_steps(cell, stepper, WARMUP_STEPS)
-    count = max(1, round(REPETITION_SECONDS / max(_time_steps(cell, stepper, 1), 1e-6)))
-    # An optimizer that receives the number of steps may fail after the last one, so a new one continues.
-    most = run_facts(cell, UNLIMITED)["steps"] if cell.optimizer.from_run else UNLIMITED
-    count = min(count, max(1, most - WARMUP_STEPS))
-    per_cost, per_step = [], []
-    for _ in range(REPETITIONS):
-        if stepper.steps + count > most:
-            stepper = make_stepper()
-            _time_steps(cell, stepper, min(WARMUP_STEPS, max(0, most - count)))
-        before = stepper.ledger.cost
-        seconds = _time_steps(cell, stepper, count)
-        per_cost.append(seconds / (stepper.ledger.cost - before))
-        per_step.append(seconds / count)
+    first = begin(0, 1.0)
+    trial = [_time_steps(cell, first, 1)[0].item() for _ in range(min(WARMUP_STEPS, most_steps(cell)))]
+    extent = _choose_extent(cell, min(trial), first.ledger.cost / first.steps)
+    repetitions = []
+    for _ in range(REPETITIONS + 1):
+        times = []
+        for _ in range(extent.rounds):
+            seconds, costs = _time_steps(cell, begin(extent.warmup, extent.length), extent.steps)
+            times.append(seconds)
+        repetitions.append(np.mean(times, axis=0))
+    repetitions = repetitions[1:]
+    # Load on the machine delays other steps in each repetition, so the shortest times show the steps themselves.
+    rare = find_rare_steps(np.min(repetitions, axis=0))
+    weights = period_weights(rare, extent.averaged)
+    per_step = [float(weights @ seconds) for seconds in repetitions]
+    per_cost = [seconds / float(weights @ costs) for seconds in per_step]
+    # The places at which a step may need more memory than elsewhere.
+    places = {0, *np.flatnonzero(rare)[:1].tolist(), *([extent.averaged - 1] if problem.freezing else [])}
     depends_on_past(cell, problem, data)
     return {
         "seconds_per_cost": float(np.median(per_cost)),
@@ -93,34 +129,92 @@ def _time_cell(cell: Cell, source: DataSource) -> dict[str, Any]:
         "seconds_per_step": float(np.median(per_step)),
         "seconds_per_step_low": min(per_step),
         "seconds_per_step_high": max(per_step),
-        "warmup_seconds": warmup,
+        "warmup_seconds": sum(trial),
         "repetitions": REPETITIONS,
-        "steps": count,
-        "peak_memory_bytes": peak_memory,
+        "steps": extent.steps,
+        "period": find_period(rare),
+        "remark": _remark_load(per_step, [extent.rounds * float(seconds.sum()) for seconds in repetitions]),
+        "peak_memory_bytes": _peak_memory(cell, begin(extent.warmup, extent.length), places),
     }
 
 
-def _time_steps(cell: Cell, stepper: Stepper, count: int) -> float:
+def _choose_extent(cell: Cell, step_seconds: float, step_cost: float) -> _Extent:
+    """Decides how many steps are timed.
+
+    All repetitions together take about as long as one training, or up to a few seconds if that is longer.
+    """
+    if cell.run_budget.unit == "seconds":
+        training = int(cell.run_budget.amount / max(step_seconds, 1e-9))
+    else:
+        training = int(cell.run_cost / step_cost)
+    most = most_steps(cell)
+    warmup = min(WARMUP_STEPS, most - 1)
+    training = max(1, training - warmup)
+    affordable = max(
+        training // (REPETITIONS + 1),
+        int(min(FEWEST_STEPS, LONGEST_SECONDS / step_seconds)),
+        int(REPETITION_SECONDS / step_seconds),
+        1,
+    )
+    steps = min(max(training, EXTENDED_STEPS), affordable, most - warmup)
+    averaged = min(steps, max(training, FEWEST_AVERAGED))
+    rounds = max(1, round(REPETITION_SECONDS / (steps * step_seconds)))
+    return _Extent(warmup, averaged, steps, averaged * step_cost, rounds)
+
+
+def _time_steps(cell: Cell, stepper: Stepper, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Takes steps and returns the seconds and the cost of each, shape (count,).
+
+    An accelerator is synchronised before the first step and after the last one only, so that it is used as in a
+    training. Times of single steps are then times of the host, and only their sum is exact.
+    """
+    clock, cost = np.empty(count + 1), np.empty(count + 1)
     synchronize(cell.device)
-    started = time.perf_counter()
-    for _ in range(count):
+    clock[0], cost[0] = time.perf_counter(), stepper.ledger.cost
+    for place in range(1, count + 1):
         stepper.step()
+        clock[place], cost[place] = time.perf_counter(), stepper.ledger.cost
     synchronize(cell.device)
-    return time.perf_counter() - started
+    clock[-1] = time.perf_counter()
+    return np.diff(clock), np.diff(cost)
 
 
-def _peak_memory(cell: Cell, stepper: Stepper) -> int | None:
+def _remark_load(per_step: list[float], totals: list[float]) -> str:
+    low, high = min(totals), max(totals)
+    if high <= LOADED_FACTOR * low or high - low <= LOADED_SECONDS:
+        return ""
+    fast, slow = (format_number(1e3 * seconds, 3) for seconds in (min(per_step), max(per_step)))
+    return (
+        f"the machine was not idle while steps were timed: {len(per_step)} repetitions of the same steps took from "
+        f"{fast} to {slow} ms per step"
+    )
+
+
+def _peak_memory(cell: Cell, stepper: Stepper, places: Collection[int]) -> int | None:
     """Returns the peak memory in bytes that one step allocates on the device; None if it can't be measured.
 
-    Measures the first step after the warm-up, when the optimizer has allocated its state.
+    Args:
+        cell: The cell.
+        stepper: A stepper after the warm-up, in which the optimizer has allocated its state.
+        places: The steps that are measured, counted from 0.
     """
-    for _ in range(WARMUP_STEPS):
-        stepper.step()
+    peaks: list[int] = []
+    for place in range(max(places) + 1):
+        if place not in places:
+            stepper.step()
+        elif (peak := _measure_peak(cell, stepper.step)) is None:
+            return None
+        else:
+            peaks.append(peak)
+    return max(peaks)
+
+
+def _measure_peak(cell: Cell, step: Callable[[], Any]) -> int | None:
     if cell.device.startswith("cuda"):
         torch.cuda.reset_peak_memory_stats(cell.device)
         before = torch.cuda.memory_allocated(cell.device)
-        stepper.step()
+        step()
         return torch.cuda.max_memory_allocated(cell.device) - before
     if cell.device != "cpu":
         return None
-    return int(max(np.cumsum(memory_changes(stepper.step)), default=0))
+    return int(max(np.cumsum(memory_changes(step)), default=0))

@@ -33,7 +33,7 @@ def distributions(frame: pd.DataFrame, base: Recording, head: Recording, bound: 
     figure = style.make_figure(
         (9.0, 1.45 + 0.24 * len(shown)),
         f"{head.label} against {base.label}",
-        f"each dot is a visit (the median of a process) as a multiple of the base's median; dashed: {bound:g}×{note}",
+        f"each dot is a visit (a process) as a multiple of the base's median; dashed: {bound:g}×{note}",
     )
     width, height = figure.get_size_inches()
     longest = max(len(_short(str(name))) for name in shown["test"])

@@ -2,7 +2,8 @@
 
 Repetitions within one process are similar for reasons that have nothing to do with the code, such as the layout of its
 memory or other load on the machine. They are not a sample of possible measurements. The unit of all comparisons is
-therefore a block: the median of a test's repetitions in one process.
+therefore a block: the time of a call in one process. Where all rounds make the same calls, it is their median, which
+ignores rounds that were disturbed. Otherwise it is their mean, because a median has no share of rare expensive calls.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ from optbench.results import atomic
 
 #: The results directory of recordings.
 FOLDER = "timing"
+#: The key in a result's `extra_info` that says that all rounds make the same calls, and how many.
+SAME_CALLS = "same_calls"
 
 
 @dataclass(frozen=True)
 class Test:
-    """A benchmark with its median of each visit, in seconds, in the order of the visits."""
+    """A benchmark with its block of each visit, in seconds, in the order of the visits."""
 
     __test__ = False  # pytest would collect it as a test
 
@@ -32,6 +35,8 @@ class Test:
     counters: Mapping[str, int]
     #: The test of the same visits that serves as a reference across machines; empty for none.
     reference: str
+    #: What a block is. Blocks of different kinds can't be compared.
+    kind: str = "median of rounds"
 
 
 @dataclass(frozen=True)
@@ -60,19 +65,29 @@ class Recording:
         return {name: self._test(name, [visit[name] for visit in visits]) for name in first}
 
     def _test(self, name: str, entries: Sequence[Mapping[str, Any]]) -> Test:
-        blocks = tuple(median for entry in entries for median in _medians(entry))
+        blocks = tuple(block for entry in entries for block in _blocks(entry))
         about = [entry.get("extra_info") or {} for entry in entries]
         counted = [one.get("counters") or {} for one in about]
         # A counter that differs between visits is not exact and is ignored.
         exact = {key: n for key, n in counted[0].items() if all(one.get(key) == n for one in counted)}
-        return Test(name, blocks, exact, about[0].get("reference", ""))
+        return Test(name, blocks, exact, about[0].get("reference", ""), _kind(entries[0]))
 
 
-def _medians(entry: Mapping[str, Any]) -> Sequence[float]:
-    """The median of each visit of a merged recording; the single median of another document."""
+def _blocks(entry: Mapping[str, Any]) -> Sequence[float]:
+    """The block of each visit of a merged recording; the single block of another document."""
+    stats = entry["stats"]
     if "visits" in (entry.get("extra_info") or {}):
-        return [float(value) for value in entry["stats"]["data"]]
-    return [float(entry["stats"]["median"])]
+        return [float(value) for value in stats["data"]]
+    return [float(stats["mean" if _kind(entry) == "mean of rounds" else "median"])]
+
+
+def _kind(entry: Mapping[str, Any]) -> str:
+    info = entry.get("extra_info") or {}
+    if "visits" in info:
+        return str(info.get("kind", "median of rounds"))  # recordings of older versions have no kind
+    if SAME_CALLS in info:
+        return f"median of rounds of the same {info[SAME_CALLS]} calls"
+    return "mean of rounds" if "mean" in entry["stats"] else "median of rounds"
 
 
 def read(name: str, results: Path) -> Recording:
@@ -98,6 +113,7 @@ def write(path: Path, recording: Recording) -> None:
     merged = []
     for name, test in recording.tests.items():
         info = {**(entries[name].get("extra_info") or {}), "visits": len(test.blocks), "counters": test.counters}
+        info["kind"] = test.kind
         merged.append({**entries[name], "extra_info": info, "stats": _stats(test.blocks)})
     machine = {**last["machine_info"], "optbench": recording.machine}
     atomic.write_json(path, {**last, "machine_info": machine, "benchmarks": merged})

@@ -46,12 +46,12 @@ def compare(
         family: The number of tests that were measured, if the recordings have only some of them.
 
     Returns:
-        One row per test: `test`, `base` and `head` (median seconds, or ratios to the reference test), `ratio` with
-        `low` and `high` (95 % interval), `p` after Holm's correction, `verdict`, `note`.
+        One row per test: `test`, `base` and `head` (median seconds of blocks, or ratios to the reference test), `ratio`
+        with `low` and `high` (95 % interval), `p` after Holm's correction, `verdict`, `note`.
 
     Raises:
-        UserError: The machines differ, a test of `base` is missing in `head`, or there are too few blocks for any
-            verdict.
+        UserError: The machines differ, a test of `base` is missing in `head` or was recorded in another way, or there
+            are too few blocks for any verdict.
     """
     unlike = differences(base.machine, head.machine)
     if unlike and not allow_unlike:
@@ -66,6 +66,12 @@ def compare(
     names = [name for name in base.tests if not unlike or (_has_reference(base, name) and _has_reference(head, name))]
     if not names:
         raise UserError("no test names a reference test, so nothing can be compared across different machines")
+    for name in names:
+        if base.tests[name].kind != head.tests[name].kind:
+            raise UserError(
+                f"{name} is the {base.tests[name].kind} in {base.label}, and the {head.tests[name].kind} in "
+                f"{head.label}; record both with one version of optbench"
+            )
     sides = {name: (_blocks(base, name, bool(unlike)), _blocks(head, name, bool(unlike))) for name in names}
     _require_blocks(sides, alpha, max(family, len(names)))
     rows = [_row(name, *sides[name]) for name in names]

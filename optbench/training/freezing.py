@@ -32,7 +32,10 @@ class Freezing:
         self.update(0.0)
 
     def update(self, spent: float) -> None:
-        """Freezes and unfreezes parameters for a spent fraction of the budget, from 0 to 1."""
+        """Freezes and unfreezes parameters for a spent fraction of the budget, from 0 to 1.
+
+        Parts with the share 1 are never trained, also in steps that are timed after the budget is spent.
+        """
         for share, part in self._parts:
             for parameter in part:
-                parameter.requires_grad_(spent >= share)
+                parameter.requires_grad_(share <= spent and share < 1)

@@ -109,11 +109,15 @@ class Stepper:
         self.steps += 1
         return True
 
+    def stop_watching(self) -> None:
+        """Makes further steps without the check for early reads of gradients, which takes time for each parameter."""
+        self._unknown = False
+
     def _next_batch(self) -> Batch:
         """Returns the next augmented batch, after updating the learning rates and the frozen parts."""
         if self._schedule is not None:
             self._set_rates()
-        self._freezing.update(self.ledger.cost / self.ledger.budget)
+        self._freezing.update(self.ledger.spent_share())
         return self.problem.augment_batch(self.data.train.batch(self.batches.next()[0]), self.augmentation)
 
     def _make_optimizer(self, cell: Cell, hyperparameters: Mapping[str, Any]) -> torch.optim.Optimizer:
@@ -287,8 +291,7 @@ class Stepper:
     def _factor(self) -> float:
         """Returns the schedule's factor for the learning rates of the next step."""
         assert self._schedule is not None
-        progress = (self.ledger.cost + self.batch_size / 2) / self.ledger.budget
-        return self._schedule(min(progress, 1.0))
+        return self._schedule(min(self.ledger.spent_share(self.batch_size / 2), 1.0))
 
     def set_training(self, training: bool) -> None:
         """Switches model and optimizer between training and evaluation; few optimizers distinguish them."""

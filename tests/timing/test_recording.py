@@ -10,6 +10,7 @@ import pytest
 
 from optbench.errors import UserError
 from optbench.timing.recording import place, read, write
+from optbench.timing.verdict import compare
 from tests.support.recordings import MACHINE, document, recording
 
 
@@ -43,6 +44,36 @@ def test_a_counter_that_differs_from_visit_to_visit_gates_nothing() -> None:
     found = recording("base", {"a": [1.0, 1.0]}, {"a": {"operations": 3, "bytes_allocated": 5}})
     other = document({"a": 1.0}, {"a": {"operations": 3, "bytes_allocated": 6}})
     assert type(found)("base", (*found.visits, other)).tests["a"].counters == {"operations": 3}
+
+
+def test_a_block_holds_rare_work() -> None:
+    """The mean of rounds that may differ; the median of rounds that make the same calls."""
+    visit = document({"plain": 1.0, "same": 1.0, "merged": 1.0})
+    plain, same, merged = visit["benchmarks"]
+    for entry in (plain, same):
+        entry["stats"]["mean"] = 1.5
+    same["extra_info"]["same_calls"] = 120
+    merged["extra_info"]["visits"] = 2
+    merged["stats"]["data"] = [3.0, 4.0]
+    tests = type(recording("", {"a": [1.0]}))("base", (visit,)).tests
+    assert tests["plain"].blocks == (1.5,)
+    assert tests["same"].blocks == (1.0,)
+    assert tests["merged"].blocks == (3.0, 4.0)
+
+
+def test_times_that_were_taken_in_other_ways_are_not_compared(tmp_path: Path) -> None:
+    visits = [document({"a": 1.0 + k}) for k in range(8)]
+    old = type(recording("", {"a": [1.0]}))("old", tuple(visits))
+    new = type(old)("new", tuple(json.loads(json.dumps(visits))))
+    for visit in new.visits:
+        visit["benchmarks"][0]["extra_info"]["same_calls"] = 60
+    with pytest.raises(UserError, match="median of rounds of the same 60 calls in new; record both"):
+        compare(old, new)
+    write(place("new", tmp_path), new)
+    again = read("new", tmp_path)
+    assert set(compare(new, again)["verdict"]) == {"can't tell"}
+    with pytest.raises(UserError, match="record both with one version"):
+        compare(old, again)
 
 
 @pytest.mark.parametrize(

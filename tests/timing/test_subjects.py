@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -42,6 +43,63 @@ def test_a_step_is_counted_and_moves() -> None:
     found.verify()
     closures = optimizer_step(setting(TINY, "lbfgs", 10)).counters
     assert closures["forwards"] > 1, "each evaluation of the closure"
+
+
+class Numbered(torch.optim.SGD):
+    """Writes down the numbers of its steps, and fails after the last one."""
+
+    numbers: ClassVar[list[int]] = []
+
+    def __init__(self, params: Any, lr: float = 0.01, most: int = 10**9) -> None:
+        super().__init__(params, lr=lr)
+        self.taken, self.most = 0, most
+
+    def step(self, closure: Any = None) -> None:
+        self.taken += 1
+        assert self.taken <= self.most
+        self.numbers.append(self.taken)
+        super().step(closure)
+
+
+def test_all_rounds_take_the_same_steps() -> None:
+    """So that rare expensive steps are in every round, whether rounds were prepared or not."""
+    found = optimizer_step(setting(TINY, f"{__name__}:Numbered", 10))
+    for prepared in (0, 2):
+        Numbered.numbers.clear()
+        found.work.prepare(prepared)
+        assert Numbered.numbers == prepared * [1, 2, 3]
+        Numbered.numbers.clear()
+        for _ in range(2 * found.calls):
+            found.work()
+        assert [number for number in Numbered.numbers if number > 3] == 2 * list(range(4, found.calls + 4))
+    assert found.calls == 120
+    found.verify()
+
+
+def test_an_optimizer_that_receives_the_number_of_steps_is_not_taken_beyond_it() -> None:
+    table = {"class": f"{__name__}:Numbered", "from_run": {"most": "steps"}}
+    found = optimizer_step(setting(TINY, "told", 10, tables={"told": table}))
+    for _ in range(3 * found.calls):
+        found.work()
+    assert found.calls == 40 - 3  # two epochs of 200 examples
+
+
+def test_a_step_through_a_closure_is_counted_as_one_without() -> None:
+    """The harness can undo steps that may exceed a budget; its copies are not part of what is measured."""
+    plain = optimizer_step(setting(TINY_NET, f"{__name__}:Numbered", 10)).counters
+    asked = optimizer_step(setting(TINY_NET, f"{__name__}:Asks", 10)).counters
+    copies = 2  # of weight and bias
+    assert asked["operations"] - plain["operations"] < copies
+
+
+class Asks(torch.optim.SGD):
+    """Gradient descent that requires a closure."""
+
+    def __init__(self, params: Any, lr: float = 0.01) -> None:
+        super().__init__(params, lr=lr)
+
+    def step(self, closure: Any) -> Any:
+        return super().step(closure)
 
 
 def test_an_optimizer_that_moves_nothing_is_no_measurement() -> None:
