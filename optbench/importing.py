@@ -112,10 +112,9 @@ def load_module(location: str) -> ModuleType:
     assert sources is not None
     # The module is registered in sys.modules so that its classes can be pickled and inspected.
     name = f"optbench_file_{hashlib.sha256(f'{path} {sources.digest}'.encode()).hexdigest()[:16]}"
-    if name in sys.modules:
+    if not _forget_changed(sources) and name in sys.modules:
         return sys.modules[name]
     _make_importable(path.parent)
-    _forget_changed(sources)
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
@@ -142,12 +141,14 @@ def _make_importable(folder: Path) -> None:
     importlib.invalidate_caches()
 
 
-def _forget_changed(sources: Sources) -> None:
+def _forget_changed(sources: Sources) -> bool:
     """Forget the imported modules of a file if one of them has changed, so that they are imported again."""
-    importlib.invalidate_caches()
-    if any(_content_loaded(name, content) != content for name, (_, content) in sources.helpers.items()):
+    changed = any(_content_loaded(name, content) != content for name, (_, content) in sources.helpers.items())
+    if changed:
+        importlib.invalidate_caches()
         for name in sources.helpers:
             sys.modules.pop(name, None)
+    return changed
 
 
 def plugin_targets(group: str) -> dict[str, str]:

@@ -42,7 +42,14 @@ class OptimizerChoice:
     second_backward: bool
     from_run: dict[str, str]
     reset: str
+    #: The distribution package that the optimizer needs, and the version of its code (see `code_version`).
+    package: str
     source: str
+
+    @property
+    def name(self) -> str:
+        """The label without parameters."""
+        return self.label.partition("[")[0]
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -53,7 +60,7 @@ class OptimizerChoice:
             "partners": {group: _identity_of(target) for group, target in self.partners.items()},
             "reset": _identity_of(self.reset) if self.reset else "",
         }
-        del parts["label"], parts["linear_in_rate"]
+        del parts["label"], parts["linear_in_rate"], parts["package"]
         for name in _LATER:
             if not parts[name]:
                 del parts[name]
@@ -124,6 +131,7 @@ def choose_optimizer(label: str, chosen: ConfiguredOptimizer, source: str, probl
         second_backward=spec.second_backward,
         from_run=dict(spec.from_run),
         reset=spec.reset,
+        package=spec.package,
         source=source,
     )
 

@@ -17,6 +17,7 @@ from optbench.errors import one_line
 from optbench.machine.allocations import memory_changes
 from optbench.machine.device import synchronize
 from optbench.planning.matrix import Cell
+from optbench.planning.planned_code import check_unchanged
 from optbench.problem.data import DataSource
 from optbench.runner.job import Job
 from optbench.training.construct import run_facts
@@ -39,7 +40,9 @@ def measure(job: Job) -> str:
         The reason why the cell could not be timed, or "".
     """
     try:
+        check_unchanged(job.cell)
         timing = _time_cell(job.cell, job.source)
+        check_unchanged(job.cell)
     except Exception as error:  # any error of a user's code
         return one_line(error)
     job.directory.cell(job.cell.id).write_timing({**timing, "environment": job.environment})
