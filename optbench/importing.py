@@ -7,17 +7,21 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from optbench.errors import UserError, one_line, unknown
+from optbench.machine.settings import keep_settings, torch_is_loaded
 from optbench.sources import Sources, find_sources
 
 #: Loaded modules of users' code: the spec with which each was loaded, and the content of its file then.
 _LOADED: dict[str, tuple[object, bytes]] = {}
+#: By file or module: the settings of torch that its import changed, and that were put back.
+_CHANGED_SETTINGS: dict[str, tuple[str, ...]] = {}
 
 
 def source_digest(target: str) -> str:
@@ -34,7 +38,17 @@ def source_digest(target: str) -> str:
         UserError: If the file or module can't be found or imported, or if an imported module has changed since.
     """
     sources = target_sources(target)
-    return "" if sources is None else sources.digest
+    if sources is None:
+        return ""
+    # Until such settings were put back, the code computed other numbers.
+    restored = " restored settings" if changed_settings(target) else ""
+    return hashlib.sha256(f"{sources.digest}{restored}".encode()).hexdigest()[:12] if restored else sources.digest
+
+
+def changed_settings(target: str) -> tuple[str, ...]:
+    """Return the names of torch's settings that the import of a loaded target changed, and that were put back."""
+    location = target.rpartition(":")[0]
+    return _CHANGED_SETTINGS.get(_key(location), ())
 
 
 def target_sources(target: str) -> Sources | None:
@@ -86,7 +100,7 @@ def load_attribute(target: str) -> Any:
     """
     location, _, attribute = target.rpartition(":")
     try:
-        module = load_module(location) if location.endswith(".py") else importlib.import_module(location)
+        module = load_module(location) if location.endswith(".py") else _import_module(location)
     except UserError:
         raise
     except (Exception, SystemExit) as error:
@@ -95,6 +109,29 @@ def load_attribute(target: str) -> Any:
         public = [name for name in vars(module) if not name.startswith("_")]
         raise unknown(f"name in {location}", attribute, public)
     return getattr(module, attribute)
+
+
+def _import_module(location: str) -> ModuleType:
+    if location not in sys.modules and location.partition(".")[0] != "optbench":
+        with _restored_settings(location, find_sources(location)):
+            return importlib.import_module(location)
+    return importlib.import_module(location)
+
+
+@contextmanager
+def _restored_settings(location: str, sources: Sources | None) -> Iterator[None]:
+    """Put torch's settings back that an import changes, because they concern the code of others as well."""
+    contents = () if sources is None else (sources.content, *(content for _, content in sources.helpers.values()))
+    if not torch_is_loaded() and not any(b"torch" in content for content in contents):
+        yield
+        return
+    with keep_settings() as changed:
+        yield
+    _CHANGED_SETTINGS[_key(location)] = tuple(changed)
+
+
+def _key(location: str) -> str:
+    return str(Path(location).expanduser().resolve()) if location.endswith(".py") else location
 
 
 def load_module(location: str) -> ModuleType:
@@ -121,7 +158,8 @@ def load_module(location: str) -> ModuleType:
     sys.modules[name] = module
     try:
         # Bytecode is not cached: the file may be edited twice within the resolution of its time.
-        exec(compile(sources.content, str(path), "exec", dont_inherit=True), module.__dict__)
+        with _restored_settings(location, sources):
+            exec(compile(sources.content, str(path), "exec", dont_inherit=True), module.__dict__)
     except BaseException as error:
         del sys.modules[name]
         if isinstance(error, UserError) or not isinstance(error, (Exception, SystemExit)):

@@ -10,6 +10,7 @@ from typing import Any
 
 from optbench.budget import THIRDS
 from optbench.errors import one_line
+from optbench.machine.device import make_deterministic
 from optbench.optimizers.search_space import Space
 from optbench.planning.planned_code import check_unchanged
 from optbench.problem.base import Problem
@@ -106,6 +107,7 @@ class _CellRunner:
 
     def __init__(self, job: Job, store: CellStore) -> None:
         check_unchanged(job.cell)
+        make_deterministic(job.cell.threads)
         self.job, self.cell, self.store = job, job.cell, store
         self.problem: Problem
         self.data: ResidentData

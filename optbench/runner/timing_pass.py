@@ -15,7 +15,7 @@ import torch
 from optbench.budget import UNLIMITED, Ledger
 from optbench.errors import one_line
 from optbench.machine.allocations import memory_changes
-from optbench.machine.device import synchronize
+from optbench.machine.device import make_deterministic, synchronize
 from optbench.planning.matrix import Cell
 from optbench.planning.planned_code import check_unchanged
 from optbench.problem.data import DataSource
@@ -65,6 +65,7 @@ def budget_from_seconds(cell: Cell, timing: dict[str, Any] | None) -> int:
 
 
 def _time_cell(cell: Cell, source: DataSource) -> dict[str, Any]:
+    make_deterministic(cell.threads)
     problem, data = load(cell.problem, source, cell.device)
 
     def make_stepper() -> Stepper:

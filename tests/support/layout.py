@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 #: Each room may import those before it.
 ROOMS = (
-    "errors", "formatting", "statistics", "selection", "budget", "sources", "importing", "machine", "problem",
+    "errors", "formatting", "statistics", "selection", "budget", "machine", "sources", "importing", "problem",
     "problems", "optimizers", "config", "planning", "results", "training", "baselines", "metrics", "tuning",
     "conformance", "plots", "runner", "reporting", "api", "experiments", "timing", "cli",
 )  # fmt: skip
