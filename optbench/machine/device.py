@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from optbench.errors import UserError, unknown
+from optbench.machine.settings import planned_settings, write_settings
 
 #: Device nodes of accelerators on Linux. If none exists, there is no accelerator, and torch need not be imported.
 _ACCELERATOR_NODES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg", "/dev/dri/renderD128")
@@ -42,22 +43,16 @@ def resolve_device(name: str, elsewhere: bool = False) -> str:
 
 
 def make_deterministic(threads: int) -> None:
-    """Configure torch for the whole process: CPU threads, deterministic algorithms, no TF32.
+    """Configure torch for the whole process: CPU threads, deterministic algorithms, no TF32, and defaults for the rest.
+
+    It is called before every training, since a user's code may have changed a setting.
 
     Args:
         threads: Number of CPU threads.
     """
     # cuBLAS reads this variable once, when its first handle is created.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    import torch
-
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    # optbench never reads uninitialized memory, so filling it would only cost time.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    torch.backends.cudnn.benchmark = False
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cuda.matmul.allow_tf32 = False
+    write_settings(planned_settings(threads))
 
 
 def seed_torch(number: int, device: str) -> None:

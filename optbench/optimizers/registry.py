@@ -5,10 +5,10 @@ Names map to `module:Attribute`, so that nothing is imported before it is used.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, Protocol
 
 from optbench.errors import UserError
 from optbench.importing import find_target, load_attribute, plugin_targets, source_digest
@@ -63,35 +63,55 @@ def is_count(default: Any, low: float, high: float) -> bool:
     return default > 1 or (low >= 1 and high >= 2 and float(low).is_integer() and float(high).is_integer())
 
 
-def code_version(spec: OptimizerSpec) -> str:
+class Code(Protocol):
+    """What names the code of an optimizer: an `OptimizerSpec`, or the optimizer of a cell."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def constructor(self) -> str: ...
+    @property
+    def partners(self) -> Mapping[str, str]: ...
+    @property
+    def reset(self) -> str: ...
+    @property
+    def package(self) -> str: ...
+
+
+def code_targets(code: Code) -> list[str]:
+    """Return the targets `module:Attribute` of an optimizer's code whose source determines its results.
+
+    Torch's own optimizers are left out (the environment records torch's version), and so is the code of its package.
+    """
+    targets = dict.fromkeys(filter(None, (code.constructor, *code.partners.values(), code.reset)))
+    package = code.package.replace("-", "_")
+    return [t for t in targets if not t.startswith("torch.optim:") and t.partition(":")[0].partition(".")[0] != package]
+
+
+def code_version(code: Code) -> str:
     """Return the version of an optimizer's code, for the identity of its cells.
 
-    The version is empty for torch's own optimizers (the environment records torch's version), the package version for
-    optimizers of a package, and a hash of the source file for all others.
+    It consists of the version of its package, and of the digests of its `code_targets`.
 
     Raises:
-        UserError: If the optimizer's package is not installed.
+        UserError: If the optimizer's package is not installed, or if its code can't be imported.
     """
-    parts = []
-    if spec.package:
-        parts.append(f"{spec.package} {package_version(spec)}")
-    for target in dict.fromkeys(filter(None, (spec.constructor, *spec.partners.values(), spec.reset))):
-        root = target.partition(":")[0].partition(".")[0]
-        if not target.startswith("torch.optim:") and root != spec.package.replace("-", "_"):
-            parts.append(source_digest(target))
-    return " ".join(parts)
+    package = [f"{code.package} {package_version(code)}"] if code.package else []
+    return " ".join([*package, *map(source_digest, code_targets(code))])
 
 
-def package_version(spec: OptimizerSpec) -> str:
+def package_version(code: Code) -> str:
     """Return the installed version of the package that an optimizer needs.
 
     Raises:
         UserError: If the package is not installed.
     """
     try:
-        return version(spec.package)
+        return version(code.package)
     except PackageNotFoundError:
-        wanted = f"optbench[{spec.extra}]" if spec.extra else spec.package
+        extras = (spec.extra for spec in REGISTERED_OPTIMIZERS.values() if spec.package == code.package and spec.extra)
+        extra = next(extras, "")
+        wanted = f"optbench[{extra}]" if extra else code.package
         raise UserError(
-            f"optimizer {spec.name} needs the package {spec.package}, which is not installed: pip install '{wanted}'"
+            f"optimizer {code.name} needs the package {code.package}, which is not installed: pip install '{wanted}'"
         ) from None

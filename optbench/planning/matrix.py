@@ -273,14 +273,21 @@ def problem_identity(name: str, problem: Problem) -> dict[str, Any]:
         "version": problem.version,
         "parameters": plain_json(problem.identity()),
     }
-    own = name not in BUILT_IN_PROBLEMS
-    if own or problem.couples_examples:
+    target = problem_target(name)
+    if target or problem.couples_examples:
         # Stored cells without this word were evaluated with the running statistics that batch norm had in training.
         identity["statistics"] = "measured"
-    if own:
-        cls = problem_class(name)
-        identity["source"] = source_digest(name if ":" in name else f"{cls.__module__}:{cls.__name__}")
+    if target:
+        identity["source"] = source_digest(target)
     return identity
+
+
+def problem_target(name: str) -> str:
+    """Return the target `module:Class` of a problem whose source is part of its identity; "" for a built-in one."""
+    if ":" in name or name in BUILT_IN_PROBLEMS:
+        return name if ":" in name else ""
+    cls = problem_class(name)
+    return f"{cls.__module__}:{cls.__name__}"
 
 
 def _short_name(name: str, problem: Problem) -> str:

@@ -43,10 +43,17 @@ class OptimizerChoice:
     second_backward: bool
     from_run: dict[str, str]
     reset: str
+    #: The distribution package that the optimizer needs, and the version of its code (see `code_version`).
+    package: str
     source: str
     #: Names of all hyperparameters that the spec searches, also of those that are fixed here. They decide how the cell
     #: is executed: so the chosen point has the same bits if it is fixed and trained again.
     tunable: frozenset[str] = frozenset()
+
+    @property
+    def name(self) -> str:
+        """The label without parameters."""
+        return self.label.partition("[")[0]
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -57,7 +64,7 @@ class OptimizerChoice:
             "partners": {group: _identity_of(target) for group, target in self.partners.items()},
             "reset": _identity_of(self.reset) if self.reset else "",
         }
-        del parts["label"], parts["linear_in_rate"], parts["tunable"]
+        del parts["label"], parts["linear_in_rate"], parts["tunable"], parts["package"]
         for name in _LATER:
             if not parts[name]:
                 del parts[name]
@@ -128,6 +135,7 @@ def choose_optimizer(label: str, chosen: ConfiguredOptimizer, source: str, probl
         second_backward=spec.second_backward,
         from_run=dict(spec.from_run),
         reset=spec.reset,
+        package=spec.package,
         source=source,
         tunable=spec.fixed_search | spec.search.keys(),
     )

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
 from optbench.budget import THIRDS
 from optbench.errors import one_line
+from optbench.machine.device import make_deterministic
 from optbench.optimizers.search_space import Space
+from optbench.planning.planned_code import check_unchanged
 from optbench.problem.base import Problem
 from optbench.results.atomic import ResultsWriteError, replace_nonfinite
 from optbench.results.store import FAILED, CellStore
@@ -110,6 +112,8 @@ class _CellRunner:
     """Tunes and repeats a cell, and stores each training as soon as it is done."""
 
     def __init__(self, job: Job, store: CellStore) -> None:
+        check_unchanged(job.cell)
+        make_deterministic(job.cell.threads)
         self.job, self.cell, self.store = job, job.cell, store
         self.problem: Problem
         self.data: ResidentData
@@ -132,7 +136,7 @@ class _CellRunner:
         trials = self.trials if study == 0 else [_from_record(record) for record in self.store.trials(study)]
         while self.cell.tuned and (proposals := next_round(self.cell, trials, self.run_cost, study)):
             replicas = [Replica(p.hyperparameters, p.seed, p.observer) for p in proposals]
-            trainings = self.trainer.train(replicas, self.run_cost)
+            trainings = self._train(replicas)
             for proposal, training in zip(proposals, trainings, strict=True):
                 # Use the record as it will be read back, so that the next proposals do not depend on an interruption.
                 record = replace_nonfinite({"trial": proposal.number, **_trial_record(training, self.cell.evaluations)})
@@ -162,7 +166,7 @@ class _CellRunner:
                 missing.append((False, Replica(default, seed)))
         remark = describe_exhaustion(self.cell, self.trials, self.run_cost)
         if missing:
-            trainings = self.trainer.train([replica for _, replica in missing], self.run_cost, test=True)
+            trainings = self._train([replica for _, replica in missing], test=True)
             for (tuned, _), training in zip(missing, trainings, strict=True):
                 if tuned and training.status == "ok":
                     training.error = training.error or remark
@@ -195,6 +199,12 @@ class _CellRunner:
             if record is not None and record["status"] == "ok" and not record["error"]:
                 remark = {"error": describe_dependence(self.cell)}
                 self.store.write_run({**record, **remark}, self.store.run_curve(seed, tuned) or {})
+
+    def _train(self, replicas: Sequence[Replica], *, test: bool = False) -> Iterator[Training]:
+        """Trains replicas; a training during which a file of its code was edited is not returned."""
+        for training in self.trainer.train(replicas, self.run_cost, test=test):
+            check_unchanged(self.cell)
+            yield training
 
     def summary(self) -> dict[str, Any]:
         """Returns the fields of `result.json` that describe the tuning and the problem."""

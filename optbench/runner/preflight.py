@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from optbench.errors import Inapplicable, UserError, one_line
-from optbench.importing import load_attribute
-from optbench.planning.matrix import Cell
+from optbench.importing import changed_settings, load_attribute
+from optbench.machine.settings import keep_settings
+from optbench.optimizers.registry import code_targets
+from optbench.planning.matrix import Cell, problem_target
 from optbench.planning.optimizer_choice import OptimizerChoice
 from optbench.planning.problem_choice import ProblemChoice
 from optbench.problem.base import Problem, load_problem_data
@@ -163,3 +167,59 @@ def _distinct_pairs(cells: Iterable[Cell]) -> dict[tuple[str, str], tuple[Optimi
         (cell.optimizer.label, cell.problem.label if cell.optimizer.groups else ""): (cell.optimizer, cell.problem)
         for cell in cells
     }
+
+
+def find_changed_settings(cells: Sequence[Cell]) -> list[str]:
+    """Finds code of the user that changes torch's settings for the whole process, and so for other cells.
+
+    Changes by an import, by a constructor and by `model()` are found. All of them are put back.
+
+    Args:
+        cells: The cells to be computed.
+
+    Returns:
+        One line for each problem and each optimizer that does.
+    """
+    notes = []
+    for choice in {cell.problem.key: cell.problem for cell in cells}.values():
+        if target := problem_target(choice.selection.name):
+            changed = changed_settings(target)
+            made = _changed_by(partial(_make_model, choice))
+            notes += _describe_change(target, changed, made, "model()")
+    for optimizer in {cell.optimizer.label: cell.optimizer for cell in cells}.values():
+        if optimizer.own and code_targets(optimizer):
+            changed = changed_settings(optimizer.constructor)
+            made = _changed_by(partial(_construct, optimizer))
+            notes += _describe_change(optimizer.constructor, changed, made, "its constructor")
+    return list(dict.fromkeys(notes))
+
+
+def _changed_by(action: Callable[[], object]) -> list[str]:
+    import torch
+
+    with keep_settings() as changed, torch.random.fork_rng(devices=[]), suppress(Exception):
+        action()
+    return changed
+
+
+def _make_model(choice: ProblemChoice) -> object:
+    return choice.make().model()
+
+
+def _construct(optimizer: OptimizerChoice) -> object:
+    import torch
+
+    from optbench.training.construct import make_optimizer
+
+    return make_optimizer(optimizer, torch.nn.Linear(2, 2), optimizer.defaults)
+
+
+def _describe_change(target: str, by_import: Sequence[str], by_call: Sequence[str], call: str) -> list[str]:
+    where = target.rpartition(":")[0] if by_import else target
+    when = "when it is imported" if by_import else f"in {call}"
+    if not (names := by_import or by_call):
+        return []
+    return [
+        f"note: {where} changes torch's settings for the whole process {when} ({', '.join(names)}); they are put back "
+        f"{'after the import' if by_import else 'before each training'} (use arguments or contexts instead)"
+    ]

@@ -20,7 +20,7 @@ from optbench.results.store import FAILED
 from optbench.runner.engines import default_workers, make_engine
 from optbench.runner.job import Job
 from optbench.runner.options import RunOptions
-from optbench.runner.preflight import check_data, check_optimizers
+from optbench.runner.preflight import check_data, check_optimizers, find_changed_settings
 from optbench.runner.progress import SilentProgress
 from optbench.runner.window import Engine, TimeLimit, run_jobs
 from optbench.training.shared_data import SharedMemory
@@ -87,7 +87,7 @@ def run(
                 client = stack.enter_context(connect(options.scheduler))
             known = {} if start_over else directory.planes()
             planes = check_data(missing, options.source, memory, known)
-            notes = check_optimizers(missing) if missing else []
+            notes = [*check_optimizers(missing), *find_changed_settings(missing)] if missing else []
         except BaseException:
             if not existed:
                 directory.remove_if_empty()

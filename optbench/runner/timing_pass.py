@@ -21,8 +21,9 @@ import torch
 from optbench.errors import one_line
 from optbench.formatting import format_number
 from optbench.machine.allocations import memory_changes
-from optbench.machine.device import synchronize
+from optbench.machine.device import make_deterministic, synchronize
 from optbench.planning.matrix import Cell
+from optbench.planning.planned_code import check_unchanged
 from optbench.problem.data import DataSource
 from optbench.runner.job import Job
 from optbench.statistics.periods import find_period, find_rare_steps, period_weights
@@ -55,7 +56,9 @@ def measure(job: Job) -> str:
         What the user has to know: why the cell could not be timed, or that the machine was not idle; otherwise "".
     """
     try:
+        check_unchanged(job.cell)
         timing = _time_cell(job.cell, job.source)
+        check_unchanged(job.cell)
     except Exception as error:  # any error of a user's code
         return f"steps can't be timed: {one_line(error)}"
     job.directory.cell(job.cell.id).write_timing({**timing, "environment": job.environment})
@@ -97,6 +100,7 @@ class _Extent:
 
 
 def _time_cell(cell: Cell, source: DataSource) -> dict[str, Any]:
+    make_deterministic(cell.threads)
     problem, data = load(cell.problem, source, cell.device)
 
     def begin(warmup: int, length: float) -> Stepper:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from optbench.budget import THIRDS, Ledger
-from optbench.machine.device import synchronize
+from optbench.machine.device import make_deterministic, synchronize
 from optbench.planning.matrix import Cell
 from optbench.problem.base import Problem
 from optbench.training.construct import describe_optimizer
@@ -71,6 +71,7 @@ def train(
         observer: Receives the record after each evaluation and can end the training, as a pruner does.
         stepper: The class that executes the steps.
     """
+    make_deterministic(cell.threads)
     record = Training(dict(hyperparameters), seed)
     ledger = Ledger(budget)
     try:

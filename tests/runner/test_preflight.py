@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 import torch
@@ -13,11 +14,12 @@ from torch import nn
 
 from optbench.config.load import configure
 from optbench.errors import UserError
+from optbench.machine.settings import planned_settings, write_settings
 from optbench.planning.matrix import Cell, make_plan
 from optbench.problem.data import DataSource
-from optbench.runner.preflight import check_data
+from optbench.runner.preflight import check_data, find_changed_settings
 from optbench.training import landscape as plane
-from tests.support.tiny import TINY, TinyNet, run_tiny
+from tests.support.tiny import TINY, TINY_NET, TinyNet, run_tiny
 
 SOURCE = DataSource(Path("unused"), download=False)
 
@@ -72,3 +74,83 @@ def test_lazy_layers_are_refused_in_one_line() -> None:
         "model(), or give the layer its size"
     )
     assert check_data(cells("Lazy[materialised=true]"), SOURCE) == {}
+
+
+SETTING = """
+    import torch
+    import optbench
+    from dataclasses import dataclass
+    from tests.support.tiny import TinyNet
+    AT_IMPORT
+
+    @dataclass(frozen=True)
+    class Mine(TinyNet):
+        name = "mine"
+        def model(self):
+            IN_MODEL
+            return super().model()
+
+    class Steps(torch.optim.SGD):
+        def __init__(self, params, lr=0.1):
+            IN_CONSTRUCTOR
+            super().__init__(params, lr=lr)
+        def step(self, closure=None):
+            IN_STEP
+            return super().step(closure)
+"""
+DOUBLE = "torch.set_default_dtype(torch.float64)"
+
+
+def setting(folder: Path, **statements: str) -> Path:
+    """Writes a file with a problem and an optimizer that execute statements."""
+    text = dedent(SETTING)
+    for place in ("AT_IMPORT", "IN_MODEL", "IN_CONSTRUCTOR", "IN_STEP"):
+        text = text.replace(place, statements.get(place, "pass"))
+    path = folder / "setting.py"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("place", "where"),
+    [
+        ("AT_IMPORT", "setting.py changes torch's settings for the whole process when it is imported"),
+        ("IN_MODEL", "setting.py:Mine changes torch's settings for the whole process in model()"),
+        ("IN_CONSTRUCTOR", "setting.py:Steps changes torch's settings for the whole process in its constructor"),
+    ],
+)
+def test_code_that_changes_settings_is_told_and_other_cells_are_not_affected(
+    place: str, where: str, tmp_path: Path
+) -> None:
+    plain = run_tiny(tmp_path / "plain", problems=[TINY_NET], optimizers=["sgd"], seeds=2, tuning_worth=0)
+    mine = setting(tmp_path, **{place: DOUBLE})
+    cells = make_plan(
+        configure(problems=[f"{mine}:Mine"], optimizers=[f"{mine}:Steps"], devices=["cpu"], batch_sizes=[10])
+    ).cells
+    [note] = find_changed_settings(cells)
+    assert note.startswith(f"note: {tmp_path}/{where} (the default dtype); they are put back ")
+    assert torch.get_default_dtype() == torch.float32
+    beside = run_tiny(
+        tmp_path / "beside", problems=[f"{mine}:Mine", TINY_NET], optimizers=[f"{mine}:Steps", "sgd"], seeds=2,
+        tuning_worth=0,
+    )  # fmt: skip
+    same = beside.runs.query("problem == 'tiny_net' and optimizer == 'sgd'")
+    assert same["test_loss"].tolist() == plain.runs["test_loss"].tolist()
+    assert torch.get_default_dtype() == torch.float32
+
+
+def test_code_that_sets_nothing_or_only_for_a_while_is_not(tmp_path: Path) -> None:
+    local = "torch.manual_seed(0); before = torch.get_default_dtype(); " + DOUBLE + "; torch.set_default_dtype(before)"
+    mine = setting(tmp_path, AT_IMPORT=local, IN_MODEL=local, IN_CONSTRUCTOR=local)
+    chosen = configure(problems=[f"{mine}:Mine", TINY_NET], optimizers=[f"{mine}:Steps", "adam"], devices=["cpu"])
+    assert find_changed_settings(make_plan(chosen).cells) == []
+
+
+def test_a_step_that_changes_settings_does_not_affect_later_trainings(tmp_path: Path) -> None:
+    mine = setting(tmp_path, IN_STEP="torch.set_default_dtype(torch.float64); torch.set_num_threads(3)")
+    chosen = {"problems": [TINY_NET], "seeds": 2, "tuning_worth": 0, "execution": "eager"}
+    plain = run_tiny(tmp_path / "plain", optimizers=["sgd"], **chosen)
+    beside = run_tiny(tmp_path / "beside", optimizers=[f"{mine}:Steps", "sgd"], **chosen)
+    same = beside.runs.query("optimizer == 'sgd'")
+    assert same["test_loss"].tolist() == plain.runs["test_loss"].tolist()
+    write_settings(planned_settings(1))

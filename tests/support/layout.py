@@ -15,9 +15,9 @@ ROOT = Path(__file__).parents[2]
 
 #: Each room may import those before it.
 ROOMS = (
-    "errors", "formatting", "statistics", "selection", "budget", "importing", "machine", "problem", "problems",
-    "optimizers", "config", "planning", "results", "training", "baselines", "metrics", "tuning", "conformance",
-    "plots", "runner", "reporting", "api", "experiments", "timing", "cli",
+    "errors", "formatting", "statistics", "selection", "budget", "machine", "sources", "importing", "problem",
+    "problems", "optimizers", "config", "planning", "results", "training", "baselines", "metrics", "tuning",
+    "conformance", "plots", "runner", "reporting", "api", "experiments", "timing", "cli",
 )  # fmt: skip
 
 

@@ -8,38 +8,49 @@ from dataclasses import replace
 from pathlib import Path
 
 from optbench.errors import UserError
-from optbench.importing import source_digest
-from optbench.planning.matrix import Cell
+from optbench.importing import target_sources
+from optbench.planning.matrix import Cell, problem_identity
+from optbench.planning.planned_code import changed_code
 from optbench.selection import Selection
 
+#: By folder: the contents of files by their path in the folder.
+Files = Mapping[str, Mapping[str, bytes]]
 
-def read_sources(cell: Cell) -> dict[str, bytes]:
-    """Reads the user files that define a cell's problem and optimizer.
+
+def read_sources(cell: Cell) -> Files:
+    """Reads the user files that define a cell's problem and optimizer, and the modules next to them that they import.
 
     Args:
         cell: The cell.
 
     Returns:
-        The content of each file by its location.
+        The contents, by folder and by the path in the folder.
 
     Raises:
         UserError: A file can't be read.
     """
-    sources = {}
-    for target in (cell.problem.selection.name, cell.optimizer.constructor):
+    optimizer = cell.optimizer
+    folders: dict[str, dict[str, bytes]] = {}
+    for target in (cell.problem.selection.name, optimizer.constructor, *optimizer.partners.values(), optimizer.reset):
         location = target.rpartition(":")[0]
-        if location.endswith(".py"):
-            try:
-                sources[location] = Path(location).expanduser().read_bytes()
-            except OSError as error:
-                raise UserError(f"{location} can't be read: {error.strerror}") from None
-    return sources
+        if not location.endswith(".py"):
+            continue
+        if not Path(location).expanduser().is_file():
+            raise UserError(f"{location} can't be read: No such file or directory")
+        sources = target_sources(target)
+        assert sources is not None
+        files = folders.setdefault(_folder(location), {})
+        for path, content in ((sources.file, sources.content), *sources.helpers.values()):
+            if path.is_relative_to(sources.file.parent):
+                files[path.relative_to(sources.file.parent).as_posix()] = content
+    return folders
 
 
-def place_sources(cell: Cell, sources: Mapping[str, bytes], folder: Path) -> Cell:
+def place_sources(cell: Cell, sources: Files, folder: Path) -> Cell:
     """Makes the files of a cell available on this machine.
 
-    A file that exists at its location with the same content is used as it is. Otherwise it is written to `folder`.
+    Files that exist at their location with the same content are used as they are. Otherwise all files of their folder
+    are written to `folder`.
 
     Args:
         cell: The cell.
@@ -51,14 +62,24 @@ def place_sources(cell: Cell, sources: Mapping[str, bytes], folder: Path) -> Cel
     """
     if not sources:
         return cell
+    places = {origin: _place(origin, files, folder) for origin, files in sources.items()}
+
+    def here(target: str) -> str:
+        location, _, attribute = target.rpartition(":")
+        place = places.get(_folder(location)) if location.endswith(".py") else None
+        return target if place is None else f"{place / Path(location).name}:{attribute}"
+
     problem, optimizer = cell.problem, cell.optimizer
     chosen = problem.selection
-    relocated = Selection(_place(chosen.name, sources, folder), chosen.parameters)
-    constructor = _place(optimizer.constructor, sources, folder)
     return replace(
         cell,
-        problem=replace(problem, selection=relocated),
-        optimizer=replace(optimizer, constructor=constructor),
+        problem=replace(problem, selection=Selection(here(chosen.name), chosen.parameters)),
+        optimizer=replace(
+            optimizer,
+            constructor=here(optimizer.constructor),
+            partners={group: here(target) for group, target in optimizer.partners.items()},
+            reset=here(optimizer.reset),
+        ),
     )
 
 
@@ -71,29 +92,31 @@ def check_same(cell: Cell) -> None:
     Raises:
         UserError: The problem or the optimizer differs.
     """
-    from optbench.planning.matrix import problem_identity
-
     chosen = cell.problem.selection
     here = problem_identity(chosen.name, cell.problem.make())
     if here != cell.problem.identity:
         planned = cell.problem.identity
         differing = sorted(key for key in {*here, *planned} if here.get(key) != planned.get(key))
         raise UserError(f"problem {cell.problem.label} differs on this worker (in {', '.join(differing)})")
-    constructor = cell.optimizer.constructor
-    if cell.optimizer.source and source_digest(constructor) != cell.optimizer.source:
-        raise UserError(f"optimizer {cell.optimizer.label} differs on this worker (in its source)")
+    if changed := changed_code(cell):
+        raise UserError(f"optimizer {cell.optimizer.label} differs on this worker (in its source: {changed})")
 
 
-def _place(target: str, sources: Mapping[str, bytes], folder: Path) -> str:
-    """Returns the target `FILE.py:NAME` with the file's location on this machine."""
-    location, _, attribute = target.rpartition(":")
-    if location not in sources:
-        return target
-    path, content = Path(location).expanduser(), sources[location]
-    if not (path.is_file() and path.read_bytes() == content):
-        # One folder per content; the file keeps its name, which is part of the cell's identity.
-        path = folder / hashlib.sha256(content).hexdigest()[:16] / path.name
-        if not path.is_file():
+def _folder(location: str) -> str:
+    return str(Path(location).expanduser().parent)
+
+
+def _place(origin: str, files: Mapping[str, bytes], folder: Path) -> Path:
+    """Returns the folder that has the files on this machine."""
+    place = Path(origin)
+    if all((place / name).is_file() and (place / name).read_bytes() == content for name, content in files.items()):
+        return place
+    # One folder per origin, so that an edited module replaces the earlier one; files keep their names, which are part
+    # of the cell's identity.
+    place = folder / hashlib.sha256(origin.encode()).hexdigest()[:16]
+    for name, content in files.items():
+        path = place / name
+        if not (path.is_file() and path.read_bytes() == content):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-    return f"{path}:{attribute}"
+    return place

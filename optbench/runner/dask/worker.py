@@ -22,7 +22,7 @@ from optbench.problem.data import default_data_dir
 from optbench.results.atomic import ResultsWriteError
 from optbench.results.directory import ResultsDirectory
 from optbench.runner.dask.records import SendingDirectory, write_record
-from optbench.runner.dask.sources import check_same, place_sources
+from optbench.runner.dask.sources import Files, check_same, place_sources
 from optbench.runner.job import Job
 
 #: One cell at a time per process: torch's settings and random generators are shared by all threads.
@@ -64,8 +64,8 @@ class Parcel:
     #: The stored records of the cell; empty if the worker can access the results directory.
     records: tuple[str, ...]
     sees_disk: bool
-    #: Contents of user files by location.
-    sources: dict[str, bytes]
+    #: Contents of user files by folder.
+    sources: Files
     #: Identifies the run that has submitted the job.
     secret: str
     #: Topic under which records are sent.

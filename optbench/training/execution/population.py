@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from optbench.budget import Ledger
+from optbench.machine.device import make_deterministic
 from optbench.optimizers.schedule import parse_schedule
 from optbench.planning.matrix import Cell
 from optbench.problem.base import Problem
@@ -68,6 +69,7 @@ def train_population(
     Raises:
         ValueError: The models can't be stacked.
     """
+    make_deterministic(cell.threads)
     # Matrix products of few rows are rounded differently than those of many. Small populations are filled up with
     # copies, so that the result of a replica does not depend on the others, bit by bit.
     copies = [replace(replicas[-1], observer=None)] * (SMALLEST - len(replicas))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import shutil
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +49,8 @@ def test_files_that_are_not_there_are_put_down_and_the_cell_stays_the_same(tmp_p
     (tmp_path / "here").mkdir()
     cell = planned(tmp_path / "here")
     sources = read_sources(cell)
-    assert {Path(location).name: content.decode() for location, content in sources.items()} == {
-        "my problem.py": PROBLEM,
-        "steps.py": OPTIMIZER,
-    }
+    files = {"my problem.py": PROBLEM, "steps.py": OPTIMIZER}
+    assert {name: sources[str(tmp_path / "here")][name].decode() for name in files} == files
     for path in (tmp_path / "here").iterdir():
         path.unlink()
     cell = pickle.loads(pickle.dumps(cell))
@@ -60,17 +61,54 @@ def test_files_that_are_not_there_are_put_down_and_the_cell_stays_the_same(tmp_p
     check_same(moved)
 
 
-def test_files_that_are_there_are_used_in_place_unless_they_are_others(tmp_path: Path) -> None:
+def test_folders_that_are_there_are_used_in_place_unless_a_file_is_another(tmp_path: Path) -> None:
     cell = planned(tmp_path)
     sources = read_sources(cell)
     assert place_sources(cell, sources, tmp_path / "there") == cell
     (tmp_path / "steps.py").write_text(OPTIMIZER + "# edited\n")
     moved = place_sources(cell, sources, tmp_path / "there")
     assert moved.optimizer.constructor.startswith(str(tmp_path / "there"))
-    assert moved.problem.selection == cell.problem.selection
+    assert moved.problem.selection.name.startswith(str(tmp_path / "there"))  # modules that both import stay one
     check_same(moved)
-    with pytest.raises(UserError, match=r"optimizer Steps differs on this worker \(in its source\)"):
+    with pytest.raises(UserError, match=r"optimizer Steps differs on this worker \(in its source: .*steps\.py\)"):
         check_same(cell)
+
+
+def test_modules_next_to_the_files_travel_too(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    (here / "own_parts").mkdir(parents=True)
+    (here / "own_parts" / "__init__.py").write_text("")
+    (here / "own_parts" / "rate.py").write_text("RATE = 0.1")
+    files = {
+        name: (f"{text}\nfrom own_parts.rate import RATE\n") for name, text in (("p.py", PROBLEM), ("s.py", OPTIMIZER))
+    }
+    for name, text in files.items():
+        (here / name).write_text(text)
+    cell = planned(here, problems=[f"{here}/p.py:Mine"], optimizers=[f"{here}/s.py:Steps"])
+    moved = place_sources(cell, read_sources(cell), there)
+    assert moved == cell
+    sources = read_sources(cell)
+    shutil.rmtree(here)
+    forget("own_parts")
+    moved = place_sources(cell, sources, there)
+    check_same(moved)
+    assert moved.id == cell.id
+    assert sorted(path.name for path in there.rglob("*.py")) == ["p.py", "rate.py", "s.py"]
+    forget("own_parts")
+
+
+def forget(package: str) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize("optimizer", ["lion", "muon", "sam", "schedule_free_adamw"])
+def test_registered_optimizers_of_packages_are_the_planned_ones(optimizer: str, tmp_path: Path) -> None:
+    cell = planned(tmp_path, problems=["mlp"], optimizers=[optimizer])
+    check_same(cell)
+    older = replace(cell, optimizer=replace(cell.optimizer, source=cell.optimizer.source + "0"))
+    with pytest.raises(UserError, match=rf"optimizer {optimizer} differs on this worker \(in its source: "):
+        check_same(older)
 
 
 def test_another_version_of_a_problem_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
