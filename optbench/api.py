@@ -256,11 +256,13 @@ def recommend(
         The table of `optbench.metrics.recommendation`. Its `attrs["notes"]` list what was left out of the comparison.
 
     Raises:
-        UserError: The results can't be joined, or a budget is not valid.
+        UserError: The results can't be joined, a budget is not valid, or `seconds` is given for results that were
+            timed on different machines.
     """
     from optbench.metrics.recommendation import MOST_TRIALS, Budget, recommendation
     from optbench.results.frozen import open_results
     from optbench.results.join import join
+    from optbench.results.machines import check_seconds
 
     for name, value in (("trials", trials), ("seconds", seconds), ("memory", memory_mib)):
         if value is not None and not value > 0:
@@ -270,9 +272,11 @@ def recommend(
     places = [_results_folder(folder) for folder in folders]
     results = open_results(places[0]) if len(places) == 1 else join(places)
     memory = None if memory_mib is None else memory_mib * 2**20
+    if seconds is not None:
+        check_seconds("seconds of tuning", results.machines, "a number of trials, or no limit")
     budgets = None if (trials, seconds, memory) == (None, None, None) else [Budget(trials, seconds, memory)]
     table = recommendation(results.trials, results.runs, results.cells, budgets)
-    table.attrs["notes"] = list(getattr(results, "notes", ()))
+    table.attrs["notes"] = [*results.warnings, *getattr(results, "notes", ())]
     return table
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import pandas as pd
 
 from optbench.baselines.against import load_with_baseline
-from optbench.errors import UserError
 from optbench.formatting import format_number, to_text
 from optbench.metrics import losses
 from optbench.metrics.definitions import write_index
@@ -65,13 +64,9 @@ def compare_folders(
     """
     losses.check_metric(metric)
     joined = _join_folders(folders, metric)
-    if metric.startswith("seconds") and len(joined.machines) > 1:
-        raise UserError(
-            f"{metric} cannot be compared between different machines: {'; '.join(joined.machines)} (accepted: "
-            "cost_to_target, which is the same on all)"
-        )
+    tables = all_tables(joined, metric)
     judged = verdicts(joined.runs, joined.cells, reference, metric)
-    comparison = Comparison(joined, all_tables(joined, metric) | {"verdicts": judged})
+    comparison = Comparison(joined, tables | {"verdicts": judged})
     if output is not None:
         _write(comparison, output)
     return comparison

@@ -6,18 +6,18 @@ comes whole from one directory: runs of one tuning are never mixed with runs of 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from optbench.errors import UserError
-from optbench.results.frames import TIMING_COLUMNS
 from optbench.results.frozen import FrozenResults, open_results
 from optbench.results.load import Results
+from optbench.results.machines import drop_timings, explain_dropped_times, list_machines, timing_environments
 from optbench.results.stored import GROUP
 
 #: Columns that must be equal for a fair comparison, with their names in messages.
@@ -48,6 +48,7 @@ class JoinedResults:
     planes: dict[str, Any]
     names: list[str]
     machines: list[str]
+    environments: dict[str, Any]
     notes: list[str] = field(default_factory=list)
     warnings: Sequence[str] = ()
 
@@ -91,21 +92,28 @@ def join_results(results: Sequence[ResultsOnDisk], own_timings: bool = False) ->
     cells = _keep_one_protocol(cells, notes)
     cells = _make_names_unique(cells, notes)
     frames: dict[str, Any] = {name: _select_rows(name, cells, results) for name in _FRAMES}
-    machines = _list_machines(cells, results)
+    environments = {key: value for one in reversed(list(results)) for key, value in one.environments.items()}
+    timed_in = [
+        timing_environments(cells[cells["_place"] == place], one.environments) for place, one in enumerate(results)
+    ]
+    machines = list_machines(itertools.chain.from_iterable(timed_in))
     if own_timings:
-        own = set(_list_machines(cells[cells["_place"] == 0], results))
-        others = {place: _list_machines(cells[cells["_place"] == place], results) for place in range(1, len(results))}
-        elsewhere = [place for place, computed_on in others.items() if not set(computed_on) <= own]
+        own = list_machines(timed_in[0])
+        elsewhere = [
+            place for place, some in enumerate(timed_in) if len(list_machines([*timed_in[0], *some])) > len(own)
+        ]
         untimed = cells.loc[cells["_place"].isin(elsewhere), "cell_id"]
-        frames = {name: _drop_timings(frame, untimed) for name, frame in frames.items()}
-        cells = _drop_timings(cells, untimed)
+        frames = {name: drop_timings(frame, untimed) for name, frame in frames.items()}
+        cells, machines = drop_timings(cells, untimed), own
     kept = cells.drop(columns=["_place", "_of"]).reset_index(drop=True)
-    if len(machines) > 1 and not own_timings:
-        frames |= {name: _drop_timings(frame) for name, frame in frames.items()}
-        kept = _drop_timings(kept)
-        notes.append(f"timings are left out because they come from different machines: {'; '.join(machines)}")
+    if len(machines) > 1:
+        frames |= {name: drop_timings(frame) for name, frame in frames.items()}
+        kept = drop_timings(kept)
+        notes.append(explain_dropped_times(machines))
     planes = {label: plane for one in reversed(list(results)) for label, plane in one.planes.items()}
-    return JoinedResults(**frames, cells=kept, planes=planes, names=names, machines=machines, notes=notes)
+    return JoinedResults(
+        **frames, cells=kept, planes=planes, names=names, machines=machines, environments=environments, notes=notes
+    )
 
 
 def _name_folders(folders: list[Path]) -> list[str]:
@@ -175,32 +183,3 @@ def _select_rows(name: str, cells: pd.DataFrame, results: Sequence[ResultsOnDisk
     # Empty frames have no types for hyperparameter columns that concat could use.
     filled = [part for part in parts if len(part)]
     return pd.concat(filled, ignore_index=True) if filled else parts[0]
-
-
-def _list_machines(cells: pd.DataFrame, results: Sequence[ResultsOnDisk]) -> list[str]:
-    """Describes the machines that computed the cells, with their torch versions."""
-    machines = []
-    for place, one in enumerate(results):
-        environments = one.environments
-        for key in cells.loc[cells["_place"] == place, "environment"].unique():
-            if key:
-                machines.append(describe_machine(environments.get(key, {}), key))
-    return list(dict.fromkeys(machines))
-
-
-def describe_machine(environment: dict[str, Any], key: str) -> str:
-    """Describes an environment in one line: processor, cores, accelerators and torch version."""
-    if not environment:
-        return f"unknown environment {key}"
-    parts = [environment.get("processor"), f"{environment.get('cores')} cores"]
-    parts += [str(name) for name in (environment.get("accelerators") or {}).values()]
-    parts.append(f"torch {(environment.get('packages') or {}).get('torch')}")
-    return ", ".join(str(part) for part in parts)
-
-
-def _drop_timings(frame: pd.DataFrame, cells: pd.Series | None = None) -> pd.DataFrame:
-    """Sets the timings to missing, of all rows or of the given cells."""
-    timings = [name for name in TIMING_COLUMNS if name in frame]
-    if cells is None:
-        return frame.assign(**dict.fromkeys(timings, np.nan))
-    return frame.assign(**{name: frame[name].mask(frame["cell_id"].isin(cells)) for name in timings})

@@ -105,6 +105,8 @@ class _CellRunner:
 
     def __init__(self, job: Job, store: CellStore) -> None:
         self.job, self.cell, self.store = job, job.cell, store
+        #: Written with each training: another one of the cell may be computed elsewhere.
+        self.origin = {"environment": job.environment}
         self.problem: Problem
         self.data: ResidentData
         self.problem, self.data = load(job.cell.problem, job.source, job.cell.device)
@@ -128,7 +130,8 @@ class _CellRunner:
             trainings = self.trainer.train(replicas, self.run_cost)
             for proposal, training in zip(proposals, trainings, strict=True):
                 # Use the record as it will be read back, so that the next proposals do not depend on an interruption.
-                record = replace_nonfinite({"trial": proposal.number, **_trial_record(training, self.cell.evaluations)})
+                values = _trial_record(training, self.cell.evaluations)
+                record = replace_nonfinite({"trial": proposal.number, **values, **self.origin})
                 self.store.append_trial(record, _curve(training), study)
                 trials.append(_from_record(record))
             # If several trials all raised an error, further ones would too.
@@ -156,7 +159,7 @@ class _CellRunner:
         if missing:
             trainings = self.trainer.train([replica for _, replica in missing], self.run_cost, test=True)
             for (tuned, _), training in zip(missing, trainings, strict=True):
-                self.store.write_run({"tuned": tuned, **_record(training)}, _curve(training))
+                self.store.write_run({"tuned": tuned, **_record(training), **self.origin}, _curve(training))
                 if training.status in FAILED and (tuned or not self.cell.tuned):
                     raise _CellFailed(_record(training))
         for seed in self.job.seeds if twins else ():
@@ -193,7 +196,7 @@ class _CellRunner:
 
     def _skip(self, seed: int) -> None:
         training = Training({}, seed, status="skipped", error="no trial of the tuning ended with a finite loss")
-        self.store.write_run({"tuned": True, **_record(training)}, _curve(training))
+        self.store.write_run({"tuned": True, **_record(training), **self.origin}, _curve(training))
 
 
 def _record(training: Training) -> dict[str, Any]:

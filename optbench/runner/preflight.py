@@ -13,6 +13,8 @@ from optbench.planning.optimizer_choice import OptimizerChoice
 from optbench.planning.problem_choice import ProblemChoice
 from optbench.problem.base import Problem, load_problem_data
 from optbench.problem.data import Batch, Data, DataSource
+from optbench.results.directory import ResultsDirectory
+from optbench.results.machines import list_machines
 from optbench.training.shared_data import SharedMemory
 
 
@@ -107,6 +109,32 @@ def _check_classes(label: str, problem: Problem, split: str, batch: Batch) -> No
         ) from None
     except Exception:  # recorded by the cells of this problem
         return
+
+
+def check_second_budgets(cells: Sequence[Cell], directory: ResultsDirectory, environment: Mapping[str, Any]) -> None:
+    """Checks that run budgets in seconds are measured on one machine: elsewhere, they buy another number of steps.
+
+    Args:
+        cells: All cells of the plan.
+        directory: The results directory.
+        environment: The present environment.
+
+    Raises:
+        UserError: A stored cell has a budget in seconds that was measured on another machine.
+    """
+    environments = {**directory.environments(), environment["key"]: environment}
+    for cell in cells:
+        if cell.run_budget.unit != "seconds" or (timing := directory.cell(cell.id).timing()) is None:
+            continue
+        machines = list_machines(
+            (key, environments.get(key, {})) for key in (timing["environment"], environment["key"])
+        )
+        if len(machines) > 1:
+            raise UserError(
+                f"the run budget of {cell.problem.label} is in seconds and was measured on another machine "
+                f"({machines[0]}) than this one ({machines[1]}), where it buys another number of steps (accepted: "
+                "another --name, --fresh, or a budget in examples or epochs)"
+            )
 
 
 def check_optimizers(cells: Sequence[Cell]) -> list[str]:
