@@ -9,11 +9,12 @@ from pathlib import Path
 import pandas as pd
 
 from optbench.baselines.against import load_with_baseline
+from optbench.errors import UserError
 from optbench.formatting import format_number, to_text
 from optbench.metrics import losses
 from optbench.metrics.definitions import write_index
 from optbench.metrics.tables import all_tables
-from optbench.metrics.verdicts import verdicts
+from optbench.metrics.verdicts import choose_reference, verdicts
 from optbench.results.atomic import write_bytes
 from optbench.results.directory import ResultsDirectory
 from optbench.results.join import JoinedResults, join
@@ -64,6 +65,10 @@ def compare_folders(
     """
     losses.check_metric(metric)
     joined = _join_folders(folders, metric)
+    try:
+        choose_reference(joined.cells, reference)
+    except UserError as error:  # the notes may say why it is not there
+        raise UserError("; ".join([str(error), *joined.notes])) from None
     tables = all_tables(joined, metric)
     judged = verdicts(joined.runs, joined.cells, reference, metric)
     comparison = Comparison(joined, tables | {"verdicts": judged})

@@ -38,15 +38,15 @@ def check_data(
     Raises:
         UserError: Data are missing or corrupt, or do not fit their problem.
     """
-    if not (choices := {cell.problem.key: cell.problem for cell in cells}):
+    if not (choices := {cell.problem.key: cell for cell in cells}):
         return {}
     from optbench.training.landscape import compute_plane_values
 
     planes: dict[str, Any] = {}
-    for choice in choices.values():
-        problem = choice.make()
+    for cell in choices.values():
+        choice, problem = cell.problem, cell.problem.make()
         try:
-            data = _load_and_check(choice.label, problem, source)
+            data = _load_and_check(choice.label, problem, source, cell.training_examples)
             if memory is not None:
                 memory.add(choice.key, data, problem.channels_last)
             key = choice.key[1]
@@ -61,12 +61,11 @@ def check_data(
     return planes
 
 
-def _load_and_check(label: str, problem: Problem, source: DataSource) -> Data:
+def _load_and_check(label: str, problem: Problem, source: DataSource, planned: int) -> Data:
     data = load_problem_data(problem, source)
-    if len(data.train[0]) != problem.training_examples():
+    if len(data.train[0]) != planned:
         raise UserError(
-            f"{label} loads {len(data.train[0])} training examples, but training_examples() returns "
-            f"{problem.training_examples()}"
+            f"{label} loads {len(data.train[0])} training examples, but training_examples() returns {planned}"
         )
     for split in ("train", "valid", "test"):
         batch: Batch = getattr(data, split)
