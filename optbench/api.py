@@ -13,7 +13,7 @@ from optbench.errors import UserError, out_of_range, unknown
 from optbench.metrics import METRICS
 from optbench.optimizers.decorator import target_name
 from optbench.planning.matrix import Plan, make_plan
-from optbench.problem.data import DataSource, default_data_dir
+from optbench.problem.data import DataSource, default_data_dir, reading_from
 from optbench.results.directory import ABOUT, ResultsDirectory
 from optbench.runner.progress import SilentProgress
 
@@ -128,7 +128,7 @@ def run(
         _source(data_dir, download), engine, workers, retry_failed, fresh, scheduler, cell_timeout, stored,
         intact=outputs and not fresh and up_to_date(directory, rank_by=rank_by),
     )  # fmt: skip
-    planned = _plan(chosen, execution, stored, directory.folder, options.elsewhere)
+    planned = _plan(chosen, execution, stored, directory.folder, options.elsewhere, options.source)
     with compute(planned, chosen, directory, options, progress) as unchanged:
         if outputs and not unchanged:
             write_outputs(directory, rank_by=rank_by)
@@ -256,11 +256,13 @@ def recommend(
         The table of `optbench.metrics.recommendation`. Its `attrs["notes"]` list what was left out of the comparison.
 
     Raises:
-        UserError: The results can't be joined, or a budget is not valid.
+        UserError: The results can't be joined, a budget is not valid, or `seconds` is given for results that were
+            timed on different machines.
     """
     from optbench.metrics.recommendation import MOST_TRIALS, Budget, recommendation
     from optbench.results.frozen import open_results
     from optbench.results.join import join
+    from optbench.results.machines import check_seconds
 
     for name, value in (("trials", trials), ("seconds", seconds), ("memory", memory_mib)):
         if value is not None and not value > 0:
@@ -270,9 +272,11 @@ def recommend(
     places = [_results_folder(folder) for folder in folders]
     results = open_results(places[0]) if len(places) == 1 else join(places)
     memory = None if memory_mib is None else memory_mib * 2**20
+    if seconds is not None:
+        check_seconds("seconds of tuning", results.machines, "a number of trials, or no limit")
     budgets = None if (trials, seconds, memory) == (None, None, None) else [Budget(trials, seconds, memory)]
     table = recommendation(results.trials, results.runs, results.cells, budgets)
-    table.attrs["notes"] = list(getattr(results, "notes", ()))
+    table.attrs["notes"] = [*results.warnings, *getattr(results, "notes", ())]
     return table
 
 
@@ -333,7 +337,8 @@ def iterate_findings(
 
     tables = load_config(file=Path(config)).model_dump(exclude_none=True, by_alias=True)["optimizer"] if config else {}
     source = _source(data_dir, download)
-    yield from run_checks(name, device=resolve_device(device), tables=tables, source=source, only=only)
+    with reading_from(source):
+        yield from run_checks(name, device=resolve_device(device), tables=tables, source=source, only=only)
 
 
 def _configure(config: Config | None, stored: Path | None, choices: dict[str, Any]) -> Config:
@@ -345,9 +350,14 @@ def _configure(config: Config | None, stored: Path | None, choices: dict[str, An
 
 
 def _plan(
-    config: Config, execution: str, stored: Path | None, own: Path | None = None, elsewhere: bool = False
+    config: Config,
+    execution: str,
+    stored: Path | None,
+    own: Path | None = None,
+    elsewhere: bool = False,
+    source: DataSource | None = None,
 ) -> Plan:
-    planned = make_plan(config, execution, elsewhere)
+    planned = make_plan(config, execution, elsewhere, source)
     if stored is None:
         return planned
     from optbench.baselines.against import plan_against

@@ -5,7 +5,6 @@ Krizhevsky, "One weird trick for parallelizing convolutional neural networks" (2
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import pickle
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optbench.errors import UserError, one_line, unknown
+from optbench.problem.content import file_digest
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -51,15 +51,7 @@ def weights_identity(weights: str) -> str | dict[str, str]:
     """Return what enters a cell's identity: `imagenet`, `none`, or the hash of the file's content."""
     if weights in (IMAGENET, RANDOM):
         return weights
-    path = Path(weights).expanduser()
-    state = path.stat()
-    return {"sha256": _digest(path, state.st_size, state.st_mtime_ns)}
-
-
-@lru_cache(maxsize=8)
-def _digest(path: Path, size: int, modified: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return {"sha256": file_digest(Path(weights).expanduser())}
 
 
 def first_layer(weights: str, download: bool = True) -> nn.Conv2d:

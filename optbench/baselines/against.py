@@ -16,8 +16,9 @@ from optbench.errors import UserError
 from optbench.planning.matrix import Plan
 from optbench.results.directory import ResultsDirectory
 from optbench.results.frozen import FrozenResults, open_results
-from optbench.results.join import JoinedResults, ResultsOnDisk, describe_machine, join_results
+from optbench.results.join import JoinedResults, ResultsOnDisk, join_results
 from optbench.results.load import Results, load
+from optbench.results.machines import describe_machine
 from optbench.results.stored import GROUP
 
 #: Equal initial weights give equal losses of the untrained network on every machine, up to this relative error.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
 from optbench.errors import UserError, unknown
 from optbench.planning.matrix import Plan
 from optbench.results.join import ResultsOnDisk
+from optbench.results.protocol import has_search_space, list_protocol_differences
 from optbench.results.stored import GROUP
 
 
@@ -30,10 +31,12 @@ def select_new_cells(plan: Plan, stored: ResultsOnDisk) -> tuple[Plan, list[str]
             f"seeds = {len(plan.seeds)} does not match {stored.name}, which has {count} seeds (accepted: "
             f"--seeds {count}; runs are compared in pairs on the same seed)"
         )
-    groups: dict[tuple[Any, ...], dict[str, Any]] = {}
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for cell in cells:
         if cell["cell_id"] in stored.identities:
-            groups.setdefault(tuple(cell[name] for name in GROUP), extract_protocol(stored.identities[cell["cell_id"]]))
+            groups.setdefault(tuple(cell[name] for name in GROUP), []).append(stored.identities[cell["cell_id"]])
+    # A cell with something to tune is the better one to compare with: it also shows how cells are tuned.
+    first = {group: max(some, key=has_search_space) for group, some in groups.items()}
     comparable, unmatched = 0, []
     for cell in plan.cells:
         group = (cell.problem.label, cell.batch_size, cell.device, cell.schedule)
@@ -41,7 +44,7 @@ def select_new_cells(plan: Plan, stored: ResultsOnDisk) -> tuple[Plan, list[str]
             unmatched.append(" × ".join(map(str, group)))
             continue
         comparable += 1
-        for path, planned, recorded in list_differences(extract_protocol(cell.identity), groups[group]):
+        for path, planned, recorded in list_protocol_differences(cell.identity, first[group]):
             raise UserError(
                 f"{path} of {cell.problem.label} is {planned}, but {recorded} in {stored.name}, so the comparison "
                 f"would not be fair (accepted: {recorded}, or other stored results)"
@@ -69,21 +72,3 @@ def _no_overlap_error(plan: Plan, stored: ResultsOnDisk, groups: Collection[tupl
         if not set(requested) & set(available):
             return UserError(f"{unknown(name, requested[0], available)} in {stored.name}")
     return UserError(f"{stored.name} has none of the planned combinations of problem, batch size, device and schedule")
-
-
-def extract_protocol(identity: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the part of a cell's identity that compared cells have in common: everything except the optimizer."""
-    return {name: value for name, value in identity.items() if name != "optimizer"}
-
-
-def list_differences(new: Any, old: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Yields the differences of two nested mappings as (path, new value, old value); a missing value is None.
-
-    A path is a text such as `tuning worth`.
-    """
-    if isinstance(new, Mapping) and isinstance(old, Mapping):
-        for name in dict.fromkeys([*new, *old]):
-            words = f"{path} {name}".strip().replace("_", " ")
-            yield from list_differences(new.get(name), old.get(name), words)
-    elif new != old:
-        yield path, new, old

@@ -15,9 +15,9 @@ from optbench.errors import UserError
 from optbench.formatting import unify_types
 from optbench.results.atomic import write_bytes, write_json
 from optbench.results.directory import ABOUT
-from optbench.results.frames import TIMING_COLUMNS
 from optbench.results.frozen import FORMAT, FRAMES, FrozenResults
 from optbench.results.load import Results
+from optbench.results.machines import TIMING_COLUMNS
 
 #: Points that are kept of each trajectory, which is only plotted.
 _POINTS = 100

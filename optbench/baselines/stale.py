@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from optbench.baselines.fair import list_differences
 from optbench.config.load import parse_config
 from optbench.config.named_code import without_named_code
 from optbench.errors import UserError
 from optbench.planning.matrix import make_plan
 from optbench.results.frozen import FrozenResults
+from optbench.results.protocol import list_differences
 
 
 def find_stale_cells(frozen: FrozenResults) -> dict[str, str]:

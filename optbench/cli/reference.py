@@ -60,7 +60,7 @@ def show(folder: Path | None) -> int:
     from optbench.baselines.stale import find_stale_cells
     from optbench.formatting import align_columns
     from optbench.results.frozen import FrozenResults
-    from optbench.results.join import describe_machine
+    from optbench.results.machines import describe_machine
 
     frozen = FrozenResults(folder or reference_folder())
     stale = find_stale_cells(frozen)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +33,12 @@ _CONTAINS = [
 ]
 
 
-def audit(trials: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+def audit(
+    trials: pd.DataFrame,
+    runs: pd.DataFrame,
+    cells: pd.DataFrame,
+    environments: Mapping[str, Mapping[str, Any]] | None = None,
+) -> pd.DataFrame:
     """Returns one row per finding, in the order of the cells: the columns of `CELL`, `cell_id`, `finding`, `reason`.
 
     | `finding` | meaning |
@@ -47,12 +52,14 @@ def audit(trials: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) -> pd.D
     | `reused_seed` | a seed was used for two trials, or for both tuning and final runs |
     | `repeated_seed` | a run occurs twice; the first one is counted |
     | `seedless` | runs on different seeds are equal to the last bit |
+    | `versions` | the trials and runs of a cell were computed with several versions of torch |
     | `remark` | successful runs took no step, never changed, had schedules overwritten; or a busy machine timed steps |
 
     Args:
         trials: Frame of trials (see `optbench.load`).
         runs: Frame of runs.
         cells: Frame of cells.
+        environments: The environments that computed trials and runs, by key; without them, versions are not compared.
 
     Raises:
         UserError: A frame lacks a column.
@@ -72,6 +79,7 @@ def audit(trials: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) -> pd.D
         *_audit_inclusion(trials, cells, studies),
         *_audit_fresh_seeds(runs),
         *_audit_seeds(trials, runs, cells),
+        *_audit_versions(trials, runs, environments or {}),
         *_audit_remarks(runs, cells),
     ]
     table = pd.DataFrame(findings, columns=["cell_id", "finding", "reason"])
@@ -131,6 +139,29 @@ def _find_remarks(frame: pd.DataFrame) -> pd.DataFrame:
     if not {"status", "error"} <= set(frame):
         return frame.iloc[:0].assign(error="")
     return frame[(frame["status"] == "ok") & (frame["error"].fillna("") != "")]
+
+
+def _audit_versions(
+    trials: pd.DataFrame, runs: pd.DataFrame, environments: Mapping[str, Mapping[str, Any]]
+) -> Iterator[tuple[str, str, str]]:
+    """Finds cells whose records come from several versions of torch. Records of unknown origin are not judged."""
+    torch = {key: (one.get("packages") or {}).get("torch") for key, one in environments.items()}
+    parts = [
+        frame[["cell_id", "environment"]].assign(what=f"{what} " + frame[number].astype(str))
+        for frame, what, number in ((trials, "trial", "trial"), (runs, "seed", "seed"))
+        if "environment" in frame and len(frame)
+    ]
+    if not parts:
+        return
+    records = pd.concat(parts, ignore_index=True)
+    records = records.assign(torch=records["environment"].map(torch)).dropna(subset="torch")
+    for cell, own in records.groupby("cell_id", observed=True, sort=False):
+        if own["torch"].nunique() > 1:
+            used = [
+                f"torch {version} ({', '.join(dict.fromkeys(some['what']))})"
+                for version, some in own.groupby("torch", sort=True)
+            ]
+            yield str(cell), "versions", f"it was computed with {' and '.join(used)}"
 
 
 def _is_worse(loss: float, other: float) -> bool:

@@ -7,6 +7,7 @@ import pandas as pd
 from optbench.metrics.audit import add_findings, audit
 from optbench.metrics.leaderboard import leaderboard, summary
 from optbench.metrics.registry import TABLES
+from optbench.results.machines import check_seconds
 from optbench.results.stored import StoredResults
 
 
@@ -21,9 +22,10 @@ def all_tables(results: StoredResults, rank_by: str = "test_metric") -> dict[str
         rank_by: The metric by which optimizers are compared, one of `metrics.METRICS`.
 
     Raises:
-        UserError: The metric is unknown.
+        UserError: The metric is unknown, or it is in seconds and the cells were timed on different machines.
     """
-    findings = audit(results.trials, results.runs, results.cells)
+    check_seconds(rank_by, results.machines)
+    findings = audit(results.trials, results.runs, results.cells, results.environments)
     board = add_findings(leaderboard(results.runs, results.cells, rank_by), findings)
     frames = {name: getattr(results, name) for name in ("runs", "trials", "curves", "cells")}
     if len(results.studies):

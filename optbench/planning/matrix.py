@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -29,6 +30,7 @@ from optbench.planning.execution import Execution, choose_execution
 from optbench.planning.optimizer_choice import OptimizerChoice, choose_optimizer, describe_outside, plain_json
 from optbench.planning.problem_choice import ProblemChoice
 from optbench.problem.base import Problem
+from optbench.problem.data import DataSource, reading_from
 from optbench.problem.registry import BUILT_IN_PROBLEMS, make_problem, problem_class
 from optbench.problem.validation import count_training_examples
 from optbench.selection import Selection
@@ -190,17 +192,25 @@ class Plan:
         return one * 1e-6 * self.trainings(cell)
 
 
-def make_plan(config: Config, execution: str = "auto", elsewhere: bool = False) -> Plan:
+def make_plan(
+    config: Config, execution: str = "auto", elsewhere: bool = False, source: DataSource | None = None
+) -> Plan:
     """Make the plan of a configuration.
 
     Args:
         config: The configuration.
         execution: `auto`, or one of `EXECUTIONS`, which is used for all cells that it supports.
         elsewhere: Whether the devices belong to workers on other machines (see `resolve_device`).
+        source: Where data are read from (default: the default directory). Nothing is downloaded.
 
     Raises:
         UserError: If the configuration names something that does not exist, or values that do not fit together.
     """
+    with reading_from(source) if source else nullcontext():
+        return _make_plan(config, execution, elsewhere)
+
+
+def _make_plan(config: Config, execution: str, elsewhere: bool) -> Plan:
     devices = list(dict.fromkeys(resolve_device(name, elsewhere) for name in config.devices))
     schedules = list(dict.fromkeys(map(_canonical_schedule, config.schedules)))
     optimizers = list(_optimizers(config))
@@ -256,6 +266,8 @@ def _problems(config: Config) -> Iterator[tuple[ProblemEntry, ProblemChoice, Pro
         entry = ProblemEntry(select=item) if isinstance(item, str) else item
         for chosen in selection.parse(entry.select):
             problem = make_problem(chosen.name, dict(chosen.parameters))
+            if chosen.name not in BUILT_IN_PROBLEMS:
+                count_training_examples(problem)  # data that it reads to count them are part of the identity
             label = str(Selection(_short_name(chosen.name, problem), tuple(problem.display().items())))
             yield entry, ProblemChoice(label, chosen, problem_identity(chosen.name, problem)), problem
 
@@ -279,6 +291,8 @@ def problem_identity(name: str, problem: Problem) -> dict[str, Any]:
         identity["statistics"] = "measured"
     if target:
         identity["source"] = source_digest(target)
+        if problem.data_digest:
+            identity["data"] = problem.data_digest
     return identity
 
 

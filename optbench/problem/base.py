@@ -6,7 +6,6 @@ module is imported, nor in `check` and `training_examples`, so that planning sta
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -15,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from optbench.errors import UserError, one_line, unknown
-from optbench.problem.data import Batch, Data, DataSource, Plane
+from optbench.problem.content import data_digest, file_digest
+from optbench.problem.data import Batch, Data, DataSource, Plane, WatchedSource, planning_source
 
 if TYPE_CHECKING:
     import torch
@@ -70,17 +70,26 @@ class Problem(ABC):
     def training_examples(self) -> int:
         """Return the number of examples in the training split.
 
-        By default, this loads the data without a download and counts the examples. Override it if loading is slow or if
+        By default, this loads the data without a download and counts the examples; if `load_data` reads the data
+        directory, what it loads becomes part of the identity of every cell. Override it if loading is slow or if
         the data are not available on the machine that makes the plan.
         """
-        return self._example_count
+        return self._counted[0]
+
+    @property
+    def data_digest(self) -> str:
+        """A hash of the data if `training_examples` loaded them from the data directory; otherwise ""."""
+        return self._counted[1] if "_counted" in self.__dict__ else ""
 
     @cached_property
-    def _example_count(self) -> int:
-        from optbench.problem.data import default_data_dir
-
+    def _counted(self) -> tuple[int, str]:
+        """The number of training examples, and the hash of data from the data directory."""
+        where = planning_source()
+        source = WatchedSource(where.directory, where.download)
         try:
-            return len(load_problem_data(self, DataSource(default_data_dir(), download=False)).train[0])
+            data = load_problem_data(self, source)
+            # The data of other problems come from their code and parameters, which are identified themselves.
+            return len(data.train[0]), data_digest(data) if source.used else ""
         except UserError:
             raise
         except Exception as error:
@@ -230,8 +239,7 @@ class Problem(ABC):
 
     def _digest(self, file: Path) -> str:
         try:
-            with file.expanduser().open("rb") as content:
-                return hashlib.file_digest(content, "sha256").hexdigest()[:12]
+            return file_digest(file.expanduser())[:12]
         except OSError as error:
             raise _unreadable(self, file, error) from None
 

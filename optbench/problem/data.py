@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,3 +88,32 @@ def default_data_dir() -> Path:
     from platformdirs import user_cache_path
 
     return user_cache_path("optbench") / "data"
+
+
+_planned: ContextVar[DataSource | None] = ContextVar("planned", default=None)
+
+
+@contextmanager
+def reading_from(source: DataSource) -> Iterator[None]:
+    """A context in which planning reads data from `source`, without a download, instead of the default directory."""
+    token = _planned.set(replace(source, download=False))
+    try:
+        yield
+    finally:
+        _planned.reset(token)
+
+
+def planning_source() -> DataSource:
+    """Return where planning reads data from (see `reading_from`)."""
+    return _planned.get() or DataSource(default_data_dir(), download=False)
+
+
+class WatchedSource(DataSource):
+    """A data source that notes in `used` whether its directory was asked for."""
+
+    used = False
+
+    def __getattribute__(self, name: str) -> object:
+        if name == "directory":
+            object.__setattr__(self, "used", True)
+        return super().__getattribute__(name)

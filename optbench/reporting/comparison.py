@@ -14,7 +14,7 @@ from optbench.formatting import format_number, to_text
 from optbench.metrics import losses
 from optbench.metrics.definitions import write_index
 from optbench.metrics.tables import all_tables
-from optbench.metrics.verdicts import verdicts
+from optbench.metrics.verdicts import choose_reference, verdicts
 from optbench.results.atomic import write_bytes
 from optbench.results.directory import ResultsDirectory
 from optbench.results.join import JoinedResults, join
@@ -65,13 +65,13 @@ def compare_folders(
     """
     losses.check_metric(metric)
     joined = _join_folders(folders, metric)
-    if metric.startswith("seconds") and len(joined.machines) > 1:
-        raise UserError(
-            f"{metric} cannot be compared between different machines: {'; '.join(joined.machines)} (accepted: "
-            "cost_to_target, which is the same on all)"
-        )
+    try:
+        choose_reference(joined.cells, reference)
+    except UserError as error:  # the notes may say why it is not there
+        raise UserError("; ".join([str(error), *joined.notes])) from None
+    tables = all_tables(joined, metric)
     judged = verdicts(joined.runs, joined.cells, reference, metric)
-    comparison = Comparison(joined, all_tables(joined, metric) | {"verdicts": judged})
+    comparison = Comparison(joined, tables | {"verdicts": judged})
     if output is not None:
         _write(comparison, output)
     return comparison

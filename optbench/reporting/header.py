@@ -30,7 +30,7 @@ def banners(cells: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
     unfinished = int((~cells["status"].isin(["ok", *FAILURES])).sum())
     if unfinished:
         texts.append(f"Partial results: {unfinished} of {len(cells)} cells have no result yet. Ranks may still change.")
-    substitutes = [name for name in cells["problem"].unique() if re.search(r"\bdata=digits\b", name)]
+    substitutes = [name for name in cells["problem"].unique() if re.search(r"\bdata=digits(?=[,\]])", name)]
     if substitutes:
         texts.append(
             f"Substitute data: {in_words(substitutes)} train on scikit-learn's small digits. These results say little "

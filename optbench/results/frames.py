@@ -16,14 +16,14 @@ from optbench.results.store import CellStore
 from optbench.statistics.survival import first_crossing
 
 COMMON = ["cell_id", "problem", "optimizer", "batch_size", "device", "schedule", "seed", "lr"]
-TRIALS = [*COMMON, "status", "error", "trial", "valid_loss", "valid_metric", "cost", "seconds"]
+TRIALS = [*COMMON, "status", "error", "environment", "trial", "valid_loss", "valid_metric", "cost", "seconds"]
 #: Columns of the trials of repeated tunings.
 STUDIES = [*TRIALS[:-5], "study", *TRIALS[-5:]]
 RUNS = [
     *COMMON, "status", "error", "steps", "examples", "cost", "forwards", "backwards", "train_loss", "valid_loss",
     "valid_metric", "test_loss", "test_metric", "target_reached", "steps_to_target", "cost_to_target",
     "seconds_to_target", "train_seconds", "eval_seconds", "step_ms", "peak_memory_bytes",
-    "optimizer_state_bytes", "tuned",
+    "optimizer_state_bytes", "tuned", "environment",
 ]  # fmt: skip
 CURVES = [
     *COMMON, "status", "error", "kind", "trial", "tuned", "step", "cost", "seconds", "train_loss", "valid_loss",
@@ -34,14 +34,9 @@ CELLS = [
     "cell_id", "problem", "optimizer", "batch_size", "device", "schedule", "status", "error", "lr_default",
     "lr_tuned", "lr_low", "lr_high", "lr_low_searched", "lr_high_searched", "edge", "sampler", "trials",
     "tuning_budget", "tuning_cost", "run_budget", "metric_name", "metric_higher_is_better", "target", "step_ms",
-    "step_ms_low", "step_ms_high", "seconds", "environment", "execution", "problem_version", "threads", "evaluations",
-    "studies",
+    "step_ms_low", "step_ms_high", "seconds", "environment", "timed_in", "execution",
+    "problem_version", "threads", "evaluations", "studies",
 ]  # fmt: skip
-
-#: Columns that depend on the speed of the machine, so that their values differ from run to run.
-TIMING_COLUMNS = (
-    "seconds", "seconds_to_target", "train_seconds", "eval_seconds", "step_ms", "step_ms_low", "step_ms_high",
-)  # fmt: skip
 
 _INTEGERS = (
     "batch_size", "seed", "study", "trial", "step", "steps", "examples", "forwards", "backwards", "trials", "threads",
@@ -113,7 +108,7 @@ class _CellReader:
     def trials(self) -> Iterator[dict[str, Any]]:
         for record in self.store.trials():
             row = self._trial_row(record)
-            common = {key: value for key, value in row.items() if key not in TRIALS[-4:]}
+            common = {key: value for key, value in row.items() if key not in ("environment", *TRIALS[-4:])}
             self._add_curve(common, "trial", record["trial"], False, self.store.trial_curve(record["trial"]))
             yield row
 
@@ -157,6 +152,7 @@ class _CellReader:
                 "run_budget": self.result.get("run_budget"),
                 "studies": self.result.get("studies", 1),
                 **{name: self.cell[name] for name in ("metric_name", "metric_higher_is_better", "target")},
+                "timed_in": self.timing.get("environment", self.result.get("environment")) if self.timing else None,
                 "step_ms": _milliseconds(self.timing.get("seconds_per_step")),
                 "step_ms_low": _milliseconds(self.timing.get("seconds_per_step_low")),
                 "step_ms_high": _milliseconds(self.timing.get("seconds_per_step_high")),
@@ -169,6 +165,7 @@ class _CellReader:
 
     def _trial_row(self, record: dict[str, Any]) -> dict[str, Any]:
         return self._row(record) | {
+            "environment": record.get("environment"),
             "trial": record["trial"],
             "valid_loss": record["valid_loss"],
             "valid_metric": record["valid_metric"],
@@ -193,6 +190,7 @@ class _CellReader:
             "seconds_to_target": reached * per_cost if reached is not None and per_cost else None,
             "step_ms": 1e3 * per_cost * cost / record["steps"] if per_cost and record["steps"] else None,
             "peak_memory_bytes": self.timing.get("peak_memory_bytes"),
+            "environment": record.get("environment"),  # unknown in records of older versions
         }  # fmt: skip
 
     def _crossing(self, record: dict[str, Any], curve: dict[str, Any], along: str) -> float | None:
@@ -261,7 +259,7 @@ def _set_dtypes(frame: pd.DataFrame, rows: list[dict[str, Any]], columns: list[s
     for name in columns:
         if name in _INTEGERS:
             frame[name] = frame[name].astype("Int64" if frame[name].isna().any() else "int64")
-        elif name in ("error", "edge", "sampler", "environment", "problem_version"):
+        elif name in ("error", "edge", "sampler", "environment", "timed_in", "problem_version"):
             frame[name] = frame[name].fillna("").astype("object")
         elif name in ("tuned", "target_reached", "metric_higher_is_better"):
             frame[name] = frame[name].astype("bool")

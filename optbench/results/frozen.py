@@ -64,6 +64,8 @@ class FrozenResults:
         self.environments: dict[str, Any] = about["environments"]
         self.identities: dict[str, Any] = about["identities"]
         self.planes: dict[str, Any] = about["planes"]
+        #: The machines that timed the cells: frozen results have no times.
+        self.machines: list[str] = []
         #: Sentences for readers about cells that are left out.
         self.warnings: list[str] = []
 

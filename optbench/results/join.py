@@ -6,7 +6,8 @@ comes whole from one directory: runs of one tuning are never mixed with runs of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,16 @@ import numpy as np
 import pandas as pd
 
 from optbench.errors import UserError
-from optbench.results.frames import TIMING_COLUMNS
 from optbench.results.frozen import FrozenResults, open_results
 from optbench.results.load import Results
+from optbench.results.machines import (
+    describe_machine,
+    drop_timings,
+    explain_dropped_times,
+    list_machines,
+    timing_environments,
+)
+from optbench.results.protocol import has_search_space, list_protocol_differences
 from optbench.results.stored import GROUP
 
 #: Columns that must be equal for a fair comparison, with their names in messages.
@@ -48,6 +56,7 @@ class JoinedResults:
     planes: dict[str, Any]
     names: list[str]
     machines: list[str]
+    environments: dict[str, Any]
     notes: list[str] = field(default_factory=list)
     warnings: Sequence[str] = ()
 
@@ -56,9 +65,9 @@ def join(folders: Sequence[str | Path]) -> JoinedResults:
     """Joins results directories; earlier ones take precedence.
 
     A cell that several directories have is taken from the one with the most completed runs. A cell is left out if its
-    budgets, target or metric differ from those of its task. If two directories have different cells for an optimizer of
-    the same name, the later one is renamed to `name (directory)`. Timings are dropped if they come from different
-    machines.
+    problem (with its data), budgets, tuning, target or metric differ from those of its task. If two directories have
+    different cells for an optimizer of the same name, the later one is renamed to `name (directory)`. Timings are
+    dropped if they come from different machines.
 
     Args:
         folders: Results directories or frozen results.
@@ -88,24 +97,36 @@ def join_results(results: Sequence[ResultsOnDisk], own_timings: bool = False) ->
     parts = [one.cells.assign(_place=place, _of=names[place]) for place, one in enumerate(results)]
     cells = pd.concat(parts, ignore_index=True)
     cells = _keep_most_complete(cells, results, notes)
+    identities = [dict(one.identities) for one in results]
+    cells = cells.assign(
+        _identity=[identities[place].get(cell) for place, cell in zip(cells["_place"], cells["cell_id"], strict=True)]
+    )
     cells = _keep_one_protocol(cells, notes)
+    cells = _keep_one_identity(cells, [one.environments for one in results], notes).drop(columns="_identity")
     cells = _make_names_unique(cells, notes)
     frames: dict[str, Any] = {name: _select_rows(name, cells, results) for name in _FRAMES}
-    machines = _list_machines(cells, results)
+    environments = {key: value for one in reversed(list(results)) for key, value in one.environments.items()}
+    timed_in = [
+        timing_environments(cells[cells["_place"] == place], one.environments) for place, one in enumerate(results)
+    ]
+    machines = list_machines(itertools.chain.from_iterable(timed_in))
     if own_timings:
-        own = set(_list_machines(cells[cells["_place"] == 0], results))
-        others = {place: _list_machines(cells[cells["_place"] == place], results) for place in range(1, len(results))}
-        elsewhere = [place for place, computed_on in others.items() if not set(computed_on) <= own]
+        own = list_machines(timed_in[0])
+        elsewhere = [
+            place for place, some in enumerate(timed_in) if len(list_machines([*timed_in[0], *some])) > len(own)
+        ]
         untimed = cells.loc[cells["_place"].isin(elsewhere), "cell_id"]
-        frames = {name: _drop_timings(frame, untimed) for name, frame in frames.items()}
-        cells = _drop_timings(cells, untimed)
+        frames = {name: drop_timings(frame, untimed) for name, frame in frames.items()}
+        cells, machines = drop_timings(cells, untimed), own
     kept = cells.drop(columns=["_place", "_of"]).reset_index(drop=True)
-    if len(machines) > 1 and not own_timings:
-        frames |= {name: _drop_timings(frame) for name, frame in frames.items()}
-        kept = _drop_timings(kept)
-        notes.append(f"timings are left out because they come from different machines: {'; '.join(machines)}")
+    if len(machines) > 1:
+        frames |= {name: drop_timings(frame) for name, frame in frames.items()}
+        kept = drop_timings(kept)
+        notes.append(explain_dropped_times(machines))
     planes = {label: plane for one in reversed(list(results)) for label, plane in one.planes.items()}
-    return JoinedResults(**frames, cells=kept, planes=planes, names=names, machines=machines, notes=notes)
+    return JoinedResults(
+        **frames, cells=kept, planes=planes, names=names, machines=machines, environments=environments, notes=notes
+    )
 
 
 def _name_folders(folders: list[Path]) -> list[str]:
@@ -135,6 +156,8 @@ def _keep_one_protocol(cells: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     keep = pd.Series(True, index=cells.index)
     for column, words in _PROTOCOL.items():
         stated = cells[column].mask(cells[column] == "")  # older versions did not record all of it
+        if column.endswith("_budget"):
+            stated = stated.mask(np.array([_is_exempt(identity, column) for identity in cells["_identity"]]))
         first = stated.groupby([cells[name] for name in GROUP], observed=True).transform("first")
         unlike = stated.notna() & (stated != first).fillna(False).astype(bool)
         for (problem, name), part in cells[unlike & keep].groupby(["problem", "_of"], observed=True):
@@ -146,6 +169,53 @@ def _keep_one_protocol(cells: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     if not keep.any():
         raise UserError("the results directories have no comparable cells: " + "; ".join(notes))
     return cells[keep]
+
+
+def _is_exempt(identity: Mapping[str, Any] | None, column: str) -> bool:
+    """Whether a budget in examples may differ: the run budget is in seconds, or there is nothing to tune."""
+    if identity is None:
+        return False
+    in_seconds = isinstance(identity.get("run_budget"), Mapping)
+    return in_seconds or (column == "tuning_budget" and not has_search_space(identity))
+
+
+def _keep_one_identity(
+    cells: pd.DataFrame, environments: Sequence[Mapping[str, Any]], notes: list[str]
+) -> pd.DataFrame:
+    """Keeps the cells whose identity, except the optimizer, is that of the first cells of their task."""
+    first: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    left_out: dict[tuple[str, str, str], list[int]] = {}
+    for row in cells.to_dict("records"):
+        if row["_identity"] is None:
+            continue
+        identity = _with_machine(row, environments[row["_place"]])
+        # The first one, and the first one with something to tune, which also shows how cells are tuned.
+        shown = first.setdefault(tuple(row[name] for name in GROUP), [])
+        difference = next((d for other in shown for d in list_protocol_differences(identity, other)), None)
+        if difference is not None:
+            words, new, old = difference
+            reason = f"their {words} is {_format_side(new)}, not {_format_side(old)}"
+            left_out.setdefault((row["_of"], str(row["problem"]), reason), []).append(row["cell_id"])
+        elif not any(has_search_space(other) for other in shown):
+            shown.append(identity)
+    for (name, problem, reason), some in left_out.items():
+        notes.append(f"{len(some)} cells of {name} on {problem} are left out: {reason}")
+    return cells[~cells["cell_id"].isin(itertools.chain.from_iterable(left_out.values()))]
+
+
+def _with_machine(cell: Mapping[Any, Any], environments: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the identity of a cell; a budget in seconds also says on which machine they were measured."""
+    identity: dict[str, Any] = cell["_identity"]
+    if not isinstance(identity.get("run_budget"), Mapping):
+        return identity
+    key = cell.get("timed_in") or cell["environment"]
+    machine = describe_machine(environments.get(key) or {}, key)
+    return {**identity, "run_budget": {**identity["run_budget"], "measured_on": machine}}
+
+
+def _format_side(value: Any) -> str:
+    """Formats one side of a difference (see `results.protocol`) for a message."""
+    return "missing" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _format_values(column: pd.Series) -> str:
@@ -175,32 +245,3 @@ def _select_rows(name: str, cells: pd.DataFrame, results: Sequence[ResultsOnDisk
     # Empty frames have no types for hyperparameter columns that concat could use.
     filled = [part for part in parts if len(part)]
     return pd.concat(filled, ignore_index=True) if filled else parts[0]
-
-
-def _list_machines(cells: pd.DataFrame, results: Sequence[ResultsOnDisk]) -> list[str]:
-    """Describes the machines that computed the cells, with their torch versions."""
-    machines = []
-    for place, one in enumerate(results):
-        environments = one.environments
-        for key in cells.loc[cells["_place"] == place, "environment"].unique():
-            if key:
-                machines.append(describe_machine(environments.get(key, {}), key))
-    return list(dict.fromkeys(machines))
-
-
-def describe_machine(environment: dict[str, Any], key: str) -> str:
-    """Describes an environment in one line: processor, cores, accelerators and torch version."""
-    if not environment:
-        return f"unknown environment {key}"
-    parts = [environment.get("processor"), f"{environment.get('cores')} cores"]
-    parts += [str(name) for name in (environment.get("accelerators") or {}).values()]
-    parts.append(f"torch {(environment.get('packages') or {}).get('torch')}")
-    return ", ".join(str(part) for part in parts)
-
-
-def _drop_timings(frame: pd.DataFrame, cells: pd.Series | None = None) -> pd.DataFrame:
-    """Sets the timings to missing, of all rows or of the given cells."""
-    timings = [name for name in TIMING_COLUMNS if name in frame]
-    if cells is None:
-        return frame.assign(**dict.fromkeys(timings, np.nan))
-    return frame.assign(**{name: frame[name].mask(frame["cell_id"].isin(cells)) for name in timings})

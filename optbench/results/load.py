@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import fields, replace
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -30,9 +31,6 @@ class Results:
         UserError: The folder is not a results directory, or its schema is unknown.
     """
 
-    #: Sentences that a reader needs before comparing results; see `StoredResults`.
-    warnings: Sequence[str] = ()
-
     def __init__(self, folder: str | Path) -> None:
         self.directory = ResultsDirectory(Path(folder))
         self.directory.check()
@@ -41,10 +39,35 @@ class Results:
         self.name = self.folder.name
 
     @cached_property
-    def _frames(self) -> Frames:
+    def _collected(self) -> Frames:
         from optbench.results.frames import collect  # pandas, which a run that has nothing to do need not import
 
         return collect(self.directory)
+
+    @cached_property
+    def _frames(self) -> Frames:
+        from optbench.results.machines import drop_timings
+
+        if len(self.machines) < 2:
+            return self._collected
+        return replace(
+            self._collected,
+            **{field.name: drop_timings(getattr(self._collected, field.name)) for field in fields(self._collected)},
+        )
+
+    @cached_property
+    def machines(self) -> list[str]:
+        """The machines that timed and computed the cells; if there are several, the frames have no times."""
+        from optbench.results.machines import list_machines, timing_environments
+
+        return list_machines(timing_environments(self._collected.cells, self.environments))
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """Sentences that a reader needs before comparing results; see `StoredResults`."""
+        from optbench.results.machines import explain_dropped_times
+
+        return [explain_dropped_times(self.machines)] if len(self.machines) > 1 else []
 
     @property
     def runs(self) -> pd.DataFrame:

@@ -49,5 +49,13 @@ class StoredResults(Protocol):
         """By problem label: start, minimum, domain and grid values of two-dimensional problems."""
 
     @property
+    def machines(self) -> Sequence[str]:
+        """The machines that timed the cells; if there are several, the frames have no times."""
+
+    @property
+    def environments(self) -> dict[str, Any]:
+        """By key: the hardware and versions that computed the cells."""
+
+    @property
     def warnings(self) -> Sequence[str]:
         """Sentences that a reader needs before comparing results."""

@@ -115,6 +115,8 @@ class _CellRunner:
         check_unchanged(job.cell)
         make_deterministic(job.cell.threads)
         self.job, self.cell, self.store = job, job.cell, store
+        #: Written with each training: another one of the cell may be computed elsewhere.
+        self.origin = {"environment": job.environment}
         self.problem: Problem
         self.data: ResidentData
         self.problem, self.data = load(job.cell.problem, job.source, job.cell.device)
@@ -139,7 +141,8 @@ class _CellRunner:
             trainings = self._train(replicas)
             for proposal, training in zip(proposals, trainings, strict=True):
                 # Use the record as it will be read back, so that the next proposals do not depend on an interruption.
-                record = replace_nonfinite({"trial": proposal.number, **_trial_record(training, self.cell.evaluations)})
+                values = _trial_record(training, self.cell.evaluations)
+                record = replace_nonfinite({"trial": proposal.number, **values, **self.origin})
                 self.store.append_trial(record, _curve(training), study)
                 trials.append(_from_record(record))
             # If several trials all raised an error, further ones would too.
@@ -170,7 +173,7 @@ class _CellRunner:
             for (tuned, _), training in zip(missing, trainings, strict=True):
                 if tuned and training.status == "ok":
                     training.error = training.error or remark
-                self.store.write_run({"tuned": tuned, **_record(training)}, _curve(training))
+                self.store.write_run({"tuned": tuned, **_record(training), **self.origin}, _curve(training))
                 if training.status in FAILED and (tuned or not self.cell.tuned):
                     raise _CellFailed(_record(training))
         for seed in self.job.seeds if twins else ():
@@ -235,7 +238,7 @@ class _CellRunner:
 
     def _skip(self, seed: int) -> None:
         training = Training({}, seed, status="skipped", error="no trial of the tuning ended with a finite loss")
-        self.store.write_run({"tuned": True, **_record(training)}, _curve(training))
+        self.store.write_run({"tuned": True, **_record(training), **self.origin}, _curve(training))
 
 
 def _record(training: Training) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from optbench.planning.optimizer_choice import OptimizerChoice
 from optbench.planning.problem_choice import ProblemChoice
 from optbench.problem.base import Problem, load_problem_data
 from optbench.problem.data import Batch, Data, DataSource
+from optbench.results.directory import ResultsDirectory
+from optbench.results.machines import list_machines
 from optbench.training.shared_data import SharedMemory
 
 
@@ -40,15 +42,15 @@ def check_data(
     Raises:
         UserError: Data are missing or corrupt, or do not fit their problem, or a model has lazy layers.
     """
-    if not (choices := {cell.problem.key: cell.problem for cell in cells}):
+    if not (choices := {cell.problem.key: cell for cell in cells}):
         return {}
     from optbench.training.landscape import compute_plane_values
 
     planes: dict[str, Any] = {}
-    for choice in choices.values():
-        problem = choice.make()
+    for cell in choices.values():
+        choice, problem = cell.problem, cell.problem.make()
         try:
-            data = _load_and_check(choice.label, problem, source)
+            data = _load_and_check(choice.label, problem, source, cell.training_examples)
             if memory is not None:
                 memory.add(choice.key, data, problem.channels_last)
             key = choice.key[1]
@@ -63,15 +65,14 @@ def check_data(
     return planes
 
 
-def _load_and_check(label: str, problem: Problem, source: DataSource) -> Data:
+def _load_and_check(label: str, problem: Problem, source: DataSource, planned: int) -> Data:
     from optbench.training.construct import refuse_lazy_layers
 
     refuse_lazy_layers(problem, problem.model())
     data = load_problem_data(problem, source)
-    if len(data.train[0]) != problem.training_examples():
+    if len(data.train[0]) != planned:
         raise UserError(
-            f"{label} loads {len(data.train[0])} training examples, but training_examples() returns "
-            f"{problem.training_examples()}"
+            f"{label} loads {len(data.train[0])} training examples, but training_examples() returns {planned}"
         )
     for split in ("train", "valid", "test"):
         batch: Batch = getattr(data, split)
@@ -114,6 +115,32 @@ def _check_classes(label: str, problem: Problem, split: str, batch: Batch) -> No
         ) from None
     except Exception:  # recorded by the cells of this problem
         return
+
+
+def check_second_budgets(cells: Sequence[Cell], directory: ResultsDirectory, environment: Mapping[str, Any]) -> None:
+    """Checks that run budgets in seconds are measured on one machine: elsewhere, they buy another number of steps.
+
+    Args:
+        cells: All cells of the plan.
+        directory: The results directory.
+        environment: The present environment.
+
+    Raises:
+        UserError: A stored cell has a budget in seconds that was measured on another machine.
+    """
+    environments = {**directory.environments(), environment["key"]: environment}
+    for cell in cells:
+        if cell.run_budget.unit != "seconds" or (timing := directory.cell(cell.id).timing()) is None:
+            continue
+        machines = list_machines(
+            (key, environments.get(key, {})) for key in (timing["environment"], environment["key"])
+        )
+        if len(machines) > 1:
+            raise UserError(
+                f"the run budget of {cell.problem.label} is in seconds and was measured on another machine "
+                f"({machines[0]}) than this one ({machines[1]}), where it buys another number of steps (accepted: "
+                "another --name, --fresh, or a budget in examples or epochs)"
+            )
 
 
 def check_optimizers(cells: Sequence[Cell]) -> list[str]:

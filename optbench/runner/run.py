@@ -20,7 +20,7 @@ from optbench.results.store import FAILED
 from optbench.runner.engines import default_workers, make_engine
 from optbench.runner.job import Job
 from optbench.runner.options import RunOptions
-from optbench.runner.preflight import check_data, check_optimizers, find_changed_settings
+from optbench.runner.preflight import check_data, check_optimizers, check_second_budgets, find_changed_settings
 from optbench.runner.progress import SilentProgress
 from optbench.runner.window import Engine, TimeLimit, run_jobs
 from optbench.training.shared_data import SharedMemory
@@ -80,7 +80,11 @@ def run(
         no_sharing = options.engine == "serial" or options.elsewhere
         memory = None if no_sharing else stack.enter_context(SharedMemory())
         client = None
+        # The workers of a scheduler may have other devices; they describe them themselves.
+        environment = describe_environment(() if options.elsewhere else (cell.device for cell in plan.cells))
         try:
+            if missing and not (start_over or options.elsewhere):
+                check_second_budgets(plan.cells, directory, environment)
             if missing and options.scheduler is not None:
                 from optbench.runner.dask.cluster import connect
 
@@ -93,7 +97,7 @@ def run(
                 directory.remove_if_empty()
             raise
         try:
-            environment = _prepare(directory, config, plan, record, planes, start_over, options.elsewhere)
+            _prepare(directory, config, plan, record, planes, environment, start_over)
             directory.write_against(None if options.against is None else encode_location(options.against))
             for cell_id, file in damaged.items():
                 progress.message(f"cell {cell_id}: {file} is damaged; the cell is computed again")
@@ -104,7 +108,8 @@ def run(
                 for note in (*notes, *(find_doubts(config) if progress.visible else ())):
                     progress.message(note)
                 progress.message(_describe_missing(plan, missing))
-                _Coordinator(plan, directory, options, environment, memory, client, progress).run(missing)
+                key = str(environment["key"])
+                _Coordinator(plan, directory, options, key, memory, client, progress).run(missing)
             yield unchanged
         except OSError as error:
             raise UserError(
@@ -119,21 +124,18 @@ def _prepare(
     plan: Plan,
     record: dict[str, Any],
     planes: dict[str, Any],
+    environment: dict[str, Any],
     start_over: bool,
-    elsewhere: bool,
-) -> str:
-    """Writes the configuration, the plan and the environment; returns the key of the environment."""
+) -> None:
+    """Writes the configuration, the plan and the environment."""
     if start_over:
         directory.clear()
         directory.create()
     directory.migrate()
-    # The workers of a scheduler may have other devices; they describe them themselves.
-    environment = describe_environment(() if elsewhere else (cell.device for cell in plan.cells))
     directory.write_environment(environment)
     directory.write_config(config)
     directory.write_plan(record)
     directory.add_planes(planes)
-    return str(environment["key"])
 
 
 def _record(plan: Plan) -> dict[str, Any]:

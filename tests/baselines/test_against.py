@@ -20,7 +20,7 @@ from optbench.metrics.targets import list_targets
 from optbench.metrics.time_to_target import time_to_target
 from optbench.metrics.verdicts import verdicts
 from optbench.results.directory import ResultsDirectory
-from optbench.results.frames import TIMING_COLUMNS
+from optbench.results.machines import TIMING_COLUMNS
 from tests.support.drawn import only
 from tests.support.tiny import run_tiny
 

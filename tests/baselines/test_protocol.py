@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 import optbench
-from optbench.baselines.fair import extract_protocol
 from optbench.baselines.freeze import freeze
 from optbench.baselines.located import reference_folder
 from optbench.baselines.protocol import load_protocol
 from optbench.cli.verbs import COMPLETE, WRONG_USE, _main
 from optbench.errors import UserError
 from optbench.results.frozen import FrozenResults
+from optbench.results.protocol import list_protocol_differences
 from tests.support.own import OWN
 from tests.support.tiny import TINY
 
@@ -32,7 +32,7 @@ def test_one_problem_of_the_reference_is_run_as_it_was_there() -> None:
         for cell in reference.plan["cells"]
         if cell["batch_size"] == 100
     }
-    assert extract_protocol(cell.identity) == extract_protocol(theirs[f"{cell.problem.label}"])
+    assert not list(list_protocol_differences(cell.identity, theirs[f"{cell.problem.label}"]))
     assert list(plan.seeds) == reference.plan["seeds"]
     [alone] = optbench.plan(optimizers=[NEW], problems=[chosen], batch_sizes=[100], devices=["cpu"]).cells
     assert alone.run_cost != cell.run_cost

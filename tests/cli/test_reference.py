@@ -17,8 +17,8 @@ from optbench.baselines.located import locate, reference_folder
 from optbench.baselines.stale import find_stale_cells
 from optbench.cli.verbs import COMPLETE, WRONG_USE, _main
 from optbench.errors import UserError
-from optbench.results.frames import TIMING_COLUMNS
 from optbench.results.frozen import FrozenResults
+from optbench.results.machines import TIMING_COLUMNS
 from tests.support.tiny import TINY, run_tiny
 
 

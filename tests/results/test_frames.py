@@ -13,21 +13,22 @@ import pytest
 
 from optbench.results.checksum import seal, unseal
 from optbench.results.directory import ResultsDirectory
-from optbench.results.frames import TIMING_COLUMNS, Frames, collect
+from optbench.results.frames import Frames, collect
 from optbench.results.load import Results
+from optbench.results.machines import TIMING_COLUMNS
 from tests.support.tiny import CHOICES, EXPLODING, OUT_OF_MEMORY, TINY, TINY_NET, run_tiny
 
 COMMON = ["cell_id", "problem", "optimizer", "batch_size", "device", "schedule", "seed", "lr"]
 STATUS = ["status", "error"]
 #: Section 4 of the design, and the cells as their users know them.
 CONTRACT = {
-    "trials": [*COMMON, *STATUS, "trial", "valid_loss", "valid_metric", "cost", "seconds"],
-    "studies": [*COMMON, *STATUS, "study", "trial", "valid_loss", "valid_metric", "cost", "seconds"],
+    "trials": [*COMMON, *STATUS, "environment", "trial", "valid_loss", "valid_metric", "cost", "seconds"],
+    "studies": [*COMMON, *STATUS, "environment", "study", "trial", "valid_loss", "valid_metric", "cost", "seconds"],
     "runs": [
         *COMMON, *STATUS, "steps", "examples", "cost", "forwards", "backwards", "train_loss", "valid_loss",
         "valid_metric", "test_loss", "test_metric", "target_reached", "steps_to_target", "cost_to_target",
         "seconds_to_target", "train_seconds", "eval_seconds", "step_ms", "peak_memory_bytes", "optimizer_state_bytes",
-        "tuned",
+        "tuned", "environment",
     ],
     "curves": [
         *COMMON, *STATUS, "kind", "trial", "tuned", "step", "cost", "seconds", "train_loss", "valid_loss",
@@ -37,7 +38,7 @@ CONTRACT = {
         *COMMON[:6], *STATUS, "lr_default", "lr_tuned", "lr_low", "lr_high", "lr_low_searched", "lr_high_searched",
         "edge", "sampler", "trials", "tuning_budget", "tuning_cost", "run_budget", "metric_name",
         "metric_higher_is_better", "target", "step_ms", "step_ms_low", "step_ms_high", "seconds", "environment",
-        "execution", "problem_version", "threads", "evaluations", "studies",
+        "timed_in", "execution", "problem_version", "threads", "evaluations", "studies",
     ],
 }  # fmt: skip
 WHOLE = [
@@ -82,7 +83,7 @@ def assert_dtypes(frame: pd.DataFrame) -> None:
         elif name in TEXTS:
             assert kind in "OU", name
             assert frame[name].map(lambda value: isinstance(value, str)).all(), name
-        elif not name.startswith("hp_") and name != "environment":
+        elif not name.startswith("hp_") and name not in ("environment", "timed_in"):
             assert kind in "fi", name
 
 

@@ -12,8 +12,8 @@ import pytest
 import optbench
 from optbench.errors import UserError
 from optbench.results.checksum import seal, unseal
-from optbench.results.frames import TIMING_COLUMNS
 from optbench.results.join import join
+from optbench.results.machines import TIMING_COLUMNS
 
 
 def part(source: Path, target: Path, *optimizers: str) -> Path:

@@ -35,8 +35,8 @@ def cache_directory() -> Path:
 def read(folder: Folder, size: int, channels: int) -> Pixels:
     """Read all images of a folder.
 
-    Images are decoded by torchvision's ImageFolder and Pillow, and cached under a hash of the names, sizes and
-    modification times of the files.
+    Images are decoded by torchvision's ImageFolder and Pillow, and cached under a hash of the names and contents of
+    the files.
 
     Args:
         folder: The folder.
@@ -59,7 +59,7 @@ def read(folder: Folder, size: int, channels: int) -> Pixels:
 
 def _read_through_cache(folder: Folder, size: int, channels: int) -> np.ndarray:
     shape = (sum(folder.train) + sum(folder.test), size, size, channels)
-    key = hashlib.sha256(f"{_VERSION} {size} {channels} {folder.state}".encode()).hexdigest()[:32]
+    key = hashlib.sha256(f"{_VERSION} {size} {channels} {folder.fingerprint()}".encode()).hexdigest()[:32]
     path = cache_directory() / "folders" / f"{key}.npy"
     with _lock(path):
         pixels = _valid(path)

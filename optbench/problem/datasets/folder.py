@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from optbench.errors import UserError
+from optbench.problem.content import file_digest
 
 #: File name extensions of images. Other files are ignored, as in torchvision's ImageFolder.
 ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
@@ -24,14 +25,25 @@ class Folder:
     classes: tuple[str, ...]
     train: tuple[int, ...]
     test: tuple[int, ...]
-    #: Hash of the relative names and sizes of all images; it does not depend on the location of the folder.
-    fingerprint: str
-    #: Hash of the same, and of the modification times.
-    state: str
+    #: Relative names of all images.
+    images: tuple[str, ...]
 
+    def fingerprint(self) -> str:
+        """Return a hash of the names and contents of all images, which does not depend on the folder's location.
 
-#: Relative name, size in bytes and modification time of an image. A tuple, because there may be tens of thousands.
-_Image = tuple[str, int, int]
+        Raises:
+            UserError: If an image can't be read.
+        """
+        digest = hashlib.sha256()
+        try:
+            for name in self.images:
+                # File names that are not valid Unicode contain surrogates.
+                line = f"{name}\0{file_digest(self.root / name)}\n"
+                digest.update(line.encode("utf-8", "surrogateescape"))
+        except OSError as error:
+            _refuse(self.root, f"can't be read: {error.strerror}: {error.filename}")
+        return digest.hexdigest()[:32]
+
 
 #: Folders that were scanned, each with the modification times of its directories.
 _cache: dict[Path, tuple[Folder, dict[str, int]]] = {}
@@ -61,7 +73,7 @@ def scan(root: Path) -> Folder:
 def _scan(root: Path, directories: dict[str, int]) -> Folder:
     if not root.is_dir():
         _refuse(root, "is not a folder" if root.exists() else "does not exist")
-    splits: dict[str, dict[str, list[_Image]]] = {}
+    splits: dict[str, dict[str, list[str]]] = {}
     for split in ("train", "test"):
         if not (root / split).is_dir():
             _refuse(root, f"has no {split}/")
@@ -77,19 +89,18 @@ def _scan(root: Path, directories: dict[str, int]) -> Folder:
             if not images:
                 _refuse(root, f"has no image in {split}/{name} (extensions of images: {' '.join(ENDINGS)})")
     # Sorted, because the order of directory entries differs between machines.
-    images = sorted(image for classes in splits.values() for members in classes.values() for image in members)
+    names = tuple(sorted(image for classes in splits.values() for members in classes.values() for image in members))
     classes_in_order = tuple(sorted(train))
     return Folder(
         root=root,
         classes=classes_in_order,
         train=tuple(len(train[name]) for name in classes_in_order),
         test=tuple(len(test[name]) for name in classes_in_order),
-        fingerprint=_digest(f"{name}\0{size}" for name, size, _ in images),
-        state=_digest(f"{name}\0{size}\0{modified}" for name, size, modified in images),
+        images=names,
     )
 
 
-def _classes(root: Path, split: str, directories: dict[str, int]) -> dict[str, list[_Image]]:
+def _classes(root: Path, split: str, directories: dict[str, int]) -> dict[str, list[str]]:
     directories[str(root)] = _modification_time(str(root))
     top = str(root / split)
     directories[top] = _modification_time(top)
@@ -101,15 +112,15 @@ def _classes(root: Path, split: str, directories: dict[str, int]) -> dict[str, l
         }
 
 
-def _images(path: str, name: str, directories: dict[str, int]) -> Iterator[_Image]:
+def _images(path: str, name: str, directories: dict[str, int]) -> Iterator[str]:
     directories[path] = _modification_time(path)
     with os.scandir(path) as entries:
         for entry in entries:
             if entry.is_dir():
                 yield from _images(entry.path, f"{name}/{entry.name}", directories)
             elif entry.name.lower().endswith(ENDINGS):
-                status = entry.stat()
-                yield f"{name}/{entry.name}", status.st_size, status.st_mtime_ns
+                entry.stat()  # raises OSError for a link to nowhere
+                yield f"{name}/{entry.name}"
 
 
 def _modification_time(path: str) -> int:
@@ -117,11 +128,6 @@ def _modification_time(path: str) -> int:
         return Path(path).stat().st_mtime_ns
     except OSError:
         return -1
-
-
-def _digest(lines: Iterator[str]) -> str:
-    # File names that are not valid Unicode contain surrogates.
-    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
 def _refuse(root: Path, reason: str) -> NoReturn:

@@ -11,7 +11,7 @@ from optbench.problem.base import Problem
 from optbench.problem.data import DataSource
 from optbench.problem.datasets.folder import Folder, scan
 from optbench.problem.datasets.known import DATASETS
-from optbench.problem.datasets.place import base_name, is_path, path_of
+from optbench.problem.datasets.place import base_name, is_path, path_of, shown_name
 
 if TYPE_CHECKING:
     from optbench.problem.datasets.pixels import Pixels
@@ -54,12 +54,12 @@ class Images(Problem):
         parameters, folder = super().identity(), self._folder()
         if folder is None:
             return parameters
-        return {**parameters, "data": {"folder": base_name(self.data), "fingerprint": folder.fingerprint}}
+        return {**parameters, "data": {"folder": base_name(self.data), "fingerprint": folder.fingerprint()}}
 
     def display(self) -> dict[str, Any]:
         shown = super().display()
         if "data" in shown:
-            shown["data"] = base_name(self.data) if self._folder() else str(self.data)
+            shown["data"] = shown_name(self.data, DATASETS) if self._folder() else str(self.data)
         return shown
 
     def _pixels(self, source: DataSource) -> Pixels:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from optbench.errors import UserError, out_of_range
 from optbench.problem.base import Problem
 from optbench.problem.data import Batch, Data, DataSource
-from optbench.problem.datasets.place import base_name
+from optbench.problem.datasets.place import base_name, shown_name
 from optbench.problem.datasets.text import UNICODE_NAMES, Text, load_text
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class NextCharacter(Problem):
 
     def display(self) -> dict[str, Any]:
         shown = super().display()
-        return {**shown, "data": base_name(self.data)} if "data" in shown else shown
+        return {**shown, "data": shown_name(self.data, [UNICODE_NAMES])} if "data" in shown else shown
 
     @property
     def _text(self) -> Text:

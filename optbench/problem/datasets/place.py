@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Container
 from pathlib import Path
 
 
@@ -17,5 +18,16 @@ def path_of(data: str) -> Path:
 
 
 def base_name(data: str) -> str:
-    """Return the last component of the path that `data` names, as shown in labels."""
+    """Return the last component of the path that `data` names."""
     return Path(os.path.abspath(path_of(data))).name  # noqa: PTH100  (Path.resolve would replace a link's name by its target's)
+
+
+def shown_name(data: str, named: Container[str]) -> str:
+    """Return how labels show the path that `data` names: its last component, after `./` if a data set has that name.
+
+    Args:
+        data: The path.
+        named: The names of data sets.
+    """
+    name = base_name(data)
+    return f"./{name}" if name in named else name

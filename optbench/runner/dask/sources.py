@@ -93,9 +93,10 @@ def check_same(cell: Cell) -> None:
         UserError: The problem or the optimizer differs.
     """
     chosen = cell.problem.selection
-    here = problem_identity(chosen.name, cell.problem.make())
-    if here != cell.problem.identity:
-        planned = cell.problem.identity
+    planned = cell.problem.identity
+    # The data directory of the plan need not be here: its content is not compared.
+    here = {**planned, "data": None, **problem_identity(chosen.name, cell.problem.make())}
+    if here != {**planned, "data": None}:
         differing = sorted(key for key in {*here, *planned} if here.get(key) != planned.get(key))
         raise UserError(f"problem {cell.problem.label} differs on this worker (in {', '.join(differing)})")
     if changed := changed_code(cell):

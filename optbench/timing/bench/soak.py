@@ -23,8 +23,8 @@ from optbench import api
 from optbench.errors import UserError
 from optbench.machine.environment import describe_environment
 from optbench.results.directory import ResultsDirectory
-from optbench.results.frames import TIMING_COLUMNS
 from optbench.results.load import Results
+from optbench.results.machines import TIMING_COLUMNS
 from optbench.runner.progress import for_stderr
 
 _OPTIMIZERS = ("sgd", "momentum", "nesterov", "adam", "rmsprop")

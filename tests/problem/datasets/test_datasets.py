@@ -394,6 +394,33 @@ def test_the_identity_of_a_folder_is_what_it_holds_not_where(folder: Path, tmp_p
     assert here.identity() != there.identity()
 
 
+def test_other_images_of_the_same_names_and_sizes_are_other_data(folder: Path, source: DataSource) -> None:
+    before, labels = Colours(str(folder)).identity(), Colours(str(folder)).load_data(source).test[0]
+    one, other = (folder / "test" / name / "00.png" for name in ("ant", "bee"))
+    Image.new("RGB", (8, 8), "red").save(one, "bmp")
+    Image.new("RGB", (8, 8), "blue").save(other, "bmp")
+    first = Colours(str(folder)).identity()
+    red, blue = one.read_bytes(), other.read_bytes()
+    assert len(red) == len(blue)
+    one.write_bytes(blue)  # in place: no directory changes
+    other.write_bytes(red)
+    swapped = Colours(str(folder)).load_data(source).test[0]
+    assert len({str(identity) for identity in (before, first, Colours(str(folder)).identity())}) == 3
+    assert not torch.equal(labels, swapped)
+    one.write_bytes(red)
+    other.write_bytes(blue)
+    os.utime(one)
+    assert Colours(str(folder)).identity() == first
+
+
+@pytest.mark.parametrize(("name", "shown"), [("digits", "./digits"), ("cifar10", "./cifar10"), ("numbers", "numbers")])
+def test_a_folder_with_the_name_of_a_data_set_is_shown_as_a_path(name: str, shown: str, folder: Path) -> None:
+    problem = Colours(str(folder.rename(folder.parent / name)))
+    assert problem.display() == {"data": shown}
+    assert problem.identity()["data"]["folder"] == name
+    assert Colours("cifar10").display() == {"data": "cifar10"}
+
+
 def test_paths_may_be_relative_or_start_at_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(folder.parent))
     monkeypatch.chdir(folder.parent)

@@ -69,6 +69,9 @@ def test_a_file_is_known_by_its_content_and_shown_by_its_name(tmp_path: Path) ->
         identities[folder] = problem_identity("char_rnn", problem)
         assert str(tmp_path) not in str(identities[folder])
     assert identities["a"] == identities["b"] != identities["c"]
+    (tmp_path / "unicode_names").write_text("to be or not " * 20)
+    problem = make_problem("char_rnn", {"data": str(tmp_path / "unicode_names"), "length": 8})
+    assert problem.display() == {"data": "./unicode_names", "length": 8}
 
 
 @pytest.mark.parametrize(
