@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import packages_distributions, version
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.parameter import is_lazy
 
 from optbench.budget import UNLIMITED
@@ -178,29 +178,3 @@ def _version(package: str) -> str | None:
     """Returns the version of the distribution that contains a package; None for a user's file."""
     owners = packages_distributions().get(package, [])
     return version(owners[0]) if owners else None
-
-
-def state_bytes(optimizer: torch.optim.Optimizer, replicas: int = 1) -> int:
-    """Returns the size in bytes of the tensors in an optimizer's state, each storage counted once.
-
-    Args:
-        optimizer: The optimizer.
-        replicas: Number of stacked replicas that it steps. The result is then the size for one replica: its share of
-            stacked tensors, and all of common ones such as a step counter.
-    """
-    storages = {tensor.untyped_storage().data_ptr(): tensor for tensor in _tensors(optimizer.state)}
-    return sum(
-        tensor.untyped_storage().nbytes() // (replicas if tensor.dim() and len(tensor) == replicas else 1)
-        for tensor in storages.values()
-    )
-
-
-def _tensors(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _tensors(item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _tensors(item)

@@ -42,8 +42,8 @@ class Replicas(Protocol):
     def trainable_parameters(self) -> int:
         """Returns the number of weights of one replica that are currently trained."""
 
-    def state_bytes(self) -> int:
-        """Returns the size of the optimizer's state for one replica, in bytes."""
+    def state_bytes(self) -> int | None:
+        """Returns the size in bytes of what the optimizer holds for one replica; None if it can't be measured."""
 
 
 def train(

@@ -68,7 +68,8 @@ class Training:
     test_metric: float = math.nan
     train_seconds: float = 0.0
     eval_seconds: float = 0.0
-    optimizer_state_bytes: int = 0
+    #: None if it can't be measured.
+    optimizer_state_bytes: int | None = 0
     #: Parameters at the start and after each step, for final runs on problems with a `plane`.
     trajectory: list[tuple[float, ...]] = field(default_factory=list)
     #: Number of consecutive evaluations with a loss far above the initial one.

@@ -21,11 +21,12 @@ from optbench.problem.data import Batch
 from optbench.training import early_gradient
 from optbench.training.batches import BatchStream
 from optbench.training.charging import charged_passes
-from optbench.training.construct import make_model, make_optimizer, run_facts, state_bytes
+from optbench.training.construct import make_model, make_optimizer, run_facts
 from optbench.training.device_data import ResidentData, Split
 from optbench.training.early_gradient import GradientReadEarly
 from optbench.training.evaluation import Evaluation, count_trainable_parameters, evaluate, has_finite_parameters
 from optbench.training.freezing import Freezing
+from optbench.training.held_memory import state_bytes
 from optbench.training.norm_statistics import collecting_norms, fresh_statistics
 from optbench.training.seeds import derive
 
@@ -181,8 +182,8 @@ class Stepper:
         """Returns the number of weights that are currently trained."""
         return count_trainable_parameters(self.model)
 
-    def state_bytes(self) -> int:
-        """Returns the size of the optimizer's state in bytes."""
+    def state_bytes(self) -> int | None:
+        """Returns the size in bytes of what the optimizer holds."""
         return state_bytes(self.optimizer)
 
     def _second_order_step(self, batch: Batch) -> None:

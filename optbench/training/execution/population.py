@@ -22,12 +22,13 @@ from optbench.planning.matrix import Cell
 from optbench.problem.base import Problem
 from optbench.problem.data import Batch
 from optbench.training.batches import BatchStream
-from optbench.training.construct import describe_optimizer, make_model, state_bytes
+from optbench.training.construct import describe_optimizer, make_model
 from optbench.training.device_data import ResidentData, Split
 from optbench.training.evaluation import Evaluation, count_trainable_parameters, evaluate_split, measure_batch
 from optbench.training.execution.replica import Replica
 from optbench.training.execution.stackable import find_difference
 from optbench.training.execution.stacked_step import StackedStep
+from optbench.training.held_memory import state_bytes
 from optbench.training.loop import Session
 from optbench.training.norm_statistics import collecting_norms, fresh_statistics
 from optbench.training.record import Training
@@ -182,8 +183,8 @@ class Population:
         """Returns the number of weights of one replica that are currently trained."""
         return count_trainable_parameters(self.model)
 
-    def state_bytes(self) -> int:
-        """Returns the size of the optimizer's state for one replica, in bytes."""
+    def state_bytes(self) -> int | None:
+        """Returns the size of what the optimizer holds for one replica, in bytes."""
         return state_bytes(self.stacked.optimizer, self.count)
 
     def _loss(self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], batch: Batch) -> Tensor:
