@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from optbench.errors import UserError, unknown
-from optbench.planning.matrix import Plan
+from optbench.planning.matrix import OPTIMIZER_WORDS, Plan
 from optbench.results.join import ResultsOnDisk
 from optbench.results.stored import GROUP
 
@@ -73,7 +73,7 @@ def _no_overlap_error(plan: Plan, stored: ResultsOnDisk, groups: Collection[tupl
 
 def extract_protocol(identity: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the part of a cell's identity that compared cells have in common: everything except the optimizer."""
-    return {name: value for name, value in identity.items() if name != "optimizer"}
+    return {name: value for name, value in identity.items() if name not in ("optimizer", *OPTIMIZER_WORDS)}
 
 
 def list_differences(new: Any, old: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -37,6 +37,10 @@ from optbench.selection import Selection
 _LARGEST_BUDGET = 1e15
 
 
+#: Words of a cell's identity that concern its optimizer, not the settings that compared cells share.
+OPTIMIZER_WORDS = ("scheduled", "tried", "executed", "stacked")
+
+
 @dataclass(frozen=True)
 class Cell:
     """One entry of the matrix. Costs are in example gradients."""
@@ -151,6 +155,7 @@ class Cell:
             "problem_version": self.problem.version,
             "threads": self.threads,
             "evaluations": self.evaluations,
+            "run_seconds": self.run_budget.amount if self.run_budget.unit == "seconds" else None,
             **self.problem.measured,
         }
 

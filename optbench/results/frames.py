@@ -35,7 +35,7 @@ CELLS = [
     "lr_tuned", "lr_low", "lr_high", "lr_low_searched", "lr_high_searched", "edge", "sampler", "trials",
     "tuning_budget", "tuning_cost", "run_budget", "metric_name", "metric_higher_is_better", "target", "step_ms",
     "step_ms_low", "step_ms_high", "seconds", "environment", "execution", "problem_version", "threads", "evaluations",
-    "studies",
+    "studies", "run_budget_seconds",
 ]  # fmt: skip
 
 #: Columns that depend on the speed of the machine, so that their values differ from run to run.
@@ -154,6 +154,7 @@ class _CellReader:
                 "tuning_cost": sum(record["thirds"] for record in self.store.trials()) / THIRDS,
                 "run_budget": self.result.get("run_budget"),
                 "studies": self.result.get("studies", 1),
+                "run_budget_seconds": self._run_seconds(),
                 **{name: self.cell[name] for name in ("metric_name", "metric_higher_is_better", "target")},
                 "step_ms": _milliseconds(self.timing.get("seconds_per_step")),
                 "step_ms_low": _milliseconds(self.timing.get("seconds_per_step_low")),
@@ -164,6 +165,13 @@ class _CellReader:
                 **{name: self.cell.get(name) for name in ("problem_version", "threads", "evaluations")},
             }
         )
+
+    def _run_seconds(self) -> float | None:
+        """The run budget, if it was given in seconds; each cell has its own number of examples then."""
+        if "run_seconds" in self.cell:
+            return self.cell["run_seconds"]
+        budget = (self.store.identity() or {}).get("run_budget")  # plans of older versions do not have it
+        return budget.get("seconds") if isinstance(budget, dict) else None
 
     def _trial_row(self, record: dict[str, Any]) -> dict[str, Any]:
         return self._row(record) | {

@@ -25,6 +25,7 @@ _PROTOCOL = {
     "problem_version": "version of the problem", "threads": "number of threads", "evaluations": "number of evaluations",
     "run_budget": "run budget", "tuning_budget": "tuning budget", "target": "target", "metric_name": "metric",
     "metric_higher_is_better": "direction of the metric",
+    "environment": "machine or its software, whose speed decides what a run budget in seconds buys,",
 }  # fmt: skip
 #: Results that can be joined: those of a results directory, or frozen ones.
 ResultsOnDisk = Results | FrozenResults
@@ -133,19 +134,43 @@ def _keep_most_complete(cells: pd.DataFrame, results: Sequence[ResultsOnDisk], n
 def _keep_one_protocol(cells: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     """Keeps the cells whose protocol is that of the first cell of their task which records it."""
     keep = pd.Series(True, index=cells.index)
+    protocol = _state_protocol(cells)
     for column, words in _PROTOCOL.items():
-        stated = cells[column].mask(cells[column] == "")  # older versions did not record all of it
+        stated = protocol[column].mask(protocol[column] == "")  # older versions did not record all of it
         first = stated.groupby([cells[name] for name in GROUP], observed=True).transform("first")
         unlike = stated.notna() & (stated != first).fillna(False).astype(bool)
         for (problem, name), part in cells[unlike & keep].groupby(["problem", "_of"], observed=True):
             notes.append(
                 f"{len(part)} cells of {name} on {problem} are left out: their {words} is "
-                f"{_format_values(part[column])}, not {_format_values(first[part.index])}"
+                f"{_format_values(stated[part.index])}, not {_format_values(first[part.index])}"
             )
         keep &= ~unlike
     if not keep.any():
         raise UserError("the results directories have no comparable cells: " + "; ".join(notes))
     return cells[keep]
+
+
+def _state_protocol(cells: pd.DataFrame) -> pd.DataFrame:
+    """Returns the columns of the protocol, in the units in which budgets were given.
+
+    With a run budget in seconds, each cell has its own number of examples. It is the same budget if the seconds are,
+    and the environment in which they were measured. A tuning budget is then a number of runs.
+    """
+    if "run_budget_seconds" not in cells or cells["run_budget_seconds"].isna().all():
+        return cells.assign(environment="")
+    timed = cells["run_budget_seconds"].notna() & cells["run_budget"].notna()
+    examples = cells[["run_budget", "tuning_budget"]].astype(float)
+    runs = examples["tuning_budget"] / examples["run_budget"]
+    return cells.assign(
+        run_budget=_state(examples["run_budget"]).mask(timed, _state(cells["run_budget_seconds"], " seconds")),
+        tuning_budget=_state(examples["tuning_budget"]).mask(timed, _state(runs.round(9), " runs")),
+        environment=cells["environment"].where(timed, ""),
+    )
+
+
+def _state(numbers: pd.Series, unit: str = "") -> pd.Series:
+    """Returns numbers as texts, with empty ones for missing numbers."""
+    return numbers.map(lambda number: "" if pd.isna(number) else f"{number:.15g}{unit}").astype("str")
 
 
 def _format_values(column: pd.Series) -> str:

@@ -109,6 +109,63 @@ def test_another_protocol_is_left_out(
     assert (len(joined.cells), joined.notes) == (2, [])
 
 
+@pytest.fixture
+def timed_halves(tiny_run: optbench.Results, halves: tuple[Path, Path]) -> tuple[Path, Path]:
+    """The halves, as if their budget had been 2 seconds, for which the second one bought 3 times the examples."""
+    budget, tuning = (float(tiny_run.cells[name].iloc[0]) for name in ("run_budget", "tuning_budget"))
+    for place, half in enumerate(halves):
+        plan = json.loads((half / "plan.json").read_bytes())
+        for cell in plan["cells"]:
+            cell["run_seconds"] = 2.0
+        (half / "plan.json").write_text(json.dumps(plan))
+        factor = 3**place
+        change(half, "result.json", run_budget=budget * factor, tuning_budget=tuning * factor)
+    return halves
+
+
+def test_budgets_of_the_same_seconds_are_the_same(timed_halves: tuple[Path, Path]) -> None:
+    joined = join(timed_halves)
+    assert (len(joined.cells), joined.notes) == (2, [])
+    assert joined.cells["run_budget"].nunique() == 2
+    assert set(joined.cells["run_budget_seconds"]) == {2.0}
+
+
+def test_the_seconds_are_in_the_cell_where_an_older_plan_lacks_them(timed_halves: tuple[Path, Path]) -> None:
+    for half in timed_halves:
+        plan = json.loads((half / "plan.json").read_bytes())
+        for cell in plan["cells"]:
+            del cell["run_seconds"]
+        (half / "plan.json").write_text(json.dumps(plan))
+        change(half, "cell.json", run_budget={"seconds": 2.0})
+    assert len(join(timed_halves).cells) == 2
+
+
+def test_other_seconds_or_another_machine_are_left_out(timed_halves: tuple[Path, Path]) -> None:
+    new = timed_halves[1]
+    stored = (new / "plan.json").read_text()
+    for seconds, words in ((3.0, "their run budget is 3 seconds, not 2 seconds"), (None, "their run budget is ")):
+        plan = json.loads(stored)
+        for cell in plan["cells"]:
+            cell["run_seconds"] = seconds
+        (new / "plan.json").write_text(json.dumps(plan))
+        joined = join(timed_halves)
+        assert len(joined.cells) == 1
+        assert words in joined.notes[0]
+    (new / "plan.json").write_text(stored)
+    change(new, "result.json", environment="other")
+    joined = join(timed_halves)
+    assert len(joined.cells) == 1
+    assert "their machine or its software, whose speed decides what a run budget in seconds buys, is" in joined.notes[0]
+
+
+def test_more_runs_in_a_tuning_are_another_budget_in_seconds_too(timed_halves: tuple[Path, Path]) -> None:
+    budget = float(join(timed_halves).cells["run_budget"].iloc[1])
+    change(timed_halves[1], "result.json", tuning_budget=99 * budget)
+    joined = join(timed_halves)
+    assert len(joined.cells) == 1
+    assert "their tuning budget is 99 runs, not " in joined.notes[0]
+
+
 def test_namesakes_that_differ_bear_their_directory(halves: tuple[Path, Path]) -> None:
     old, new = halves
     plan = json.loads((new / "plan.json").read_bytes())
