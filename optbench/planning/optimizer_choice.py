@@ -79,6 +79,8 @@ class OptimizerChoice:
         changes = {
             "passes": self.own and (self.needs_closure or self.second_backward),
             "fixed rate": bool(self.search) and "lr" in self.defaults and "lr" not in self.search,
+            "told steps": (self.needs_closure or self.second_backward)
+            and bool({*self.from_run.values()} & {"steps", "epochs"}),
             "tuples": any(isinstance(tried, Choices) and tried.structured for tried in self.search.values()),
         }
         return [name for name, concerned in changes.items() if concerned]

@@ -19,7 +19,6 @@ from optbench.machine.device import synchronize
 from optbench.planning.matrix import Cell
 from optbench.problem.data import DataSource
 from optbench.runner.job import Job
-from optbench.training.construct import run_facts
 from optbench.training.device_data import load
 from optbench.training.isolation import depends_on_past
 from optbench.training.stepper import Stepper
@@ -74,7 +73,7 @@ def _time_cell(cell: Cell, source: DataSource) -> dict[str, Any]:
     warmup = _time_steps(cell, stepper, WARMUP_STEPS)
     count = max(1, round(REPETITION_SECONDS / max(_time_steps(cell, stepper, 1), 1e-6)))
     # An optimizer that receives the number of steps may fail after the last one, so a new one continues.
-    most = run_facts(cell, UNLIMITED)["steps"] if cell.optimizer.from_run else UNLIMITED
+    most = stepper.facts["steps"] if cell.optimizer.from_run else UNLIMITED
     count = min(count, max(1, most - WARMUP_STEPS))
     per_cost, per_step = [], []
     for _ in range(REPETITIONS):
