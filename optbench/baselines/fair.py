@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from optbench.errors import UserError, unknown
-from optbench.planning.matrix import OPTIMIZER_WORDS, Plan
+from optbench.planning.matrix import Plan
+from optbench.planning.revisions import OPTIMIZER_WORDS
 from optbench.results.join import ResultsOnDisk
 from optbench.results.stored import GROUP
 

@@ -93,7 +93,7 @@ def make_optimizer(
         load_attribute(choice.reset)()
     constructor = load_attribute(choice.constructor)
     from_run = {key: (facts or {}).get(fact, 1) for key, fact in choice.from_run.items()}
-    arguments = {**from_run, **choice.arguments, **hyperparameters}
+    arguments = {**from_run, **choice.fixed, **hyperparameters}
     arguments = {key: value for key, value in arguments.items() if key not in SCHEDULE_HYPERPARAMETERS}
     if not choice.groups:
         return constructor([p for p in model.parameters() if p.requires_grad], **arguments)

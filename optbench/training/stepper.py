@@ -316,7 +316,7 @@ def _explain_missing_graph() -> Iterator[None]:
 
 def _schedule(cell: Cell, hyperparameters: Mapping[str, Any]) -> Schedule | None:
     """Returns the optimizer's own schedule, or that of the cell; None for a constant learning rate."""
-    own = {**SCHEDULE_HYPERPARAMETERS, **cell.optimizer.arguments, **hyperparameters}
+    own = {**SCHEDULE_HYPERPARAMETERS, **cell.optimizer.fixed, **hyperparameters}
     if any(own[key] != default for key, default in SCHEDULE_HYPERPARAMETERS.items()):
         return optimizer_schedule(own)
     return None if cell.schedule == "constant" else parse_schedule(cell.schedule)
