@@ -179,7 +179,7 @@ def groups(subject: OptimizerSubject) -> str:
         raise skip("it has no learning rate")
     stepper = subject.net.stepper()
     first, *rest = model.parameters()
-    given = {**dict.fromkeys(choice.from_run, 10), **choice.arguments, **choice.defaults}
+    given = {**dict.fromkeys(choice.from_run, 10), **choice.fixed, **choice.defaults}
     try:
         optimizer = load_attribute(choice.constructor)([{"params": [first]}, {"params": rest}], **given)
     except Exception as error:

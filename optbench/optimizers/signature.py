@@ -25,6 +25,9 @@ _FACT_ARGUMENTS = {
     "batch_size": "batch_size",
 }  # fmt: skip
 
+#: Names of arguments by which a constructor learns how long a training is, as one does that has its own schedule.
+LENGTH_ARGUMENTS = frozenset(name for name, fact in _FACT_ARGUMENTS.items() if fact != "batch_size")
+
 
 def infer_spec(target: str, factory: Any, lr: float | None, given: Set[str]) -> OptimizerSpec:
     """Infer the spec of an optimizer from its signature and its decorator.

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -21,14 +21,20 @@ from optbench.config.schema import Config, ProblemEntry
 from optbench.errors import UserError, out_of_range, unknown
 from optbench.importing import source_digest
 from optbench.machine.device import resolve_device
-from optbench.optimizers.points import may_repeat
 from optbench.optimizers.registry import code_version, optimizer_names, optimizer_spec
 from optbench.optimizers.schedule import parse_schedule
 from optbench.optimizers.spec import ConfiguredOptimizer, OptimizerSpec
 from optbench.planning.batch_sizes import choose_batch_sizes
 from optbench.planning.execution import Execution, choose_execution
-from optbench.planning.optimizer_choice import OptimizerChoice, choose_optimizer, describe_outside, plain_json
+from optbench.planning.optimizer_choice import (
+    OptimizerChoice,
+    choose_optimizer,
+    describe_outside,
+    describe_two_schedules,
+    plain_json,
+)
 from optbench.planning.problem_choice import ProblemChoice
+from optbench.planning.revisions import revisions
 from optbench.problem.base import Problem
 from optbench.problem.data import DataSource, reading_from
 from optbench.problem.registry import BUILT_IN_PROBLEMS, make_problem, problem_class
@@ -80,39 +86,8 @@ class Cell:
                 "judged": "mean of the last quarter",
             },
             "evaluations": self.evaluations,
-            # Stored cells without this word bought trials with what a batch left of each run.
-            **({"priced": "whole runs"} if self._leaves_trials else {}),
-            # Likewise, points were tried and paid for again.
-            **({"tried": "each point once"} if self.tuned and may_repeat(self.optimizer.search) else {}),
-            # Likewise, they were executed as a population because hyperparameters that are otherwise tuned were fixed.
-            **({"executed": "by its search space"} if self._was_stacked else {}),
-            # Likewise, only tensors of a few elements decided whether an own optimizer could be stacked.
-            **({"stacked": "compared on the model"} if self._may_stack_own else {}),
-            # Likewise, populations multiplied learning rates that an own optimizer set itself under a schedule.
-            **({"scheduled": "overwritten"} if self.optimizer.own and self.schedule != "constant" else {}),
+            **revisions(self),
         }
-
-    @property
-    def _leaves_trials(self) -> bool:
-        if not self.tuned or self.run_budget.unit == "seconds" or self.run_cost < self.batch_size:
-            return False
-        whole = self.run_cost - self.run_cost % self.batch_size
-        return self.worth * self.run_cost // whole > self.worth // 1
-
-    @property
-    def _may_stack_own(self) -> bool:
-        if not self.optimizer.own:
-            return False
-        problem = self.problem.make()
-        return choose_execution(problem, self.optimizer.step, self.device, self.batch_size).name == "population"
-
-    @property
-    def _was_stacked(self) -> bool:
-        traits, searched = self.optimizer.step, frozenset(self.optimizer.search)
-        if traits.searched <= searched | {"lr"}:
-            return False
-        former = replace(traits, searched=searched)
-        return choose_execution(self.problem.make(), former, self.device, self.batch_size).name == "population"
 
     @cached_property
     def id(self) -> str:
@@ -146,7 +121,7 @@ class Cell:
             **dict(zip(("problem", "optimizer", "batch_size", "device", "schedule"), self.key, strict=True)),
             "tuned": self.tuned,
             "execution": self.execution.name,
-            "arguments": self.optimizer.arguments,
+            "arguments": self.optimizer.fixed,
             "defaults": self.optimizer.defaults,
             "lr_range": rate.bounds if rate else None,
             "sampler": self.sampler if self.tuned else "",
@@ -239,6 +214,7 @@ def _make_plan(config: Config, execution: str, elsewhere: bool) -> Plan:
             for batch_size in sizes:
                 for text in schedules:
                     for optimizer in chosen:
+                        notes += describe_two_schedules(optimizer, text)
                         cell = Cell(
                             problem=choice,
                             optimizer=optimizer,

@@ -11,6 +11,7 @@ from typing import Any
 from optbench.errors import out_of_range
 from optbench.optimizers.registry import REGISTERED_OPTIMIZERS
 from optbench.optimizers.search_space import Choices, Range, active_hyperparameters, search_identity
+from optbench.optimizers.signature import LENGTH_ARGUMENTS
 from optbench.optimizers.spec import SCHEDULE_HYPERPARAMETERS, ConfiguredOptimizer, OptimizerSpec
 from optbench.planning.execution import StepTraits
 from optbench.problem.base import Problem
@@ -86,9 +87,17 @@ class OptimizerChoice:
         changes = {
             "passes": self.own and (self.needs_closure or self.second_backward),
             "fixed rate": bool(self.search) and "lr" in self.defaults and "lr" not in self.search,
+            "told steps": (self.needs_closure or self.second_backward)
+            and bool({*self.from_run.values()} & {"steps", "epochs"}),
             "tuples": any(isinstance(tried, Choices) and tried.structured for tried in self.search.values()),
         }
         return [name for name, concerned in changes.items() if concerned]
+
+    @cached_property
+    def fixed(self) -> dict[str, Any]:
+        """The arguments of all trainings. A tuned hyperparameter whose condition is not met has no value."""
+        conditional = {name for name, tried in self.search.items() if tried.when}
+        return {name: value for name, value in self.arguments.items() if name not in conditional}
 
     @property
     def scheduled(self) -> bool:
@@ -120,11 +129,12 @@ def choose_optimizer(label: str, chosen: ConfiguredOptimizer, source: str, probl
     """
     spec, space, values = chosen.spec, chosen.search_space(problem), chosen.defaults
     active = active_hyperparameters(space, values)
+    unmet = chosen.search.keys() - space.keys()
     rate = {} if chosen.default_lr is None else {"lr": chosen.default_lr}
     return OptimizerChoice(
         label=label,
         constructor=spec.constructor,
-        arguments=dict(chosen.arguments),
+        arguments={name: value for name, value in chosen.arguments.items() if name not in unmet},
         defaults={**rate, **{name: values[name] for name in space if name != "lr" and name in active}},
         search=space,
         needs_closure=spec.needs_closure,
@@ -139,6 +149,24 @@ def choose_optimizer(label: str, chosen: ConfiguredOptimizer, source: str, probl
         source=source,
         tunable=spec.fixed_search | spec.search.keys(),
     )
+
+
+def describe_two_schedules(choice: OptimizerChoice, schedule: str) -> list[str]:
+    """Return a note if a schedule meets an own optimizer that knows the training's length, as schedules do.
+
+    Args:
+        choice: The optimizer.
+        schedule: The schedule of the cell.
+    """
+    told = [name for name, fact in choice.from_run.items() if fact in ("steps", "epochs", "steps_per_epoch")]
+    told += [name for name in choice.arguments if name in LENGTH_ARGUMENTS]
+    outer = "its lr_schedule or lr_warmup" if choice.scheduled else f"schedule {schedule}"
+    if not choice.own or not told or (schedule == "constant" and not choice.scheduled):
+        return []
+    return [
+        f"optimizer {choice.label} receives the length of the training ({', '.join(told)}); if it has a schedule of "
+        f"its own, {outer} multiplies with that"
+    ]
 
 
 def describe_outside(choice: OptimizerChoice, spec: OptimizerSpec) -> list[str]:

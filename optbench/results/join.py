@@ -163,7 +163,7 @@ def _keep_one_protocol(cells: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
         for (problem, name), part in cells[unlike & keep].groupby(["problem", "_of"], observed=True):
             notes.append(
                 f"{len(part)} cells of {name} on {problem} are left out: their {words} is "
-                f"{_format_values(part[column])}, not {_format_values(first[part.index])}"
+                f"{_format_values(stated[part.index])}, not {_format_values(first[part.index])}"
             )
         keep &= ~unlike
     if not keep.any():

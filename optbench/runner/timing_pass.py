@@ -108,8 +108,9 @@ def _time_cell(cell: Cell, source: DataSource) -> dict[str, Any]:
 
     depends_on_past(cell, problem, data)  # the many steps of this pass would hide the state of a new process
     first = begin(0, 1.0)
-    trial = [_time_steps(cell, first, 1)[0].item() for _ in range(min(WARMUP_STEPS, most_steps(cell)))]
-    extent = _choose_extent(cell, min(trial), first.ledger.cost / first.steps)
+    most = most_steps(first, cell)
+    trial = [_time_steps(cell, first, 1)[0].item() for _ in range(min(WARMUP_STEPS, most))]
+    extent = _choose_extent(cell, min(trial), first.ledger.cost / first.steps, most)
     repetitions = []
     for _ in range(REPETITIONS + 1):
         times = []
@@ -142,7 +143,7 @@ def _time_cell(cell: Cell, source: DataSource) -> dict[str, Any]:
     }
 
 
-def _choose_extent(cell: Cell, step_seconds: float, step_cost: float) -> _Extent:
+def _choose_extent(cell: Cell, step_seconds: float, step_cost: float, most: int) -> _Extent:
     """Decides how many steps are timed.
 
     All repetitions together take about as long as one training, or up to a few seconds if that is longer.
@@ -151,7 +152,6 @@ def _choose_extent(cell: Cell, step_seconds: float, step_cost: float) -> _Extent
         training = int(cell.run_budget.amount / max(step_seconds, 1e-9))
     else:
         training = int(cell.run_cost / step_cost)
-    most = most_steps(cell)
     warmup = min(WARMUP_STEPS, most - 1)
     training = max(1, training - warmup)
     affordable = max(

@@ -92,7 +92,8 @@ def optimizer_step(subject: Trainable) -> Measurable:
     The counters come from a separate training, so that counting does not affect the timed one.
     """
     cell = subject.cell
-    warmup = min(WARMUP_STEPS, most_steps(cell) - 1)
+    most = most_steps(begin_excerpt(cell, subject.problem, subject.data, 0, 1.0), cell)
+    warmup = min(WARMUP_STEPS, most - 1)
 
     def begin(length: float) -> Stepper:
         return begin_excerpt(cell, subject.problem, subject.data, warmup, length)
@@ -100,7 +101,7 @@ def optimizer_step(subject: Trainable) -> Measurable:
     counted = begin(UNLIMITED)
     exact = counters(_synchronise(counted.step, cell.device), cell.device, counted.ledger)
     cost = counted.ledger.cost / (counted.steps - warmup)
-    calls = min(_count_calls(exact["operations"]), most_steps(cell) - warmup)
+    calls = min(_count_calls(exact["operations"]), most - warmup)
     first: list[tuple[Stepper, list[Tensor]]] = []
 
     def start() -> Callable[[], Any]:

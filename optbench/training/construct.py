@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from optbench.budget import UNLIMITED
+from optbench.budget import THIRDS, UNLIMITED
 from optbench.errors import Inapplicable, UserError
 from optbench.importing import load_attribute
 from optbench.machine.device import seed_torch
@@ -62,23 +62,25 @@ def refuse_lazy_layers(problem: Problem, model: nn.Module) -> None:
             )
 
 
-def run_facts(cell: Cell, budget: int | None = None) -> dict[str, int]:
+def run_facts(cell: Cell, budget: int | None = None, step_cost: int = 0) -> dict[str, int]:
     """Returns the facts about a training that constructors can receive (`spec.RUN_FACTS`).
-
-    The number of steps assumes one gradient per step, and so is an upper bound.
 
     Args:
         cell: The cell.
         budget: The training's budget in example gradients, which is used only if the run budget is in seconds.
+        step_cost: Cost of a step in thirds of an example gradient. If it is 0, one gradient per step is assumed, and
+            the number of steps is an upper bound.
     """
     if cell.run_budget.unit != "seconds":
         budget = cell.run_cost  # the planned budget, also for trial steps with an unlimited budget
     elif budget and budget >= UNLIMITED:
         budget = cell.training_examples  # one epoch, as long as the speed is not measured
     gradients, examples = budget or cell.batch_size, cell.training_examples
+    steps = max(1, THIRDS * gradients // (step_cost or THIRDS * cell.batch_size))
+    seen = steps * cell.batch_size if step_cost else gradients
     return {
-        "steps": max(1, gradients // cell.batch_size),
-        "epochs": math.ceil(gradients / examples),
+        "steps": steps,
+        "epochs": math.ceil(seen / examples),
         "steps_per_epoch": math.ceil(examples / cell.batch_size),
         "batch_size": cell.batch_size,
         "training_examples": examples,
@@ -107,7 +109,7 @@ def make_optimizer(
         load_attribute(choice.reset)()
     constructor = load_attribute(choice.constructor)
     from_run = {key: (facts or {}).get(fact, 1) for key, fact in choice.from_run.items()}
-    arguments = {**from_run, **choice.arguments, **hyperparameters}
+    arguments = {**from_run, **choice.fixed, **hyperparameters}
     arguments = {key: value for key, value in arguments.items() if key not in SCHEDULE_HYPERPARAMETERS}
     if not choice.groups:
         return constructor([p for p in model.parameters() if p.requires_grad], **arguments)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from optbench.budget import THIRDS, UNLIMITED, Ledger
 from optbench.planning.matrix import Cell
 from optbench.problem.base import Problem
-from optbench.training.construct import run_facts
 from optbench.training.device_data import ResidentData
 from optbench.training.stepper import Stepper
 
@@ -41,6 +40,6 @@ def begin_excerpt(
     return stepper
 
 
-def most_steps(cell: Cell) -> int:
-    """Returns how many steps the cell's optimizer can take: one that receives the number of steps may fail after it."""
-    return run_facts(cell, UNLIMITED)["steps"] if cell.optimizer.from_run else UNLIMITED
+def most_steps(stepper: Stepper, cell: Cell) -> int:
+    """Returns how many steps an optimizer can take: one that receives the number of steps may fail after it."""
+    return stepper.facts["steps"] if cell.optimizer.from_run else UNLIMITED

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from optbench.budget import UNLIMITED, BudgetExhausted, Ledger
+from optbench.budget import THIRDS, UNLIMITED, BudgetExhausted, Ledger
 from optbench.machine.device import seed_torch
 from optbench.optimizers.schedule import Schedule, optimizer_schedule, parse_schedule
 from optbench.optimizers.spec import SCHEDULE_HYPERPARAMETERS
@@ -29,6 +29,7 @@ from optbench.training.freezing import Freezing
 from optbench.training.held_memory import state_bytes
 from optbench.training.norm_statistics import collecting_norms, fresh_statistics
 from optbench.training.seeds import derive
+from optbench.training.step_cost import is_counting, measure_step_cost
 
 #: The remark on a training whose optimizer has a schedule of its own in addition to the cell's.
 OVERWRITTEN = "the schedule overwrote learning rates that the optimizer had changed itself"
@@ -67,6 +68,13 @@ class Stepper:
         #: Whether `step(closure)` may read gradients before it calls its closure, and whether it does.
         self._unknown = cell.optimizer.needs_closure and cell.optimizer.own
         self._gradient_first = self._unknown and self._reads_early(cell)
+        #: Cost of a step in thirds of an example gradient, if the optimizer has to know it.
+        self._step_cost = 0
+        if is_counting(cell):
+            limitless = partial(Stepper, cell, problem, data, hyperparameters, seed, Ledger(UNLIMITED))
+            self._step_cost = measure_step_cost(cell, hyperparameters, limitless)
+        #: The facts about the training that the optimizer may receive.
+        self.facts = run_facts(cell, ledger.budget, self._step_cost)
         self.model = make_model(problem, cell, seed)
         self.optimizer = self._make_optimizer(cell, hyperparameters)
         self._second_backward = cell.optimizer.second_backward
@@ -86,6 +94,10 @@ class Stepper:
         self._scheduled: dict[int, Any] = {}
         #: What readers have to know about a successful training, or "".
         self.remark = ""
+        if is_counting(cell) and not self._step_cost:
+            self.remark = (
+                f"the optimizer receives {self.facts['steps']} steps, which it takes only if each costs a gradient"
+            )
         self._needs_closure = cell.optimizer.needs_closure
         #: Copies of weights and buffers while a step may have to be undone.
         self._copies: list[Tensor] = []
@@ -97,6 +109,8 @@ class Stepper:
         Returns:
             False if the budget ran out during the step, which is then undone.
         """
+        if self.ledger.thirds + self._step_cost > THIRDS * self.ledger.budget:
+            return False  # the optimizer would be called more often than it was told
         batch = self._next_batch()
         if self._needs_closure:
             return self._closure_step(batch)
@@ -122,7 +136,7 @@ class Stepper:
         return self.problem.augment_batch(self.data.train.batch(self.batches.next()[0]), self.augmentation)
 
     def _make_optimizer(self, cell: Cell, hyperparameters: Mapping[str, Any]) -> torch.optim.Optimizer:
-        return make_optimizer(cell.optimizer, self.model, hyperparameters, run_facts(cell, self.ledger.budget))
+        return make_optimizer(cell.optimizer, self.model, hyperparameters, self.facts)
 
     def _loss(self, model: nn.Module, batch: Batch) -> Tensor:
         return self.problem.loss(model, batch)
@@ -316,7 +330,7 @@ def _explain_missing_graph() -> Iterator[None]:
 
 def _schedule(cell: Cell, hyperparameters: Mapping[str, Any]) -> Schedule | None:
     """Returns the optimizer's own schedule, or that of the cell; None for a constant learning rate."""
-    own = {**SCHEDULE_HYPERPARAMETERS, **cell.optimizer.arguments, **hyperparameters}
+    own = {**SCHEDULE_HYPERPARAMETERS, **cell.optimizer.fixed, **hyperparameters}
     if any(own[key] != default for key, default in SCHEDULE_HYPERPARAMETERS.items()):
         return optimizer_schedule(own)
     return None if cell.schedule == "constant" else parse_schedule(cell.schedule)

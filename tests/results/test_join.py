@@ -109,6 +109,30 @@ def test_another_protocol_is_left_out(
     assert (len(joined.cells), joined.notes) == (2, [])
 
 
+@pytest.fixture
+def timed_halves(tiny_run: optbench.Results, halves: tuple[Path, Path]) -> tuple[Path, Path]:
+    """The halves, as if their budget had been 2 seconds, for which the second one bought 3 times the examples."""
+    budget, tuning = (float(tiny_run.cells[name].iloc[0]) for name in ("run_budget", "tuning_budget"))
+    for place, half in enumerate(halves):
+        factor = 3**place
+        change(half, "cell.json", run_budget={"seconds": 2.0})
+        change(half, "result.json", run_budget=budget * factor, tuning_budget=tuning * factor)
+    return halves
+
+
+def test_budgets_of_the_same_seconds_are_the_same(timed_halves: tuple[Path, Path]) -> None:
+    joined = join(timed_halves)
+    assert (len(joined.cells), joined.notes) == (2, [])
+    assert joined.cells["run_budget"].nunique() == 2
+
+
+def test_other_seconds_are_left_out(timed_halves: tuple[Path, Path]) -> None:
+    change(timed_halves[1], "cell.json", run_budget={"seconds": 3.0})
+    joined = join(timed_halves)
+    assert len(joined.cells) == 1
+    assert "their run budget seconds is 3, not 2" in joined.notes[0]
+
+
 def test_namesakes_that_differ_bear_their_directory(halves: tuple[Path, Path]) -> None:
     old, new = halves
     plan = json.loads((new / "plan.json").read_bytes())

@@ -83,7 +83,7 @@ class GraphStepper(Stepper):
     def _make_optimizer(self, cell: Cell, hyperparameters: Mapping[str, Any]) -> torch.optim.Optimizer:
         parameters = [p for p in self.model.parameters() if p.requires_grad]
         constructor = load_attribute(cell.optimizer.constructor)
-        arguments = {**cell.optimizer.arguments, **hyperparameters}
+        arguments = {**cell.optimizer.fixed, **hyperparameters}
         self._base = arguments["lr"]
         accepted = inspect.signature(constructor).parameters
         if "capturable" in accepted:
