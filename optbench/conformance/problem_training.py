@@ -16,6 +16,7 @@ from optbench.conformance.finding import failure
 from optbench.conformance.problem_subject import ProblemSubject
 from optbench.conformance.subject import are_equal, clone_parameters, take_steps
 from optbench.errors import one_line
+from optbench.machine.main_guard import require_main_guard
 from optbench.planning.matrix import Cell
 from optbench.problem.data import Batch
 from optbench.training.evaluation import evaluate
@@ -63,6 +64,7 @@ def workers(subject: ProblemSubject) -> str:
             f"can't be sent to a worker process: {one_line(error)}",
             "use only plain values (numbers, strings, tuples) as parameters",
         ) from error
+    require_main_guard()
     batch = tuple(tensor.cpu() for tensor in subject.batch())
     here = _compute_loss(pickled, batch, Path.cwd())
     try:
