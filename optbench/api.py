@@ -295,7 +295,7 @@ def check(
     """Checks a problem or an optimizer for anything that would make its results unreliable.
 
     Args:
-        thing: A name, `FILE.py:NAME`, or a class.
+        thing: A name, `FILE.py:NAME`, `FILE.py` for all that the file defines, or a class.
         config: A TOML file that defines optimizers.
         device: Device on which the checks run: "auto", "cpu", "cuda", ….
         data_dir: As for `run`.
@@ -308,8 +308,12 @@ def check(
     Raises:
         UserError: The problem or the optimizer is unknown, or its package is not installed.
     """
+    from optbench.config.own_files import list_definitions
+
     text = thing if isinstance(thing, str) else target_name(thing)
-    return list(iterate_findings(text, config=config, device=device, data_dir=data_dir, download=download, only=only))
+    names = list_definitions(text) if text.endswith(".py") else [text]
+    given: dict[str, Any] = {"config": config, "device": device, "data_dir": data_dir, "download": download}
+    return [finding for name in names for finding in iterate_findings(name, **given, only=only)]
 
 
 def iterate_findings(

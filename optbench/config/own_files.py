@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import is_dataclass
 from typing import Literal
 
@@ -27,18 +28,33 @@ def list_definitions(file: str) -> dict[str, Kind]:
 
     module = load_module(file)
     found: dict[str, Kind] = {}
+    imported: dict[str, Kind] = {}
     for name, value in vars(module).items():
-        own = getattr(value, "__module__", None) == module.__name__
+        origin = str(getattr(value, "__module__", None))
+        own = origin == module.__name__
         optimizer = isinstance(value, type) and issubclass(value, torch.optim.Optimizer)
         problem = isinstance(value, type) and issubclass(value, Problem) and is_dataclass(value)
-        if isinstance(value, OptimizerSpec) or (own and (optimizer or problem or decorator_settings(value))):
-            found[f"{file}:{name}"] = "problem" if problem else "optimizer"
-    if not found:
+        kind: Kind = "problem" if problem else "optimizer"
+        if isinstance(value, OptimizerSpec) or (
+            own and (optimizer or problem or decorator_settings(value) or _is_factory(name, value))
+        ):
+            found[f"{file}:{name}"] = kind
+        elif (optimizer or problem) and origin.partition(".")[0] not in ("torch", "optbench"):
+            imported[f"{file}:{name}"] = kind
+    # A file that only imports its classes stands for them.
+    if not (found := found or imported):
         raise UserError(
             f"{file} defines neither a problem nor an optimizer (accepted: a class derived from "
             "torch.optim.Optimizer or optbench.Problem)"
         )
     return found
+
+
+def _is_factory(name: str, value: object) -> bool:
+    """Whether a public function constructs an optimizer, as its first argument suggests."""
+    if name.startswith("_") or not inspect.isfunction(value):
+        return False
+    return next(iter(inspect.signature(value).parameters), "") in ("params", "parameters")
 
 
 def complete_files(config: Config) -> Config:

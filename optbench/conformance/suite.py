@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from optbench import selection
 from optbench.conformance.finding import Finding, Verdict
-from optbench.errors import UserError, one_line, unknown
+from optbench.conformance.place import describe_error
+from optbench.errors import UserError, unknown
 from optbench.importing import load_attribute
 from optbench.optimizers.registry import code_version, optimizer_names, optimizer_spec
 from optbench.problem.base import Problem
@@ -156,11 +157,12 @@ def _run_check(name: str, function: Callable[[Any], str], subject: Any) -> Findi
     except UserError:
         raise
     except Exception as error:
+        described = describe_error(error)
         return Finding(
             name,
             "failed",
-            f"the check raised {one_line(error)}",
-            "take a few steps in a script and read the traceback",
+            f"the check raised {described}",
+            "correct the line that is named" if "(line " in described else "take a few steps in a script",
         )
 
 

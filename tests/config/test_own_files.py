@@ -8,6 +8,7 @@ from textwrap import dedent
 import pytest
 
 from optbench.config.load import configure, load_config
+from optbench.config.own_files import list_definitions
 from optbench.errors import UserError
 
 PROBLEM = """
@@ -73,3 +74,14 @@ def test_a_configuration_in_a_results_directory_does_not_import_such_a_file(tmp_
     (tmp_path / "config.toml").write_text(f"optimizers = ['{file}']\n")
     with pytest.raises(UserError, match="is in a results directory and refers to code"):
         load_config(file=tmp_path / "config.toml")
+
+
+def test_functions_and_imported_classes_count_as_well(tmp_path: Path) -> None:
+    factory = "import torch\ndef mine(params, lr=0.1):\n    return torch.optim.SGD(params, lr=lr)\n"
+    assert list_definitions(write(tmp_path, factory + "def other(x):\n    pass\ndef _own(params):\n    pass\n")) == {
+        f"{tmp_path}/mine.py:mine": "optimizer"
+    }
+    write(tmp_path, OPTIMIZER, "own_steps.py")
+    imports = "from own_steps import Steps as Mine\nfrom torch.optim import Adam\n"
+    assert list(list_definitions(write(tmp_path, imports))) == [f"{tmp_path}/mine.py:Mine"]
+    assert list(list_definitions(write(tmp_path, imports + factory))) == [f"{tmp_path}/mine.py:mine"]
