@@ -31,9 +31,12 @@ if TYPE_CHECKING:
 def plan(
     config: Config | None = None,
     *,
+    name: str | None = None,
+    results: str | Path = "results",
+    data_dir: str | Path | None = None,
+    download: bool = True,
     execution: str = "auto",
     against: str | Path | None = None,
-    results: str | Path = "results",
     **choices: Any,
 ) -> Plan:
     """Plans the cells of a configuration, with their cost in example gradients, without computing anything.
@@ -41,10 +44,13 @@ def plan(
     Args:
         config: The configuration. Instead, `preset`, `file` and any field of `Config` can be given as `choices`
             (`problems=["mlp"]`, `tuning_worth=8`, …).
+        name: As for `run`; cells that this directory has in addition to `against` are planned as well.
+        results: Folder that contains the results directories.
+        data_dir: As for `run`.
+        download: As for `run`; a plan downloads nothing.
         execution: How trainings are executed: "auto", "eager", "population", "compile" or "cuda_graph".
         against: Stored results to compare with: "reference", or a results directory (its path, or its name in
             `results`). Only the cells that these results lack are planned.
-        results: Folder that contains the results directories.
         **choices: See `config`.
 
     Returns:
@@ -57,7 +63,8 @@ def plan(
         >>> [cell.id for cell in optbench.plan(problems=["mlp"], optimizers=["adam"]).cells]
     """
     stored = _locate_against(against, results)
-    return _plan(_configure(config, stored, choices), execution, stored)
+    own = None if name is None else Path(results) / _check_name(name)
+    return _plan(_configure(config, stored, choices), execution, stored, own)
 
 
 def run(
@@ -292,7 +299,7 @@ def check(
     """Checks a problem or an optimizer for anything that would make its results unreliable.
 
     Args:
-        thing: A name, `FILE.py:NAME`, or a class.
+        thing: A name, `FILE.py:NAME`, `FILE.py` for all that the file defines, or a class.
         config: A TOML file that defines optimizers.
         device: Device on which the checks run: "auto", "cpu", "cuda", ….
         data_dir: As for `run`.
@@ -305,8 +312,12 @@ def check(
     Raises:
         UserError: The problem or the optimizer is unknown, or its package is not installed.
     """
+    from optbench.config.own_files import list_definitions
+
     text = thing if isinstance(thing, str) else target_name(thing)
-    return list(iterate_findings(text, config=config, device=device, data_dir=data_dir, download=download, only=only))
+    names = list_definitions(text) if text.endswith(".py") else [text]
+    given: dict[str, Any] = {"config": config, "device": device, "data_dir": data_dir, "download": download}
+    return [finding for name in names for finding in iterate_findings(name, **given, only=only)]
 
 
 def iterate_findings(

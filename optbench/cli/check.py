@@ -32,11 +32,11 @@ def check(
     Every failed check prints the reason and a fix. The exit code is 1 if a check failed, otherwise 0.
     """
     from optbench import api
-    from optbench.conformance.suite import list_targets
+    from optbench.config.own_files import list_definitions
 
     failed = checked = 0
     for target in targets:
-        for one in list_targets(target) if target.endswith(".py") else [target]:
+        for one in list_definitions(target) if target.endswith(".py") else [target]:
             click.echo(f"{one}" if not checked else f"\n{one}")
             findings = []
             for finding in api.iterate_findings(

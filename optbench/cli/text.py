@@ -75,6 +75,15 @@ def plan_text(plan: Plan, workers: int | None) -> str:
     )
 
 
+def stored_text(plan: Plan, folder: Path) -> str:
+    """Returns a line that says how many cells of a plan are complete in a results directory."""
+    from optbench.results.directory import ResultsDirectory
+
+    directory = ResultsDirectory(folder)
+    states = [directory.cell(cell.id).state(plan.seeds, plan.studies) for cell in plan.cells]
+    return f"{states.count('done')} of {_pluralize(len(states), 'cell')} stored in {folder}"
+
+
 def _pluralize(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 

@@ -96,6 +96,9 @@ def run(
 
 @cli.command(short_help="Print the cells of a benchmark, their cost and time.")
 @options.selection
+@click.option("--name", metavar="NAME", help="Name of the results directory whose cells are stored already.")
+@options.data_dir
+@options.no_download
 @options.execution
 @click.option(
     "--workers", type=click.IntRange(min=1), metavar="N",
@@ -103,12 +106,29 @@ def run(
 )  # fmt: skip
 @options.against
 @options.results
-def plan(workers: int | None, execution: str, against: str | None, results: Path, **selection: Any) -> None:
-    """Print the cells of a benchmark, their cost and an estimated time, without running anything."""
+def plan(
+    name: str | None,
+    data_dir: Path | None,
+    no_download: bool,
+    workers: int | None,
+    execution: str,
+    against: str | None,
+    results: Path,
+    **selection: Any,
+) -> None:
+    """Print the cells of a benchmark, their cost and an estimated time, without running anything.
+
+    It accepts the options of `run` that choose the configuration, the results and the data. It downloads nothing.
+    """
     from optbench import api
 
-    planned = api.plan(execution=execution, against=against, results=results, **options.choices(selection))
+    planned = api.plan(
+        name=name, data_dir=data_dir, download=not no_download, execution=execution, against=against, results=results,
+        **options.choices(selection),
+    )  # fmt: skip
     click.echo(text.plan_text(planned, workers))
+    if name is not None:
+        click.echo(text.stored_text(planned, results / name))
 
 
 @cli.command(short_help="Show which cells are done, failed or missing.")

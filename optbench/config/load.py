@@ -19,6 +19,7 @@ from optbench.config.layers import (
 )
 from optbench.config.named_code import check_named_code
 from optbench.config.optimizer_table import GroupTable, OptimizerTable, SearchRange
+from optbench.config.own_files import complete_files
 from optbench.config.presets import preset
 from optbench.config.schema import Config, ProblemEntry, Tuning
 from optbench.errors import UserError, one_line, out_of_range, unknown
@@ -106,7 +107,7 @@ def load_config(
         check_named_code(
             config, file, [text for key in ("problems", "optimizers") for text in _selections(choices, key)]
         )
-    return config
+    return complete_files(config)
 
 
 def _selections(choices: Mapping[str, Any] | None, key: str) -> list[str]:

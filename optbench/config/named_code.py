@@ -74,7 +74,7 @@ def _targets(config: Config) -> Iterator[str]:
 
 def _selection_targets(item: str | ProblemEntry, config: Config) -> Iterator[str]:
     for chosen in selection.parse(item if isinstance(item, str) else item.select):
-        if ":" in chosen.name:
+        if ":" in chosen.name or chosen.name.endswith(".py"):
             yield chosen.name
         elif chosen.name in config.optimizer:
             yield from _table_targets(config.optimizer[chosen.name])

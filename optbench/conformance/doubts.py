@@ -8,16 +8,20 @@ from typing import Any
 
 from optbench import selection
 from optbench.config.schema import Config
+from optbench.conformance.optimizer_state import RAISES
 from optbench.conformance.suite import check
 from optbench.errors import UserError
 from optbench.optimizers.registry import REGISTERED_OPTIMIZERS, code_version, optimizer_spec
 
-#: Tuning requires that the learning rate has an effect, and repetition requires that trainings are independent.
-_GRAVE = ("zero_rate", "rate_matters", "isolated")
+#: A training requires that parameters with a gradient move and others do not, tuning that the learning rate has an
+#: effect, and repetition that trainings are independent.
+_GRAVE = ("moves", "zero_rate", "rate_matters", "isolated", "global_state", "without_gradient")
 
 
 def find_doubts(config: Config) -> list[str]:
-    """Returns a warning for each optimizer that ignores its learning rate or whose trainings affect each other.
+    """Returns a warning for each optimizer with a grave mistake.
+
+    It does not move, moves what has no gradient, ignores its learning rate, or affects other trainings.
 
     Only a user's own optimizers are checked, since the registered ones are tested. An optimizer that cannot be run on
     the toy problems of the conformance suite, because it is made for other parameters, gets no warning.
@@ -54,4 +58,8 @@ def _find_failure(name: str, tables: Mapping[str, Any] | None) -> str:
         findings = list(check(name, tables=tables, only=("constructs", "steps", *_GRAVE)))
     except UserError:
         return ""
-    return next((finding.reason for finding in findings if finding.outcome == "failed" and finding.check in _GRAVE), "")
+    # An error is not a silent mistake: it is recorded by the cells in which it occurs.
+    return next(
+        (f.reason for f in findings if f.outcome == "failed" and f.check in _GRAVE and not f.reason.startswith(RAISES)),
+        "",
+    )

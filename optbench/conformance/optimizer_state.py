@@ -9,11 +9,13 @@ import numpy as np
 import torch
 
 from optbench.conformance.finding import failure, skip
+from optbench.conformance.place import describe_error
 from optbench.conformance.subject import OptimizerSubject, Trainable, are_equal, clone_parameters, take_steps
-from optbench.errors import one_line
 from optbench.importing import load_attribute
 
 _STEPS = 4
+#: How the reason of a failed `without_gradient` begins if the step raised an error.
+RAISES = "a parameter without a gradient makes step() fail"
 #: Tolerance for weights of about 1: torch casts loaded state to the precision of the parameters.
 _ROUNDING = 1e-7
 
@@ -123,7 +125,7 @@ def saves(subject: OptimizerSubject) -> str:
         saved = copy.deepcopy(whole.optimizer.state_dict())
     except Exception as error:
         raise failure(
-            f"state_dict() fails: {one_line(error)}", "keep only tensors and plain values in self.state"
+            f"state_dict() fails: {describe_error(error)}", "keep only tensors and plain values in self.state"
         ) from error
     resumed = subject.net.stepper(1)
     resumed.model.load_state_dict(whole.model.state_dict())
@@ -131,7 +133,8 @@ def saves(subject: OptimizerSubject) -> str:
         resumed.optimizer.load_state_dict(saved)
     except Exception as error:
         raise failure(
-            f"load_state_dict() fails: {one_line(error)}", "make load_state_dict() accept the result of state_dict()"
+            f"load_state_dict() fails: {describe_error(error)}",
+            "make load_state_dict() accept the result of state_dict()",
         ) from error
     for stepper in (whole, resumed):
         stepper.batches = subject.net.stepper(9).batches
@@ -161,7 +164,7 @@ def without_gradient(subject: OptimizerSubject) -> str:
         take_steps(stepper, 3)
     except Exception as error:
         raise failure(
-            f"a parameter without a gradient makes step() fail: {one_line(error)}",
+            f"{RAISES}: {describe_error(error)}",
             "skip parameters whose .grad is None",
         ) from error
     if not torch.equal(before, frozen):
@@ -183,7 +186,7 @@ def groups(subject: OptimizerSubject) -> str:
     try:
         optimizer = load_attribute(choice.constructor)([{"params": [first]}, {"params": rest}], **given)
     except Exception as error:
-        raise skip(f"accepts one group only: {one_line(error)}") from error
+        raise skip(f"accepts one group only: {describe_error(error)}") from error
     optimizer.param_groups[0]["lr"] = 0.0
     stepper.model, stepper.optimizer = model, optimizer
     stepper.set_training(True)
@@ -213,7 +216,7 @@ def _check_precision(net: Trainable, dtype: str, device: str) -> None:
         after = take_steps(stepper, 3)
     except Exception as error:
         raise failure(
-            f"fails in {dtype} on {device}: {one_line(error)}",
+            f"fails in {dtype} on {device}: {describe_error(error)}",
             "create state with zeros_like(p) instead of a fixed data type",
         ) from error
     for name, parameter in stepper.model.named_parameters():

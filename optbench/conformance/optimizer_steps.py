@@ -12,9 +12,10 @@ from dataclasses import replace
 import torch
 
 from optbench.conformance.finding import failure, note, skip
+from optbench.conformance.place import describe_error
 from optbench.conformance.subject import OptimizerSubject, clone_parameters, set_rates, take_steps
-from optbench.errors import one_line
 from optbench.optimizers.search_space import Choices, Range
+from optbench.training.construct import run_facts
 from optbench.training.stepper import Stepper
 
 #: Number of steps in which the loss of the quadratic has to fall below half of its initial value.
@@ -25,13 +26,18 @@ _ROUNDING = 8
 DESCENT_RATES = 9
 
 
+#: How often five further steps are taken if a parameter has not moved.
+PATIENCE = 19
+
+
 def constructs(subject: OptimizerSubject) -> str:
     """Checks that the result is a torch optimizer whose groups contain every trained parameter exactly once."""
     try:
         stepper = subject.net.stepper()
     except Exception as error:
         raise failure(
-            f"can't be constructed for a network with an embedding, a convolution and linear layers: {one_line(error)}",
+            "can't be constructed for a network with an embedding, a convolution and linear layers: "
+            f"{describe_error(error)}",
             "accept `params` as first argument, give all others a default, and support parameters of 1, 2 and 4 "
             "dimensions; or assign the others to another class by parameter groups",
         ) from error
@@ -47,7 +53,11 @@ def constructs(subject: OptimizerSubject) -> str:
             "call super().__init__(params, defaults), and do not change param_groups afterwards",
         )
     groups = len(stepper.optimizer.param_groups)
-    return f"{len(own)} parameters in {groups} group{'' if groups == 1 else 's'}"
+    facts = run_facts(subject.net.cell)
+    filled = [f"{key} = {facts[fact]} ({fact})" for key, fact in subject.choice.from_run.items()]
+    return f"{len(own)} parameters in {groups} group{'' if groups == 1 else 's'}" + (
+        f"; filled in from the run: {', '.join(filled)}" if filled else ""
+    )
 
 
 def steps(subject: OptimizerSubject) -> str:
@@ -64,9 +74,10 @@ def steps(subject: OptimizerSubject) -> str:
             ),
         ):
             if _works(subject, needed):
-                raise failure(f"step() fails as declared: {one_line(error)}", fix) from error
+                raise failure(f"step() fails as declared: {describe_error(error)}", fix) from error
         raise failure(
-            f"step() fails: {one_line(error)}", "call step() on a small model; the traceback shows the line"
+            f"step() fails: {describe_error(error)}",
+            "correct the line that is named; where a gradient is None, skip the parameter",
         ) from error
     # NaN differs from everything, so that every other check would report another fault.
     if not all(torch.isfinite(p).all() for p in after):
@@ -92,10 +103,15 @@ def moves(subject: OptimizerSubject) -> str:
     before = clone_parameters(stepper)
     after = take_steps(stepper, 5)
     names = [name for name, _ in stepper.model.named_parameters()]
-    still = [name for name, a, b in zip(names, before, after, strict=True) if torch.equal(a, b)]
-    if still:
+    latest = after
+    for _ in range(PATIENCE):  # some start slowly, or step parameters in turn
+        still = [name for name, a, b in zip(names, before, latest, strict=True) if torch.equal(a, b)]
+        if not still:
+            break
+        latest = take_steps(stepper, 5)
+    else:
         raise failure(
-            f"parameters with a gradient that did not move in five steps: {', '.join(still)}",
+            f"parameters with a gradient that did not move in {5 * (PATIENCE + 1)} steps: {', '.join(still)}",
             "update all parameters of all param_groups whose gradient is not None",
         )
     wild = [name for name, p in zip(names, after, strict=True) if not torch.isfinite(p).all()]
@@ -152,12 +168,13 @@ def zero_rate(subject: OptimizerSubject) -> str:
     stepper = subject.net.stepper()
     if not set_rates(stepper.optimizer, 0.0):
         raise skip("it has no learning rate")
-    before = clone_parameters(stepper)
     try:
+        # A first step may round or project the initial weights, whatever its rate.
+        before = take_steps(stepper, 1)
         after = take_steps(stepper, 3)
     except (ZeroDivisionError, ValueError) as error:
         raise failure(
-            f"fails at a learning rate of 0: {one_line(error)}",
+            f"fails at a learning rate of 0: {describe_error(error)}",
             "do not divide by the learning rate: schedules and warm-up start or end at zero",
         ) from error
     distance = max(float((a - b).abs().max()) for a, b in zip(after, before, strict=True))

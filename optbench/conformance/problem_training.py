@@ -13,9 +13,10 @@ from pathlib import Path
 import torch
 
 from optbench.conformance.finding import failure
+from optbench.conformance.place import describe_error
 from optbench.conformance.problem_subject import ProblemSubject
 from optbench.conformance.subject import are_equal, clone_parameters, take_steps
-from optbench.errors import one_line
+from optbench.machine.main_guard import require_main_guard
 from optbench.planning.matrix import Cell
 from optbench.problem.data import Batch
 from optbench.training.evaluation import evaluate
@@ -48,7 +49,10 @@ def trains(subject: ProblemSubject) -> str:
         with stepper.evaluating():
             evaluation = evaluate(few.problem, stepper.model, few.data.valid)
     except Exception as error:
-        raise failure(f"a step fails: {one_line(error)}", "inspect model and batch in loss()") from error
+        raise failure(
+            f"a step fails: {describe_error(error)}",
+            "correct the line that is named, or inspect model and batch in loss()",
+        ) from error
     if are_equal(before, after):
         raise failure("three steps of SGD change no parameter", "make the loss depend on parameters that are trained")
     return f"validation loss {evaluation.loss:.4g} after three steps"
@@ -60,17 +64,18 @@ def workers(subject: ProblemSubject) -> str:
         pickled = pickle.dumps(subject.cell)
     except Exception as error:
         raise failure(
-            f"can't be sent to a worker process: {one_line(error)}",
+            f"can't be sent to a worker process: {describe_error(error)}",
             "use only plain values (numbers, strings, tuples) as parameters",
         ) from error
+    require_main_guard()
     batch = tuple(tensor.cpu() for tensor in subject.batch())
     here = _compute_loss(pickled, batch, Path.cwd())
     try:
         there = _worker().submit(_compute_loss, pickled, batch, Path.cwd()).result(timeout=300)
     except Exception as error:
         raise failure(
-            f"fails in a worker process: {one_line(error)}",
-            "make loss() and model() work without an earlier call of load_data() and without imports of other files",
+            f"fails in a worker process: {describe_error(error)}",
+            "make loss() and model() work without an earlier call of load_data()",
         ) from error
     if not math.isclose(here, there, rel_tol=1e-4, abs_tol=1e-7):
         raise failure(

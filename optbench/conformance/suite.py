@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import is_dataclass
 from functools import lru_cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from optbench import selection
 from optbench.conformance.finding import Finding, Verdict
-from optbench.errors import UserError, one_line, unknown
-from optbench.importing import load_attribute, load_module
-from optbench.optimizers.decorator import decorator_settings
+from optbench.conformance.place import describe_error
+from optbench.errors import UserError, unknown
+from optbench.importing import load_attribute
 from optbench.optimizers.registry import code_version, optimizer_names, optimizer_spec
-from optbench.optimizers.spec import OptimizerSpec
 from optbench.problem.base import Problem
 from optbench.problem.data import DataSource, default_data_dir
 from optbench.problem.registry import problem_names
@@ -54,30 +52,6 @@ def kind(text: str, tables: Mapping[str, Any] | None = None) -> str:
     if name not in problems and name not in optimizers:
         raise unknown("problem or optimizer", name, {*problems, *optimizers})
     return "problem" if name in problems else "optimizer"
-
-
-def list_targets(file: str) -> list[str]:
-    """Returns selections `FILE.py:NAME` of all problems and optimizers that a file defines.
-
-    Raises:
-        UserError: The file can't be imported, or defines neither.
-    """
-    import torch
-
-    module = load_module(file)
-    targets = []
-    for name, value in vars(module).items():
-        own = getattr(value, "__module__", None) == module.__name__
-        optimizer = isinstance(value, type) and issubclass(value, torch.optim.Optimizer)
-        problem = isinstance(value, type) and issubclass(value, Problem) and is_dataclass(value)
-        if isinstance(value, OptimizerSpec) or (own and (optimizer or problem or decorator_settings(value))):
-            targets.append(f"{file}:{name}")
-    if not targets:
-        raise UserError(
-            f"{file} defines neither a problem nor an optimizer (accepted: a class derived from "
-            "torch.optim.Optimizer or optbench.Problem)"
-        )
-    return targets
 
 
 def check(
@@ -183,11 +157,12 @@ def _run_check(name: str, function: Callable[[Any], str], subject: Any) -> Findi
     except UserError:
         raise
     except Exception as error:
+        described = describe_error(error)
         return Finding(
             name,
             "failed",
-            f"the check raised {one_line(error)}",
-            "take a few steps in a script and read the traceback",
+            f"the check raised {described}",
+            "correct the line that is named" if "(line " in described else "take a few steps in a script",
         )
 
 

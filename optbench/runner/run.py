@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from optbench.baselines.located import encode_location
@@ -12,6 +12,7 @@ from optbench.config.schema import Config
 from optbench.conformance.doubts import find_doubts
 from optbench.errors import UserError, one_line
 from optbench.machine.environment import describe_environment
+from optbench.machine.main_guard import require_main_guard
 from optbench.machine.signals import sigterm_as_interrupt
 from optbench.planning.matrix import Cell, Plan
 from optbench.results.atomic import ResultsWriteError
@@ -60,7 +61,7 @@ def run(
     progress = progress or SilentProgress()
     for note in plan.notes:
         progress.message(note)
-    existed = directory.folder.exists()
+    existed, folder_existed = directory.folder.exists(), directory.folder.parent.exists()
     start_over = options.fresh and (directory.folder / "format.json").exists()
     if not start_over:
         directory.create()
@@ -85,6 +86,8 @@ def run(
         try:
             if missing and not (start_over or options.elsewhere):
                 check_second_budgets(plan.cells, directory, environment)
+            if missing and options.engine != "serial" and not options.elsewhere:
+                require_main_guard()
             if missing and options.scheduler is not None:
                 from optbench.runner.dask.cluster import connect
 
@@ -95,6 +98,9 @@ def run(
         except BaseException:
             if not existed:
                 directory.remove_if_empty()
+            if not folder_existed:
+                with suppress(OSError):  # it holds something else by now
+                    directory.folder.parent.rmdir()
             raise
         try:
             _prepare(directory, config, plan, record, planes, environment, start_over)

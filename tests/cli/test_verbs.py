@@ -439,3 +439,16 @@ def test_nothing_heavy_is_imported(complete: Path, tmp_path: Path) -> None:
         capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}, cwd=tmp_path,
     )  # fmt: skip
     assert json.loads(ran.stderr.splitlines()[-1]) == [], ran.stderr
+
+
+def test_a_plan_takes_the_options_of_a_run_and_says_what_is_stored(
+    complete: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = [option for option in TINY_RUN[1:] if option not in ("--engine", "serial")]
+    options = ["--data-dir", str(tmp_path), "--no-download", "--results", str(complete.parent), "--name"]
+    assert _main(["plan", *chosen, *options, complete.name]) == COMPLETE
+    assert capsys.readouterr().out.splitlines()[-1] == f"2 of 2 cells stored in {complete}"
+    assert _main(["plan", *chosen, *options, "another"]) == COMPLETE
+    assert capsys.readouterr().out.splitlines()[-1] == f"0 of 2 cells stored in {complete.parent / 'another'}"
+    assert not (complete.parent / "another").exists()
+    assert "invalid results name 'a/b'" in refused(capsys, "plan", *chosen, "--name", "a/b")

@@ -25,6 +25,9 @@ def config(*optimizers: str, **tables: object) -> Config:
         ("IgnoresRate", "at a learning rate of 0, so it ignores param_groups"),
         ("KeepsRate", "a learning rate that is set after the construction has no effect"),
         ("Leaking", "state leaks between instances"),
+        ("Forgetful", "parameters with a gradient that did not move in 100 steps"),
+        ("Setting", "a step changes threads"),
+        ("Drifting", "changes a parameter without a gradient"),
     ],
 )
 def test_a_grave_mistake_is_a_line_with_its_reason(name: str, reason: str) -> None:
@@ -42,10 +45,8 @@ def test_a_table_is_doubted_as_it_is_described() -> None:
 
 def test_what_is_right_registered_or_made_for_other_parameters_is_not_doubted() -> None:
     table = {"base": "adam", "groups": {"own": {"parameters": ["no.such.name"]}}}
-    assert (
-        find_doubts(config(f"{_FILE}:Plain", f"{_FILE}:Forgetting", "rprop", "torch.optim:Muon", "mine", mine=table))
-        == []
-    )
+    right = [f"{_FILE}:{name}" for name in ("Plain", "Forgetting", "NeedsGradients", "InTurn", "Rounding")]
+    assert find_doubts(config(*right, "rprop", "torch.optim:Muon", "mine", mine=table)) == []
 
 
 @pytest.mark.parametrize("progress", [LineProgress(), SilentProgress()])

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from optbench.config.own_files import list_definitions
 from optbench.conformance import check, optimizer_test, problem_test
-from optbench.conformance.suite import OPTIMIZER_CHECKS, PROBLEM_CHECKS, assert_check, list_targets
+from optbench.conformance.suite import OPTIMIZER_CHECKS, PROBLEM_CHECKS, assert_check
 from optbench.errors import UserError
 from tests.support import broken, tiny
 from tests.support.passes import PASSES
@@ -101,7 +102,7 @@ def test_a_table_is_checked_as_it_is_described() -> None:
 
 
 def test_everything_that_a_file_defines() -> None:
-    found = list_targets(_FILE)
+    found = list_definitions(_FILE)
     assert f"{_FILE}:Plain" in found
     assert f"{_FILE}:Right" in found
     assert not any(name.endswith((":forget", ":TinyNet", ":Batch")) for name in found)
@@ -124,7 +125,7 @@ def test_what_cannot_be_found(target: str, line: str) -> None:
 def test_a_file_with_a_mistake_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("import torch\nclass Mine(torch.optim.Optimizer:\n")
     with pytest.raises(UserError, match=r"^\S+mine\.py can't be imported: SyntaxError: .*line 2\)$"):
-        list_targets(str(tmp_path / "mine.py"))
+        list_definitions(str(tmp_path / "mine.py"))
 
 
 def test_an_unknown_check() -> None:

@@ -144,6 +144,42 @@ class NeedsGradients(Plain):
                 p.sub_(group["lr"] * p.grad)
 
 
+class InTurn(Plain):
+    """Steps one parameter at a time, the next one at every second step."""
+
+    def __init__(self, params: Any, lr: float = 0.05, momentum: float = 0.5) -> None:
+        super().__init__(params, lr, momentum)
+        self.defaults["count"] = self.count = 0
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:
+        """One step."""
+        parameters = self.param_groups[0]["params"]
+        chosen = parameters[self.count // 2 % len(parameters)]
+        self.count += 1
+        if chosen.grad is not None:
+            chosen.sub_(self.param_groups[0]["lr"] * chosen.grad)
+
+
+class Rounding(Plain):
+    """Keeps all weights on a grid."""
+
+    def move(self, p: Tensor, memory: Tensor, group: dict[str, Any]) -> None:
+        p.sub_(group["lr"] * memory)
+        p.mul_(2**10).round_().div_(2**10)
+
+
+class Drifting(Plain):
+    """Takes a missing gradient for zeros, and decays."""
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:
+        """One step."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.sub_(group["lr"] * ((torch.zeros_like(p) if p.grad is None else p.grad) + 0.01 * p))
+
+
 class Narrow(Plain):
     """Keeps its state in float32."""
 
