@@ -53,7 +53,7 @@ def audit(
     | `repeated_seed` | a run occurs twice; the first one is counted |
     | `seedless` | runs on different seeds are equal to the last bit |
     | `versions` | the trials and runs of a cell were computed with several versions of torch |
-    | `remark` | successful runs took no step, never changed, had schedules overwritten; or a busy machine timed steps |
+    | `remark` | successful runs took no step, never changed the model, or have another remark |
 
     Args:
         trials: Frame of trials (see `optbench.load`).
@@ -80,7 +80,7 @@ def audit(
         *_audit_fresh_seeds(runs),
         *_audit_seeds(trials, runs, cells),
         *_audit_versions(trials, runs, environments or {}),
-        *_audit_remarks(runs, cells),
+        *_audit_remarks(runs),
     ]
     table = pd.DataFrame(findings, columns=["cell_id", "finding", "reason"])
     about = cells[["cell_id", *CELL]].assign(place=range(len(cells)))
@@ -127,18 +127,12 @@ def _split_studies(trials: pd.DataFrame) -> Iterator[_Study]:
         yield _Study(str(name), *parts)
 
 
-def _audit_remarks(runs: pd.DataFrame, cells: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
-    for cell, own in _find_remarks(runs).groupby("cell_id", observed=True, sort=False):
+def _audit_remarks(runs: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
+    if "error" not in runs:
+        return
+    remarks = runs[(runs["status"] == "ok") & (runs["error"].fillna("") != "")]
+    for cell, own in remarks.groupby("cell_id", observed=True, sort=False):
         yield str(cell), "remark", f"{len(own)} of {(runs['cell_id'] == cell).sum()} runs: {own['error'].iloc[0]}"
-    for cell, remark in _find_remarks(cells)[["cell_id", "error"]].itertuples(index=False):
-        yield str(cell), "remark", str(remark)
-
-
-def _find_remarks(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows with status `ok` that have an error nevertheless."""
-    if not {"status", "error"} <= set(frame):
-        return frame.iloc[:0].assign(error="")
-    return frame[(frame["status"] == "ok") & (frame["error"].fillna("") != "")]
 
 
 def _audit_versions(

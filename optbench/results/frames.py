@@ -132,8 +132,6 @@ class _CellReader:
         low, high = self.cell["lr_range"] or (None, None)
         low_searched, high_searched = (self.result.get("space_searched") or {}).get("lr", (None, None))
         known = {key: self.result.get(key) for key in ("error", "edge", "seconds", "environment")}
-        if self.result.get("status") == "ok":
-            known["error"] = self.timing.get("remark")
         return (
             self.common
             | known

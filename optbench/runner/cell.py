@@ -94,17 +94,18 @@ def execute(job: Job) -> str:
         return str(result["status"])
 
 
-def record_lost(job: Job, reason: str, status: str = "error") -> None:
+def record_lost(job: Job, reason: str, status: str = "error", words: str = "") -> None:
     """Records a cell as failed if its worker could not: it died, or it took too long.
 
     Args:
         job: The job of the cell.
         reason: The error to record.
         status: The status to record, `error` or `timeout`.
+        words: What the worker wrote to stderr at last, recorded in the place of a traceback.
     """
     store = job.directory.cell(job.cell.id)
     store.write_cell(job.cell.identity)
-    failure = {"status": status, "error": reason, "traceback": "", "seeds": list(job.seeds), "seconds": None}
+    failure = {"status": status, "error": reason, "traceback": words, "seeds": list(job.seeds), "seconds": None}
     store.write_result({**failure, "environment": job.environment})
 
 

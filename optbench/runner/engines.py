@@ -13,12 +13,16 @@ import sys
 import threading
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from optbench.machine.device import cores, make_deterministic
 from optbench.machine.signals import ignore_interrupts
+from optbench.runner.last_words import LostWorker, StderrTap, tapped
 
 if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
+
     from optbench.runner.job import Job
 
 P = ParamSpec("P")
@@ -61,12 +65,16 @@ class SerialEngine(Executor):
         raise NotImplementedError
 
 
+class WorkerDied(LostWorker, BrokenProcessPool):
+    """The worker process of a call has ended."""
+
+
 class ProcessEngine(Executor):
     """Computes jobs in local worker processes. Each worker has its own slot, so a crash fails only one cell.
 
     `submit` waits until a worker is free and uses the first free slot: calls made one after another all run in the
     same process, and no other process is started. A worker that died is replaced at the next call; the future of its
-    job raises `concurrent.futures.process.BrokenProcessPool`.
+    job raises `WorkerDied`, a `concurrent.futures.process.BrokenProcessPool`.
 
     Workers are not pinned to cores. With pinning, two single-thread workers on two cores were 3 % slower (median of 9
     pairs, 0.91 to 1.02 times), and a pinned worker can't yield its core to other processes.
@@ -95,25 +103,30 @@ class ProcessEngine(Executor):
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         slot = self._free.get()
         self._begun[slot].value = False
+        tap = StderrTap()
         try:
             with ignore_interrupts():
                 try:
-                    inner = self._pools[slot].submit(_begin, fn, *args, **kwargs)
+                    inner = self._pools[slot].submit(_begin, tap.path, fn, *args, **kwargs)
                 except RuntimeError:  # the worker of this slot has died since its last call
                     self._pools[slot] = self._pool(slot)
-                    inner = self._pools[slot].submit(_begin, fn, *args, **kwargs)
+                    inner = self._pools[slot].submit(_begin, tap.path, fn, *args, **kwargs)
         except BaseException:
+            tap.close()
             self._free.put(slot)
             raise
+        workers = list((self._pools[slot]._processes or {}).values())
         outer: Future[T] = Future()
         outer.set_running_or_notify_cancel()
         self._slots[outer] = slot
 
         def hand_over(_: Future[T]) -> None:
             self._slots.pop(outer, None)
+            words, error = tap.close(), inner.exception()
+            if isinstance(error, BrokenProcessPool):
+                error = WorkerDied(str(error), _wait_for_exit(workers), words)
             # Free the slot before setting the result, so that it can be used as soon as the result is known.
             self._free.put(slot)
-            error = inner.exception()
             if error is None:
                 outer.set_result(inner.result())
             else:
@@ -141,7 +154,7 @@ class ProcessEngine(Executor):
         return slot is None or bool(self._begun[slot].value)
 
     def stop(self, future: Future[Any]) -> None:
-        """Kills the worker of one call, whose future then raises BrokenProcessPool; other calls are not affected."""
+        """Kills the worker of one call, whose future then raises WorkerDied; other calls are not affected."""
         if (slot := self._slots.get(future)) is not None:
             _kill(self._pools[slot])
 
@@ -153,6 +166,13 @@ class ProcessEngine(Executor):
     def _pool(self, slot: int) -> ProcessPoolExecutor:
         settings = (self._threads, sys.path[:], self._prepare, self._begun[slot])
         return ProcessPoolExecutor(1, self._context, initializer=_start_worker, initargs=settings)
+
+
+def _wait_for_exit(workers: Sequence[BaseProcess]) -> int | None:
+    """Returns the exit code of the worker that has ended; None if none has."""
+    for worker in workers:
+        worker.join(timeout=1.0)
+    return next((worker.exitcode for worker in workers if worker.exitcode is not None), None)
 
 
 def _kill(pool: ProcessPoolExecutor) -> None:
@@ -185,9 +205,10 @@ def default_workers(threads: int, devices: Any) -> int:
 _begun: Any = None
 
 
-def _begin(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+def _begin(stderr: str, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     _begun.value = True
-    return fn(*args, **kwargs)
+    with tapped(stderr):
+        return fn(*args, **kwargs)
 
 
 def _start_worker(threads: int, path: list[str], prepare: Callable[[], None] | None, begun: Any) -> None:

@@ -20,6 +20,7 @@ from optbench.results.directory import ResultsDirectory
 from optbench.results.store import FAILED
 from optbench.runner.engines import default_workers, make_engine
 from optbench.runner.job import Job
+from optbench.runner.last_words import LostWorker, describe_loss
 from optbench.runner.options import RunOptions
 from optbench.runner.preflight import check_data, check_optimizers, check_second_budgets, find_changed_settings
 from optbench.runner.progress import SilentProgress
@@ -226,10 +227,10 @@ class _Coordinator:
             for job, future in run_jobs(engine, execute, jobs, report=phase.message, watch=show_partial, limit=limit):
                 try:
                     status = future.result()
-                except BrokenExecutor:
+                except BrokenExecutor as error:
                     status = "error"
-                    times = f", {job.attempt + 1} times" if job.attempt else ""
-                    record_lost(job, f"the worker process died (killed, or out of memory{times})")
+                    words = error.words if isinstance(error, LostWorker) else ""
+                    record_lost(job, describe_loss(error, job.attempt + 1), words=words)
                 except ResultsWriteError:
                     raise
                 except TimeLimit:

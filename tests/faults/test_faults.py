@@ -40,7 +40,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 CAUSES = {
     "Hanging": ("timeout", "not done within 1000 s"),
     "Hungry": ("oom", "allocate memory"),
-    "Dying": ("error", "the worker process died"),
+    "Dying": ("error", "the worker process died (exit code 7)"),
 }
 #: The clock of time limits. When an optimizer hangs, it goes on by an hour at each of the next two readings: if the
 #: first one is that of a cell's begin, the second one finds it late.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -131,18 +130,6 @@ def test_a_leaderboard_marks_each_finding_once() -> None:
 def test_nothing_there() -> None:
     found = study({"adam": [1.0]}, trials=FINE)
     assert audit(found.trials.iloc[:0], found.runs.iloc[:0], found.cells).empty
-
-
-def test_a_machine_that_was_busy_while_a_cell_was_timed_is_a_remark() -> None:
-    found = study({"adam": [1.0], "sgd": [2.0]}, trials=FINE)
-    quiet = audit(found.trials, found.runs, found.cells)
-    assert "remark" not in set(quiet["finding"])
-    error = np.where(found.cells["optimizer"] == "sgd", "the machine was not idle", "")
-    findings = audit(found.trials, found.runs, found.cells.assign(error=error))
-    (remark,) = findings[findings["finding"] == "remark"].to_dict("records")
-    assert (remark["optimizer"], remark["reason"]) == ("sgd", "the machine was not idle")
-    failed = audit(found.trials, found.runs, found.cells.assign(error="it raised", status="error"))
-    assert "remark" not in set(failed["finding"])
 
 
 def test_the_same_cell_in_two_frames_is_one_cell() -> None:

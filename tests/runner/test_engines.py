@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from optbench.runner.engines import ProcessEngine, SerialEngine, default_workers, make_engine
+from optbench.runner.last_words import describe_loss
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.processes
@@ -30,6 +32,12 @@ def _fail() -> None:
 
 def _die() -> None:
     os._exit(7)
+
+
+def _abort() -> None:
+    os.write(2, b"a warning\n")
+    sys.stderr.write("the last words")
+    os.abort()
 
 
 def _both(folder: Path, fn: Callable[[], Any]) -> Any:
@@ -100,8 +108,13 @@ def test_a_dying_worker_breaks_its_own_call_alone(processes: ProcessEngine, tmp_
     dying, living = processes.submit(_die), processes.submit(_double, 4)
     wait([dying, living])
     assert living.result() == 8
-    with pytest.raises(BrokenProcessPool):
+    with pytest.raises(BrokenProcessPool) as error:
         dying.result()
+    assert describe_loss(error.value) == "the worker process died (exit code 7)"
+    with pytest.raises(BrokenProcessPool) as error:
+        processes.submit(_abort).result()
+    words = ": a warning | the last words" if Path("/proc/self/fd").exists() else ""
+    assert describe_loss(error.value) == f"the worker process died (SIGABRT){words}"
     calls = [processes.submit(_both, tmp_path, _prepared) for _ in range(2)]
     assert [call.result() for call in calls] == ["ready"] * 2
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -190,12 +191,14 @@ _constructed = 0
 
 def deadly(params: Iterable[Any], lr: float = 0.1) -> Optimizer:
     """Kills its process, once for each line of the file that OPTBENCH_TEST_DEATHS names: when it is constructed
-    there as often as the line says. Twice are for the timing pass, then once for each trial. OPTBENCH_TEST_SPARED
-    is the process that is never killed.
+    there as often as the line says, once for each trial; the timing pass does not count. OPTBENCH_TEST_SPARED is the
+    process that is never killed.
     """
     import torch
 
     global _constructed
+    if any(frame.f_code.co_filename.endswith("timing_pass.py") for frame, _ in traceback.walk_stack(None)):
+        return torch.optim.SGD(params, lr=lr)
     _constructed += 1
     deaths = Path(os.environ.get("OPTBENCH_TEST_DEATHS", os.devnull))
     lines = deaths.read_text().splitlines()

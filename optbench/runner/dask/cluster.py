@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -17,6 +18,9 @@ from optbench.machine.signals import ignore_interrupts
 
 #: Seconds to wait for a scheduler's response.
 PATIENCE = 10.0
+
+#: Exit codes of worker processes of this process's clusters, by address.
+_EXIT_CODES: dict[str, int] = {}
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -85,7 +89,7 @@ def start_workers(workers: int, threads: int, gpus: Sequence[str] = ()) -> Itera
             with ignore_interrupts():
                 cluster = distributed.SpecCluster(
                     scheduler={"cls": distributed.Scheduler, "options": scheduler},
-                    workers={n: {"cls": distributed.Nanny, "options": {**options, **own[n]}} for n in range(workers)},
+                    workers={n: {"cls": _Nanny, "options": {**options, **own[n]}} for n in range(workers)},
                     silence_logs=logging.CRITICAL,
                 )
         except Exception as error:
@@ -102,6 +106,30 @@ def start_workers(workers: int, threads: int, gpus: Sequence[str] = ()) -> Itera
         finally:
             with suppress(Exception):
                 cluster.close(timeout=PATIENCE)
+
+
+class _Nanny(distributed.Nanny):
+    """Remembers how its worker process has ended."""
+
+    def _on_worker_exit_sync(self, exitcode: int) -> None:
+        if self.worker_address is not None:
+            _EXIT_CODES[self.worker_address] = exitcode
+        super()._on_worker_exit_sync(exitcode)
+
+
+def wait_for_exit(address: str) -> int | None:
+    """Returns the exit code of a worker of `start_workers`, minus the signal's number if one has ended it.
+
+    Args:
+        address: The worker's address. The scheduler may notice the end of a worker before its nanny does.
+
+    Returns:
+        The exit code; None if the process has not ended after two seconds.
+    """
+    until = time.monotonic() + 2.0
+    while address not in _EXIT_CODES and time.monotonic() < until:
+        time.sleep(0.02)
+    return _EXIT_CODES.pop(address, None)
 
 
 def replenish(client: distributed.Client) -> None:

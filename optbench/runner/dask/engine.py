@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import BrokenExecutor, Future, InvalidStateError, ThreadPoolExecutor
+from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,12 +15,13 @@ from distributed.scheduler import KilledWorker
 
 from optbench.results.atomic import write_bytes
 from optbench.results.directory import ResultsDirectory
-from optbench.runner.dask.cluster import replenish
+from optbench.runner.dask.cluster import replenish, wait_for_exit
 from optbench.runner.dask.records import list_records, write_record
 from optbench.runner.dask.roster import RemoteWorker, Roster
 from optbench.runner.dask.sources import read_sources
 from optbench.runner.dask.worker import Abandoned, Answer, Greeting, Parcel, WorkerUnfit, compute
 from optbench.runner.job import Job
+from optbench.runner.last_words import LostWorker, StderrTap
 
 if TYPE_CHECKING:
     import distributed
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class WorkerLost(BrokenExecutor):
+class WorkerLost(LostWorker):
     """The worker has ended or can't be reached; its cell has not been computed."""
 
 
@@ -39,7 +40,19 @@ class _Call:
     job: Job
     worker: RemoteWorker
     outcome: Future[Any]
+    #: Of a worker that this run has started on this machine.
+    tap: StderrTap | None
     remote: distributed.Future | None = None
+
+    def close_tap(self) -> str:
+        """Ends the tap, if there is one, and returns what it kept."""
+        tap, self.tap = self.tap, None
+        return tap.close() if tap else ""
+
+    def make_lost_error(self) -> WorkerLost:
+        """Returns the error for the loss of the worker."""
+        exit_code = wait_for_exit(self.worker.address) if self.tap else None
+        return WorkerLost(f"worker {self.worker.address} is gone", exit_code, self.close_tap())
 
 
 class DaskEngine:
@@ -109,13 +122,14 @@ class DaskEngine:
         key = f"{name}-a{self._submitted[name]}"
         self._submitted[name] += 1
         parcel = self._parcel(job, worker.environment, worker.introduction.sees_disk)
-        call = self._calls[key] = _Call(job, worker, Future())
+        call = self._calls[key] = _Call(job, worker, Future(), StderrTap() if self._ours else None)
         call.outcome.set_running_or_notify_cancel()
         worker.busy = True
         call.remote = self._client.submit(
             compute,
             fn,
             parcel,
+            call.tap.path if call.tap else "",
             key=key,
             pure=False,
             workers=[worker.address],
@@ -213,6 +227,7 @@ class DaskEngine:
             with suppress(InvalidStateError):  # the worker was reported as lost in the meantime
                 outcome()
         finally:
+            call.close_tap()
             self._calls.pop(key, None)
 
     def _receive(self, call: _Call) -> Any:
@@ -225,14 +240,14 @@ class DaskEngine:
             answer: Answer = call.remote.result()
         except WorkerUnfit as error:
             self._roster.refuse(call.worker, str(error))
-            raise _make_lost_error(call) from None
+            raise call.make_lost_error() from None
         except BaseException as error:
             # An exception that the cell did not raise itself is due to the worker or the connection.
             if call.remote.status == "error" and not isinstance(error, (KilledWorker, Abandoned)):
                 raise
             # Do not wait for the next refresh: the worker must not get another cell until it has been seen again.
             self._roster.drop(call.worker)
-            raise _make_lost_error(call) from None
+            raise call.make_lost_error() from None
         if answer.secret != self._secret:
             raise WorkerLost("another run computed this cell on the same scheduler")
         for record in answer.records:
@@ -242,11 +257,7 @@ class DaskEngine:
     def _abandon(self, call: _Call) -> None:
         # Set the outcome first: another thread reacts to the cancellation.
         with suppress(InvalidStateError):  # the answer has arrived nevertheless
-            call.outcome.set_exception(_make_lost_error(call))
+            call.outcome.set_exception(call.make_lost_error())
         if call.remote is not None:
             with suppress(Exception):
                 call.remote.cancel(force=True)
-
-
-def _make_lost_error(call: _Call) -> WorkerLost:
-    return WorkerLost(f"worker {call.worker.address} is gone")

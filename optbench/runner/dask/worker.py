@@ -24,6 +24,7 @@ from optbench.results.directory import ResultsDirectory
 from optbench.runner.dask.records import SendingDirectory, write_record
 from optbench.runner.dask.sources import Files, check_same, place_sources
 from optbench.runner.job import Job
+from optbench.runner.last_words import tapped
 
 #: One cell at a time per process: torch's settings and random generators are shared by all threads.
 _ALONE = threading.Lock()
@@ -111,12 +112,13 @@ def introduce(greeting: Greeting, devices: tuple[str, ...]) -> Introduction:
     return Introduction(_machine(), describe_environment(devices), sees_disk)
 
 
-def compute(fn: Callable[[Job], Any], parcel: Parcel) -> Answer:
+def compute(fn: Callable[[Job], Any], parcel: Parcel, stderr: str = "") -> Answer:
     """Computes a job and sends its records as they are written; other jobs of this process wait.
 
     Args:
         fn: The function to compute, such as `optbench.runner.cell.execute`.
         parcel: The job with everything that it needs.
+        stderr: The path of the coordinator's tap of this job's stderr; empty on other machines.
 
     Raises:
         Abandoned: The job was cancelled.
@@ -151,7 +153,8 @@ def compute(fn: Callable[[Job], Any], parcel: Parcel) -> Answer:
                 store = ResultsDirectory(folder).cell(cell.id)
                 for record in parcel.records:
                     write_record(store, record)
-            value = fn(replace(parcel.job, cell=here, directory=directory, source=source))
+            with tapped(stderr):
+                value = fn(replace(parcel.job, cell=here, directory=directory, source=source))
         except ResultsWriteError as error:
             if parcel.sees_disk:
                 raise
