@@ -88,27 +88,21 @@ def _pluralize(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
-def status_text(folder: Path) -> str:
-    """Formats the done, failed and missing cells of a results directory, with the tuning budget spent.
-
-    Raises:
-        UserError: The folder is not a results directory.
-    """
+def status_text(results: Results) -> str:
+    """Formats the done, failed, missing and damaged cells of a results directory, with the tuning budget spent."""
     from optbench.results.cell_status import read_progress
-    from optbench.results.directory import ResultsDirectory
 
-    directory = ResultsDirectory(folder)
-    directory.check()
-    plan = directory.plan()
+    directory, plan, damage = results.directory, results.plan, results.damage
     rows = []
     states: Counter[str] = Counter()
     for cell in plan["cells"]:
         progress = read_progress(directory.cell(cell["cell_id"]), cell, plan["seeds"], plan.get("studies", 1))
-        states[progress.state] += 1
+        state = "damaged" if cell["cell_id"] in damage else progress.state
+        states[state] += 1
         cost = f"{progress.spent:,.0f}" + (f" of {progress.budget:,.0f}" if progress.budget else "")
         rows.append(
             (cell["cell_id"], cell["problem"], cell["optimizer"], str(cell["batch_size"]), cell["device"],
-             progress.state, str(progress.trials), cost, str(progress.runs), progress.error)
+             state, str(progress.trials), cost, str(progress.runs), progress.error)
         )  # fmt: skip
     head = (
         "cell",
@@ -123,9 +117,11 @@ def status_text(folder: Path) -> str:
         "error",
     )
     planned = {cell["cell_id"] for cell in plan["cells"]}
-    others = [path.name for path in (folder / "cells").glob("*") if path.name not in planned]
+    others = [path.name for path in (results.folder / "cells").glob("*") if path.name not in planned]
     lines = [align_columns((head, *rows), right=(3, 6, 7, 8)), ""]
-    lines.append(", ".join(f"{states[state]} {state}" for state in ("done", "failed", "missing")))
+    shown = ("done", "failed", "missing", *(["damaged"] if states["damaged"] else []))
+    lines.append(", ".join(f"{states[state]} {state}" for state in shown))
+    lines += [f"note: {text}" for text in damage.values()]
     if others:
         lines.append(
             f"{_pluralize(len(others), 'cell')} of other configurations in this directory (not part of the tables)"

@@ -134,12 +134,16 @@ def plan(
 @cli.command(short_help="Show which cells are done, failed or missing.")
 @click.argument("name", shell_complete=completion.complete_folders)
 @options.results
-def status(name: str, results: Path) -> None:
-    """Show which cells of a results directory are done, failed or missing.
+def status(name: str, results: Path) -> int:
+    """Show which cells of a results directory are done, failed, missing or damaged.
 
-    NAME is the name of a results directory, or its path.
+    NAME is the name of a results directory, or its path. The exit code is 1 if a file is damaged.
     """
-    click.echo(text.status_text(_folder(name, results)))
+    from optbench.results.load import load
+
+    stored = load(_folder(name, results))
+    click.echo(text.status_text(stored))
+    return SOME_FAILED if stored.damage else COMPLETE
 
 
 @cli.command(short_help="Write tables, plots and the HTML page.")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
+from functools import cached_property
 from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from optbench.results.frames import Frames
 
 from optbench.formatting import format_cell
 from optbench.results.load import Results
@@ -18,6 +22,12 @@ MOST = 30
 
 class ShownResults(Results):
     """Results that a notebook displays with their leaderboard."""
+
+    @cached_property
+    def _collected(self) -> Frames:
+        for text in self.damage.values():
+            warnings.warn(text, stacklevel=4)
+        return super()._collected
 
     def _repr_html_(self) -> str:
         return summary_html(self)
@@ -31,7 +41,7 @@ def summary_html(results: Results) -> str:
     cells, runs = results.cells, results.runs
     name = escape(results.name)
     parts = [f"<p><b>{name}</b>: {escape(completeness(cells))}</p>"]
-    parts += [f"<p><em>{escape(text)}</em></p>" for text in banners(cells, runs)]
+    parts += [f"<p><em>{escape(text)}</em></p>" for text in (*banners(cells, runs), *results.warnings)]
     board = leaderboard(runs, cells)
     best = board[board["rank"] == 1].drop_duplicates(GROUP).head(MOST)
     if len(best):

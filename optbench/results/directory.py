@@ -16,6 +16,7 @@ from optbench.config.load import parse_config
 from optbench.config.schema import Config
 from optbench.errors import UserError, unknown
 from optbench.results.atomic import replace_nonfinite, write_bytes, write_json
+from optbench.results.checksum import DamagedRecord, seal, unseal
 from optbench.results.migration import SCHEMA_VERSION, check_schema, migrate_plan
 from optbench.results.plan_record import describe_fault
 from optbench.results.store import CellStore
@@ -88,7 +89,7 @@ class ResultsDirectory:
         if self.schema() == SCHEMA_VERSION:
             return False
         if self._read("plan.json"):
-            write_json(self.folder / "plan.json", self.plan())
+            self._write("plan.json", self.plan())
         self._write_format()
         return True
 
@@ -168,7 +169,7 @@ class ResultsDirectory:
     def write_plan(self, plan: dict[str, Any]) -> None:
         """Writes the planned cells and seeds, in the order in which tables list them."""
         if not self.has_plan(plan):
-            write_json(self.folder / "plan.json", plan)
+            self._write("plan.json", plan)
 
     def has_plan(self, plan: dict[str, Any]) -> bool:
         """Whether the directory holds exactly this plan."""
@@ -193,7 +194,7 @@ class ResultsDirectory:
         if folder is None:
             path.unlink(missing_ok=True)
         elif self.against() != folder:
-            write_json(path, {"folder": folder})
+            self._write("against.json", {"folder": folder})
 
     def against(self) -> str | None:
         """Returns the stored results that these are compared with, as `write_against` recorded them, or None."""
@@ -204,7 +205,7 @@ class ResultsDirectory:
         """Adds the surfaces on which trajectories of two-dimensional problems are drawn, by problem label."""
         known = self.planes()
         if {**known, **planes} != known:
-            write_json(self.folder / "planes.json", {**known, **planes})
+            self._write("planes.json", {**known, **planes})
 
     def planes(self) -> dict[str, Any]:
         """Returns the surfaces of two-dimensional problems, by problem label (see `add_planes`)."""
@@ -213,17 +214,43 @@ class ResultsDirectory:
     def write_environment(self, environment: dict[str, Any]) -> None:
         """Adds an environment (hardware and versions) under its key; each cell names the one that computed it."""
         known = self.environments()
-        if known.get(environment["key"]) != environment:
-            write_json(self.folder / "environment.json", {**known, environment["key"]: environment})
+        if known.get(environment["key"]) != environment or self._environments() != known:
+            entries = {**known, environment["key"]: environment}
+            write_json(self.folder / "environment.json", {key: seal(entry, key) for key, entry in entries.items()})
 
     def environments(self) -> dict[str, Any]:
-        """Returns the environments by key."""
-        return self._read("environment.json")
+        """Returns the environments by key, except damaged ones."""
+        return {key: entry for key, entry in self._environments().items() if entry is not None}
+
+    def _environments(self) -> dict[str, Any]:
+        """Returns the environments by key, and None for each damaged one; they are sealed one by one."""
+        environments: dict[str, Any] = {}
+        for key, entry in self._read("environment.json").items():
+            try:
+                environments[key] = unseal(entry, key)
+            except DamagedRecord:
+                environments[key] = None
+        return environments
+
+    def find_damage(self) -> str:
+        """Returns the first file of the directory itself that is damaged; "" if there is none (see `CellStore`)."""
+        for name in ("plan.json", "environment.json", "planes.json", "against.json"):
+            if self._load(name) is None:
+                return name
+        return "environment.json" if None in self._environments().values() else ""
+
+    def _write(self, name: str, record: dict[str, Any]) -> None:
+        write_json(self.folder / name, seal(record))
 
     def _read(self, name: str) -> dict[str, Any]:
         """Returns the content of a JSON file; {} if it is missing or damaged."""
+        return self._load(name) or {}
+
+    def _load(self, name: str) -> dict[str, Any] | None:
+        """Returns the content of a JSON file; {} if it is missing, and None if it is damaged."""
         try:
-            value = json.loads((self.folder / name).read_bytes())
-        except (OSError, ValueError, RecursionError):
+            return unseal(json.loads((self.folder / name).read_bytes()))
+        except FileNotFoundError:
             return {}
-        return value if isinstance(value, dict) else {}
+        except (OSError, ValueError, RecursionError):
+            return None

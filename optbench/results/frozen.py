@@ -66,6 +66,8 @@ class FrozenResults:
         self.planes: dict[str, Any] = about["planes"]
         #: The machines that timed the cells: frozen results have no times.
         self.machines: list[str] = []
+        #: Sentences on damaged files: frozen files are read whole or not at all.
+        self.damage: dict[str, str] = {}
         #: Sentences for readers about cells that are left out.
         self.warnings: list[str] = []
 

@@ -93,7 +93,7 @@ def join_results(results: Sequence[ResultsOnDisk], own_timings: bool = False) ->
         if path in paths[:index]:
             raise UserError(f"results directory {results[index].folder} is given twice")
     names = _name_folders([one.folder for one in results])
-    notes: list[str] = []
+    notes: list[str] = [one.damage[""] for one in results if "" in one.damage]
     parts = [one.cells.assign(_place=place, _of=names[place]) for place, one in enumerate(results)]
     cells = pd.concat(parts, ignore_index=True)
     cells = _keep_most_complete(cells, results, notes)
@@ -104,6 +104,8 @@ def join_results(results: Sequence[ResultsOnDisk], own_timings: bool = False) ->
     cells = _keep_one_protocol(cells, notes)
     cells = _keep_one_identity(cells, [one.environments for one in results], notes).drop(columns="_identity")
     cells = _make_names_unique(cells, notes)
+    taken = zip(cells["_place"], cells["cell_id"], strict=True)
+    notes += [results[place].damage[cell] for place, cell in taken if cell in results[place].damage]
     frames: dict[str, Any] = {name: _select_rows(name, cells, results) for name in _FRAMES}
     environments = {key: value for one in reversed(list(results)) for key, value in one.environments.items()}
     timed_in = [

@@ -67,7 +67,22 @@ class Results:
         """Sentences that a reader needs before comparing results; see `StoredResults`."""
         from optbench.results.machines import explain_dropped_times
 
-        return [explain_dropped_times(self.machines)] if len(self.machines) > 1 else []
+        several = [explain_dropped_times(self.machines)] if len(self.machines) > 1 else []
+        return [*self.damage.values(), *several]
+
+    @cached_property
+    def damage(self) -> dict[str, str]:
+        """Sentences on damaged files by cell id, and by "" for one of the directory itself."""
+        file = self.directory.find_damage()
+        found = {"": f"{file} of {self.name} is damaged; the next `optbench run` writes it again"} if file else {}
+        for cell in self.plan["cells"]:
+            if file := self.directory.cell(cell["cell_id"]).find_damage():
+                found[cell["cell_id"]] = (
+                    f"cell {cell['cell_id']} of {self.name} ({cell['optimizer']} on {cell['problem']}, batch "
+                    f"{cell['batch_size']}): {file} is damaged and left out; the next `optbench run` computes the cell "
+                    "again"
+                )
+        return found
 
     @property
     def runs(self) -> pd.DataFrame:

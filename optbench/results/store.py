@@ -61,28 +61,32 @@ class CellStore:
     def write_cell(self, identity: dict[str, Any]) -> None:
         """Writes the identity of the cell, unless it is there already."""
         if not (self.folder / "cell.json").exists():
-            write_json(self.folder / "cell.json", seal(identity))
+            self._write("cell.json", identity)
 
     def identity(self) -> dict[str, Any] | None:
         """Returns the identity of the cell as `write_cell` wrote it; None if the cell has not begun."""
-        return _read(self.folder / "cell.json")
+        return self._read("cell.json")
 
     def trials(self, study: int = 0) -> list[dict[str, Any]]:
         """Returns the trials of a tuning up to the first damaged one; study 0 is the one that decides."""
         trials: list[dict[str, Any]] = []
+        place = self._place(self._trials(study))
         for line in read_json_lines(self._trials(study)):
             try:
-                trials.append(unseal(line))
+                trial = unseal(line, place)
             except DamagedRecord:
                 break
+            if trial.get("trial") != len(trials):  # a repeated or missing line
+                break
+            trials.append(trial)
         return trials
 
     def append_trial(self, record: dict[str, Any], curve: dict[str, Any], study: int = 0) -> None:
         """Appends a trial; curves are stored for study 0 only."""
         if study == 0:
             # The curve comes first, so that every listed trial has one.
-            write_json(self.folder / "curves" / f"trial-{record['trial']}.json", seal(curve))
-        append_json_line(self._trials(study), seal(record))
+            self._write(f"curves/trial-{record['trial']}.json", curve)
+        append_json_line(self._trials(study), seal(record, self._place(self._trials(study))))
 
     def studies(self) -> list[int]:
         """Returns the numbers of the repeated studies that have begun, from 1 on."""
@@ -93,45 +97,47 @@ class CellStore:
 
     def run(self, seed: int, tuned: bool) -> dict[str, Any] | None:
         """Returns the record of a run, or None."""
-        return _read(self.folder / "runs" / f"{run_name(seed, tuned)}.json")
+        record = self._read(f"runs/{run_name(seed, tuned)}.json")
+        # Records of earlier versions do not name their place.
+        return record if record and (record.get("seed"), record.get("tuned")) == (seed, tuned) else None
 
     def write_run(self, record: dict[str, Any], curve: dict[str, Any]) -> None:
         """Writes a run with its curve."""
         name = run_name(record["seed"], record["tuned"])
-        write_json(self.folder / "curves" / f"run-{name}.json", seal(curve))
-        write_json(self.folder / "runs" / f"{name}.json", seal(record))
+        self._write(f"curves/run-{name}.json", curve)
+        self._write(f"runs/{name}.json", record)
 
     def trial_curve(self, trial: int) -> dict[str, Any] | None:
         """Returns the curve of a trial of study 0, or None."""
-        return _read(self.folder / "curves" / f"trial-{trial}.json")
+        return self._read(f"curves/trial-{trial}.json")
 
     def run_curve(self, seed: int, tuned: bool) -> dict[str, Any] | None:
         """Returns the curve of a run, or None."""
-        return _read(self.folder / "curves" / f"run-{run_name(seed, tuned)}.json")
+        return self._read(f"curves/run-{run_name(seed, tuned)}.json")
 
     def timing(self) -> dict[str, Any] | None:
         """Returns the record of the timing pass, or None."""
-        return _read(self.folder / "timing.json")
+        return self._read("timing.json")
 
     def write_timing(self, timing: dict[str, Any]) -> None:
         """Writes the record of the timing pass."""
-        write_json(self.folder / "timing.json", seal(timing))
+        self._write("timing.json", timing)
 
     def fallback(self) -> str:
         """Returns why the cell is trained eagerly although another execution was planned; "" if it is not."""
-        return str((_read(self.folder / "fallback.json") or {}).get("note", ""))
+        return str((self._read("fallback.json") or {}).get("note", ""))
 
     def write_fallback(self, note: str) -> None:
         """Records that the cell is trained eagerly, and why."""
-        write_json(self.folder / "fallback.json", seal({"execution": "eager", "note": note}))
+        self._write("fallback.json", {"execution": "eager", "note": note})
 
     def result(self) -> dict[str, Any] | None:
         """Returns the result of a finished cell, or None."""
-        return _read(self.folder / "result.json")
+        return self._read("result.json")
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Writes the result, which marks the cell as finished."""
-        write_json(self.folder / "result.json", seal(result))
+        self._write("result.json", result)
 
     def state(self, seeds: Iterable[int], studies: int = 1) -> str:
         """Returns `done`, `failed` or `missing` for these seeds and this number of studies (see `derive_state`)."""
@@ -163,8 +169,11 @@ class CellStore:
         A torn last line of an unfinished cell is not damage: its trial is computed again.
         """
         for path in sorted(self.folder.rglob("*.json")):
-            if _read(path) is None:
-                return str(path.relative_to(self.folder))
+            name = path.relative_to(self.folder).as_posix()
+            seed, _, default = path.stem.partition("-")
+            run = name.startswith("runs/") and seed.isdigit()
+            if (self.run(int(seed), not default) if run else self._read(name)) is None:
+                return name
         result = self.result()
         for study in (0, *self.studies()):
             lines = self._trials(study)
@@ -176,11 +185,13 @@ class CellStore:
         if result is None or result["status"] in FAILED:
             return ""
         trials, lines = len(self.trials()), self._trials(0)
+        runs = {run_name(seed, tuned) for seed in result["seeds"] for tuned in (True, False)}
         for curve in sorted((self.folder / "curves").glob("*.json")):
             kind, _, name = curve.stem.partition("-")
             if kind == "trial" and int(name) >= trials:
                 return lines.name
-            if kind == "run" and not (self.folder / "runs" / f"{name}.json").exists():
+            # Of a seed that was added later, the run may not be written yet.
+            if kind == "run" and name in runs and not (self.folder / "runs" / f"{name}.json").exists():
                 return f"runs/{name}.json"
         return ""
 
@@ -196,17 +207,27 @@ class CellStore:
         (self.folder / "result.json").unlink(missing_ok=True)
         for study in (0, *self.studies()):
             kept = [trial for trial in self.trials(study) if trial["status"] not in FAILED]
-            lines = "".join(json.dumps(seal(trial), ensure_ascii=False, allow_nan=False) + "\n" for trial in kept)
+            lines = "".join(
+                json.dumps(seal(trial, self._place(self._trials(study))), ensure_ascii=False, allow_nan=False) + "\n"
+                for trial in kept
+            )
             write_bytes(self._trials(study), lines.encode())
         for path in (self.folder / "runs").glob("*.json"):
-            record = _read(path)
+            record = self._read(f"runs/{path.name}")
             if record is None or record["status"] in FAILED:
                 path.unlink()
 
+    def _place(self, path: Path) -> str:
+        """Returns what the seal of a file's records covers besides their content: the cell and the name of the file."""
+        return f"{self.folder.name}/{path.relative_to(self.folder).with_suffix('').as_posix()}"
 
-def _read(path: Path) -> dict[str, Any] | None:
-    """Returns a record, or None if it is missing or damaged."""
-    try:
-        return unseal(json.loads(path.read_bytes()))
-    except (FileNotFoundError, ValueError, RecursionError):
-        return None
+    def _write(self, name: str, record: dict[str, Any]) -> None:
+        write_json(self.folder / name, seal(record, self._place(self.folder / name)))
+
+    def _read(self, name: str) -> dict[str, Any] | None:
+        """Returns a record, or None if it is missing, damaged or another file's."""
+        path = self.folder / name
+        try:
+            return unseal(json.loads(path.read_bytes()), self._place(path))
+        except (FileNotFoundError, ValueError, RecursionError):
+            return None

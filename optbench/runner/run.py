@@ -73,7 +73,10 @@ def run(
         states = {c.id: "missing" if start_over else directory.cell(c.id).state(*repeats) for c in plan.cells}
         record = _record(plan)
         incomplete = any(state in to_compute for state in states.values())
-        unchanged = options.intact and not (start_over or incomplete) and directory.has_plan(record)
+        file = "" if start_over else directory.find_damage()
+        if file:
+            progress.message(f"{file} is damaged; it is written again")
+        unchanged = not file and options.intact and not (start_over or incomplete) and directory.has_plan(record)
         if not start_over and not unchanged:
             damaged = {c.id: file for c in plan.cells if (file := directory.cell(c.id).find_damage())}
             states |= dict.fromkeys(damaged, "missing")
@@ -94,7 +97,8 @@ def run(
 
                 client = stack.enter_context(connect(options.scheduler))
             known = {} if start_over else directory.planes()
-            planes = check_data(missing, options.source, memory, known)
+            to_draw = plan.cells if file == "planes.json" else missing
+            planes = check_data(to_draw, options.source, memory, known)
             notes = [*check_optimizers(missing), *find_changed_settings(missing)] if missing else []
         except BaseException:
             if not existed:

@@ -63,7 +63,7 @@ def test_budgets_in_seconds_have_no_cost_yet() -> None:
 
 
 def test_the_state_of_a_complete_run(tiny_run: Results) -> None:
-    lines = listing.status_text(tiny_run.directory.folder).splitlines()
+    lines = listing.status_text(tiny_run).splitlines()
     for line, optimizer in zip(lines[1:3], ("sgd", "adam"), strict=True):
         # two trials of 400, tuned and untuned runs on two seeds
         assert line.split()[1:] == ["tiny", optimizer, "10", "cpu", "done", "2", "800", "of", "800", "4"]
@@ -71,7 +71,7 @@ def test_the_state_of_a_complete_run(tiny_run: Results) -> None:
 
 
 def test_the_state_of_failed_and_missing_cells(partly_failed_run: Results) -> None:
-    text = listing.status_text(partly_failed_run.directory.folder)
+    text = listing.status_text(partly_failed_run)
     assert "RuntimeError: the third step is too much" in text
     assert text.splitlines()[-1] == "1 done, 1 failed, 0 missing"
 
@@ -80,7 +80,7 @@ def test_the_state_of_a_partial_run(tiny_copy: Path) -> None:
     cells = sorted((tiny_copy / "cells").iterdir())
     (cells[0] / "result.json").unlink()
     (tiny_copy / "cells" / "0123456789abcdef").mkdir()
-    lines = listing.status_text(tiny_copy).splitlines()
+    lines = listing.status_text(optbench.load(tiny_copy)).splitlines()
     assert lines[-2] == "1 done, 0 failed, 1 missing"
     assert lines[-1] == "1 cell of other configurations in this directory (not part of the tables)"
     [missing] = [line for line in lines if line.startswith(cells[0].name)]

@@ -16,6 +16,7 @@ from optbench.errors import UserError
 from optbench.metrics.verdicts import verdicts
 from optbench.plots import style
 from optbench.reporting.comparison import Comparison, verdict_blocks
+from optbench.results.checksum import unseal
 from tests.results.test_join import change, part
 from tests.support.drawn import only
 from tests.support.tiny import run_tiny
@@ -143,7 +144,7 @@ def test_one_directory_is_compared_with_what_it_was_run_against(
 def test_times_of_unlike_machines_are_refused(whole: optbench.Results, tmp_path: Path) -> None:
     old, new = split(whole, tmp_path)
     environments = json.loads((new / "environment.json").read_bytes())
-    other = {**next(iter(environments.values())), "cores": 1024}
+    other = {**unseal(next(iter(environments.values()))), "cores": 1024}
     (new / "environment.json").write_text(json.dumps({**environments, "other": other}))
     change(new, "result.json", environment="other")
     with pytest.raises(UserError, match=r"seconds_to_target cannot be compared between different machines: .*1024"):

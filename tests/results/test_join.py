@@ -19,7 +19,7 @@ from optbench.results.machines import TIMING_COLUMNS
 def part(source: Path, target: Path, *optimizers: str) -> Path:
     """A copy of a results directory with these optimizers alone."""
     shutil.copytree(source, target)
-    plan = json.loads((target / "plan.json").read_bytes())
+    plan = unseal(json.loads((target / "plan.json").read_bytes()))
     kept = [cell for cell in plan["cells"] if cell["optimizer"] in optimizers]
     for cell in plan["cells"]:
         if cell not in kept:
@@ -93,7 +93,7 @@ def test_another_protocol_is_left_out(
     """Of a problem that has changed, or trained or measured otherwise, figures can't be compared."""
     old, new = halves
     assert tiny_run.cells[column].notna().all()
-    plan = json.loads((new / "plan.json").read_bytes())
+    plan = unseal(json.loads((new / "plan.json").read_bytes()))
     for cell in plan["cells"]:
         cell[column] = value
     (new / "plan.json").write_text(json.dumps(plan))
@@ -135,7 +135,7 @@ def test_other_seconds_are_left_out(timed_halves: tuple[Path, Path]) -> None:
 
 def test_namesakes_that_differ_bear_their_directory(halves: tuple[Path, Path]) -> None:
     old, new = halves
-    plan = json.loads((new / "plan.json").read_bytes())
+    plan = unseal(json.loads((new / "plan.json").read_bytes()))
     name = json.loads((old / "plan.json").read_bytes())["cells"][0]["optimizer"]
     plan["cells"][0]["optimizer"] = name
     (new / "plan.json").write_text(json.dumps(plan))
@@ -148,7 +148,7 @@ def test_namesakes_that_differ_bear_their_directory(halves: tuple[Path, Path]) -
 def test_timings_of_unlike_machines_are_dropped(halves: tuple[Path, Path]) -> None:
     new = halves[1]
     [(key, environment)] = json.loads((new / "environment.json").read_bytes()).items()
-    other = {**environment, "key": "other", "processor": "Another Processor"}
+    other = {**unseal(environment), "key": "other", "processor": "Another Processor"}
     (new / "environment.json").write_text(json.dumps({key: environment, "other": other}))
     change(new, "result.json", environment="other")
     joined = join(halves)

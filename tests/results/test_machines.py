@@ -12,6 +12,7 @@ import pytest
 import optbench
 from optbench.errors import UserError
 from optbench.machine.environment import describe_environment
+from optbench.results.checksum import unseal
 from optbench.results.machines import TIMING_COLUMNS, check_seconds, list_machines
 from tests.support.tiny import run_tiny
 
@@ -79,6 +80,7 @@ def test_another_version_of_pandas_is_the_same_machine(tmp_path: Path, monkeypat
     folder = tmp_path / "run"
     run_with(monkeypatch, folder, optimizers=["adam"])
     key, known = next(iter(json.loads((folder / "environment.json").read_bytes()).items()))
+    known = unseal(known)
     other = {**known, "key": "other", "packages": {**known["packages"], "pandas": "9.9"}}
     monkeypatch.setattr("optbench.runner.run.describe_environment", lambda devices: other)
     results = run_tiny(folder, tuning_worth=0, optimizers=["adam", "sgd"])

@@ -48,7 +48,7 @@ def sent(tmp_path: Path) -> tuple[CellStore, list[str]]:
 
 def test_what_arrives_is_what_was_written_byte_by_byte(sent: tuple[CellStore, list[str]], tmp_path: Path) -> None:
     there, lines = sent
-    here = CellStore(tmp_path / "here")
+    here = CellStore(tmp_path / "here" / "abc")
     for line in lines:
         write_record(here, line)
     assert files(here) == files(there)
@@ -62,7 +62,7 @@ def test_records_that_are_announced_in_disorder_or_get_lost_come_with_the_whole_
 ) -> None:
     there, lines = sent
     rng = random.Random(seed)
-    here = CellStore(tmp_path / "here")
+    here = CellStore(tmp_path / "here" / "abc")
     for line in rng.sample(lines[:-1], len(lines) - 4) + rng.sample(lines[:-1], 4):
         write_record(here, line)
         assert [record["trial"] for record in here.trials()] == list(range(len(here.trials())))
