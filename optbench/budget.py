@@ -77,12 +77,14 @@ class Ledger:
 
     `budget` is in example gradients. `forwards` and `backwards` count passes over a batch, and `thirds` is the cost so
     far in thirds of an example gradient. `length` is the cost over which schedules and frozen parts are spread: the
-    budget, unless steps are only timed.
+    budget, unless steps are only timed. `limit` is what may be charged until a training pauses, in thirds: the budget,
+    or less.
     """
 
     def __init__(self, budget: int) -> None:
         self.budget = budget
         self.length: float = budget
+        self.limit = THIRDS * budget
         self.thirds = 0
         self.forwards = 0
         self.backwards = 0
@@ -102,7 +104,7 @@ class Ledger:
 
     def affords_gradient(self, examples: int) -> bool:
         """Whether the remaining budget covers the gradient of a batch of `examples`."""
-        return self.thirds + THIRDS * examples <= THIRDS * self.budget
+        return self.thirds + THIRDS * examples <= self.limit
 
     def charge_gradient(self, examples: int) -> None:
         """Charge a forward and a backward pass over a batch, before they are computed.
@@ -110,7 +112,7 @@ class Ledger:
         Raises:
             BudgetExhausted: If the remaining budget does not cover the charge; nothing is charged then.
         """
-        if self.thirds + THIRDS * examples > THIRDS * self.budget:
+        if self.thirds + THIRDS * examples > self.limit:
             raise BudgetExhausted
         self.thirds += THIRDS * examples
         self.forwards += 1
@@ -118,7 +120,7 @@ class Ledger:
 
     def charge_backward(self, examples: int) -> None:
         """Charges a backward pass alone, such as a second one through a loss: 2/3 per example."""
-        if self.thirds + (THIRDS - 1) * examples > THIRDS * self.budget:
+        if self.thirds + (THIRDS - 1) * examples > self.limit:
             raise BudgetExhausted
         self.thirds += (THIRDS - 1) * examples
         self.backwards += 1
@@ -132,7 +134,7 @@ class Ledger:
         Raises:
             BudgetExhausted: If the remaining budget does not cover the charge; nothing is charged then.
         """
-        if self.thirds + SECOND_BACKWARD * examples > THIRDS * self.budget:
+        if self.thirds + SECOND_BACKWARD * examples > self.limit:
             raise BudgetExhausted
         self.thirds += SECOND_BACKWARD * examples
         self.backwards += 1
@@ -143,7 +145,7 @@ class Ledger:
         Raises:
             BudgetExhausted: If the remaining budget does not cover the charge; nothing is charged then.
         """
-        if self.thirds + examples > THIRDS * self.budget:
+        if self.thirds + examples > self.limit:
             raise BudgetExhausted
         self.thirds += examples
         self.forwards += 1

@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from optbench.errors import UserError, unknown
 from optbench.machine.settings import planned_settings, write_settings
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 #: Device nodes of accelerators on Linux. If none exists, there is no accelerator, and torch need not be imported.
 _ACCELERATOR_NODES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg", "/dev/dri/renderD128")
@@ -66,6 +71,33 @@ def seed_torch(number: int, device: str) -> None:
     torch.default_generator.manual_seed(number)
     if device != "cpu":
         torch.manual_seed(number)
+
+
+def random_state(device: str) -> list[Tensor]:
+    """Return the states of torch's global generators that models on this device use.
+
+    Args:
+        device: The device.
+    """
+    import torch
+
+    states = [torch.get_rng_state()]
+    return [*states, torch.cuda.get_rng_state(device)] if device.startswith("cuda") else states
+
+
+def set_random_state(states: Sequence[Tensor], device: str) -> None:
+    """Restore what `random_state` returned; nothing, if there are no states.
+
+    Args:
+        states: The states.
+        device: The device.
+    """
+    import torch
+
+    if states:
+        torch.set_rng_state(states[0])
+    if len(states) > 1:
+        torch.cuda.set_rng_state(states[1], device)
 
 
 def cores() -> int:

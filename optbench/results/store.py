@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from optbench.results.atomic import append_json_line, read_json_lines, write_byt
 from optbench.results.checksum import DamagedRecord, seal, unseal
 
 FAILED = ("error", "oom", "timeout")
+#: Status of a trial that may be continued.
+PAUSED = "paused"
 
 
 def run_name(seed: int, tuned: bool) -> str:
@@ -68,21 +71,32 @@ class CellStore:
         return self._read("cell.json")
 
     def trials(self, study: int = 0) -> list[dict[str, Any]]:
-        """Returns the trials of a tuning up to the first damaged one; study 0 is the one that decides."""
-        trials: list[dict[str, Any]] = []
+        """Returns the trials of a tuning as their latest parts left them; study 0 is the one that decides.
+
+        A trial that was paused and not continued is `skipped`.
+        """
+        latest = {part["trial"]: part for part in self.parts(study)}
+        return [_as_stopped(latest[number]) for number in sorted(latest)]
+
+    def parts(self, study: int = 0) -> list[dict[str, Any]]:
+        """Returns the parts of the trials of a tuning in the order of training, up to the first damaged line.
+
+        A part is the record of a trial from its start to a pause, or to its end.
+        """
+        parts: list[dict[str, Any]] = []
         place = self._place(self._trials(study))
         for line in read_json_lines(self._trials(study)):
             try:
-                trial = unseal(line, place)
+                part = unseal(line, place)
             except DamagedRecord:
                 break
-            if trial.get("trial") != len(trials):  # a repeated or missing line
+            if part.get("part", part.get("trial")) != len(parts):  # a repeated or missing line
                 break
-            trials.append(trial)
-        return trials
+            parts.append(part)
+        return parts
 
     def append_trial(self, record: dict[str, Any], curve: dict[str, Any], study: int = 0) -> None:
-        """Appends a trial; curves are stored for study 0 only."""
+        """Appends a part of a trial; the curve of the whole trial so far is stored for study 0 only."""
         if study == 0:
             # The curve comes first, so that every listed trial has one.
             self._write(f"curves/trial-{record['trial']}.json", curve)
@@ -179,7 +193,7 @@ class CellStore:
             lines = self._trials(study)
             # The bytes are read first: a trial appended in between must not look like a damaged line.
             written = lines.read_bytes() if lines.exists() else b""
-            known = len(self.trials(study))
+            known = len(self.parts(study))
             if written.count(b"\n") > known or (result is not None and len(written.splitlines()) > known):
                 return str(lines.relative_to(self.folder))
         if result is None or result["status"] in FAILED:
@@ -206,10 +220,11 @@ class CellStore:
         """Makes a failed cell missing again, and keeps the trials and runs that succeeded."""
         (self.folder / "result.json").unlink(missing_ok=True)
         for study in (0, *self.studies()):
-            kept = [trial for trial in self.trials(study) if trial["status"] not in FAILED]
+            # Later proposals depend on what failed.
+            kept = takewhile(lambda part: part["status"] not in FAILED, self.parts(study))
             lines = "".join(
-                json.dumps(seal(trial, self._place(self._trials(study))), ensure_ascii=False, allow_nan=False) + "\n"
-                for trial in kept
+                json.dumps(seal(part, self._place(self._trials(study))), ensure_ascii=False, allow_nan=False) + "\n"
+                for part in kept
             )
             write_bytes(self._trials(study), lines.encode())
         for path in (self.folder / "runs").glob("*.json"):
@@ -231,3 +246,9 @@ class CellStore:
             return unseal(json.loads(path.read_bytes()), self._place(path))
         except (FileNotFoundError, ValueError, RecursionError):
             return None
+
+
+def _as_stopped(part: dict[str, Any]) -> dict[str, Any]:
+    if part["status"] != PAUSED:
+        return part
+    return {**part, "status": "skipped", "error": f"stopped after evaluation {part['until']}: others were better"}

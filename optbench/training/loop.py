@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from optbench.budget import THIRDS, Ledger
-from optbench.machine.device import make_deterministic, synchronize
+from optbench.machine.device import make_deterministic, random_state, set_random_state, synchronize
 from optbench.planning.matrix import Cell
 from optbench.problem.base import Problem
 from optbench.training.construct import describe_optimizer
@@ -72,22 +72,71 @@ def train(
         stepper: The class that executes the steps.
     """
     make_deterministic(cell.threads)
-    record = Training(dict(hyperparameters), seed)
-    ledger = Ledger(budget)
-    try:
-        replica = stepper(cell, problem, data, record.hyperparameters, seed, ledger)
-        record.constructed = describe_optimizer(replica.optimizer)
-        Session(cell, problem, data, replica, [record], [observer], ledger, test).run()
-    except Exception as error:
-        record.fail(error)
-    record.charge(ledger)
-    return record
+    course = Course(cell, problem, data, hyperparameters, seed, budget, test=test, observer=observer, stepper=stepper)
+    course.advance(cell.evaluations)
+    return course.record
+
+
+class Course:
+    """One training, which can be paused at evaluations and continued.
+
+    Exceptions of the problem and the optimizer are recorded. The arguments are those of `train`.
+    """
+
+    def __init__(
+        self,
+        cell: Cell,
+        problem: Problem,
+        data: ResidentData,
+        hyperparameters: Mapping[str, Any],
+        seed: int,
+        budget: int,
+        *,
+        test: bool = False,
+        observer: Observer | None = None,
+        stepper: type[Stepper] = Stepper,
+    ) -> None:
+        self.record, self.ledger = Training(dict(hyperparameters), seed), Ledger(budget)
+        self._session: Session | None = None
+        try:
+            replica = stepper(cell, problem, data, self.record.hyperparameters, seed, self.ledger)
+            self.record.constructed = describe_optimizer(replica.optimizer)
+            self._session = Session(cell, problem, data, replica, [self.record], [observer], self.ledger, test)
+        except Exception as error:
+            self.record.fail(error)
+
+    def advance(self, until: int, limit: int | None = None) -> None:
+        """Trains until an evaluation is reached; the record is complete if that is the last one.
+
+        Args:
+            until: Number of the evaluation.
+            limit: What the training may have cost then, in thirds of an example gradient; by default its budget.
+        """
+        session, evaluations = self._session, 0 if self._session is None else self._session.cell.evaluations
+        if session is None or self.record.status != "ok":
+            return
+        self.ledger.limit = THIRDS * self.ledger.budget if limit is None else limit
+        try:
+            session.advance(until)
+            if until >= evaluations or self.record.status != "ok":
+                session.finish()
+        except Exception as error:
+            self.record.fail(error)
+        self.record.charge(self.ledger)
+
+    def held_bytes(self) -> int:
+        """Returns about how many bytes a paused training holds: weights, gradients, copies and optimizer state."""
+        if self._session is None:
+            return 0
+        replicas = self._session.replicas
+        return 3 * 8 * replicas.trainable_parameters() + (replicas.state_bytes() or 0)
 
 
 class Session:
-    """A running training of one or several replicas, each with its own record.
+    """A training of one or several replicas, each with its own record, which can be paused at evaluations.
 
-    All replicas share a ledger, since their steps cost the same.
+    All replicas share a ledger, since their steps cost the same. A pause changes nothing: a training that was paused
+    has the same bits as one that was not.
     """
 
     def __init__(
@@ -104,6 +153,10 @@ class Session:
         self.cell, self.data, self.test, self.ledger = cell, data, test, ledger
         self.replicas, self.records, self.observers = replicas, records, observers
         self.traced = test and problem.plane is not None
+        self._positions: list[list[list[float]]] = []
+        #: Number of the latest evaluation, -1 before the first one, and the states of random generators at a pause.
+        self._index = -1
+        self._random = random_state(cell.device)
 
     @property
     def active(self) -> list[int]:
@@ -112,19 +165,32 @@ class Session:
 
     def run(self) -> None:
         """Trains until the budget is spent or no replica is active."""
+        self.advance(self.cell.evaluations)
+        self.finish()
+
+    def advance(self, until: int) -> None:
+        """Trains until an evaluation is reached, the budget or the ledger's limit is spent, or no replica is active.
+
+        Args:
+            until: Number of the evaluation.
+        """
         ledger, replicas, size = self.ledger, self.replicas, self.cell.batch_size
         evaluations, budget_thirds = self.cell.evaluations, THIRDS * ledger.budget
-        positions = [replicas.positions()] if self.traced else []
-        self._evaluate(0)
-        index, affordable = 0, ledger.affords_gradient(size)
-        while affordable and self.active:
-            due = (index + 1) * budget_thirds
+        set_random_state(self._random, self.cell.device)
+        if self._index < 0:
+            self._index = 0
+            if self.traced:
+                self._positions.append(replicas.positions())
+            self._evaluate(0)
+        affordable = ledger.affords_gradient(size)
+        while affordable and self.active and self._index < until:
+            due = (self._index + 1) * budget_thirds
             synchronize(self.cell.device)
             started = time.perf_counter()
             while affordable and ledger.thirds * evaluations < due:
                 if affordable := replicas.step():
                     if self.traced:
-                        positions.append(replicas.positions())
+                        self._positions.append(replicas.positions())
                     affordable = ledger.affords_gradient(size)
             synchronize(self.cell.device)
             seconds = (time.perf_counter() - started) / replicas.count
@@ -133,13 +199,19 @@ class Session:
                 self.records[place].steps = replicas.steps
                 self.records[place].charge(ledger)
             # One step can pass several evaluation points, if it computes several gradients: evaluate once for them.
-            index = max(index, ledger.thirds * evaluations // budget_thirds)
-            self._evaluate(index if affordable else evaluations)
+            reached = max(self._index, ledger.thirds * evaluations // budget_thirds)
+            self._index = reached if affordable else until
+            self._evaluate(self._index)
             if affordable:
                 self._observe()
+        self._random = random_state(self.cell.device)
+
+    def finish(self) -> None:
+        """Completes the records, and evaluates the test split."""
+        replicas, ledger = self.replicas, self.ledger
         for place, record in enumerate(self.records):
             record.optimizer_state_bytes = replicas.state_bytes() if record.steps else 0
-            record.trajectory = [tuple(step[place]) for step in positions[: record.steps + 1]]
+            record.trajectory = [tuple(step[place]) for step in self._positions[: record.steps + 1]]
             record.note_standstill(ledger.budget)
             if record.status == "ok" and not record.error:
                 record.error = replicas.remark

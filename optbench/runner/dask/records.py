@@ -72,7 +72,7 @@ def list_records(store: CellStore, seeds: Iterable[int]) -> list[str]:
     if note := store.fallback():
         lines.append(_line("fallback", note))
     for study in (0, *store.studies()):
-        lines += [_line("trial", record, {}, study) for record in store.trials(study)]
+        lines += [_line("trial", record, {}, study) for record in store.parts(study)]
     for seed in seeds:
         for tuned in (True, False):
             if (record := store.run(seed, tuned)) is not None:
@@ -96,7 +96,7 @@ def write_record(store: CellStore, line: str) -> None:
             store.write_cell(identity)
         case ["trial", record, curve, study]:
             # Only in order: if an earlier record was lost, all are sent again with the finished cell.
-            if record["trial"] == len(store.trials(study)):
+            if record.get("part", record["trial"]) == len(store.parts(study)):
                 store.append_trial(record, curve, study)
         case ["run", record, curve]:
             if store.run(record["seed"], record["tuned"]) is None:

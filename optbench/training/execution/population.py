@@ -59,7 +59,8 @@ def train_population(
         cell: The cell.
         problem: Its problem.
         data: Its data on the device.
-        replicas: The replicas; their hyperparameters may differ in the learning rate only.
+        replicas: The replicas; their hyperparameters may differ in the learning rate only. All pause at the same
+            evaluation, or none.
         budget: Budget of each replica in example gradients.
         from_zero: See `StackedStep`.
         test: Whether the test split is evaluated after the last step.
@@ -81,7 +82,12 @@ def train_population(
     for record in records:
         record.constructed = {**common, "lr": record.hyperparameters["lr"]}
     observers = [replica.observer() if replica.observer else None for replica in replicas]
-    Session(cell, problem, data, population, records, observers, ledger, test).run()
+    session = Session(cell, problem, data, population, records, observers, ledger, test)
+    # Together, to pause and to continue would cost more than to start again: all replicas pause at the same evaluation.
+    until = cell.evaluations if replicas[0].until is None else replicas[0].until
+    session.advance(until)
+    if until >= cell.evaluations:
+        session.finish()
     return records
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
@@ -16,9 +17,12 @@ from optbench.training.execution.likeness import MOST, require_likeness
 from optbench.training.execution.linearity import probe_linearity
 from optbench.training.execution.population import SMALLEST, train_population
 from optbench.training.execution.replica import Replica
-from optbench.training.loop import train
+from optbench.training.loop import Course
 from optbench.training.record import Training, is_out_of_memory
 from optbench.training.stepper import Stepper
+
+#: Memory that paused trainings of a cell may hold.
+MOST_PAUSED_BYTES = 2**30
 
 
 class Trainer:
@@ -57,6 +61,8 @@ class Trainer:
         self._first: tuple[Sequence[Replica], int, str] | None = None
         self._first_losses = ""
         self._trained = 0
+        #: Paused trainings, the one that was paused first at the front.
+        self._paused: dict[str, Course] = {}
         self._stepper = Stepper
         if note and self.execution != "eager":
             self.execution, self.note = "eager", note
@@ -97,6 +103,7 @@ class Trainer:
         if self._first is None or self._trained < 2 or self._first[2] != self.execution:
             return True
         replicas, budget, execution = self._first
+        self._paused.clear()
         [record, *_] = self._train(replicas, budget, False)
         return self.execution != execution or _losses(record) == self._first_losses
 
@@ -110,7 +117,17 @@ class Trainer:
                 yield from records
                 return
         for replica in replicas:
-            yield train(
+            yield self._train_one(replica, budget, test)
+
+    def _train_one(self, replica: Replica, budget: int, test: bool) -> Training:
+        """Trains a replica up to its pause, or to its end; one that was paused is continued.
+
+        A paused training whose memory was needed is computed again from its start, with the same bits.
+        """
+        key = json.dumps([replica.seed, replica.hyperparameters], sort_keys=True, default=repr)
+        course = self._paused.pop(key, None)
+        if course is None:
+            course = Course(
                 self.cell,
                 self.problem,
                 self.data,
@@ -121,6 +138,13 @@ class Trainer:
                 observer=replica.observer() if replica.observer else None,
                 stepper=self._stepper,
             )
+        until = self.cell.evaluations if replica.until is None else replica.until
+        course.advance(until, replica.limit)
+        if until < self.cell.evaluations and course.record.status == "ok":
+            self._paused[key] = course
+            while len(self._paused) > 1 and sum(c.held_bytes() for c in self._paused.values()) > MOST_PAUSED_BYTES:
+                del self._paused[next(iter(self._paused))]
+        return course.record
 
     def _check_stepper(self) -> None:
         """Uses the stepper of the planned execution, unless it fails or disagrees with the eager one."""
