@@ -79,6 +79,11 @@ class OptimizerChoice:
         """Whether its code does not come with optbench, which has tested what registered optimizers do."""
         return self.constructor not in {spec.constructor for spec in REGISTERED_OPTIMIZERS.values()}
 
+    @property
+    def trusted(self) -> bool:
+        """Whether its code comes with torch or optbench, which test it; the experiments' optimizers are among these."""
+        return self.constructor.startswith(("torch.optim:", "optbench."))
+
     def _revisions(self) -> list[str]:
         """The changes of the computation that concern this optimizer.
 

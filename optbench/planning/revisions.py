@@ -31,7 +31,7 @@ def revisions(cell: Cell) -> dict[str, str]:
         # Hyperparameters that are otherwise tuned were fixed, and replicas were therefore stacked.
         ("executed", "by its search space"): _was_stacked(cell),
         # Tensors of a few elements alone decided whether replicas could be stacked.
-        ("stacked", "compared on the model"): cell.optimizer.own and _is_stacked(cell, cell.optimizer.step),
+        ("stacked", "compared on the model"): _may_depend_on_size(cell),
         # Populations multiplied learning rates that an own optimizer set itself under a schedule.
         ("scheduled", "overwritten"): cell.optimizer.own and cell.schedule != "constant",
     }
@@ -50,6 +50,10 @@ def _was_stacked(cell: Cell) -> bool:
     if traits.searched <= searched | {"lr"}:
         return False
     return _is_stacked(cell, replace(traits, searched=searched))
+
+
+def _may_depend_on_size(cell: Cell) -> bool:
+    return cell.optimizer.own and not cell.optimizer.trusted and _is_stacked(cell, cell.optimizer.step)
 
 
 def _is_stacked(cell: Cell, traits: StepTraits) -> bool:

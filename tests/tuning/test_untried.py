@@ -83,8 +83,9 @@ def test_each_point_is_tried_once(space: str, sampler: str) -> None:
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "grid"])
-def test_an_interrupted_tuning_proposes_the_same(sampler: str) -> None:
-    cell = cell_of("condition", sampler, tuning_round=3)
+@pytest.mark.parametrize("space", ["condition", "zero_and_range"])
+def test_an_interrupted_tuning_proposes_the_same(space: str, sampler: str) -> None:
+    cell = cell_of(space, sampler, tuning_round=3)
     trials = tune(cell)
     for count in range(1, len(trials)):
         for proposal, trial in zip(next_round(cell, trials[:count], RUN_COST), trials[count:], strict=False):

@@ -174,8 +174,7 @@ class Trainer:
             if fitting is not None and fitting < SMALLEST:
                 raise MemoryError(f"not enough memory for {SMALLEST} replicas at a time (only for {fitting})")
             efficient = count_efficient_replicas(self.cell, self.data)
-            # What torch's own optimizers do to a tensor does not depend on its size.
-            trusted = self.cell.optimizer.constructor.startswith("torch.optim:")
+            trusted = self.cell.optimizer.trusted
             limits = [limit for limit in (fitting, efficient, None if trusted else MOST) if limit is not None]
             most = max(SMALLEST, min(limits, default=2**31))
             if not trusted:

@@ -75,6 +75,7 @@ def test_only_own_optimizers_that_may_be_stacked_have_another_identity() -> None
     for problem, optimizer, expected in (
         ("quadratic_valley", f"{SIZES}:Adam", True),
         ("quadratic_valley", "adam", False),
+        ("quadratic_valley", "optbench.experiments.uncorrected:UncorrectedAdam", False),
         (TINY_NET, f"{SIZES}:Adam", False),  # not faster there, so always eager
     ):
         assert ("stacked" in cell_for(problem, optimizer, "eager").identity) == expected
