@@ -16,7 +16,7 @@ from optbench.optimizers.search_space import Space
 from optbench.planning.planned_code import check_unchanged
 from optbench.problem.base import Problem
 from optbench.results.atomic import ResultsWriteError, replace_nonfinite
-from optbench.results.store import FAILED, CellStore
+from optbench.results.store import FAILED, PAUSED, CellStore
 from optbench.runner.job import Job
 from optbench.runner.timing_pass import budget_from_seconds
 from optbench.training.device_data import ResidentData, load
@@ -24,6 +24,7 @@ from optbench.training.execution.replica import Replica
 from optbench.training.execution.trainer import Trainer
 from optbench.training.isolation import code_of, depends_on_past, describe_dependence, is_tried, note_dependence
 from optbench.training.record import Training
+from optbench.tuning.race import RACE, find_edge, next_stage, searched_space
 from optbench.tuning.rounds import describe_exhaustion, extend_space, next_round
 from optbench.tuning.trial import Trial, best_trial, edge_of
 
@@ -125,7 +126,7 @@ class _CellRunner:
             self.run_cost = budget_from_seconds(self.cell, store.timing())
         else:
             self.run_cost = self.cell.run_cost
-        self.trials = [_from_record(record) for record in store.trials()]
+        self.parts = [_from_record(record, self.cell.evaluations) for record in store.parts()]
         depends_on_past(self.cell, self.problem, self.data)  # before the first training
         self.trainer = Trainer(self.cell, self.problem, self.data, store.fallback(), store.write_fallback)
 
@@ -136,21 +137,23 @@ class _CellRunner:
             study: Number of the tuning. Study 0 chooses the hyperparameters; the others repeat the tuning with other
                 seeds.
         """
-        trials = self.trials if study == 0 else [_from_record(record) for record in self.store.trials(study)]
-        while self.cell.tuned and (proposals := next_round(self.cell, trials, self.run_cost, study)):
-            replicas = [Replica(p.hyperparameters, p.seed, p.observer) for p in proposals]
+        evaluations, propose = self.cell.evaluations, next_stage if self.cell.pruner == RACE else next_round
+        parts = self.parts if study == 0 else [_from_record(part, evaluations) for part in self.store.parts(study)]
+        while self.cell.tuned and (proposals := propose(self.cell, parts, self.run_cost, study)):
+            replicas = [Replica(p.hyperparameters, p.seed, p.observer, p.until, p.limit) for p in proposals]
             trainings = self._train(replicas)
             for proposal, training in zip(proposals, trainings, strict=True):
                 # Use the record as it will be read back, so that the next proposals do not depend on an interruption.
-                values = _trial_record(training, self.cell.evaluations)
-                record = replace_nonfinite({"trial": proposal.number, **values, **self.origin})
+                values = _trial_record(training, proposal.until or evaluations, evaluations)
+                place = {"trial": proposal.number, "part": len(parts)}
+                record = replace_nonfinite({**place, **values, **self.origin})
                 self.store.append_trial(record, _curve(training), study)
-                trials.append(_from_record(record))
+                parts.append(_from_record(record, evaluations))
             # If several trials all raised an error, further ones would too.
-            if len(trials) > 1 and all(trial.status in FAILED for trial in trials):
+            if len(parts) > 1 and all(part.status in FAILED for part in parts):
                 break
         failures = [record for record in self.store.trials(study) if record["status"] in FAILED]
-        if failures and best_trial(trials) is None:
+        if failures and best_trial(_latest(parts)) is None:
             raise _CellFailed(failures[0])
 
     def repeat(self) -> None:
@@ -181,6 +184,11 @@ class _CellRunner:
             twin = self.store.run(seed, True)
             if twin is not None and self.store.run(seed, False) is None:
                 self.store.write_run({**twin, "tuned": False}, self.store.run_curve(seed, True) or {})
+
+    @property
+    def trials(self) -> list[Trial]:
+        """The trials of the tuning that decides, each as its latest part left it."""
+        return _latest(self.parts)
 
     def check_isolation(self) -> None:
         """Notes in the runs if the optimizer's trainings depend on what was trained before in this process.
@@ -213,10 +221,15 @@ class _CellRunner:
     def summary(self) -> dict[str, Any]:
         """Returns the fields of `result.json` that describe the tuning and the problem."""
         best = best_trial(self.trials)
-        searched = extend_space(self.cell, self.trials, self.run_cost)
+        race = self.cell.pruner == RACE
+        if race:
+            edge, searched = find_edge(self.cell, self.trials), searched_space(self.cell, self.trials)
+        else:
+            edge = edge_of(self.cell.optimizer.search, best)
+            searched = extend_space(self.cell, self.trials, self.run_cost)
         return {
             "best": best.hyperparameters if best else None,
-            "edge": edge_of(self.cell.optimizer.search, best),
+            "edge": edge,
             "space": _ranges(self.cell.optimizer.search),
             "space_searched": _ranges(searched),
             "run_budget": self.run_cost,
@@ -268,9 +281,18 @@ def _record(training: Training) -> dict[str, Any]:
     }
 
 
-def _trial_record(training: Training, evaluations: int) -> dict[str, Any]:
-    loss, metric = training.late_means(evaluations)
-    return {**_record(training), "valid_loss": loss, "valid_metric": metric}
+def _trial_record(training: Training, until: int, evaluations: int) -> dict[str, Any]:
+    loss, metric = training.late_means(until)
+    record = {**_record(training), "valid_loss": loss, "valid_metric": metric}
+    if until < evaluations and training.status == "ok":
+        record |= {"status": PAUSED, "until": until}
+    return record
+
+
+def _latest(parts: Sequence[Trial]) -> list[Trial]:
+    """Returns the trials, each as its latest part left it."""
+    latest = {part.number: part for part in parts}
+    return [latest[number] for number in sorted(latest)]
 
 
 def _curve(training: Training) -> dict[str, Any]:
@@ -285,7 +307,7 @@ def _curve(training: Training) -> dict[str, Any]:
     return curve
 
 
-def _from_record(record: dict[str, Any]) -> Trial:
+def _from_record(record: dict[str, Any], evaluations: int) -> Trial:
     def number(value: Any) -> float:
         return math.nan if value is None else float(value)
 
@@ -297,6 +319,7 @@ def _from_record(record: dict[str, Any]) -> Trial:
         loss=number(record["valid_loss"]),
         thirds=record["thirds"],
         reports={int(k): float(v) for k, v in record["reports"].items() if v is not None},
+        until=record.get("until", evaluations),
     )
 
 

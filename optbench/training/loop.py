@@ -80,7 +80,8 @@ def train(
 class Course:
     """One training, which can be paused at evaluations and continued.
 
-    Exceptions of the problem and the optimizer are recorded. The arguments are those of `train`.
+    Exceptions of the problem and the optimizer are recorded. The arguments are those of `train`, and `train_loss`:
+    whether the loss on training examples is evaluated.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class Course:
         budget: int,
         *,
         test: bool = False,
+        train_loss: bool = True,
         observer: Observer | None = None,
         stepper: type[Stepper] = Stepper,
     ) -> None:
@@ -101,7 +103,8 @@ class Course:
         try:
             replica = stepper(cell, problem, data, self.record.hyperparameters, seed, self.ledger)
             self.record.constructed = describe_optimizer(replica.optimizer)
-            self._session = Session(cell, problem, data, replica, [self.record], [observer], self.ledger, test)
+            records = [self.record]
+            self._session = Session(cell, problem, data, replica, records, [observer], self.ledger, test, train_loss)
         except Exception as error:
             self.record.fail(error)
 
@@ -149,8 +152,9 @@ class Session:
         observers: Sequence[Observer | None],
         ledger: Ledger,
         test: bool,
+        train_loss: bool = True,
     ) -> None:
-        self.cell, self.data, self.test, self.ledger = cell, data, test, ledger
+        self.cell, self.data, self.test, self.ledger, self.train_loss = cell, data, test, ledger, train_loss
         self.replicas, self.records, self.observers = replicas, records, observers
         self.traced = test and problem.plane is not None
         self._positions: list[list[list[float]]] = []
@@ -220,7 +224,11 @@ class Session:
 
     def _evaluate(self, index: int) -> None:
         replicas, started = self.replicas, time.perf_counter()
-        train, valid = replicas.evaluate(self.data.train_sample, self.data.valid)
+        train: Sequence[Evaluation | None] = [None] * replicas.count
+        if self.train_loss:
+            train, valid = replicas.evaluate(self.data.train_sample, self.data.valid)
+        else:
+            [valid] = replicas.evaluate(self.data.valid)
         finite, weights = replicas.finite(), replicas.trainable_parameters()
         seconds = (time.perf_counter() - started) / replicas.count
         for place in self.active:

@@ -34,7 +34,7 @@ class Point:
         index: Number of the evaluation on the grid that is fixed in cost; 0 is the start.
         step: Number of steps taken.
         cost: Spent cost in example gradients.
-        train_loss: Loss on a sample of the training examples.
+        train_loss: Loss on a sample of the training examples; NaN in trials, which do not evaluate it.
         valid_loss: Loss on the validation split.
         valid_metric: Metric on the validation split.
     """
@@ -80,15 +80,26 @@ class Training:
         index: int,
         step: int,
         cost: float,
-        train: Evaluation,
+        train: Evaluation | None,
         valid: Evaluation,
         parameters_finite: bool,
         trainable_parameters: int,
     ) -> None:
-        """Records an evaluation, and sets the status if the training has diverged."""
-        self.points.append(Point(index, step, cost, train.loss, valid.loss, valid.metric, trainable_parameters))
+        """Records an evaluation, and sets the status if the training has diverged.
+
+        Args:
+            index: Number of the evaluation.
+            step: Number of steps taken.
+            cost: Spent cost in example gradients.
+            train: Evaluation on training examples; None if there was none.
+            valid: Evaluation on the validation split.
+            parameters_finite: Whether all parameters are finite.
+            trainable_parameters: Number of weights that are trained.
+        """
+        train_loss = math.nan if train is None else train.loss
+        self.points.append(Point(index, step, cost, train_loss, valid.loss, valid.metric, trainable_parameters))
         initial = self.points[0].valid_loss
-        if not (math.isfinite(train.loss) and math.isfinite(valid.loss)):
+        if not (math.isfinite(valid.loss) and (train is None or math.isfinite(train.loss))):
             self.status, self.error = "diverged", f"loss not finite at step {step}"
         elif not parameters_finite:
             self.status, self.error = "diverged", f"parameters not finite at step {step}"
@@ -123,9 +134,7 @@ class Training:
         first = self.points[0]
         if not self.steps:
             self.error = f"no step was taken: the first one needs more than the budget of {budget:,} example gradients"
-        elif all(
-            (point.train_loss, point.valid_loss) == (first.train_loss, first.valid_loss) for point in self.points[1:]
-        ):
+        elif all(_has_same_losses(point, first) for point in self.points[1:]):
             self.error = f"the model never changed in {self.steps:,} steps"
 
     def charge(self, ledger: Ledger) -> None:
@@ -136,6 +145,11 @@ class Training:
         """Records the exception that ended the training, as status `oom` or `error`."""
         self.status, self.error = "oom" if is_out_of_memory(error) else "error", one_line(error)
         self.traceback = "".join(traceback.format_exception(error))
+
+
+def _has_same_losses(point: Point, other: Point) -> bool:
+    known = not (math.isnan(point.train_loss) and math.isnan(other.train_loss))
+    return point.valid_loss == other.valid_loss and (not known or point.train_loss == other.train_loss)
 
 
 def divergence_limit(initial: float) -> float:

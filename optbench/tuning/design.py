@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from itertools import product
+from itertools import product, takewhile
 
 import numpy as np
 from scipy.stats import qmc
@@ -51,9 +51,25 @@ def design_point(cell: Cell, number: int, space: Space) -> list[float] | None:
     """
     if number > design_size(cell):
         return None
+    return _point(cell, number, space, design_size(cell))
+
+
+def design_points(cell: Cell, space: Space, count: int) -> list[list[float]]:
+    """Returns the first points of the design; fewer if the space has no more.
+
+    Args:
+        cell: The cell.
+        space: The search space.
+        count: Number of points.
+    """
+    points = (_point(cell, number, space, count) for number in range(1, count + 1))
+    return list(takewhile(bool, (point or [] for point in points)))
+
+
+def _point(cell: Cell, number: int, space: Space, size: int) -> list[float] | None:
     dimensions = len(cell.optimizer.search)
     if cell.sampler == "grid":
-        points = _grid(space, design_size(cell))
+        points = _grid(space, size)
         if may_repeat(space):
             points = _distinct(cell, space, points)
         return points[number - 1] if number <= len(points) else None

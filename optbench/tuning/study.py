@@ -23,6 +23,7 @@ _STATES = {
     "error": optuna.trial.TrialState.COMPLETE,
     "oom": optuna.trial.TrialState.COMPLETE,
     "skipped": optuna.trial.TrialState.PRUNED,
+    "paused": optuna.trial.TrialState.PRUNED,
 }
 
 

@@ -28,6 +28,7 @@ class Trial:
         loss: Mean validation loss by which trials are compared (see `Training.late_means`).
         thirds: Cost in thirds of an example gradient.
         reports: Validation loss at each evaluation.
+        until: Number of its last evaluation. A trial with the status `paused` can be continued from there.
     """
 
     number: int
@@ -37,6 +38,7 @@ class Trial:
     loss: float
     thirds: int
     reports: dict[int, float] = field(default_factory=dict)
+    until: int = 0
 
     @property
     def value(self) -> float:
@@ -44,23 +46,40 @@ class Trial:
         ceiling = divergence_limit(self.initial_loss)
         if not math.isfinite(ceiling):
             ceiling = float(np.finfo(np.float64).max)
-        return min(self.loss, ceiling) if self.status == "ok" else ceiling
+        return min(self.loss, ceiling) if self.status in ("ok", "paused") else ceiling
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """A proposed trial: its number, seed and hyperparameters, and optionally a factory of an observer (a pruner)."""
+    """A proposed trial, or a proposed part of it.
+
+    Attributes:
+        number: Number of the trial.
+        seed: Its seed.
+        hyperparameters: Its hyperparameters.
+        observer: A factory of an observer (a pruner), or None.
+        until: Number of the evaluation at which it pauses; None to train it to its end.
+        limit: What it may have cost by then, in thirds of an example gradient; None for its whole budget.
+    """
 
     number: int
     seed: int
     hyperparameters: dict[str, Any]
     observer: Callable[[], Observer] | None
+    until: int | None = None
+    limit: int | None = None
 
 
 def best_trial(trials: Sequence[Trial]) -> Trial | None:
-    """Returns the trial with the lowest loss, and the earlier one of equals; None if no loss is finite."""
-    finished = [trial for trial in trials if trial.status == "ok" and math.isfinite(trial.loss)]
-    return min(finished, key=lambda trial: (trial.loss, trial.number), default=None)
+    """Returns the complete trial with the lowest loss, and the earlier one of equals; None if no loss is finite.
+
+    If no trial is complete, these are the paused trials that were trained longest.
+    """
+    known = [trial for trial in trials if trial.status in ("ok", "paused") and math.isfinite(trial.loss)]
+    complete = [trial for trial in known if trial.status == "ok"]
+    longest = max((trial.until for trial in known), default=0)
+    rivals = complete or [trial for trial in known if trial.until == longest]
+    return min(rivals, key=lambda trial: (trial.loss, trial.number), default=None)
 
 
 def edge_of(space: Space, trial: Trial | None, name: str = "lr") -> str:

@@ -82,7 +82,7 @@ def train_population(
     for record in records:
         record.constructed = {**common, "lr": record.hyperparameters["lr"]}
     observers = [replica.observer() if replica.observer else None for replica in replicas]
-    session = Session(cell, problem, data, population, records, observers, ledger, test)
+    session = Session(cell, problem, data, population, records, observers, ledger, test, train_loss=test)
     # Together, to pause and to continue would cost more than to start again: all replicas pause at the same evaluation.
     until = cell.evaluations if replicas[0].until is None else replicas[0].until
     session.advance(until)

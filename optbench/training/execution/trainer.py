@@ -83,7 +83,7 @@ class Trainer:
         Args:
             replicas: The replicas.
             budget: Budget of each in example gradients.
-            test: Whether the test split is evaluated after the last step.
+            test: Whether the test split is evaluated after the last step, and the training loss at every evaluation.
         """
         for replica, record in zip(replicas, self._train(replicas, budget, test), strict=True):
             if self._first is None:
@@ -135,6 +135,7 @@ class Trainer:
                 replica.seed,
                 budget,
                 test=test,
+                train_loss=test,
                 observer=replica.observer() if replica.observer else None,
                 stepper=self._stepper,
             )

@@ -1,0 +1,325 @@
+"""A race of trials: many points get a short part of their run, and the best ones are continued.
+
+Every trial is a training of full length, schedules included, that pauses at some evaluations (successive halving:
+Jamieson and Talwalkar 2016, Li et al. 2018). The first stage covers the search space: on a logarithmic axis of learning
+rates by points of equal distance, the default among them, otherwise by the design of `design`. Each later stage
+continues the best trials and tries new points, between the best one and its neighbours or where a sampler proposes
+them. What trials do not spend, because they diverge or are not continued, buys further points.
+
+All trials of a tuning have the same seed, so that points are compared and not the luck of their seeds. A stage is a
+pure function of the stages before it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from optbench.budget import THIRDS
+from optbench.optimizers.points import may_repeat, point_of
+from optbench.optimizers.search_space import Choices, Range
+from optbench.planning.matrix import Cell
+from optbench.training.seeds import derive, trial_seed
+from optbench.tuning.design import design_points
+from optbench.tuning.study import ask_trial, decode, rebuild_study
+from optbench.tuning.trial import Proposal, Trial, best_trial
+from optbench.tuning.untried import ask_untried
+
+#: The name of this method among the pruners.
+RACE = "race"
+#: Shares of the run at which trials pause; the last one is its end.
+STOPS = (1 / 8, 1 / 4, 1 / 2, 1.0)
+#: Shares of the tuning budget for the first stage, and for each stage before the last one: to continue trials, and to
+#: try new points. What is left goes to the last stage.
+COVER, CONTINUE, REFINE = 0.33, (0.125, 0.19), (0.125, 0.0)
+#: New rates are at least this far from those that were tried, in decades.
+CLOSEST = 0.1
+#: The largest number of trials per run budget that the tuning is worth, for trials that cost next to nothing.
+MOST_TRIALS = 25
+
+
+def next_stage(cell: Cell, parts: Sequence[Trial], run_cost: int, study: int = 0) -> list[Proposal]:
+    """Proposes the parts of trials that the current stage still has to train.
+
+    Args:
+        cell: The cell.
+        parts: The trained parts in order: each a trial from its start to a pause, or to its end.
+        run_cost: Cost of one training in example gradients.
+        study: Number of the tuning, 0 for the first.
+
+    Returns:
+        The proposals; empty if the tuning is complete.
+    """
+    trained: dict[int, Trial] = {}
+    done = 0
+    for stage in itertools.count():
+        proposals = _Stage(cell, run_cost, study, stage, trained).propose()
+        new = parts[done : done + len(proposals)]
+        if not proposals or len(new) < len(proposals):
+            return proposals[len(new) :]
+        trained |= {trial.number: trial for trial in new}
+        done += len(new)
+    raise AssertionError("unreachable")
+
+
+def find_edge(cell: Cell, trials: Sequence[Trial]) -> str:
+    """Returns `low` or `high` if no learning rate below or above the best one was tried, otherwise "".
+
+    Args:
+        cell: The cell.
+        trials: The trials.
+    """
+    best = best_trial(trials)
+    if best is None or not isinstance(cell.optimizer.search.get("lr"), Range) or "lr" not in best.hyperparameters:
+        return ""
+    rates = [float(trial.hyperparameters["lr"]) for trial in trials if "lr" in trial.hyperparameters]
+    rate = float(best.hyperparameters["lr"])
+    return "low" if rate <= min(rates) else "high" if rate >= max(rates) else ""
+
+
+def searched_space(cell: Cell, trials: Sequence[Trial]) -> dict[str, Range | Choices]:
+    """Returns the search space with the range of the learning rate extended to all rates that were tried.
+
+    Args:
+        cell: The cell.
+        trials: The trials.
+    """
+    space = dict(cell.optimizer.search)
+    rates = space.get("lr")
+    tried = [float(trial.hyperparameters["lr"]) for trial in trials[1:] if "lr" in trial.hyperparameters]
+    if isinstance(rates, Range) and tried:
+        space["lr"] = replace(rates, low=min(rates.low, *tried), high=max(rates.high, *tried))
+    return space
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """One stage of a race.
+
+    Attributes:
+        cell: The cell.
+        run_cost: Cost of one training in example gradients.
+        study: Number of the tuning.
+        number: Number of the stage, from 0.
+        trained: By number, the trials as earlier stages left them.
+    """
+
+    cell: Cell
+    run_cost: int
+    study: int
+    number: int
+    trained: Mapping[int, Trial]
+
+    def propose(self) -> list[Proposal]:
+        """Returns the parts that this stage trains."""
+        if self.number == 0:
+            points = self._cover()
+            return self._proposals([(number, point) for number, point in enumerate(points)], self.stops[0])
+        if self.number < len(self.stops):
+            return self._regular()
+        return self._spend_rest()
+
+    @cached_property
+    def stops(self) -> list[int]:
+        """The evaluations at which trials pause: those that cost more than the one before."""
+        stops: list[int] = []
+        for share in STOPS:
+            index = math.ceil(share * self.cell.evaluations)
+            if stops and self._cost_at(index) <= self._cost_at(stops[-1]):
+                stops[-1] = index
+            else:
+                stops.append(index)
+        return stops
+
+    def _cost_at(self, until: int) -> int:
+        """Cost of a trial at an evaluation in thirds, if each step computes one gradient."""
+        size = self.cell.batch_size
+        steps = math.ceil(until * self.run_cost / (self.cell.evaluations * size))
+        return THIRDS * size * max(1, min(steps, self.run_cost // size))
+
+    @property
+    def whole(self) -> int:
+        """Cost of a complete trial. A rest that a batch size leaves of every run must not buy further trials."""
+        return self._cost_at(self.cell.evaluations)
+
+    @cached_property
+    def rest(self) -> int:
+        """What is left of the tuning budget, in thirds."""
+        return math.floor(self.cell.worth * self.whole) - sum(trial.thirds for trial in self.trained.values())
+
+    def _price(self, number: int, until: int) -> int:
+        spent = self.trained[number].thirds if number in self.trained else 0
+        return max(0, self._cost_at(until) - spent)
+
+    def _proposals(self, chosen: Sequence[tuple[int, dict[str, Any]]], until: int) -> list[Proposal]:
+        """Makes proposals, each with a limit: together they leave enough to complete one trial."""
+        prices = [self._price(number, until) for number, _ in chosen]
+        last = until >= self.cell.evaluations
+        slack = max(0, self.rest - sum(prices) - (0 if last else self.whole - self._cost_at(until)))
+        spent = [self.trained[number].thirds if number in self.trained else 0 for number, _ in chosen]
+        most = THIRDS * self.run_cost
+        return [
+            Proposal(
+                number,
+                trial_seed(0, self.study),
+                {**self._fixed, **values},
+                None,
+                until,
+                min(most, before + price + slack // len(chosen)),
+            )
+            for (number, values), price, before in zip(chosen, prices, spent, strict=True)
+        ]
+
+    @property
+    def _fixed(self) -> dict[str, Any]:
+        """Values that are fixed while others are tuned."""
+        optimizer = self.cell.optimizer
+        return {name: value for name, value in optimizer.defaults.items() if name not in optimizer.search}
+
+    # The first stage
+
+    def _cover(self) -> list[dict[str, Any]]:
+        first, worth = self._cost_at(self.stops[0]), self.cell.worth
+        share = COVER + sum(CONTINUE[: len(STOPS) - len(self.stops)])  # of stages that fall away
+        count = 1 + math.floor(min(share * worth * self.whole - first, (worth - 1) * self.whole) / first)
+        default = dict(self.cell.optimizer.defaults)
+        if count <= 1:
+            return [default]
+        if self._axis is not None:
+            return [default, *({"lr": rate} for rate in _spread(self._axis, default["lr"], count))]
+        return [default, *self._design(count - 1)]
+
+    @property
+    def _axis(self) -> Range | None:
+        """The range of the learning rate, if it alone is tuned, on a logarithmic scale, by the default sampler."""
+        space = self.cell.optimizer.search
+        rate = space.get("lr")
+        alone = list(space) == ["lr"] and isinstance(rate, Range) and rate.log and not (rate.whole or rate.zero)
+        return rate if alone and self.cell.sampler == "tpe" else None  # type: ignore[return-value]
+
+    def _design(self, count: int) -> list[dict[str, Any]]:
+        space = self.cell.optimizer.search
+        if self.cell.sampler == "random":
+            return self._ask(count)
+        points = design_points(self.cell, space, count)
+        values = [
+            {name: space[name].at(share) for name, share in zip(sorted(space), point, strict=True)} for point in points
+        ]
+        return [dict(point_of(space, one)) for one in values]
+
+    # Later stages
+
+    def _regular(self) -> list[Proposal]:
+        until, before = self.stops[self.number], self.stops[self.number - 1]
+        alive = self._paused(before)
+        if not alive:
+            return self._spend_rest()
+        place = self.number - 1 + len(STOPS) - len(self.stops)
+        last = until >= self.cell.evaluations
+        step = max(1, self._price(alive[0].number, until))
+        if last:
+            most, new = self.rest // step, 0
+        else:
+            budget = self.cell.worth * self.whole
+            most = math.floor(CONTINUE[place] * budget / step + 1e-9)
+            new = math.floor(REFINE[place] * budget / self._cost_at(until) + 1e-9)
+        # The best one has to reach its end.
+        finish = 0 if last else self.whole - self._cost_at(until)
+        affordable = (self.rest - finish) // step
+        kept = alive[: max(1, min(most, affordable))]
+        left = self.rest - finish - step * len(kept)
+        new = max(0, min(new, left // self._cost_at(until)))
+        points = self._refine(new)
+        chosen = [(trial.number, trial.hyperparameters) for trial in kept]
+        return self._proposals([*chosen, *enumerate(points, len(self.trained))], until)
+
+    def _paused(self, until: int | None = None) -> list[Trial]:
+        """The paused trials, the best one first; those that pause at an evaluation if one is given."""
+        paused = [
+            trial
+            for trial in self.trained.values()
+            if trial.status == "paused" and math.isfinite(trial.loss) and until in (None, trial.until)
+        ]
+        return sorted(paused, key=lambda trial: (-trial.until, trial.loss, trial.number))
+
+    def _spend_rest(self) -> list[Proposal]:
+        """Spends what is left: on new points that are trained to the end, then on paused trials, the best first."""
+        end = self.cell.evaluations
+        if len(self.trained) >= MOST_TRIALS * self.cell.worth or all(
+            trial.status in ("error", "oom") for trial in self.trained.values()
+        ):
+            return []
+        if self.rest >= self.whole and (points := self._refine(min(self.rest // self.whole, self.cell.round))):
+            return self._proposals([*enumerate(points, len(self.trained))], end)
+        for trial in self._paused():
+            until = next(stop for stop in self.stops if stop > trial.until)
+            if 0 < self._price(trial.number, until) <= self.rest:
+                return self._proposals([(trial.number, trial.hyperparameters)], until)
+        return []
+
+    # New points
+
+    def _refine(self, count: int) -> list[dict[str, Any]]:
+        """Returns at most `count` new points."""
+        best = best_trial(list(self.trained.values()))
+        if count < 1:
+            return []
+        if self._axis is None or best is None or "lr" not in best.hyperparameters:
+            return self._ask(count)
+        tried = {float(trial.hyperparameters["lr"]): trial for trial in self.trained.values()}
+        return [{"lr": rate} for rate in itertools.islice(_between(tried, best, self._axis), count)]
+
+    def _ask(self, count: int) -> list[dict[str, Any]]:
+        """Asks the sampler for points; fewer if all points were tried, none after a grid."""
+        if self.cell.sampler == "grid":
+            return []
+        space, earlier = self.cell.optimizer.search, list(self.trained.values())
+        study = rebuild_study(self.cell, earlier, space, self.study)
+        tried = {point_of(space, trial.hyperparameters) for trial in earlier} if may_repeat(space) else None
+        points: list[dict[str, Any]] = []
+        for number in range(len(earlier), len(earlier) + count):
+            if tried is None:
+                values: dict[str, Any] | None = decode(space, ask_trial(study, space).params)
+            else:
+                random = np.random.default_rng(derive(f"{self.cell.id}/{number}/study {self.study}", "untried"))
+                values = ask_untried(study, space, tried, random)
+            if values is None:
+                break
+            points.append(values)
+            if tried is not None:
+                tried.add(point_of(space, values))
+        return points
+
+
+def _spread(rates: Range, default: float, count: int) -> list[float]:
+    """Returns `count` − 1 rates of equal distance over a range, without the one that the default takes.
+
+    If the default lies outside of the range, the rates cover the range without it.
+    """
+    inside = rates.contains(default)
+    shares = np.linspace(0, 1, count if inside else max(2, count - 1))
+    if inside:
+        shares = np.delete(shares, np.abs(shares - rates.position(default)).argmin())
+    return [rates.at(float(share)) for share in shares]
+
+
+def _between(tried: Mapping[float, Trial], best: Trial, axis: Range) -> Iterator[float]:
+    """Yields rates next to the best one: between it and its neighbours, first towards the better one, or beyond."""
+    rates, rate = sorted(tried), float(best.hyperparameters["lr"])
+    place = rates.index(rate)
+    distance = (rates[-1] / rates[0]) ** (1 / max(1, len(rates) - 1))
+    sides = []
+    for neighbour, step in ((place + 1, 1), (place - 1, -1)):
+        if 0 <= neighbour < len(rates):
+            sides.append((tried[rates[neighbour]].value, math.sqrt(rate * rates[neighbour])))
+        else:
+            sides.append((-math.inf, rate * distance**step))
+    for _, new in sorted(sides):
+        if min(abs(math.log10(new / other)) for other in rates) >= CLOSEST:
+            yield new
