@@ -124,8 +124,9 @@ def _time_cell(cell: Cell, source: DataSource) -> dict[str, Any]:
     weights = period_weights(rare, extent.averaged)
     per_step = [float(weights @ seconds) for seconds in repetitions]
     per_cost = [seconds / float(weights @ costs) for seconds in per_step]
+    period = find_period(rare)
     # The places at which a step may need more memory than elsewhere.
-    places = {0, *np.flatnonzero(rare)[:1].tolist(), *([extent.averaged - 1] if problem.freezing else [])}
+    places = {0, *([int(rare.argmax())] if period else []), *([extent.averaged - 1] if problem.freezing else [])}
     depends_on_past(cell, problem, data)
     return {
         "seconds_per_cost": float(np.median(per_cost)),
@@ -137,7 +138,7 @@ def _time_cell(cell: Cell, source: DataSource) -> dict[str, Any]:
         "warmup_seconds": sum(trial),
         "repetitions": REPETITIONS,
         "steps": extent.steps,
-        "period": find_period(rare),
+        "period": period,
         "remark": _remark_load(per_step, [extent.rounds * float(seconds.sum()) for seconds in repetitions]),
         "peak_memory_bytes": _peak_memory(cell, begin(extent.warmup, extent.length), places),
     }
