@@ -91,7 +91,7 @@ class OptimizerSpec:
     source: str = ""
 
     def __post_init__(self) -> None:
-        if self.learning_rate is not None and self.learning_rate.zero:
+        if isinstance(self.learning_rate, Range) and self.learning_rate.zero:
             raise UserError(f"the search range of {self.name}.lr contains 0 (accepted: a range above 0)")
 
     def configured(self, parameters: Mapping[str, Any]) -> ConfiguredOptimizer:

@@ -21,6 +21,9 @@ from optbench.selection import is_number
 _LATER = ("groups", "partners", "second_backward", "from_run", "reset")
 
 
+#: Beginnings of the names of code that comes with torch or optbench.
+_TRUSTED = ("torch.optim:", "optbench.")
+
 #: Former names of code that has moved; the hashes of older results' cells contain these.
 _FORMER = {"optbench.optimizers.zoo.sam:sam": "optbench.zoo.sam:sam"}
 
@@ -82,7 +85,16 @@ class OptimizerChoice:
     @property
     def trusted(self) -> bool:
         """Whether its code comes with torch or optbench, which test it; the experiments' optimizers are among these."""
-        return self.constructor.startswith(("torch.optim:", "optbench."))
+        return self.constructor.startswith(_TRUSTED)
+
+    @property
+    def has_own_code(self) -> bool:
+        """Whether some of its code is a user's, also if it is that of a group."""
+        registered = {spec.constructor for spec in REGISTERED_OPTIMIZERS.values()}
+        return any(
+            target not in registered and not target.startswith(_TRUSTED)
+            for target in (self.constructor, *self.partners.values())
+        )
 
     def _revisions(self) -> list[str]:
         """The changes of the computation that concern this optimizer.

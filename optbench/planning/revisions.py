@@ -53,7 +53,7 @@ def _was_stacked(cell: Cell) -> bool:
 
 
 def _may_depend_on_size(cell: Cell) -> bool:
-    return cell.optimizer.own and not cell.optimizer.trusted and _is_stacked(cell, cell.optimizer.step)
+    return cell.optimizer.has_own_code and _is_stacked(cell, cell.optimizer.step)
 
 
 def _is_stacked(cell: Cell, traits: StepTraits) -> bool:

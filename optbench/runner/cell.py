@@ -22,7 +22,7 @@ from optbench.runner.timing_pass import budget_from_seconds
 from optbench.training.device_data import ResidentData, load
 from optbench.training.execution.replica import Replica
 from optbench.training.execution.trainer import Trainer
-from optbench.training.isolation import code_of, depends_on_past, describe_dependence, is_tried, note_dependence
+from optbench.training.isolation import code_of, depends_on_past, describe_dependence, note_dependence
 from optbench.training.record import Training
 from optbench.tuning.race import RACE, find_edge, next_stage, searched_space
 from optbench.tuning.rounds import describe_exhaustion, extend_space, next_round
@@ -196,7 +196,7 @@ class _CellRunner:
         In addition to a few steps, the first training of an own optimizer in a process is repeated in full, since state
         may show late. Neither is charged.
         """
-        if not is_tried(self.cell):
+        if not self.cell.optimizer.has_own_code:
             return
         if not depends_on_past(self.cell, self.problem, self.data):
             # On other devices, equal trainings need not have equal bits.

@@ -38,19 +38,16 @@ def depends_on_past(cell: Cell, problem: Problem, data: ResidentData) -> bool:
         problem: Its problem.
         data: Its data on the device.
     """
-    if not is_tried(cell) or code_of(cell) in _found:
-        return is_tried(cell)
+    if not cell.optimizer.has_own_code:
+        return False
+    if code_of(cell) in _found:
+        return True
     if cell.id not in _first:
         _first[cell.id] = _move(cell, problem, data)
     first, now = _first[cell.id], _move(cell, problem, data)
     if first is not None and now is not None and not _is_same(cell, first, now):
         note_dependence(cell)
     return code_of(cell) in _found
-
-
-def is_tried(cell: Cell) -> bool:
-    """Whether the cell has a user's own optimizer."""
-    return cell.optimizer.own and not cell.optimizer.trusted
 
 
 def code_of(cell: Cell) -> tuple[str, str]:

@@ -57,6 +57,15 @@ def test_cells_after_the_one_in_which_it_was_found_have_the_remark_too() -> None
     assert found.runs["error"].str.contains(WORDS).all()
 
 
+def test_the_own_optimizer_of_a_group_is_found_too() -> None:
+    group = {"parameters": ["*.bias"], "class": "mine.py:LateCounter"}
+    found = optbench.run(
+        problems=[TINY_NET], optimizers=["pair"], optimizer={"pair": {"base": "sgd", "groups": {"rest": group}}},
+        batch_sizes=[10], engine="serial", outputs=False, name="pair", tuning_worth=0, seeds=4, run_budget="6epochs",
+    )  # fmt: skip
+    assert remarked(found) == {"pair"}
+
+
 @pytest.mark.parametrize("execution", ["eager", "population"])
 @pytest.mark.parametrize("name", ["Cached", "Noisy", "Exploding"])
 def test_what_changes_no_step_is_not_accused(name: str, execution: str) -> None:
