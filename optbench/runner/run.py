@@ -15,6 +15,7 @@ from optbench.machine.environment import describe_environment
 from optbench.machine.main_guard import require_main_guard
 from optbench.machine.signals import sigterm_as_interrupt
 from optbench.planning.matrix import Cell, Plan
+from optbench.problem.data import Data
 from optbench.results.atomic import ResultsWriteError
 from optbench.results.directory import ResultsDirectory
 from optbench.results.store import FAILED
@@ -89,7 +90,14 @@ def run(
 
                 client = stack.enter_context(connect(options.scheduler))
             known = {} if start_over else directory.planes()
-            planes = check_data(missing, options.source, memory, known)
+            doubts: list[str] = []
+
+            def examine(cell: Cell, data: Data) -> None:
+                from optbench.conformance.problem_doubts import doubt_problem
+
+                doubts.extend(doubt_problem(cell, data, options.source))
+
+            planes = check_data(missing, options.source, memory, known, examine if progress.visible else None)
             notes = [*check_optimizers(missing), *find_changed_settings(missing)] if missing else []
         except BaseException:
             if not existed:
@@ -107,7 +115,7 @@ def run(
             if others := _count_other_cells(directory, plan):
                 progress.message(f"cells of other configurations in this directory (not part of the tables): {others}")
             if missing:
-                for note in (*notes, *(find_doubts(config) if progress.visible else ())):
+                for note in (*notes, *doubts, *(find_doubts(config) if progress.visible else ())):
                     progress.message(note)
                 progress.message(_describe_missing(plan, missing))
                 _Coordinator(plan, directory, options, environment, memory, client, progress).run(missing)
