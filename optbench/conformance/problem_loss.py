@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 import random
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from optbench.conformance.broadcasting import explain_broadcast
 from optbench.conformance.finding import failure, note, skip
-from optbench.conformance.problem_subject import ProblemSubject
+from optbench.conformance.problem_subject import EXAMPLES, ProblemSubject
 from optbench.conformance.subject import are_equal
+from optbench.training.device_data import TRAIN_SAMPLE
 from optbench.training.evaluation import evaluate_split, measure_batch
 
 
@@ -78,40 +81,66 @@ def _values(gradient: Tensor) -> Tensor:
 def evaluation(subject: ProblemSubject) -> str:
     """Checks that loss and metric over a split do not depend on the batch size of the evaluation."""
     problem, model, split = subject.few.problem, subject.model().eval(), subject.few.data.valid
+    if subject.evaluation_draws:
+        raise skip("evaluation draws random numbers (see random_numbers)")
+    data = subject.data
+    largest = max(len(data.valid[0]), len(data.test[0]), min(len(data.train[0]), TRAIN_SAMPLE))
+    # A metric of whole splits, such as F1, need not be a mean. A loss has to be one in any case, as it is trained.
+    compared = 1 if problem.evaluation_batch >= largest else 2
     with torch.no_grad():
         sizes = (len(split), 7, problem.evaluation_batch)
         results = [
             evaluate_split(problem, lambda batch: measure_batch(problem, model, batch), split, size) for size in sizes
         ]
-    if not all(torch.allclose(results[0], other, rtol=1e-3, atol=1e-5) for other in results[1:]):
-        raise failure(
-            f"loss and metric are {results[0].tolist()} in one batch, but {results[1].tolist()} in batches of 7",
-            "return means over the batch, and make examples independent of each other in evaluation mode; for a metric "
-            "that is not a mean over examples (F1, AUC, R²), define predict and score instead of metric",
-        )
+        whole, *parts = (result[:compared] for result in results)
+        if not all(torch.allclose(whole, part, rtol=1e-3, atol=1e-5, equal_nan=True) for part in parts):
+            reason, fix = explain_broadcast(lambda: problem.evaluate(model, subject.batch()))
+            raise failure(
+                reason
+                or f"loss and metric are {results[0].tolist()} in one batch, but {results[1].tolist()} in batches of 7",
+                fix
+                or "return means over the batch, and make examples independent of each other in evaluation mode; for a "
+                "metric that is not a mean over examples (F1, AUC, R²), define predict and score instead of metric",
+            )
     return "the same for all batch sizes"
 
 
 def coupling(subject: ProblemSubject) -> str:
     """Checks that the loss of a batch is the mean over its parts, unless the problem couples examples."""
-    problem, model, batch = subject.few.problem, subject.model().train(), subject.batch()
+    problem, batch = subject.few.problem, subject.batch(EXAMPLES)
     if problem.couples_examples:
         raise skip("the problem declares that it couples examples")
-    if any(isinstance(module, torch.nn.modules.dropout._DropoutNd) and module.p for module in model.modules()):
-        raise skip("the loss is random in training mode (dropout)")
+    if subject.training_draws:
+        raise skip("the loss is random in training mode")
     size, half = len(batch[0]), len(batch[0]) // 2
     if not half:
         raise skip("a batch has one example only")
-    with torch.no_grad():
-        whole = problem.loss(model, batch)
-        parts = [
-            problem.loss(model, tuple(t[part] for t in batch)) * problem.chunk_weight(n, size)
-            for part, n in ((slice(half), half), (slice(half, None), size - half))
-        ]
-    if not torch.allclose(whole, parts[0] + parts[1], rtol=1e-3, atol=1e-5):
-        raise failure(
-            f"the loss of a batch is {float(whole):.6g}, but {float(parts[0] + parts[1]):.6g} computed from its halves",
-            "return the mean over examples; or set couples_examples if examples affect each other (batch norm), or "
-            "define chunk_weight if the loss is a sum",
-        )
+    for model in (subject.model(), _perturbed(subject.model())):
+        model.train()
+        with torch.no_grad():
+            whole = problem.loss(model, batch)
+            parts = [
+                problem.loss(model, tuple(t[part] for t in batch)) * problem.chunk_weight(n, size)
+                for part, n in ((slice(half), half), (slice(half, None), size - half))
+            ]
+            if torch.isfinite(whole) and not torch.allclose(whole, parts[0] + parts[1], rtol=1e-3, atol=1e-5):
+                reason, fix = explain_broadcast(partial(problem.loss, model, batch))
+                raise failure(
+                    reason
+                    or f"the loss of a batch is {float(whole):.6g}, but {float(parts[0] + parts[1]):.6g} computed "
+                    "from its halves",
+                    fix
+                    or "return the mean over examples; or set couples_examples if examples affect each other (batch "
+                    "norm), or define chunk_weight if the loss is a sum",
+                )
     return "the loss of a batch is the mean over its halves"
+
+
+def _perturbed(model: torch.nn.Module) -> torch.nn.Module:
+    """Moves all weights: at weights of zero, all predictions are equal."""
+    draw = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for p in model.parameters():
+            if p.is_floating_point():
+                p.add_(0.5 * torch.randn(p.shape, generator=draw, dtype=p.dtype).to(p.device))
+    return model

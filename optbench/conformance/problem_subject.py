@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -46,6 +47,25 @@ class ProblemSubject:
     def data(self) -> Data:
         """All splits on the CPU."""
         return load_problem_data(self.few.problem, self.source)
+
+    @cached_property
+    def evaluation_draws(self) -> tuple[float, float] | None:
+        """Two losses of the same weights and examples in evaluation mode, if they differ."""
+        model, losses = self.model().eval(), []
+        for seed in (0, 1):
+            torch.manual_seed(seed)
+            with torch.no_grad():
+                losses.append(float(self.few.problem.loss(model, self.batch())))
+        first, second = losses
+        return None if first == second or math.isnan(first) else (first, second)
+
+    @cached_property
+    def training_draws(self) -> bool:
+        """Whether the loss draws random numbers in training mode, as with dropout."""
+        model, before = self.model().train(), torch.get_rng_state()
+        with torch.no_grad():
+            self.few.problem.loss(model, self.batch())
+        return not torch.equal(before, torch.get_rng_state())
 
     def model(self, seed: int = 0) -> torch.nn.Module:
         """The untrained model with the initial weights of a seed."""

@@ -185,8 +185,17 @@ def take_steps(stepper: Stepper, steps: int) -> list[Tensor]:
 
 
 def are_equal(some: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
-    """Whether the tensors of two sequences are equal bit by bit."""
-    return all(torch.equal(one, other) for one, other in zip(some, others, strict=True))
+    """Whether the tensors of two sequences are equal; NaN equals itself."""
+    return all(_is_equal(one, other) for one, other in zip(some, others, strict=True))
+
+
+def _is_equal(one: Tensor, other: Tensor) -> bool:
+    if torch.equal(one, other):
+        return True
+    if one.shape != other.shape or one.dtype != other.dtype or not one.is_floating_point():
+        return False
+    holes = one.isnan()
+    return torch.equal(holes, other.isnan()) and torch.equal(one[~holes], other[~holes])
 
 
 def set_rates(optimizer: torch.optim.Optimizer, rate: float) -> bool:

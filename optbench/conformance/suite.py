@@ -27,8 +27,8 @@ OPTIMIZER_CHECKS = (
     "linear",
 )  # fmt: skip
 PROBLEM_CHECKS = (
-    "shapes", "settings", "start", "differentiable", "disjoint", "evaluation", "coupling", "minimum", "reproducible",
-    "trains", "workers",
+    "shapes", "settings", "start", "random_numbers", "differentiable", "disjoint", "evaluation", "coupling", "minimum",
+    "reproducible", "trains", "workers",
 )  # fmt: skip
 #: If one of these checks fails, the other checks of an optimizer are not run.
 _FIRST = ("constructs", "steps")
@@ -125,11 +125,11 @@ def _find_waivers(text: str, tables: Mapping[str, Any] | None) -> Mapping[str, s
 
 
 def _check_problem(text: str, device: str, source: DataSource | None, only: tuple[str, ...]) -> Iterator[Finding]:
-    from optbench.conformance import problem_data, problem_loss, problem_minimum, problem_training
+    from optbench.conformance import problem_data, problem_loss, problem_minimum, problem_random, problem_training
     from optbench.conformance.problem_subject import ProblemSubject
     from optbench.conformance.subject import suppress_side_effects
 
-    modules = (problem_data, problem_loss, problem_minimum, problem_training)
+    modules = (problem_data, problem_loss, problem_minimum, problem_random, problem_training)
     subject = ProblemSubject(text, source or DataSource(default_data_dir()), device)
     for name in _select_checks(PROBLEM_CHECKS, only):
         with suppress_side_effects():

@@ -27,6 +27,7 @@ def check_data(
     source: DataSource,
     memory: SharedMemory | None = None,
     known: Mapping[str, Any] | None = None,
+    examine: Callable[[Cell, Data], object] | None = None,
 ) -> dict[str, Any]:
     """Loads and checks the data of every problem once.
 
@@ -35,6 +36,7 @@ def check_data(
         source: Where data are read from, and whether missing data are downloaded.
         memory: Shared memory to which the data are copied for worker processes.
         known: Values of two-dimensional problems that are stored already, by label.
+        examine: Called with a cell and the data of each problem that does not come with optbench.
 
     Returns:
         The values of two-dimensional problems on a grid, by label, except those that are known.
@@ -42,17 +44,19 @@ def check_data(
     Raises:
         UserError: Data are missing or corrupt, or do not fit their problem, or a model has lazy layers.
     """
-    if not (choices := {cell.problem.key: cell for cell in cells}):
+    if not (firsts := {cell.problem.key: cell for cell in reversed(list(cells))}):
         return {}
     from optbench.training.landscape import compute_plane_values
 
     planes: dict[str, Any] = {}
-    for cell in choices.values():
+    for cell in reversed(firsts.values()):
         choice, problem = cell.problem, cell.problem.make()
         try:
             data = _load_and_check(choice.label, problem, source, cell.training_examples)
             if memory is not None:
                 memory.add(choice.key, data, problem.channels_last)
+            if examine is not None and problem_target(choice.selection.name):
+                examine(cell, data)
             key = choice.key[1]
             stored = (known or {}).get(choice.label, {}).get("of") == key
             plane = None if stored else compute_plane_values(problem, data)

@@ -15,6 +15,7 @@ from optbench.machine.environment import describe_environment
 from optbench.machine.main_guard import require_main_guard
 from optbench.machine.signals import sigterm_as_interrupt
 from optbench.planning.matrix import Cell, Plan
+from optbench.problem.data import Data
 from optbench.results.atomic import ResultsWriteError
 from optbench.results.directory import ResultsDirectory
 from optbench.results.store import FAILED
@@ -97,8 +98,15 @@ def run(
 
                 client = stack.enter_context(connect(options.scheduler))
             known = {} if start_over else directory.planes()
+            doubts: list[str] = []
+
+            def examine(cell: Cell, data: Data) -> None:
+                from optbench.conformance.problem_doubts import doubt_problem
+
+                doubts.extend(doubt_problem(cell, data, options.source))
+
             to_draw = plan.cells if file == "planes.json" else missing
-            planes = check_data(to_draw, options.source, memory, known)
+            planes = check_data(to_draw, options.source, memory, known, examine if progress.visible else None)
             notes = [*check_optimizers(missing), *find_changed_settings(missing)] if missing else []
         except BaseException:
             if not existed:
@@ -116,7 +124,7 @@ def run(
             if others := _count_other_cells(directory, plan):
                 progress.message(f"cells of other configurations in this directory (not part of the tables): {others}")
             if missing:
-                for note in (*notes, *(find_doubts(config) if progress.visible else ())):
+                for note in (*notes, *doubts, *(find_doubts(config) if progress.visible else ())):
                     progress.message(note)
                 progress.message(_describe_missing(plan, missing))
                 key = str(environment["key"])

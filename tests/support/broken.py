@@ -328,6 +328,14 @@ class Coupled(Right):
 
 
 @dataclass(frozen=True)
+class Noisy(Right):
+    """Draws random numbers at evaluation too."""
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        return super().loss(model, batch) * (1 + torch.rand(()))
+
+
+@dataclass(frozen=True)
 class Changing(Right):
     """Has other data every time."""
 
@@ -405,6 +413,7 @@ class Bottomless(Bowl):
 
 PROBLEMS = {
     Uneven: "shapes", Solved: "settings", TooFew: "settings", NoScalar: "start", Detached: "differentiable",
-    Overlapping: "disjoint", Summed: "evaluation", Coupled: "coupling", Changing: "reproducible", Local: "workers",
+    Overlapping: "disjoint", Summed: "evaluation", Coupled: "coupling", Noisy: "random_numbers",
+    Changing: "reproducible", Local: "workers",
     Displaced: "minimum", Overstated: "minimum", Bottomless: "minimum", LowerOutside: "minimum",
 }  # fmt: skip
