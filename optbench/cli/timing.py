@@ -117,7 +117,7 @@ def compare(
     BASE and HEAD are names of recordings, or files or folders that pytest-benchmark has written. The exit code is 3
     if a test is slower, otherwise 0.
     """
-    from optbench.timing.machine import differences
+    from optbench.timing.machine import differences, unknown_facts
     from optbench.timing.recording import read
     from optbench.timing.verdict import compare as judge
 
@@ -126,6 +126,8 @@ def compare(
     unlike = differences(sides[0].machine, sides[1].machine)
     for line in unlike:
         click.echo(f"unlike machines: {line}; only ratios to reference tests are compared")
+    if unknown := unknown_facts(sides[0].machine, sides[1].machine):
+        click.echo(f"note: not recorded on both sides, and taken to be equal: {', '.join(unknown)}")
     new = sorted(sides[1].tests.keys() - sides[0].tests.keys())
     if new:
         click.echo(f"new tests, not in {sides[0].label}: {', '.join(new)}")

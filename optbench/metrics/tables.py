@@ -24,8 +24,8 @@ def all_tables(results: StoredResults, rank_by: str = "test_metric") -> dict[str
     Raises:
         UserError: The metric is unknown, or it is in seconds and the cells were timed on different machines.
     """
-    check_seconds(rank_by, results.machines)
-    findings = audit(results.trials, results.runs, results.cells, results.environments)
+    check_seconds(rank_by, getattr(results, "machines", ()))  # frames alone say nothing of machines
+    findings = audit(results.trials, results.runs, results.cells, getattr(results, "environments", None))
     board = add_findings(leaderboard(results.runs, results.cells, rank_by), findings)
     frames = {name: getattr(results, name) for name in ("runs", "trials", "curves", "cells")}
     if len(results.studies):

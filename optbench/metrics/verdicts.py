@@ -23,6 +23,8 @@ from optbench.statistics.intervals import t_interval
 #: Ratios of losses within this factor, and differences of metrics within this share of the reference's median, do not
 #: matter: optimizers shown to be this close are tied.
 TIE_RATIO, TIE_SHARE = 1.05, 0.01
+#: The note of a significant difference that is shown to be smaller than what matters.
+SMALL = "the difference is significant but small: it is shown to be within the margin"
 #: Default references: the first of these that was run.
 REFERENCES = ("adam", "adamw", "sgd")
 
@@ -44,8 +46,9 @@ def verdicts(
 ) -> pd.DataFrame:
     """Returns one row per optimizer other than the reference on each task (problem, batch size, device and schedule).
 
-    - `verdict`: `tie` if the two are shown to differ by less than what matters (`TIE_RATIO`, `TIE_SHARE`); `win` or
-      `loss` if the exact sign-flip test shows a difference; otherwise `inconclusive`. The probability of an error is at
+    - `verdict`: `win` or `loss` if the exact sign-flip test shows a difference; otherwise `tie` if the two are shown to
+      differ by less than what matters (`TIE_RATIO`, `TIE_SHARE`); otherwise `inconclusive`. If both are shown, `note`
+      has the sentence `SMALL`. The probability of an error is at
       most `alpha` for each kind within a task, by Holm's adjustment over its optimizers.
     - `more_seeds`: for `inconclusive`, how many more seeds are likely to decide (with 80 % power, if the effect is as
       estimated).
@@ -99,6 +102,11 @@ def verdicts_against(
     table = table.astype({name: "float64" for name in ["effect", *numbers] if name not in texts})
     table[texts] = table[texts].astype(object).fillna("").astype("str")
     return table.astype(dict.fromkeys(_COUNTS, "Int64"))
+
+
+def is_small(notes: pd.Series) -> pd.Series:
+    """Returns whether verdicts with these notes are of a significant difference within the margin."""
+    return notes.astype(object).str.startswith(SMALL)
 
 
 def choose_reference(cells: pd.DataFrame, reference: str | None = None) -> str:
@@ -209,10 +217,11 @@ def _verdict_row(pairs: _Pairs, p: float, adjusted: float, alike: float, alpha: 
     }  # fmt: skip
     if len(differences) and np.isinf(pairs.loss).all() and np.isinf(pairs.other).all():
         return row | {"verdict": "inconclusive", "note": _join_notes(pairs, "all runs of both failed")}
+    if adjusted <= alpha:
+        small = SMALL if alike <= alpha else ""
+        return row | {"verdict": "win" if _is_ahead(differences) else "loss", "note": _join_notes(pairs, small)}
     if alike <= alpha:
         return row | {"verdict": "tie", "note": _join_notes(pairs)}
-    if adjusted <= alpha:
-        return row | {"verdict": "win" if _is_ahead(differences) else "loss", "note": _join_notes(pairs)}
     more, reason = _more_seeds(pairs, alpha, tested)
     return row | {"verdict": "inconclusive", "more_seeds": more, "note": _join_notes(pairs, reason)}
 

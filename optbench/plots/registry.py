@@ -71,9 +71,10 @@ PLOTS: dict[str, Plot] = {
     "verdicts": Plot(
         lambda results, tables, problem: verdicts(tables["verdicts"], results.cells),
         "Each optimizer against the reference, on the seeds that both were run on. Wins and losses come from an exact "
-        "test, with a probability of error of at most 5 % per task. A tie means that a test shows the difference to "
-        "be below the margin. An inconclusive field shows the number of further seeds that would probably decide; for "
-        "a question mark, see the table for the reason.",
+        "test, with a probability of error of at most 5 % per task. A tie means that no difference is "
+        "shown and a test shows it to be below the margin; a small win or loss is shown, and below the margin. An "
+        "inconclusive field shows the number of further seeds that would probably decide; for a question mark, see the "
+        "table for the reason.",
         each_problem=False,
     ),
     "recommendation": Plot(

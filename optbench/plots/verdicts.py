@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from optbench.formatting import format_number
+from optbench.metrics.verdicts import SMALL
 from optbench.plots import style
 from optbench.plots.grid import fields, fill, grid, patch
 
@@ -50,7 +51,8 @@ def _seeds(table: pd.DataFrame) -> str:
 def _text(row: dict[Any, Any]) -> str:
     effect = _effect(row)
     if row["verdict"] != "inconclusive":
-        return f"{row['verdict']}\n{effect}"
+        small = ", small" if row["note"].startswith(SMALL) else ""
+        return f"{row['verdict']}{small}\n{effect}"
     more = row["more_seeds"]
     return f"{effect}\n{'?' if pd.isna(more) else f'{int(more):,} more seeds'}"
 

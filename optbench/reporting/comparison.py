@@ -14,7 +14,7 @@ from optbench.formatting import format_number, to_text
 from optbench.metrics import losses
 from optbench.metrics.definitions import write_index
 from optbench.metrics.tables import all_tables
-from optbench.metrics.verdicts import choose_reference, verdicts
+from optbench.metrics.verdicts import choose_reference, is_small, verdicts
 from optbench.results.atomic import write_bytes
 from optbench.results.directory import ResultsDirectory
 from optbench.results.join import JoinedResults, join
@@ -118,6 +118,8 @@ def verdict_blocks(table: pd.DataFrame) -> list[str]:
         problem, batch_size, device, schedule = key
         against = f"against {part['reference'].iloc[0]} by {part['metric'].iloc[0]}"
         heading = f"{problem}, batch {batch_size}, {device}, {schedule}: {against}"
+        if (family := int(part["p_holm"].notna().sum())) > 1:
+            heading += f", p adjusted for {family} comparisons"
         noted = part[part["note"] != ""].groupby("note")["optimizer"]
         reasons = [
             f"  {note}" + ("" if len(names) == len(part) else f" ({', '.join(map(str, names))})")
@@ -139,7 +141,7 @@ def _short(part: pd.DataFrame) -> pd.DataFrame:
         ]
     return pd.DataFrame({
         "optimizer": part["optimizer"],
-        "verdict": part["verdict"],
+        "verdict": part["verdict"].where(~is_small(part["note"]), part["verdict"] + ", small"),
         units[0] if len(units) == 1 else "effect": effects,
         "P(better)": [_with_bounds(*values) for values in _rows(part, "probability")],
         "p (Holm)": [format_number(value, 2) for value in part["p_holm"]],

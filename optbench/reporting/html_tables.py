@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from optbench.formatting import format_cell, format_number, is_missing, is_numeric
+from optbench.metrics.verdicts import SMALL, is_small
 from optbench.results.stored import GROUP
 
 NUMBER, WIDE, BAD = "number", "wide", "bad"
@@ -22,11 +23,15 @@ TEXTS = {
         "Wins, ties, losses and inconclusive verdicts, step time and memory are relative to {reference}. Equal ranks "
         "are ties."
     ),
-    "against": "Verdicts come from an exact test on paired seeds against {reference}.",
+    "against": (
+        "Verdicts come from an exact test on paired seeds against {reference}. P-values are adjusted for {comparisons}."
+    ),
     "win": "Better: {names}.",
     "loss": "Worse: {names}.",
     "tie": "Tied: {names}.",
     "inconclusive": "Inconclusive: {names}.",
+    "small_note": SMALL,
+    "small": "Significant, but shown to be within the margin: {names}.",
 }
 
 
@@ -182,11 +187,16 @@ def groups(board: pd.DataFrame, metrics: dict[str, str], verdicts: pd.DataFrame)
 
 def _against(verdicts: pd.DataFrame) -> str:
     """The verdicts of one group in words."""
-    parts = [TEXTS["against"].format(reference=verdicts["reference"].iloc[0])]
+    number = int(verdicts["p_holm"].notna().sum())
+    comparisons = f"{number} comparison{'' if number == 1 else 's'}"
+    parts = [TEXTS["against"].format(reference=verdicts["reference"].iloc[0], comparisons=comparisons)]
     for verdict in ("win", "loss", "tie", "inconclusive"):
         names = verdicts.loc[verdicts["verdict"] == verdict, "optimizer"]
         if len(names):
             parts.append(TEXTS[verdict].format(names=in_words(names)))
+    small = verdicts.loc[is_small(verdicts["note"]), "optimizer"]
+    if len(small):
+        parts.append(TEXTS["small"].format(names=in_words(small)))
     return " ".join(parts)
 
 

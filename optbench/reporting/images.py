@@ -18,6 +18,8 @@ LEAST, MOST = 900_000, 2_500_000
 #: An SVG with more characters than this is replaced by an image.
 _LARGE = 90_000
 _DIGITS = re.compile(r"-?\d+\.\d{3,}")
+#: A tag; what is between tags is text. And its attributes, except those that are read aloud.
+_TAG, _ATTRIBUTE = re.compile(r"<[^<>]*>"), re.compile(r'(?<!aria-label)="[^"]*"')
 
 
 def static_figures(pictures: Iterable[Picture], most: int = MOST) -> dict[tuple[str, str], Markup]:
@@ -44,8 +46,12 @@ def static_figures(pictures: Iterable[Picture], most: int = MOST) -> dict[tuple[
 
 
 def _round_coordinates(svg: str) -> str:
-    """Rounds coordinates to a hundredth of a point, which is below the resolution of any screen."""
-    return _DIGITS.sub(lambda match: f"{float(match[0]):.2f}".rstrip("0").rstrip("."), svg)
+    """Rounds coordinates to a hundredth of a point, which is below the resolution of any screen; labels stay."""
+
+    def rounded(attribute: re.Match[str]) -> str:
+        return _DIGITS.sub(lambda match: f"{float(match[0]):.2f}".rstrip("0").rstrip("."), attribute[0])
+
+    return _TAG.sub(lambda tag: _ATTRIBUTE.sub(rounded, tag[0]), svg)
 
 
 def _raster(picture: Picture) -> str:

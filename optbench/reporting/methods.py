@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import pandas as pd
 
-def methods(settings: Mapping[str, Any], rank_by: str) -> list[str]:
+from optbench.reporting.html_tables import in_words
+
+
+def methods(settings: Mapping[str, Any], rank_by: str, runs: pd.DataFrame) -> list[str]:
     """The protocol as one paragraph per rule.
 
-    `settings` is a parsed configuration, possibly empty; `rank_by` is the column by which the page ranks.
+    `settings` is a parsed configuration, possibly empty; `rank_by` is the column by which the page ranks; `runs` is the
+    frame of runs, which shows what was requested of the optimizers.
     """
     tuning = settings.get("tuning", {})
     worth = f"{tuning['worth']:g} run budgets" if "worth" in tuning else "a fixed number of run budgets"
@@ -39,5 +44,33 @@ def methods(settings: Mapping[str, Any], rank_by: str) -> list[str]:
         "its initial value. The compute spent until then stays charged.",
         "Evaluation happens at points fixed in cost and is not timed. Times per step come from a separate pass during "
         "which nothing else of the run is active.",
-        "Weight decay is 0, gradients are not clipped, and the learning rate is constant unless a schedule is named.",
+        _regularisation(runs),
     ]
+
+
+def _regularisation(runs: pd.DataFrame) -> str:
+    """Weight decay, clipping and schedules, with the optimizers and schedules for which another one was requested."""
+    decays, clips, own = (_requested(runs, word) for word in ("weight_decay", "clip", "lr_schedule"))
+    schedules = [str(name) for name in runs["schedule"].unique() if name != "constant"]
+    constant = "constant" in set(runs["schedule"]) or not schedules
+    rate = (
+        "The learning rate is constant" if constant else f"The learning rate follows the schedule {in_words(schedules)}"
+    )
+    if constant and schedules:
+        rate += f", or follows the schedule {in_words(schedules)} where it is named"
+    return " ".join([
+        f"Weight decay is 0{f', except for {in_words(decays)}' if decays else ''}.",
+        f"Gradients are not clipped{f', except by {in_words(clips)}' if clips else ''}.",
+        f"{rate}{f'; {in_words(own)} set their own schedule' if own else ''}.",
+    ])  # fmt: skip
+
+
+def _requested(runs: pd.DataFrame, word: str) -> list[str]:
+    """The optimizers that have a hyperparameter with this word in its name that is neither missing nor zero."""
+    names = [name for name in runs.columns if name.startswith("hp_") and word in name]
+    given = pd.Series(False, index=runs.index)
+    for name in names:
+        given |= runs[name].notna() & ~runs[name].astype(str).isin(
+            ["0", "0.0", "False", "", "none", "None", "constant"]
+        )
+    return [str(name) for name in runs.loc[given, "optimizer"].unique()]

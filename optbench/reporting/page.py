@@ -158,7 +158,7 @@ def render(
                 (section, content.plain_table(section.table, section.caption or section.title), _figure(section, index))
                 for index, section in enumerate(sections)
             ],
-            methods=methods(meta.get("settings", {}), metric),
+            methods=methods(meta.get("settings", {}), metric, tables["runs"]),
             command=meta.get("command", ""),
             config=meta.get("config", ""),
             environments=[

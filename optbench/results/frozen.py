@@ -68,6 +68,8 @@ class FrozenResults:
         self.machines: list[str] = []
         #: Sentences on damaged files: frozen files are read whole or not at all.
         self.damage: dict[str, str] = {}
+        #: As in `Results`: all frozen cells are compared.
+        self.not_compared = ""
         #: Sentences for readers about cells that are left out.
         self.warnings: list[str] = []
 

@@ -105,6 +105,7 @@ def join_results(results: Sequence[ResultsOnDisk], own_timings: bool = False) ->
     cells = _keep_one_identity(cells, [one.environments for one in results], notes).drop(columns="_identity")
     cells = _make_names_unique(cells, notes)
     taken = zip(cells["_place"], cells["cell_id"], strict=True)
+    notes += [one.not_compared for one in results if one.not_compared]
     notes += [results[place].damage[cell] for place, cell in taken if cell in results[place].damage]
     frames: dict[str, Any] = {name: _select_rows(name, cells, results) for name in _FRAMES}
     environments = {key: value for one in reversed(list(results)) for key, value in one.environments.items()}

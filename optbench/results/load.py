@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from functools import cached_property
 from html import escape
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from optbench.results.frames import Frames
 
 from optbench.results.directory import ResultsDirectory
+from optbench.results.protocol import list_protocol_differences
 
 
 class Results:
@@ -68,7 +70,28 @@ class Results:
         from optbench.results.machines import explain_dropped_times
 
         several = [explain_dropped_times(self.machines)] if len(self.machines) > 1 else []
-        return [*self.damage.values(), *several]
+        return [*self.damage.values(), *several, *([self.not_compared] if self.not_compared else [])]
+
+    @cached_property
+    def not_compared(self) -> str:
+        """A sentence on cells of other configurations that could be compared with the planned ones, or ""."""
+        planned: dict[str, list[dict[str, Any]]] = {}
+        for identity in self.identities.values():
+            planned.setdefault(_task_of(identity), []).append(identity)
+        count = 0
+        known = {cell["cell_id"] for cell in self.plan["cells"]}
+        for folder in (self.folder / "cells").glob("*"):
+            store = self.directory.cell(folder.name)
+            if folder.name in known or (other := store.identity()) is None or store.result() is None:
+                continue
+            alike = planned.get(_task_of(other), [])
+            count += any(not [*list_protocol_differences(other, identity)] for identity in alike[:1])
+        if not count:
+            return ""
+        return (
+            f"{count} cells of other configurations in {self.name} are on the same tasks and not compared; verdicts "
+            "are adjusted only for the comparisons that are shown"
+        )
 
     @cached_property
     def damage(self) -> dict[str, str]:
@@ -146,6 +169,10 @@ class Results:
         """The number of cells by state, for notebooks (`optbench.load` and `optbench.run` add a leaderboard)."""
         states = ", ".join(f"{number} {state}" for state, number in sorted(Counter(self.states().values()).items()))
         return f"<p><b>{escape(self.name)}</b>: {states} cells</p>"
+
+
+def _task_of(identity: Mapping[str, Any]) -> str:
+    return json.dumps([identity.get(name) for name in ("problem", "batch_size", "device", "schedule")], sort_keys=True)
 
 
 def load(folder: str | Path) -> Results:

@@ -35,9 +35,11 @@ def machine() -> dict[str, Any]:
 
 
 def differences(base: Mapping[str, Any], head: Mapping[str, Any]) -> list[str]:
-    """The decisive facts that differ or are unknown on one of two machines, each as a text."""
-    return [
-        f"{name} {base.get(name, 'unknown')!s} and {head.get(name, 'unknown')!s}"
-        for name in DECISIVE
-        if name not in base or name not in head or base[name] != head[name]
-    ]
+    """The decisive facts that differ between two machines, each as a text. What is unknown is not a difference."""
+    known = [name for name in DECISIVE if name not in unknown_facts(base, head)]
+    return [f"{name} {base[name]!s} and {head[name]!s}" for name in known if base[name] != head[name]]
+
+
+def unknown_facts(base: Mapping[str, Any], head: Mapping[str, Any]) -> list[str]:
+    """The decisive facts that are unknown of one machine or of both: plain pytest-benchmark records only some."""
+    return [name for name in DECISIVE if base.get(name) is None or head.get(name) is None]

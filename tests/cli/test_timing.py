@@ -74,6 +74,25 @@ def test_markdown_plot_and_a_section_of_the_report(
     assert "Timings: slow against before" in page
 
 
+def test_plain_files_of_pytest_benchmark_are_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Written without the plugin, they say nothing of torch."""
+    monkeypatch.chdir(tmp_path)
+    info = {"python_version": "3.12.4", "cpu": {"brand_raw": "Example CPU", "count": 8}}
+    for side, factor in (("before", 1.0), ("after", 2.0)):
+        Path(side).mkdir()
+        for visit in range(8):
+            seconds = factor * (1e-3 + 1e-6 * visit)
+            stats = dict.fromkeys(("min", "max", "mean", "median"), seconds) | {"rounds": 5, "iterations": 1}
+            document = {"machine_info": info, "benchmarks": [{"fullname": "suite.py::test_sum", "stats": stats}]}
+            Path(side, f"{visit}.json").write_text(json.dumps(document))
+    code, out, _ = _run(capsys, "compare", "before", "after")
+    assert (code, "after is slower than before" in out) == (REGRESSION, True)
+    assert "note: not recorded on both sides, and taken to be equal: torch, threads, accelerators" in out
+    assert _run(capsys, "compare", "before", "before")[0] == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

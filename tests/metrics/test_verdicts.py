@@ -10,7 +10,8 @@ import pytest
 from scipy import stats
 
 from optbench.errors import UserError
-from optbench.metrics.verdicts import COLUMNS, TIE_RATIO, verdicts
+from optbench.metrics.losses import RESOLUTION
+from optbench.metrics.verdicts import COLUMNS, SMALL, TIE_RATIO, is_small, verdicts
 from optbench.statistics import paired, planning
 from optbench.statistics.equality import RESOLUTION
 from tests.support.frames import make
@@ -107,8 +108,9 @@ def test_verdicts_follow_from_the_tests_of_a_family() -> None:
         for column, expected in (("p", p), ("p_holm", adjusted), ("p_tie", alike)):
             np.testing.assert_allclose(family[column], expected, rtol=1e-9)
         leads = ["win" if row.sum() > 0 else "loss" for row in differences]
-        decided = np.where(adjusted <= 0.05, leads, "inconclusive")
-        assert family["verdict"].tolist() == np.where(alike <= 0.05, "tie", decided).tolist()
+        undecided = np.where(alike <= 0.05, "tie", "inconclusive")
+        assert family["verdict"].tolist() == np.where(adjusted <= 0.05, leads, undecided).tolist()
+        assert is_small(family["note"]).tolist() == ((adjusted <= 0.05) & (alike <= 0.05)).tolist()
     by_optimizer = table.groupby("optimizer")["verdict"].value_counts()
     for name, verdict in (("better", "win"), ("worse", "loss"), ("close", "tie"), ("same", "inconclusive")):
         assert by_optimizer[name, verdict] > 15, by_optimizer
@@ -272,6 +274,22 @@ def test_by_cost_to_target_a_miss_is_infinite() -> None:
     assert (row["n_failed"], row["probability"]) == (4, 0.5)
     found.cells["target"] = math.nan
     assert verdicts(found.runs, found.cells, metric="cost_to_target").empty
+
+
+@pytest.mark.parametrize(
+    ("reference", "other", "verdict", "small"),
+    [(0.980, 0.989, "win", True), (0.989, 0.980, "loss", True), (0.50, 0.56, "win", False), (0.98, 0.98, "tie", False)],
+)
+def test_a_significant_difference_is_a_win_and_said_to_be_small(
+    reference: float, other: float, verdict: str, small: bool
+) -> None:
+    """98.0 against 98.9 % on ten of ten seeds: 45 % fewer errors, and less than 1 % of the accuracy."""
+    luck = np.random.default_rng(0).uniform(-0.001, 0.001, 10)
+    found = study({"adam": (reference + luck).tolist(), "mine": (other + luck[::-1]).tolist()}, higher=True)
+    row = only(found)
+    assert row["verdict"] == verdict
+    assert row["note"] == (SMALL if small else "")
+    assert row["p_tie"] <= 0.05 or verdict != "tie"
 
 
 def test_shared_failures_are_no_tie() -> None:

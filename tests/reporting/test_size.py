@@ -48,6 +48,18 @@ CHOOSE = """async value => {
 }"""
 
 
+def test_coordinates_are_rounded_and_labels_are_not() -> None:
+    svg = (
+        '<svg width="9.0000pt" height="9pt"><path d="M 1.23456 -0.0022"/><g transform="translate(0.016 7)">'
+        "<text>+0.016</text></g><text>-0.0022 of 0.1234</text></svg>"
+    )
+    text = static_figures([Picture("", "a", "up to 0.9876", "", svg)])["", "a"]
+    assert "1.23 -0" in text
+    assert "translate(0.02 7)" in text
+    for label in (">+0.016<", ">-0.0022 of 0.1234<", 'aria-label="up to 0.9876"'):
+        assert label in text
+
+
 def test_the_tables_of_a_choice_come_a_frame_before_its_figures(made: Made, opened: Callable[..., Opened]) -> None:
     page = opened(made.address)
     page.drawn("profile")

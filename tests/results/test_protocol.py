@@ -94,6 +94,22 @@ def test_untuned_beside_tuned_is_left_out_where_there_is_something_to_tune(tmp_p
     assert "their tuning budget is 0" in note
 
 
+def test_optimizers_that_a_smaller_configuration_leaves_out_are_counted(tmp_path: Path) -> None:
+    """With fewer comparisons the same runs have smaller adjusted p-values: this is said."""
+    run_tiny(tmp_path / "run", optimizers=["adam", "sgd", "adadelta"], **{**SMALL, "seeds": 7})
+    whole = optbench.compare(tmp_path / "run")
+    assert (whole.notes, "p adjusted for 2 comparisons" in str(whole)) == ([], True)
+    run_tiny(tmp_path / "run", optimizers=["adam", "sgd"], **{**SMALL, "seeds": 7})
+    fewer = optbench.compare(tmp_path / "run")
+    assert "p adjusted" not in str(fewer)
+    assert [note.partition(";")[0] for note in fewer.notes] == [
+        "1 cells of other configurations in run are on the same tasks and not compared"
+    ]
+    # Other seeds are the same cells, and another budget is another task.
+    run_tiny(tmp_path / "run", optimizers=["adam", "sgd", "adadelta"], **{**SMALL, "run_budget": "1epochs"})
+    assert optbench.compare(tmp_path / "run").notes == []
+
+
 def test_budgets_in_seconds_are_equal_in_seconds(tmp_path: Path) -> None:
     choices = {**SMALL, "tuning_worth": 0, "run_budget": "0.02seconds"}
     results = run_tiny(tmp_path / "run", optimizers=["adam", "lbfgs"], **choices)

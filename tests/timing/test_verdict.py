@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from optbench.errors import UserError
+from optbench.timing.machine import unknown_facts
 from optbench.timing.verdict import FAILING, compare, select_undecided
 from tests.support.recordings import MACHINE, noisy, recording
 
@@ -87,11 +88,16 @@ def test_unlike_machines_are_refused_and_their_ratios_are_not() -> None:
         compare(alone, recording("here", {"loop": noisy(rng, 1e-3)}), allow_unlike=True)
 
 
-def test_what_is_not_known_of_a_machine_is_not_taken_for_equal() -> None:
+def test_what_is_not_known_of_a_machine_is_not_another_machine() -> None:
     less = {key: value for key, value in MACHINE.items() if key != "threads"}
-    blocks = {"t": np.linspace(1, 1.01, 8)}
-    with pytest.raises(UserError, match="threads unknown and unknown"):
-        compare(recording("a", blocks, machine=less), recording("b", blocks, machine=less))
+    blocks, slower = {"t": np.linspace(1, 1.01, 8)}, {"t": 2 * np.linspace(1, 1.01, 8)}
+    for one, other in ((less, less), (less, MACHINE), (MACHINE, {**MACHINE, "threads": None})):
+        assert unknown_facts(one, other) == ["threads"]
+        frame = compare(recording("a", blocks, machine=one), recording("b", slower, machine=other))
+        assert frame["verdict"].tolist() == ["slower"]
+    assert unknown_facts(MACHINE, MACHINE) == []
+    with pytest.raises(UserError, match=r"different machines \(cores 2 and 64\)"):
+        compare(recording("a", blocks, machine=less), recording("b", slower, machine={**less, "cores": 64}))
 
 
 def test_a_vanished_test_and_too_few_visits() -> None:

@@ -57,15 +57,20 @@ function showWholes() {
 
 /** The verdicts on a task against the chosen reference, in words. */
 function against(task) {
-  const rows = rowsOf("verdicts_by_reference").filter(
-    (row) => row.reference === state.reference && taskOf(row) === taskOf(task) && passes(row),
+  const family = rowsOf("verdicts_by_reference").filter(
+    (row) => row.reference === state.reference && taskOf(row) === taskOf(task),
   );
+  const rows = family.filter(passes);
   if (!rows.length) return "";
+  const tested = family.filter((row) => row.p_holm !== null).length;
+  const comparisons = `${tested} comparison${tested === 1 ? "" : "s"}`;
   const parts = ["win", "loss", "tie", "inconclusive"].flatMap((verdict) => {
     const names = rows.filter((row) => row.verdict === verdict).map((row) => row.optimizer);
     return names.length ? [sentence(verdict, { names: inWords(names) })] : [];
   });
-  return [sentence("against", { reference: state.reference }), ...parts].join(" ");
+  const small = rows.filter((row) => row.note.startsWith(sentence("small_note", {}))).map((row) => row.optimizer);
+  if (small.length) parts.push(sentence("small", { names: inWords(small) }));
+  return [sentence("against", { reference: state.reference, comparisons }), ...parts].join(" ");
 }
 
 /** Renumbers the ranks of a table among its visible rows. */
