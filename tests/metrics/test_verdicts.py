@@ -10,7 +10,6 @@ import pytest
 from scipy import stats
 
 from optbench.errors import UserError
-from optbench.metrics.losses import RESOLUTION
 from optbench.metrics.verdicts import COLUMNS, SMALL, TIE_RATIO, is_small, verdicts
 from optbench.statistics import paired, planning
 from optbench.statistics.equality import RESOLUTION
