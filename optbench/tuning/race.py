@@ -40,6 +40,8 @@ STOPS = (1 / 8, 1 / 4, 1 / 2, 1.0)
 COVER, CONTINUE, REFINE = 0.33, (0.125, 0.19), (0.125, 0.0)
 #: New rates are at least this far from those that were tried, in decades.
 CLOSEST = 0.1
+#: Decades below the range in which rates are tried if all trials diverge.
+MOST_BELOW = 3
 #: The largest number of trials per run budget that the tuning is worth, for trials that cost next to nothing.
 MOST_TRIALS = 25
 
@@ -270,10 +272,19 @@ class _Stage:
         best = best_trial(list(self.trained.values()))
         if count < 1:
             return []
-        if self._axis is None or best is None or "lr" not in best.hyperparameters:
+        if best is None:
+            return self._below()
+        if self._axis is None or "lr" not in best.hyperparameters:
             return self._ask(count)
         tried = {float(trial.hyperparameters["lr"]): trial for trial in self.trained.values()}
         return [{"lr": rate} for rate in itertools.islice(_between(tried, best, self._axis), count)]
+
+    def _below(self) -> list[dict[str, Any]]:
+        """Returns a rate one decade below all that were tried, if none of them had a finite loss; in the end, none."""
+        rates = [float(trial.hyperparameters["lr"]) for trial in self.trained.values() if "lr" in trial.hyperparameters]
+        if self._axis is None or not rates or min(rates) < 2 * self._axis.low / 10**MOST_BELOW:
+            return []
+        return [{"lr": min(rates) / 10}]
 
     def _ask(self, count: int) -> list[dict[str, Any]]:
         """Asks the sampler for points; fewer if all points were tried, none after a grid."""
@@ -298,14 +309,16 @@ class _Stage:
 
 
 def _spread(rates: Range, default: float, count: int) -> list[float]:
-    """Returns `count` − 1 rates of equal distance over a range, without the one that the default takes.
+    """Returns the rates that, with the default, cover a range from end to end: `count` rates in all.
 
-    If the default lies outside of the range, the rates cover the range without it.
+    Below the default they have equal distances, and above it. If the default lies outside of the range, the others
+    cover it without the default.
     """
-    inside = rates.contains(default)
-    shares = np.linspace(0, 1, count if inside else max(2, count - 1))
-    if inside:
-        shares = np.delete(shares, np.abs(shares - rates.position(default)).argmin())
+    if not rates.contains(default):
+        return [rates.at(float(share)) for share in np.linspace(0, 1, count - 1)]
+    place = rates.position(default)
+    below = min(max(round((count - 1) * place), 1 if place > 0 else 0), count - (2 if place < 1 else 1))
+    shares = [*np.linspace(0, place, below + 1)[:-1], *np.linspace(place, 1, count - below)[1:]]
     return [rates.at(float(share)) for share in shares]
 
 

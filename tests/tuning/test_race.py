@@ -1,0 +1,172 @@
+"""The race: what it tries, that it never exceeds its budget, and that it continues after any interruption."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from optbench.config.load import configure
+from optbench.planning.matrix import Cell, make_plan
+from optbench.tuning.race import find_edge, next_stage, searched_space
+from optbench.tuning.trial import Proposal, Trial, best_trial
+
+EVALUATIONS, RUN_COST = 8, 3600
+Loss = Callable[[dict[str, Any], float], float]
+
+
+def cell_of(optimizer: str = "adam", batch_size: int = 20, **tuning: Any) -> Cell:
+    config = configure(
+        problems=["mlp[data=digits]"],
+        optimizers=[optimizer],
+        batch_sizes=[batch_size],
+        devices=["cpu"],
+        evaluations=EVALUATIONS,
+        run_budget=f"{RUN_COST}examples",
+        tuning={"worth": 4, "pruner": "race", **tuning},
+        optimizer=TABLES,
+    )
+    [cell] = make_plan(config).cells
+    return cell
+
+
+TABLES = {
+    "two": {"base": "adam", "search": {"eps": {"low": 1e-10, "high": 1e-4}}},
+    "names": {
+        "base": "adam",
+        "arguments": {"lr": 0.001},
+        "search": {"amsgrad": {"values": [True, False]}, "weight_decay": {"values": [0.0, 0.1, 0.2]}},
+    },
+}
+
+
+def valley(values: dict[str, Any], share: float, best: float = 0.004) -> float:
+    """A parabola around the best rate with a cliff above it; the optimum of a short part of a run is higher."""
+    distance = math.log10(values["lr"] / best) - 0.3 * (1 - share)
+    return math.nan if distance > 1.2 else 0.1 + (1 - share) + distance**2
+
+
+def train(cell: Cell, proposal: Proposal, loss: Loss, gradients: int = 1) -> Trial:
+    """A trial whose steps compute a number of gradients, and whose loss is a function of its values and progress."""
+    size = cell.batch_size * gradients
+    until = proposal.until or EVALUATIONS
+    assert proposal.limit is not None
+    steps = math.ceil(until * RUN_COST / (EVALUATIONS * size))
+    thirds = 3 * size * min(steps, proposal.limit // (3 * size))
+    value = loss(proposal.hyperparameters, until / EVALUATIONS)
+    status = "diverged" if math.isnan(value) else "ok" if until == EVALUATIONS else "paused"
+    reports = {until: value} if status != "diverged" else {}
+    return Trial(proposal.number, proposal.hyperparameters, status, 2.3, value, thirds, reports, until)
+
+
+def tune(cell: Cell, loss: Loss = valley, gradients: int = 1) -> list[Trial]:
+    parts: list[Trial] = []
+    while proposals := next_stage(cell, parts, RUN_COST):
+        parts += [train(cell, proposal, loss, gradients) for proposal in proposals]
+    return parts
+
+
+def latest(parts: list[Trial]) -> list[Trial]:
+    return list({part.number: part for part in parts}.values())
+
+
+def test_at_worth_4_the_whole_range_is_covered_by_two_rates_per_decade_and_the_default() -> None:
+    cell = cell_of()
+    first = next_stage(cell, [], RUN_COST)
+    rates = sorted(proposal.hyperparameters["lr"] for proposal in first)
+    low, high = cell.optimizer.search["lr"].bounds
+    assert first[0].hyperparameters == {"lr": 0.001}
+    assert rates[0] == pytest.approx(low)
+    assert rates[-1] == pytest.approx(high)
+    assert np.diff(np.log10(rates)).max() <= 0.5 + 1e-9
+    assert {(proposal.until, proposal.seed) for proposal in first} == {(1, first[0].seed)}
+
+
+@pytest.mark.parametrize("best", [1e-4, 1e-3, 4e-3, 2e-2])
+def test_it_ends_near_the_best_rate_which_is_bracketed(best: float) -> None:
+    cell = cell_of()
+    trials = latest(tune(cell, lambda values, share: valley(values, share, best)))
+    chosen = best_trial(trials)
+    assert chosen is not None
+    assert abs(math.log10(chosen.hyperparameters["lr"] / best)) <= 0.3
+    assert find_edge(cell, trials) == ""
+
+
+@pytest.mark.parametrize(("best", "edge"), [(1e-6, "low"), (10.0, "high")])
+def test_beyond_the_range_it_is_extended_and_an_edge_is_said(best: float, edge: str) -> None:
+    cell = cell_of()
+    trials = latest(tune(cell, lambda values, share: valley(values, 1.0, best) - share))
+    low, high = searched_space(cell, trials)["lr"].bounds
+    assert (low < 1e-5) if edge == "low" else (high > 0.1)
+    assert find_edge(cell, trials) == edge
+
+
+@pytest.mark.parametrize("worth", [1, 1.5, 2, 3, 4, 6, 10, 20])
+@pytest.mark.parametrize(("batch_size", "gradients"), [(20, 1), (20, 25), (100, 1), (100, 3), (500, 1), (1200, 1)])
+def test_no_budget_is_exceeded_and_little_is_left(worth: float, batch_size: int, gradients: int) -> None:
+    """Steps of 25 gradients are those of a line search; with a batch of 1200, a run has three steps."""
+    cell = cell_of(batch_size=batch_size, worth=worth)
+    trials = latest(tune(cell, gradients=gradients))
+    whole = RUN_COST - RUN_COST % batch_size
+    spent = sum(trial.thirds for trial in trials) / 3
+    assert spent <= worth * whole
+    assert all(trial.thirds <= 3 * RUN_COST for trial in trials)
+    assert any(trial.status == "ok" for trial in trials)
+    if gradients == 1 and batch_size <= 100:
+        assert spent >= min(0.95 * worth, worth - 1 / 8) * whole
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "tuning"),
+    [("adam", {}), ("two", {}), ("names", {"worth": 6}), ("adam", {"sampler": "random"}), ("adam", {"sampler": "gp"}),
+     ("adam", {"sampler": "grid"}), ("adam", {"sampler": "quasi-random"})],
+)  # fmt: skip
+def test_an_interrupted_stage_is_proposed_again(optimizer: str, tuning: dict[str, Any]) -> None:
+    """After every single part, with nothing but the parts: the rest of the stage, and then the same stages."""
+    cell = cell_of(optimizer, **tuning)
+    whole = tune(cell, lambda values, share: valley(values, share) if "lr" in values else 1.0)
+    again: list[Trial] = []
+    while proposals := next_stage(cell, again, RUN_COST):
+        again.append(train(cell, proposals[0], lambda values, share: valley(values, share)))
+    assert again == whole
+
+
+def test_no_point_is_trained_twice() -> None:
+    """A space of six points: each is one trial, and the best ones are trained to the end."""
+    trials = latest(tune(cell_of("names", worth=6), lambda values, share: 1 + values["weight_decay"] - share))
+    points = [tuple(sorted(trial.hyperparameters.items())) for trial in trials]
+    assert len(points) == len(set(points)) == 6
+    best = best_trial(trials)
+    assert best is not None
+    assert best.hyperparameters["weight_decay"] == 0.0
+
+
+def test_diverged_trials_leave_their_budget_to_others() -> None:
+    cell = cell_of()
+    some = latest(tune(cell, lambda values, share: valley(values, share, 1e-4)))
+    assert sum(trial.status == "diverged" for trial in some) >= 2
+    assert sum(trial.thirds for trial in some) <= 3 * 4 * RUN_COST
+
+
+def test_a_tuning_in_which_everything_diverges_or_raises_ends() -> None:
+    def fail(cell: Cell, status: str) -> list[Trial]:
+        parts: list[Trial] = []
+        while proposals := next_stage(cell, parts, RUN_COST):
+            parts += [Trial(p.number, p.hyperparameters, status, 2.3, math.nan, 60, {}, 1) for p in proposals]
+        return parts
+
+    assert len(fail(cell_of(), "diverged")) <= 10 + 3
+    assert len(fail(cell_of(), "error")) < 12
+
+
+def test_if_no_trial_is_complete_the_one_that_came_farthest_is_chosen() -> None:
+    trials = [
+        Trial(0, {"lr": 1.0}, "paused", 2.3, 0.5, 100, {}, 1),
+        Trial(1, {"lr": 0.1}, "paused", 2.3, 0.9, 400, {}, 4),
+        Trial(2, {"lr": 0.2}, "diverged", 2.3, math.nan, 700, {}, 7),
+    ]
+    assert best_trial(trials) is trials[1]
+    assert best_trial([*trials, Trial(3, {"lr": 0.3}, "ok", 2.3, 2.0, 800, {}, 8)]).number == 3  # type: ignore[union-attr]
