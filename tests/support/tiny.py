@@ -190,8 +190,8 @@ _constructed = 0
 
 def deadly(params: Iterable[Any], lr: float = 0.1) -> Optimizer:
     """Kills its process, once for each line of the file that OPTBENCH_TEST_DEATHS names: when it is constructed
-    there as often as the line says. Twice are for the timing pass, then once for each trial. OPTBENCH_TEST_SPARED
-    is the process that is never killed.
+    there as often as the line says. The timing pass constructs five, the start of a cell one or two, and each trial
+    one. OPTBENCH_TEST_SPARED is the process that is never killed.
     """
     import torch
 

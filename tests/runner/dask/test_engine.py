@@ -139,7 +139,7 @@ def test_a_cell_whose_worker_dies_goes_on_elsewhere(
     choices = {"optimizers": [DEADLY], "tuning_round": 2}
     run_tiny(tmp_path / "serial", **{**CHOICES, **choices})
     monkeypatch.chdir(tmp_path)
-    deaths.write_text("4")
+    deaths.write_text("8")
     told, before = Watching(tmp_path / "run"), len(cluster.alive())
     failed = compute(UNSEEN / "run", cluster.address, told, **choices)
     assert failed == 0, [str(p.read_text()) for p in (tmp_path / "run").glob("cells/*/result.json")]
@@ -241,7 +241,7 @@ def test_workers_of_its_own_are_started_again_and_a_deadly_cell_is_given_up(
     """
     monkeypatch.setattr(DaskEngine, "retries", 1)
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))  # which torch sets when it likes
-    deaths.write_text("3\n1")
+    deaths.write_text("8\n1")
     told, environment = Told(), dict(os.environ)
     monkeypatch.setattr("distributed.utils._forkserver_preload_set", True)  # or dask would preload something else
     multiprocessing.set_forkserver_preload(["torch._dynamo", "optbench.runner.cell", "optbench.runner.dask.worker"])
