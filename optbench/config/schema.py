@@ -20,7 +20,7 @@ from optbench.config.optimizer_table import Number, OptimizerTable, Strict, Whol
 from optbench.errors import UserError, unknown
 
 SAMPLERS = ("tpe", "random", "quasi-random", "gp", "grid")
-PRUNERS = ("race", "none", "median", "successive-halving")
+PRUNERS = ("none", "race", "median", "successive-halving")
 
 
 class ProblemEntry(Strict):
@@ -51,7 +51,7 @@ class Tuning(Strict):
         "least two.",
     )  # fmt: skip
     sampler: str = Field(default="tpe", description=f"Method that proposes trials: {', '.join(SAMPLERS)}.")
-    pruner: str = Field(default="race", description=f"Method that stops trials early: {', '.join(PRUNERS)}.")
+    pruner: str = Field(default="none", description=f"Method that stops trials early: {', '.join(PRUNERS)}.")
     studies: Whole = Field(
         default=1, ge=1, le=1000,
         description="Tunings per cell. The first one is used; the others show how much tuning depends on chance.",

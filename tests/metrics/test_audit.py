@@ -100,6 +100,12 @@ def test_seeds_that_served_twice() -> None:
     assert table["reason"].iloc[1] == "several trials used seed 7"
 
 
+def test_a_race_on_one_seed_is_no_reused_seed() -> None:
+    found = study({"adam": [1.0, 0.9]}, trials=FINE)
+    found.trials["seed"] = 5
+    assert audit(found.trials, found.runs, found.cells)["finding"].tolist() == []
+
+
 def test_runs_that_are_there_twice() -> None:
     found = study({"adam": [1.0, 0.9]}, trials=FINE)
     again = found.runs.iloc[:1]

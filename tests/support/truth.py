@@ -1,4 +1,4 @@
-"""Recorded trainings of every cell of the quick tier on a dense grid of rates: the truth that tuning is measured by.
+"""Recorded trainings of small cells on a dense grid of rates: the truth that tuning is measured by.
 
     python -m tests.support.truth FILE
 
@@ -12,6 +12,7 @@ import sys
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -60,13 +61,19 @@ def record(cell: Cell) -> tuple[np.ndarray, np.ndarray]:
     return curves.reshape(*shape, -1), test.reshape(shape)
 
 
-def quick_cells() -> list[Cell]:
-    """The cells of the quick tier."""
-    return list(make_plan(configure(preset="quick", devices=["cpu"])).cells)
+def recorded_cells(**tuning: Any) -> list[Cell]:
+    """The cells of the quick preset, with a narrower network on the enlarged digits."""
+    problems = [
+        {"select": "quadratic_valley", "run_budget": "10epochs"},
+        {"select": "mnist_cnn[data=digits,width=8]", "run_budget": "3epochs"},
+        {"select": "cifar_resnet[data=digits,depth=8,width=8,augment=false]", "run_budget": "3epochs"},
+    ]
+    config = configure(preset="quick", problems=problems, batch_sizes=[20, 100], devices=["cpu"], tuning=tuning)
+    return list(make_plan(config).cells)
 
 
 def main(file: Path) -> None:
-    cells = quick_cells()
+    cells = recorded_cells()
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
         recorded = []
         for cell, one in zip(cells, pool.map(record, cells), strict=True):
