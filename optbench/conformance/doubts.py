@@ -8,7 +8,7 @@ from typing import Any
 
 from optbench import selection
 from optbench.config.schema import Config
-from optbench.conformance.optimizer_state import RAISES
+from optbench.conformance.finding import RAISES
 from optbench.conformance.suite import check
 from optbench.errors import UserError
 from optbench.optimizers.registry import REGISTERED_OPTIMIZERS, code_version, optimizer_spec

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+#: How the reason of a failed `without_gradient` begins if the step raised an error.
+RAISES = "a parameter without a gradient makes step() fail"
+
 Outcome = Literal["ok", "failed", "note", "skipped"]
 
 

@@ -8,14 +8,12 @@ import random
 import numpy as np
 import torch
 
-from optbench.conformance.finding import failure, skip
+from optbench.conformance.finding import RAISES, failure, skip
 from optbench.conformance.place import describe_error
 from optbench.conformance.subject import OptimizerSubject, Trainable, are_equal, clone_parameters, take_steps
 from optbench.importing import load_attribute
 
 _STEPS = 4
-#: How the reason of a failed `without_gradient` begins if the step raised an error.
-RAISES = "a parameter without a gradient makes step() fail"
 #: Tolerance for weights of about 1: torch casts loaded state to the precision of the parameters.
 _ROUNDING = 1e-7
 

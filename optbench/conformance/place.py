@@ -6,13 +6,11 @@ import linecache
 import traceback
 from pathlib import Path
 
-import torch
-
 import optbench
 from optbench.errors import one_line
 
-#: Folders whose code is not the user's: optbench, torch, and the standard library without the packages in it.
-_OPTBENCH, _TORCH, _LIBRARY = (Path(str(module.__file__)).resolve().parent for module in (optbench, torch, traceback))
+#: Folders whose code is not the user's: optbench, and the standard library without the packages in it.
+_OPTBENCH, _LIBRARY = (Path(str(module.__file__)).resolve().parent for module in (optbench, traceback))
 _PACKAGES = {"site-packages", "dist-packages"}
 _LONGEST = 80
 
@@ -30,6 +28,9 @@ def describe_error(error: BaseException) -> str:
 
 
 def _is_own(file: Path) -> bool:
-    if file.is_relative_to(_OPTBENCH) or file.is_relative_to(_TORCH) or not file.is_file():
+    import torch
+
+    foreign = (_OPTBENCH, Path(torch.__file__).resolve().parent)
+    if any(map(file.is_relative_to, foreign)) or not file.is_file():
         return False
     return not file.is_relative_to(_LIBRARY) or bool(_PACKAGES & set(file.parts))

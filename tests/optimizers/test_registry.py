@@ -161,7 +161,7 @@ def test_entry_points_add_problems_and_optimizers(package: str, monkeypatch: pyt
         ("nowhere.py:Thing", "nowhere.py does not exist (accepted: file.py:Class or package.module:Class)"),
         ("nosuchpackage:Thing", "nosuchpackage can't be imported: ModuleNotFoundError: No module named 'nosuchpackage"),
         (":Thing", " can't be imported: ValueError"),
-        ("..relative:Thing", "..relative can't be imported: TypeError"),
+        ("..relative:Thing", "..relative can't be imported: "),
     ],
 )  # fmt: skip
 def test_problems_that_are_not_there(target: str, line: str, mine: str) -> None:
