@@ -20,9 +20,9 @@ from optbench.statistics.equality import merge_equal
 FAILURES = ("diverged", "oom", "timeout", "error")
 
 _COLUMNS = [
-    *GROUP, "rank", "optimizer", "lr", "n_ok", "n_runs", "test_metric", "test_metric_low", "test_metric_high",
-    "test_metric_default", "valid_loss", "target_reached", "cost_to_target", "step_ms", "diverged", "edge",
-    "status",
+    *GROUP, "rank", "optimizer", "lr", "others_tuned", "n_ok", "n_runs", "test_metric", "test_metric_low",
+    "test_metric_high", "test_metric_default", "valid_loss", "target_reached", "cost_to_target", "step_ms", "diverged",
+    "edge", "status",
 ]  # fmt: skip
 _SUMMARY = [
     "optimizer", "mean_rank", "median_rank", "groups", "best_in", "target_reached", "diverged",
@@ -36,7 +36,8 @@ def leaderboard(runs: pd.DataFrame, cells: pd.DataFrame, rank_by: str = "test_me
 
     Ties share the better rank. A cell that failed before any run is ranked last; a cell that has not run yet has no
     rank. `test_metric_low` and `_high` are the range over the successful seeds. `target_reached` is a share of all
-    seeds, and `cost_to_target` a median over all seeds in which a miss is infinite.
+    seeds, and `cost_to_target` a median over all seeds in which a miss is infinite. `others_tuned` has the chosen
+    hyperparameters other than the learning rate.
 
     Args:
         runs: Frame of runs (see `optbench.load`).
@@ -73,7 +74,10 @@ def leaderboard(runs: pd.DataFrame, cells: pd.DataFrame, rank_by: str = "test_me
         "diverged": ranked["status"].isin(["diverged", "skipped"]).groupby(mine).sum(),
         "score": -_medians(ranked, rank_by, -ascending),
     })  # fmt: skip
-    board = cells[[*CELL, "cell_id", "edge", "status", "lr_tuned", "target"]].join(figures, on="cell_id")
+    # Cells that an older version froze do not have it.
+    others = cells["others_tuned"].fillna("") if "others_tuned" in cells else ""
+    board = cells[[*CELL, "cell_id", "edge", "status", "lr_tuned", "target"]].assign(others_tuned=others)
+    board = board.join(figures, on="cell_id")
     ran, failed = board["n_runs"].fillna(0) > 0, board["status"].isin(FAILURES)
     board["lr"] = board["lr"].where(ran, board["lr_tuned"])
     board["score"] = board["score"].where(ran, np.where(failed, -math.inf, math.nan))

@@ -103,7 +103,7 @@ def _write(comparison: Comparison, output: Path) -> None:
 
 def _text(comparison: Comparison) -> str:
     """The output of the command line: each task with its verdicts, then the notes."""
-    blocks = verdict_blocks(comparison.verdicts)
+    blocks = verdict_blocks(comparison.verdicts, comparison.leaderboard)
     if not blocks:
         blocks = ["nothing to compare: no two optimizers were run on the same problem, batch size, device and schedule"]
     if comparison.notes:
@@ -111,8 +111,14 @@ def _text(comparison: Comparison) -> str:
     return "\n\n".join(blocks)
 
 
-def verdict_blocks(table: pd.DataFrame) -> list[str]:
-    """The verdicts as text, one block for each task; `table` is the table `verdicts` or some rows of it."""
+def verdict_blocks(table: pd.DataFrame, board: pd.DataFrame | None = None) -> list[str]:
+    """The verdicts as text, one block for each task.
+
+    Args:
+        table: The table `verdicts` or some rows of it.
+        board: The leaderboard, for the hyperparameters that were tuned besides the learning rate.
+    """
+    tuned = {} if board is None else {key: _tuned(rows) for key, rows in board.groupby(GROUP, observed=True)}
     blocks = []
     for key, part in table.groupby(GROUP, observed=True, sort=True):
         problem, batch_size, device, schedule = key
@@ -125,8 +131,16 @@ def verdict_blocks(table: pd.DataFrame) -> list[str]:
             f"  {note}" + ("" if len(names) == len(part) else f" ({', '.join(map(str, names))})")
             for note, names in noted
         ]
-        blocks.append("\n".join([heading, to_text(_short(part)), *reasons]))
+        chosen = [tuned[key]] if tuned.get(key) else []
+        blocks.append("\n".join([heading, to_text(_short(part)), *chosen, *reasons]))
     return blocks
+
+
+def _tuned(rows: pd.DataFrame) -> str:
+    """The chosen hyperparameters of the optimizers that tune more than the learning rate."""
+    several = rows[rows["others_tuned"].ne("")].to_dict("records")
+    texts = [f"{row['optimizer']} lr={format_number(row['lr'], 3, True)}, {row['others_tuned']}" for row in several]
+    return f"  chosen: {'; '.join(texts)}" if texts else ""
 
 
 def _short(part: pd.DataFrame) -> pd.DataFrame:

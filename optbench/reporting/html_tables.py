@@ -167,6 +167,7 @@ def groups(board: pd.DataFrame, metrics: dict[str, str], verdicts: pd.DataFrame)
             Column("target_reached", "target reached", NUMBER),
             Column("cost_to_target", "cost to target", NUMBER),
             Column("lr", "learning rate", NUMBER),
+            *_others(rows, "other hyperparameters"),
             Column("step_ms", "ms per step", NUMBER),
             Column("seeds", "seeds ok", NUMBER),
             Column("remarks", "remarks", BAD),
@@ -183,6 +184,12 @@ def groups(board: pd.DataFrame, metrics: dict[str, str], verdicts: pd.DataFrame)
         against = _against(judged[key]) if key in judged else ""
         where = dict(zip(GROUP, key, strict=True))
         yield Group(title, where, _verdict(rows), against, Table(caption, columns, records, source="leaderboard"))
+
+
+def _others(frame: pd.DataFrame, heading: str) -> list[Column]:
+    """The column of tuned hyperparameters other than the learning rate, where there are any."""
+    known = "others_tuned" in frame and frame["others_tuned"].fillna("").ne("").any()
+    return [Column("others_tuned", heading, WIDE)] if known else []
 
 
 def _against(verdicts: pd.DataFrame) -> str:
@@ -253,6 +260,7 @@ def tuning_tables(cells: pd.DataFrame) -> Iterator[Table]:
         Column("declared", "declared range", NUMBER),
         Column("searched", "searched range", NUMBER),
         Column("lr_tuned", "chosen rate", NUMBER),
+        *_others(cells, "other chosen hyperparameters"),
         Column("edge", "at edge", BAD),
         Column("trials", "trials", NUMBER),
         Column("tuning_cost", "cost", NUMBER),

@@ -61,7 +61,7 @@ def _regularisation(runs: pd.DataFrame) -> str:
     return " ".join([
         f"Weight decay is 0{f', except for {in_words(decays)}' if decays else ''}.",
         f"Gradients are not clipped{f', except by {in_words(clips)}' if clips else ''}.",
-        f"{rate}{f'; {in_words(own)} set their own schedule' if own else ''}.",
+        f"{rate}{f'; with a schedule of their own: {in_words(own)}' if own else ''}.",
     ])  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ import pandas as pd
 from optbench.budget import THIRDS
 from optbench.results.directory import ResultsDirectory
 from optbench.results.store import CellStore
+from optbench.selection import format_value
 from optbench.statistics.survival import first_crossing
 
 COMMON = ["cell_id", "problem", "optimizer", "batch_size", "device", "schedule", "seed", "lr"]
@@ -32,7 +33,7 @@ CURVES = [
 TRAJECTORIES = [*COMMON, "status", "error", "tuned", "step", "x", "y"]
 CELLS = [
     "cell_id", "problem", "optimizer", "batch_size", "device", "schedule", "status", "error", "lr_default",
-    "lr_tuned", "lr_low", "lr_high", "lr_low_searched", "lr_high_searched", "edge", "sampler", "trials",
+    "lr_tuned", "others_tuned", "lr_low", "lr_high", "lr_low_searched", "lr_high_searched", "edge", "sampler", "trials",
     "tuning_budget", "tuning_cost", "run_budget", "metric_name", "metric_higher_is_better", "target", "step_ms",
     "step_ms_low", "step_ms_high", "seconds", "environment", "timed_in", "execution",
     "problem_version", "threads", "evaluations", "studies",
@@ -139,6 +140,7 @@ class _CellReader:
                 "status": self.result.get("status", "missing"),
                 "lr_default": self.cell["defaults"].get("lr"),
                 "lr_tuned": (self.result.get("best") or {}).get("lr"),
+                "others_tuned": _format_others(self.result.get("best")),
                 "lr_low": low,
                 "lr_high": high,
                 "lr_low_searched": low_searched,
@@ -225,6 +227,15 @@ class _CellReader:
                 self.paths.append(row | {"tuned": tuned, "step": step, "x": x, "y": y})
 
 
+def _format_others(best: Mapping[str, Any] | None) -> str:
+    """Formats the chosen hyperparameters other than the learning rate, such as `eps=1e-08, momentum=0.9`."""
+    others = {name: value for name, value in sorted((best or {}).items()) if name != "lr"}
+    return ", ".join(
+        f"{name}={f'{value:.4g}' if isinstance(value, float) else format_value(value)}"
+        for name, value in others.items()
+    )
+
+
 def _milliseconds(seconds: float | None) -> float | None:
     return None if seconds is None else 1e3 * seconds
 
@@ -257,7 +268,9 @@ def _set_dtypes(frame: pd.DataFrame, rows: list[dict[str, Any]], columns: list[s
     for name in columns:
         if name in _INTEGERS:
             frame[name] = frame[name].astype("Int64" if frame[name].isna().any() else "int64")
-        elif name in ("error", "edge", "sampler", "environment", "timed_in", "problem_version"):
+        elif name in (
+            "error", "edge", "sampler", "environment", "timed_in", "problem_version", "others_tuned",
+        ):  # fmt: skip
             frame[name] = frame[name].fillna("").astype("object")
         elif name in ("tuned", "target_reached", "metric_higher_is_better"):
             frame[name] = frame[name].astype("bool")

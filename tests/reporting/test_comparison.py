@@ -15,6 +15,7 @@ from optbench.cli.verbs import COMPLETE, WRONG_USE, _main
 from optbench.errors import UserError
 from optbench.metrics.verdicts import verdicts
 from optbench.plots import style
+from optbench.reporting import html_tables
 from optbench.reporting.comparison import Comparison, verdict_blocks
 from optbench.results.checksum import unseal
 from tests.results.test_join import change, part
@@ -189,3 +190,22 @@ def test_recommend(whole: optbench.Results, halves: tuple[Path, Path], capsys: p
     assert "nothing to recommend for all tasks" in capsys.readouterr().out
     assert _main(["recommend", str(halves[0]), "--trials", "0"]) == WRONG_USE
     assert "trials = 0 is out of range (accepted: above 0)" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("few_tables")
+def test_chosen_hyperparameters_other_than_the_rate_are_shown(tmp_path: Path) -> None:
+    search = {"momentum": {"values": [0.5, 0.25]}}
+    table = {"base": "momentum", "search": search}
+    results = run_tiny(tmp_path / "run", optimizers=["heavy", "adam"], optimizer={"heavy": table}, tuning_worth=4)
+    chosen = results.runs.query("optimizer == 'heavy' and tuned")["hp_momentum"].iloc[0]
+    expected = {"heavy": f"momentum={chosen:g}", "adam": ""}
+    compared = optbench.compare(tmp_path / "run")
+    for frame in (results.cells, compared.leaderboard):
+        assert dict(zip(frame["optimizer"], frame["others_tuned"], strict=True)) == expected
+    assert f", momentum={chosen:g}" in str(compared)
+    assert "chosen: heavy lr=" in str(compared)
+    metrics = dict(zip(results.cells["problem"], results.cells["metric_name"], strict=True))
+    [group] = html_tables.groups(compared.leaderboard, metrics, compared.verdicts)
+    [table, *_] = html_tables.tuning_tables(results.cells)
+    for shown in (group.table, table):
+        assert "others_tuned" in [column.name for column in shown.columns]

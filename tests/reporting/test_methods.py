@@ -19,7 +19,7 @@ def last_paragraph(**columns: list[object]) -> str:
         ({}, "Weight decay is 0. Gradients are not clipped. The learning rate is constant."),
         ({"hp_weight_decay": [None, 0.0]}, "Weight decay is 0. "),
         ({"hp_weight_decay": [None, 0.01]}, "Weight decay is 0, except for adamw. "),
-        ({"hp_lr_schedule": [None, "cosine"]}, "The learning rate is constant; adamw set their own schedule."),
+        ({"hp_lr_schedule": [None, "cosine"]}, "The learning rate is constant; with a schedule of their own: adamw."),
         ({"hp_clip_norm": [1.0, None]}, "Gradients are not clipped, except by sgd. "),
         ({"schedule": ["cosine"] * 2}, "The learning rate follows the schedule cosine."),
         ({"schedule": ["constant", "cosine"]}, "constant, or follows the schedule cosine where it is named."),

@@ -35,8 +35,8 @@ CONTRACT = {
         "valid_metric", "trainable_parameters",
     ],
     "cells": [
-        *COMMON[:6], *STATUS, "lr_default", "lr_tuned", "lr_low", "lr_high", "lr_low_searched", "lr_high_searched",
-        "edge", "sampler", "trials", "tuning_budget", "tuning_cost", "run_budget", "metric_name",
+        *COMMON[:6], *STATUS, "lr_default", "lr_tuned", "others_tuned", "lr_low", "lr_high", "lr_low_searched",
+        "lr_high_searched", "edge", "sampler", "trials", "tuning_budget", "tuning_cost", "run_budget", "metric_name",
         "metric_higher_is_better", "target", "step_ms", "step_ms_low", "step_ms_high", "seconds", "environment",
         "timed_in", "execution", "problem_version", "threads", "evaluations", "studies",
     ],
@@ -65,6 +65,7 @@ TEXTS = [
     *STATUS,
     "kind",
     "edge",
+    "others_tuned",
     "sampler",
     "metric_name",
     "execution",
