@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from optbench.machine import settings
 from optbench.optimizers.builtin import BUILT_IN
 from optbench.planning.problem_choice import ProblemChoice
 from optbench.problem.base import Problem, load_problem_data
@@ -73,10 +74,10 @@ def in_float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         return problem, ResidentData(problem, Data(*doubles), "cpu")
 
     monkeypatch.setattr(trainings, "load", doubled)
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(before)
+    name = "the default dtype"
+    monkeypatch.setitem(settings._settings(), name, settings._settings()[name]._replace(planned=torch.float64))
+    with settings.keep_settings():
+        yield
 
 
 @pytest.mark.parametrize(
