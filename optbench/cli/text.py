@@ -167,7 +167,7 @@ def verdicts_text(results: Results) -> str:
 
     table = pd.read_parquet(results.folder / "tables" / "verdicts.parquet")
     own = {cell["optimizer"] for cell in results.plan["cells"]}
-    return "\n\n".join(verdict_blocks(table[table["optimizer"].isin(own)]))
+    return "\n\n".join(verdict_blocks(table, only=own))
 
 
 def experiments_text() -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,28 +111,34 @@ def _text(comparison: Comparison) -> str:
     return "\n\n".join(blocks)
 
 
-def verdict_blocks(table: pd.DataFrame, board: pd.DataFrame | None = None) -> list[str]:
+def verdict_blocks(
+    table: pd.DataFrame, board: pd.DataFrame | None = None, only: Collection[str] | None = None
+) -> list[str]:
     """The verdicts as text, one block for each task.
 
     Args:
-        table: The table `verdicts` or some rows of it.
+        table: The table `verdicts`.
         board: The leaderboard, for the hyperparameters that were tuned besides the learning rate.
+        only: The optimizers to show (default: all).
     """
     tuned = {} if board is None else {key: _tuned(rows) for key, rows in board.groupby(GROUP, observed=True)}
     blocks = []
     for key, part in table.groupby(GROUP, observed=True, sort=True):
+        family = int(part["p_holm"].notna().sum())
+        part = part if only is None else part[part["optimizer"].isin(only)]
+        if part.empty:
+            continue
         problem, batch_size, device, schedule = key
         against = f"against {part['reference'].iloc[0]} by {part['metric'].iloc[0]}"
         heading = f"{problem}, batch {batch_size}, {device}, {schedule}: {against}"
-        if (family := int(part["p_holm"].notna().sum())) > 1:
-            heading += f", p adjusted for {family} comparisons"
         noted = part[part["note"] != ""].groupby("note")["optimizer"]
         reasons = [
             f"  {note}" + ("" if len(names) == len(part) else f" ({', '.join(map(str, names))})")
             for note, names in noted
         ]
         chosen = [tuned[key]] if tuned.get(key) else []
-        blocks.append("\n".join([heading, to_text(_short(part)), *chosen, *reasons]))
+        adjusted = [f"  p adjusted for {family} comparisons"] if family > 1 else []
+        blocks.append("\n".join([heading, to_text(_short(part)), *adjusted, *chosen, *reasons]))
     return blocks
 
 
