@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from optbench.planning.matrix import Cell
 
 #: The words that concern a cell's optimizer, not the settings that compared cells share.
-OPTIMIZER_WORDS = ("tried", "inactive", "executed", "stacked", "scheduled")
+OPTIMIZER_WORDS = ("steps", "tried", "inactive", "executed", "stacked", "scheduled")
 
 
 def revisions(cell: Cell) -> dict[str, str]:
@@ -24,6 +24,8 @@ def revisions(cell: Cell) -> dict[str, str]:
     words = {
         # Trials were bought with what a batch left of each run.
         ("priced", "whole runs"): _leaves_trials(cell),
+        # Likewise, of what steps of several gradients left.
+        ("steps", "priced as whole runs"): cell.tuned and _has_dear_steps(cell),
         # Points were tried and paid for again.
         ("tried", "each point once"): cell.tuned and may_repeat(cell.optimizer.search),
         # A hyperparameter whose condition was not met had the value from which its tuning starts.
@@ -43,6 +45,10 @@ def _leaves_trials(cell: Cell) -> bool:
         return False
     whole = cell.run_cost - cell.run_cost % cell.batch_size
     return cell.worth * cell.run_cost // whole > cell.worth // 1
+
+
+def _has_dear_steps(cell: Cell) -> bool:
+    return cell.optimizer.needs_closure or cell.optimizer.second_backward
 
 
 def _was_stacked(cell: Cell) -> bool:

@@ -245,10 +245,15 @@ class _CellRunner:
         }
 
     def _remarks(self) -> list[str]:
-        """What is to be known of final runs that succeeded, each once."""
+        """What is to be known of the final runs, each once."""
         records = [self.store.run(seed, tuned) for seed in self.job.seeds for tuned in (True, False)]
-        said = [str(record["error"]) for record in records if record and record["status"] == "ok" and record["error"]]
-        return list(dict.fromkeys(said))
+        texts = []
+        for record in filter(None, records):
+            if record["status"] == "ok" and record["error"]:
+                texts.append(str(record["error"]))
+            elif record["status"] in FAILED and self.cell.tuned and not record["tuned"]:
+                texts.append(f"runs with the default hyperparameters failed: {record['error']}")
+        return list(dict.fromkeys(texts))
 
     def _skip(self, seed: int) -> None:
         training = Training({}, seed, status="skipped", error="no trial of the tuning ended with a finite loss")

@@ -45,7 +45,7 @@ def rounds(cell: Cell, trials: Sequence[Trial], run_cost: int) -> Iterator[tuple
     """
     start, latest = 0, 0
     while start <= len(trials):
-        rest = cell.worth * run_cost * THIRDS - sum(_price(trial, cell, run_cost) for trial in trials[:start])
+        rest = cell.worth * run_cost * THIRDS - sum(_price(trial, run_cost) for trial in trials[:start])
         size = min(cell.round, math.floor(rest / (run_cost * THIRDS)))
         if start and not any(trial.thirds for trial in trials[latest:start]):
             size = 0  # every trial of the last round started with a non-finite loss; further ones would cost nothing
@@ -55,15 +55,13 @@ def rounds(cell: Cell, trials: Sequence[Trial], run_cost: int) -> Iterator[tuple
         start, latest = start + size, start
 
 
-def _price(trial: Trial, cell: Cell, run_cost: int) -> int:
+def _price(trial: Trial, run_cost: int) -> int:
     """Return the thirds of the tuning budget that a trial uses up: those of a complete run, unless it ended early.
 
-    A batch size that does not divide the budget leaves a rest of every run, which must not buy further trials.
+    Steps that do not divide the budget leave a rest of every run, which must not buy further trials. A trial that
+    raised an error costs next to nothing, and would buy others without end.
     """
-    complete = run_cost - run_cost % cell.batch_size
-    # A trial that raised an error costs next to nothing, and would buy others without end.
-    whole = trial.status in ("error", "oom") or trial.thirds >= complete * THIRDS
-    return run_cost * THIRDS if whole else trial.thirds
+    return run_cost * THIRDS if trial.status in ("ok", "error", "oom") else trial.thirds
 
 
 def extend_space(cell: Cell, trials: Sequence[Trial], run_cost: int) -> dict[str, Range | Choices]:

@@ -449,3 +449,10 @@ def test_a_tuning_with_conditions_goes_on_as_it_would_have() -> None:
     whole = [p.hyperparameters for p in next_round(cell, trials[:start], RUN_COST)]
     part = [p.hyperparameters for p in next_round(cell, trials[: start + 2], RUN_COST)]
     assert part == whole[2:]
+
+
+def test_what_dear_steps_leave_of_a_run_buys_no_trials() -> None:
+    """A line search whose last step no longer fits leaves a tenth of each run."""
+    cell = cell_for(tuning_worth=12)
+    trials = [trial(number, 0.01 * (number + 1), cost=900) for number in range(12)]
+    assert next_round(cell, trials, RUN_COST) == []

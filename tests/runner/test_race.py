@@ -1,0 +1,74 @@
+"""A race from end to end: within its budget, resumed after any part, and read by the frames."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import optbench
+from optbench.metrics.audit import audit
+from tests.support.passes import PASSES
+from tests.support.same_results import assert_same_results
+from tests.support.tiny import EXPLODING, RAISING, TINY, TINY_NET, run_tiny
+
+CHOICES: dict[str, Any] = {
+    "problems": [TINY, TINY_NET], "optimizers": ["sgd", "adam", "lbfgs"], "batch_sizes": [10], "tuning_pruner": "race",
+    "tuning_worth": 4, "seeds": 2, "evaluations": 8, "run_budget": "480examples",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def race(tmp_path_factory: pytest.TempPathFactory) -> optbench.Results:
+    return run_tiny(tmp_path_factory.mktemp("race") / "run", **CHOICES)
+
+
+def test_it_spends_its_budget_and_not_more(race: optbench.Results) -> None:
+    cells = race.cells.set_index("optimizer")
+    assert (cells["status"] == "ok").all()
+    assert (cells["tuning_cost"] <= cells["tuning_budget"]).all()
+    first_order = cells.drop(index="lbfgs")
+    assert (first_order["tuning_cost"] >= 0.95 * first_order["tuning_budget"]).all()
+    charged = race.trials.groupby("cell_id")["cost"].sum()
+    assert charged.to_dict() == race.cells.set_index("cell_id")["tuning_cost"].to_dict()
+
+
+def test_many_points_are_tried_and_few_reach_the_end_all_on_one_seed(race: optbench.Results) -> None:
+    for _, trials in race.trials.groupby("cell_id"):
+        assert trials["seed"].nunique() == 1
+        assert trials["lr"].is_unique
+        assert len(trials) >= 9
+        assert 1 <= (trials["status"] == "ok").sum() <= 4
+    stopped = race.trials[race.trials["status"] == "skipped"]
+    assert stopped["error"].str.fullmatch(r"stopped after evaluation [124]: others were better").all()
+    findings = audit(race.trials, race.runs, race.cells)["finding"]
+    assert "reused_seed" not in set(findings)
+
+
+def test_a_tuned_run_has_the_chosen_rate(race: optbench.Results) -> None:
+    for cell in race.cells.to_dict("records"):
+        complete = race.trials.query("cell_id == @cell['cell_id'] and status == 'ok'")
+        assert complete.loc[complete["valid_loss"].idxmin(), "lr"] == cell["lr_tuned"]
+
+
+@pytest.mark.parametrize("kept", [0, 1, 5, 11, 13])
+def test_it_continues_after_any_part_to_the_same_numbers(race: optbench.Results, tmp_path: Path, kept: int) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(race.directory.folder, folder)
+    for cell in folder.glob("cells/*"):
+        lines = (cell / "trials.jsonl").read_text().splitlines(keepends=True)
+        (cell / "trials.jsonl").write_text("".join(lines[:kept]) + lines[kept][:20])  # a torn line
+        (cell / "result.json").unlink()
+        shutil.rmtree(cell / "runs")
+    run_tiny(folder, **CHOICES)
+    assert_same_results(folder, race.directory.folder)
+
+
+def test_trials_that_diverge_or_raise_end_the_race(tmp_path: Path) -> None:
+    choices = {**CHOICES, "problems": [TINY], "optimizers": [EXPLODING, RAISING, f"{PASSES}:Limited"]}
+    results = run_tiny(tmp_path / "run", **choices)
+    cells = results.cells.set_index("optimizer")
+    assert (cells["tuning_cost"] <= cells["tuning_budget"]).all()
+    assert set(cells["status"]) == {"ok", "error"}
