@@ -7,6 +7,8 @@ gradient of the mini-batch, w are the parameters and η is the learning rate; al
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from optbench.optimizers.search_space import Range
 from optbench.optimizers.spec import OptimizerSpec
 
@@ -148,5 +150,6 @@ LBFGS = OptimizerSpec(
 )
 
 BUILT_IN = {
-    spec.name: spec for spec in (SGD, MOMENTUM, NESTEROV, ADAM, ADAGRAD, ADADELTA, RMSPROP, ADAMAX, NADAM, LBFGS)
+    spec.name: replace(spec, follows_curvature=True)
+    for spec in (SGD, MOMENTUM, NESTEROV, ADAM, ADAGRAD, ADADELTA, RMSPROP, ADAMAX, NADAM, LBFGS)
 }

@@ -6,7 +6,6 @@ Names map to `module:Attribute`, so that nothing is imported before it is used.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
@@ -17,10 +16,7 @@ from optbench.optimizers.signature import infer_spec
 from optbench.optimizers.spec import OptimizerSpec
 from optbench.optimizers.zoo import ZOO
 
-REGISTERED_OPTIMIZERS = {
-    name: replace(spec, follows_curvature=spec.follows_curvature is not False)
-    for name, spec in {**BUILT_IN, **ZOO}.items()
-}
+REGISTERED_OPTIMIZERS = {**BUILT_IN, **ZOO}
 
 
 def optimizer_names() -> dict[str, str]:

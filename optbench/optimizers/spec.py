@@ -36,10 +36,10 @@ class OptimizerSpec:
     `name`, the update `rule` and its `source` are shown by `optbench list optimizers`. `constructor` is `module:Class`
     or `file.py:Class`, called as `Class(params, lr=…, **arguments)`. `default_lr` is its default learning rate, which
     is the first one tried, and `learning_rate` is the search range on networks. `hyperparameters` are those that a
-    selection can set, with their defaults. `search` holds search spaces of hyperparameters other than the learning
-    rate. A range that is declared holds on all problems; that of a registered optimizer is adapted (see
-    `follows_curvature`). If there is neither a learning-rate range nor a `search`, nothing is tuned, and no tuning cost
-    is charged.
+    selection can set, with their defaults. The `family` "sgd" has steps that scale with the loss. `search` holds search
+    spaces of hyperparameters other than the learning rate. A range that is declared holds on all problems; that of a
+    registered optimizer is adapted (see `follows_curvature` and `heavy_ball`). If there is neither a learning-rate
+    range nor a `search`, nothing is tuned, and no tuning cost is charged.
 
     `groups` are parameter groups by name. Each has patterns (as in `fnmatch`) of parameter names, or a rule (see
     `parameter_groups`); the remaining parameters form one more group. In `arguments`, `hyperparameters` and `search`, a

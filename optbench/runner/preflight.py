@@ -70,9 +70,7 @@ def check_data(
 
 
 def _load_and_check(label: str, problem: Problem, source: DataSource, planned: int) -> Data:
-    from optbench.training.construct import refuse_lazy_layers
-
-    refuse_lazy_layers(problem, problem.model())
+    _refuse_lazy_layers(problem)
     data = load_problem_data(problem, source)
     if len(data.train[0]) != planned:
         raise UserError(
@@ -84,6 +82,19 @@ def _load_and_check(label: str, problem: Problem, source: DataSource, planned: i
             raise UserError(f"{label} loads {split} examples that contain NaN (accepted: numbers)")
         _check_classes(label, problem, split, batch)
     return data
+
+
+def _refuse_lazy_layers(problem: Problem) -> None:
+    import torch
+
+    from optbench.training.construct import refuse_lazy_layers
+
+    try:
+        with torch.random.fork_rng(devices=[]):
+            model = problem.model()
+    except Exception:  # recorded by the cells of this problem
+        return
+    refuse_lazy_layers(problem, model)
 
 
 def _contains_nan(tensor: Any) -> bool:

@@ -71,7 +71,6 @@ def train(
         observer: Receives the record after each evaluation and can end the training, as a pruner does.
         stepper: The class that executes the steps.
     """
-    make_deterministic(cell.threads)
     course = Course(cell, problem, data, hyperparameters, seed, budget, test=test, observer=observer, stepper=stepper)
     course.advance(cell.evaluations)
     return course.record
@@ -98,6 +97,7 @@ class Course:
         observer: Observer | None = None,
         stepper: type[Stepper] = Stepper,
     ) -> None:
+        make_deterministic(cell.threads)
         self.record, self.ledger = Training(dict(hyperparameters), seed), Ledger(budget)
         self._session: Session | None = None
         try:
@@ -118,6 +118,7 @@ class Course:
         session, evaluations = self._session, 0 if self._session is None else self._session.cell.evaluations
         if session is None or self.record.status != "ok":
             return
+        make_deterministic(session.cell.threads)  # other code may have run during a pause
         self.ledger.limit = THIRDS * self.ledger.budget if limit is None else limit
         try:
             session.advance(until)

@@ -9,9 +9,13 @@ from typing import Any
 import pytest
 import torch
 
+from optbench import selection
 from optbench.optimizers.builtin import BUILT_IN
+from optbench.optimizers.decorator import optimizer
+from optbench.optimizers.registry import optimizer_spec
 from optbench.optimizers.search_space import Range
 from optbench.optimizers.spec import OptimizerSpec
+from optbench.problem.base import Problem
 from tests.support.tiny import Tiny, TinyNet
 
 #: The table of the issue: constructor's arguments and the range on networks.
@@ -31,6 +35,9 @@ TABLE: dict[str, tuple[str, dict[str, Any], tuple[float, float]]] = {
         (1e-3, 1e1),
     ),
 }  # fmt: skip
+
+#: Steps with momentum are longer, so these are searched lower than the table says.
+SHORTER = {"momentum": 0.1, "nesterov": 0.1}
 
 
 def signature(spec: OptimizerSpec) -> dict[str, Any]:
@@ -74,7 +81,8 @@ def test_constructed_as_configured_with_weight_decay_zero() -> None:
 
 def test_ranges_on_networks_are_four_decades_and_hold_the_default() -> None:
     found = {name: spec.configured({}).search_space(TinyNet()) for name, spec in BUILT_IN.items()}
-    assert found == {name: {"lr": Range(*bounds)} for name, (_, _, bounds) in TABLE.items()}
+    declared = {name: Range(*bounds) for name, (_, _, bounds) in TABLE.items()}
+    assert found == {name: {"lr": rates.scaled(SHORTER.get(name, 1.0))} for name, rates in declared.items()}
     decades = {name: math.log10(space["lr"].high / space["lr"].low) for name, space in found.items()}
     assert decades == pytest.approx(dict.fromkeys(found, 4), abs=1e-12)
     assert [name for name, spec in BUILT_IN.items() if not found[name]["lr"].contains(spec.default_lr)] == []
@@ -83,9 +91,61 @@ def test_ranges_on_networks_are_four_decades_and_hold_the_default() -> None:
 @pytest.mark.parametrize("condition", [1.0, 100.0])
 def test_ranges_on_quadratics_follow_the_curvature(condition: float) -> None:
     found = {name: spec.configured({}).search_space(Tiny(condition=condition)) for name, spec in BUILT_IN.items()}
-    steep, fixed = Range(1e-4 / condition, 4 / condition), Range(1e-3, 1e1)
-    follows = ("sgd", "momentum", "nesterov")
-    assert found == {name: {"lr": steep if name in follows else fixed} for name in BUILT_IN}
+    steep = Range(4e-4 / condition, 4 / condition)
+    follows = {"sgd": steep, **{name: steep.scaled(shorter) for name, shorter in SHORTER.items()}}
+    assert found == {name: {"lr": follows.get(name, Range(1e-3, 1e1))} for name in BUILT_IN}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "bounds"),
+    [
+        ("momentum[momentum=0.99]", (1e-5, 1e-1)),
+        ("sgd[momentum=0.5]", (5e-4, 5.0)),
+        ("momentum[dampening=0.9]", (1e-3, 1e1)),
+        ("momentum[momentum=1.5]", (1e-3, 1e1)),
+    ],
+)
+def test_ranges_shorten_by_the_momentum_that_is_fixed(chosen: str, bounds: tuple[float, float]) -> None:
+    [selected] = selection.parse(chosen)
+    space = BUILT_IN[selected.name].configured(dict(selected.parameters)).search_space(TinyNet())
+    assert space["lr"].bounds == pytest.approx(list(bounds))
+
+
+class TestOwnClasses:
+    """A class that derives from SGD is searched like SGD, and a range that is declared holds everywhere."""
+
+    def space(self, name: str, problem: Problem) -> Any:
+        return optimizer_spec(f"{__file__}:{name}").configured({}).search_space(problem)["lr"]
+
+    def test_a_subclass_of_sgd_follows_the_curvature_and_its_momentum(self) -> None:
+        assert self.space("PlainSGD", Tiny(condition=100.0)) == Range(4e-6, 4e-2)
+        assert self.space("PlainSGD", TinyNet()) == Range(1e-3, 1e1)
+        assert self.space("Heavy", TinyNet()) == Range(1e-4, 1e0)
+
+    def test_a_declared_range_holds_on_quadratics_too(self) -> None:
+        for problem in (Tiny(condition=100.0), TinyNet()):
+            assert self.space("Declared", problem) == Range(1e-6, 1e-2)
+            assert self.space("DECLARED", problem) == Range(1e-6, 1e-2)
+
+
+class PlainSGD(torch.optim.SGD):
+    def __init__(self, params: Any, lr: float = 1e-3) -> None:
+        super().__init__(params, lr=lr)
+
+
+class Heavy(torch.optim.SGD):
+    def __init__(self, params: Any, lr: float = 1e-3, momentum: float = 0.9) -> None:
+        super().__init__(params, lr=lr, momentum=momentum)
+
+
+@optimizer(lr=(1e-6, 1e-2))
+class Declared(PlainSGD):
+    pass
+
+
+DECLARED = OptimizerSpec(
+    name="declared", constructor="torch.optim:SGD", default_lr=1e-3, learning_rate=Range(1e-6, 1e-2)
+)
 
 
 def test_every_rule_and_source_is_given() -> None:

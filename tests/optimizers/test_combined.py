@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from optbench.optimizers.combined import combine
-from optbench.training.construct import describe_optimizer, state_bytes
+from optbench.training.construct import describe_optimizer
+from optbench.training.held_memory import state_bytes
 
 SEEDS = range(5)
 

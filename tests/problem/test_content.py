@@ -92,4 +92,4 @@ def test_examples_are_counted_where_they_are_read(tmp_path: Path, monkeypatch: p
 
 def test_a_problem_that_makes_its_data_keeps_its_id(tmp_path: Path) -> None:
     cell = planned(tmp_path, "x = torch.zeros(100, 3)")
-    assert set(cell.identity["problem"]) == {"name", "version", "parameters", "source"}
+    assert set(cell.identity["problem"]) == {"name", "version", "parameters", "source", "statistics"}

@@ -97,7 +97,7 @@ def test_start_target_and_rates_come_from_the_hessian() -> None:
     assert problem.target == pytest.approx(1e-2 * ones @ hessian_of(problem) @ ones / 2, rel=1e-9)
     [cell] = make_plan(Config(problems=["quadratic_deep"], optimizers=["sgd"], batch_sizes=[10])).cells
     bounds = np.array(cell.optimizer.search["lr"].bounds)
-    assert bounds == pytest.approx(np.array([1e-4, 4]) / np.linalg.eigvalsh(hessian_of(problem))[-1], rel=1e-9)
+    assert bounds == pytest.approx(np.array([4e-4, 4]) / np.linalg.eigvalsh(hessian_of(problem))[-1], rel=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from optbench.metrics.audit import audit
 from optbench.metrics.definitions import write_index
 from optbench.metrics.tables import all_tables
 from optbench.optimizers.builtin import BUILT_IN
+from optbench.training.loop import Course
 from tests.support.passes import PASSES
 from tests.support.tiny import EXPLODING, OUT_OF_MEMORY, RAISING, TINY, TINY_NET, run_tiny
 
@@ -117,13 +118,13 @@ def test_equal_hyperparameters_are_computed_once(tmp_path: Path, monkeypatch: py
     from optbench.training.execution import trainer as module
 
     trained = []
-    original = module.train
 
-    def counting(*args: Any, **kwargs: Any) -> Any:
-        trained.append(kwargs.get("test", False))
-        return original(*args, **kwargs)
+    class Counting(Course):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            trained.append(kwargs.get("test", False))
+            super().__init__(*args, **kwargs)
 
-    monkeypatch.setattr(module, "train", counting)
+    monkeypatch.setattr(module, "Course", Counting)
     results = run_tiny(tmp_path / "run", optimizers=["adam"], tuning_worth=1)
     assert trained == [False, True, True]
     runs = results.runs.drop(columns="tuned")

@@ -76,8 +76,8 @@ def test_what_changes_no_step_is_not_accused(name: str, execution: str) -> None:
 def test_only_one_training_is_repeated_and_only_for_own_optimizers(monkeypatch: pytest.MonkeyPatch) -> None:
     from optbench.training.execution import trainer
 
-    original, trained = trainer.train, []
-    monkeypatch.setattr(trainer, "train", lambda cell, *a, **k: trained.append(cell.key) or original(cell, *a, **k))
+    original, trained = trainer.Course, []
+    monkeypatch.setattr(trainer, "Course", lambda cell, *a, **k: trained.append(cell.key) or original(cell, *a, **k))
     run("Cached", problems=[TINY_NET, TINY], execution="eager", seeds=3)
     assert len(trained) == 2 * 3 + 1
     optbench.run(

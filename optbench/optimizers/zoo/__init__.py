@@ -6,7 +6,9 @@ is part of the method; then it is tuned too.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from optbench.optimizers.zoo.packages import PACKAGES
 from optbench.optimizers.zoo.torch_optim import TORCH
 
-ZOO = {spec.name: spec for spec in (*TORCH, *PACKAGES)}
+ZOO = {spec.name: replace(spec, follows_curvature=True) for spec in (*TORCH, *PACKAGES)}
