@@ -65,7 +65,7 @@ def _edge(setting: Setting, condition: float, common: dict[str, Any]) -> pd.Data
     )  # fmt: skip
     curves = results.curves[results.curves["kind"] == "trial"]
     curves = curves[(curves["lr"] >= low) & (curves["lr"] <= high)].sort_values("step")
-    loss = curves.groupby("lr")["train_loss"]
+    loss = curves.groupby("lr")["valid_loss"]  # of the same points as the training loss
     growth = (loss.last() / loss.first()).fillna(math.inf)
     return pd.DataFrame({
         "condition": condition, "lr": growth.index, "share": growth.index * condition / 2, "growth": growth.to_numpy(),

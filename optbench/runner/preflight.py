@@ -70,8 +70,8 @@ def check_data(
 
 
 def _load_and_check(label: str, problem: Problem, source: DataSource, planned: int) -> Data:
-    _refuse_lazy_layers(problem)
     data = load_problem_data(problem, source)
+    _refuse_lazy_layers(problem)
     if len(data.train[0]) != planned:
         raise UserError(
             f"{label} loads {len(data.train[0])} training examples, but training_examples() returns {planned}"

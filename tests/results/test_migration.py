@@ -135,7 +135,7 @@ def test_the_directories_that_have_the_cell_of_today_go_on_with_it(
             runs = go_on(folder, monkeypatch, seeds=3).runs
             pd.testing.assert_series_equal(runs["test_metric"], fresh.runs["test_metric"], rtol=1e-3)
             resumed += 1
-    assert resumed >= 2, "not even the last one: has an id changed without a word in CHANGELOG.md?"
+    assert resumed >= 1, "not even the last one: has an id changed without a word in CHANGELOG.md?"
 
 
 def test_a_migration_that_was_stopped_is_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,17 +60,18 @@ def test_a_plan_takes_the_same_few_calls_for_each_cell(tmp_path: Path) -> None:
 
     plan(1)()  # imports, and what is remembered
     few, many = _calls(plan(2)), _calls(plan(10))
-    assert 0 < (many - few) / 800 < 150
+    assert 0 < (many - few) / 800 < 190
 
 
-def test_status_reads_two_files_of_each_finished_cell_at_most(
+def test_status_reads_each_record_to_name_damaged_ones_and_little_else(
     tmp_path: Path, files_opened: Callable[..., Counter[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, cells = make_finished_directory(tmp_path, 1), 100
     found = files_opened(lambda: _main(["status", folder.name, "--results", str(tmp_path)]), folder)
     assert f"{cells} done, 0 failed, 0 missing" in capsys.readouterr().out
-    assert found["result.json"] == cells
-    assert sum(found.values()) <= 2 * cells + 10
+    records = sum(1 for path in folder.rglob("cells/*/**/*.json*"))
+    assert cells <= found["result.json"] <= 3 * cells
+    assert sum(found.values()) <= records + 4 * cells + 20
 
 
 #: Before and after what is measured: which files are opened, and what is imported at the end.
@@ -86,12 +87,12 @@ print(sum(path.startswith(str(folder)) for path in opened))
 
 
 @pytest.mark.processes
-def test_resuming_finished_cells_reads_two_files_of_each_at_most_and_imports_nothing_heavy(tmp_path: Path) -> None:
+def test_resuming_finished_cells_reads_two_files_of_each_and_imports_nothing_heavy(tmp_path: Path) -> None:
     folder = make_finished_directory(tmp_path, 1)
     arguments = [sys.executable, "-c", WATCHED.format(resume=RESUME), str(matrix(tmp_path, 1)), str(folder)]
     imported, opened = subprocess.run(arguments, check=True, capture_output=True, text=True).stdout.splitlines()
     assert imported == "[]"
-    assert 100 <= int(opened) <= 2 * 100 + 20
+    assert 100 <= int(opened) <= 2 * 100 + 40
 
 
 def test_a_run_asks_once_for_the_state_of_a_finished_cell(tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def test_a_cell_whose_worker_dies_goes_on_elsewhere(
     choices = {"optimizers": [DEADLY], "tuning_round": 2}
     run_tiny(tmp_path / "serial", **{**CHOICES, **choices})
     monkeypatch.chdir(tmp_path)
-    deaths.write_text("2")
+    deaths.write_text("4")
     told, before = Watching(tmp_path / "run"), len(cluster.alive())
     failed = compute(UNSEEN / "run", cluster.address, told, **choices)
     assert failed == 0, [str(p.read_text()) for p in (tmp_path / "run").glob("cells/*/result.json")]
