@@ -209,6 +209,8 @@ class Session:
             self._evaluate(self._index)
             if affordable:
                 self._observe()
+            elif ledger.limit < budget_thirds:
+                self._stop(f"a step needs more than the share of the budget up to evaluation {until}")
         self._random = random_state(self.cell.device)
 
     def finish(self) -> None:
@@ -238,6 +240,11 @@ class Session:
                 index, replicas.steps, self.ledger.cost, train[place], valid[place], finite[place], weights
             )
             record.eval_seconds += seconds
+
+    def _stop(self, reason: str) -> None:
+        """Ends all trainings. A step that did not fit was undone, so they can't be continued with the same bits."""
+        for place in self.active:
+            self.records[place].status, self.records[place].error = "skipped", reason
 
     def _observe(self) -> None:
         for place in self.active:

@@ -9,7 +9,8 @@ evaluation of every optimizer measures them again, on the same training examples
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,8 @@ from torch.nn.modules.batchnorm import _NormBase
 from optbench.problem.data import Batch
 from optbench.training.device_data import Split
 
+#: The buffers that hold statistics, and count the batches that they come from.
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 #: Smallest number of examples per chunk: one example has no variance.
 _SMALLEST = 2
 
@@ -41,6 +44,11 @@ def collecting_norms(model: nn.Module) -> list[tuple[str, _NormBase]]:
     ]
 
 
+def statistics_of(norms: Sequence[_NormBase]) -> list[Tensor]:
+    """Returns the buffers with the statistics of layers."""
+    return [buffer for norm in norms for name in STATISTICS if isinstance(buffer := getattr(norm, name, None), Tensor)]
+
+
 @contextmanager
 def fresh_statistics(
     norms: Sequence[_NormBase],
@@ -51,18 +59,19 @@ def fresh_statistics(
 ) -> Iterator[None]:
     """A context in which layers have the statistics of a sample; those of the training are restored at the end.
 
-    Each of them is the mean of its values over chunks of nearly equal size, weighted by their examples.
+    Each of them is the mean of its values over chunks of nearly equal size, weighted by their examples. A layer that is
+    called several times counts each call, and one that is not reached keeps its statistics.
 
     Args:
         norms: The layers, of a model in evaluation mode.
-        buffers: Their buffers, which may be stacked along a first dimension of replicas.
+        buffers: The buffers with their statistics, which may be stacked along a first dimension of replicas.
         measure: Runs the model on a batch.
         sample: Training examples.
         evaluation_batch: Largest number of examples per chunk, unless it is below 2.
     """
     saved = [buffer.clone() for buffer in buffers]
     try:
-        _measure(norms, buffers, measure, sample, evaluation_batch)
+        _measure(norms, measure, sample, evaluation_batch)
         yield
     finally:
         for buffer, before in zip(buffers, saved, strict=True):
@@ -70,24 +79,30 @@ def fresh_statistics(
 
 
 def _measure(
-    norms: Sequence[_NormBase],
-    buffers: Sequence[Tensor],
-    measure: Callable[[Batch], object],
-    sample: Split,
-    evaluation_batch: int,
+    norms: Sequence[_NormBase], measure: Callable[[Batch], object], sample: Split, evaluation_batch: int
 ) -> None:
     momenta = [norm.momentum for norm in norms]
+    seen = dict.fromkeys(norms, 0)
+
+    def weigh(norm: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
+        """Sets the weight of a call of a layer, before the call."""
+        assert isinstance(norm, _NormBase)
+        examples = len(inputs[0] if inputs else next(iter(named.values())))
+        if not seen[norm]:
+            # The first call replaces the statistics; a value that is not finite would survive its weight of 1.
+            for statistic in (norm.running_mean, norm.running_var):
+                if statistic is not None:
+                    statistic.zero_()
+        seen[norm] += examples
+        norm.momentum = examples / seen[norm]
+
     chunks = -(-len(sample) // max(evaluation_batch, _SMALLEST))
-    for buffer in buffers:
-        buffer.zero_()  # a value that is not finite would survive the first chunk's weight of 1
     try:
-        examples = 0
-        for batch in sample.even_chunks(chunks):
-            examples += len(batch[0])
+        with ExitStack() as hooks, torch.no_grad():
             for norm in norms:
                 norm.train()
-                norm.momentum = len(batch[0]) / examples
-            with torch.no_grad():
+                hooks.callback(norm.register_forward_pre_hook(weigh, with_kwargs=True).remove)
+            for batch in sample.even_chunks(chunks):
                 measure(batch)
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):

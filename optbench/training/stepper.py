@@ -27,7 +27,7 @@ from optbench.training.early_gradient import GradientReadEarly
 from optbench.training.evaluation import Evaluation, count_trainable_parameters, evaluate, has_finite_parameters
 from optbench.training.freezing import Freezing
 from optbench.training.held_memory import state_bytes
-from optbench.training.norm_statistics import collecting_norms, fresh_statistics
+from optbench.training.norm_statistics import collecting_norms, fresh_statistics, statistics_of
 from optbench.training.seeds import derive
 from optbench.training.step_cost import is_counting, measure_step_cost
 
@@ -170,7 +170,7 @@ class Stepper:
         self.set_training(False)
         try:
             if norms:
-                buffers = [buffer for norm in norms for buffer in norm.buffers(recurse=False)]
+                buffers = statistics_of(norms)
                 sample, size = self.data.train_sample, self.problem.evaluation_batch
                 with fresh_statistics(norms, buffers, lambda batch: self.problem.loss(self.model, batch), sample, size):
                     yield

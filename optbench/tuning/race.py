@@ -22,12 +22,12 @@ from typing import Any
 import numpy as np
 
 from optbench.budget import THIRDS
-from optbench.optimizers.points import may_repeat, point_of
+from optbench.optimizers.points import point_of
 from optbench.optimizers.search_space import Choices, Range
 from optbench.planning.matrix import Cell
 from optbench.training.seeds import derive, trial_seed
 from optbench.tuning.design import design_points
-from optbench.tuning.study import ask_trial, decode, rebuild_study
+from optbench.tuning.study import rebuild_study
 from optbench.tuning.trial import Proposal, Trial, best_trial
 from optbench.tuning.untried import ask_untried
 
@@ -82,6 +82,8 @@ def find_edge(cell: Cell, trials: Sequence[Trial]) -> str:
         return ""
     rates = [float(trial.hyperparameters["lr"]) for trial in trials if "lr" in trial.hyperparameters]
     rate = float(best.hyperparameters["lr"])
+    if len(set(rates)) < 2:
+        return ""
     return "low" if rate <= min(rates) else "high" if rate >= max(rates) else ""
 
 
@@ -121,8 +123,8 @@ class _Stage:
     def propose(self) -> list[Proposal]:
         """Returns the parts that this stage trains."""
         if self.number == 0:
-            points = self._cover()
-            return self._proposals([(number, point) for number, point in enumerate(points)], self.stops[0])
+            points = [*enumerate(self._cover())]
+            return self._proposals(points, self.stops[0] if len(points) > 1 else self.cell.evaluations)
         if self.number < len(self.stops):
             return self._regular()
         return self._spend_rest()
@@ -141,7 +143,9 @@ class _Stage:
 
     def _cost_at(self, until: int) -> int:
         """Cost of a trial at an evaluation in thirds, if each step computes one gradient."""
-        size = self.cell.batch_size
+        size, optimizer = self.cell.batch_size, self.cell.optimizer
+        if until >= self.cell.evaluations and (optimizer.needs_closure or optimizer.second_backward):
+            return THIRDS * self.run_cost  # what is left of a run depends on the steps
         steps = math.ceil(until * self.run_cost / (self.cell.evaluations * size))
         return THIRDS * size * max(1, min(steps, self.run_cost // size))
 
@@ -160,22 +164,19 @@ class _Stage:
         return max(0, self._cost_at(until) - spent)
 
     def _proposals(self, chosen: Sequence[tuple[int, dict[str, Any]]], until: int) -> list[Proposal]:
-        """Makes proposals, each with a limit: together they leave enough to complete one trial."""
+        """Makes proposals. Before its end, each has a limit: together they leave enough to complete one trial."""
         prices = [self._price(number, until) for number, _ in chosen]
         last = until >= self.cell.evaluations
-        slack = max(0, self.rest - sum(prices) - (0 if last else self.whole - self._cost_at(until)))
+        slack = max(0, self.rest - sum(prices) - (self.whole - self._cost_at(until)))
         spent = [self.trained[number].thirds if number in self.trained else 0 for number, _ in chosen]
         most = THIRDS * self.run_cost
+        limits = [
+            None if last else min(most, before + price + slack // len(chosen))
+            for price, before in zip(prices, spent, strict=True)
+        ]
         return [
-            Proposal(
-                number,
-                trial_seed(0, self.study),
-                {**self._fixed, **values},
-                None,
-                until,
-                min(most, before + price + slack // len(chosen)),
-            )
-            for (number, values), price, before in zip(chosen, prices, spent, strict=True)
+            Proposal(number, trial_seed(0, self.study), {**self._fixed, **values}, None, until, limit)
+            for (number, values), limit in zip(chosen, limits, strict=True)
         ]
 
     @property
@@ -234,7 +235,9 @@ class _Stage:
         # The best one has to reach its end.
         finish = 0 if last else self.whole - self._cost_at(until)
         affordable = (self.rest - finish) // step
-        kept = alive[: max(1, min(most, affordable))]
+        kept = alive[: min(max(1, most), affordable)]
+        if not kept:
+            return self._spend_rest()
         left = self.rest - finish - step * len(kept)
         new = max(0, min(new, left // self._cost_at(until)))
         points = self._refine(new)
@@ -251,12 +254,16 @@ class _Stage:
         return sorted(paused, key=lambda trial: (-trial.until, trial.loss, trial.number))
 
     def _spend_rest(self) -> list[Proposal]:
-        """Spends what is left: on new points that are trained to the end, then on paused trials, the best first."""
+        """Spends what is left: to complete one trial, on new points that are trained to the end, on paused trials."""
         end = self.cell.evaluations
         if len(self.trained) >= MOST_TRIALS * self.cell.worth or all(
             trial.status in ("error", "oom") for trial in self.trained.values()
         ):
             return []
+        if not any(trial.status == "ok" for trial in self.trained.values()):
+            for trial in self._paused():
+                if self._price(trial.number, end) <= self.rest:
+                    return self._proposals([(trial.number, trial.hyperparameters)], end)
         if self.rest >= self.whole and (points := self._refine(min(self.rest // self.whole, self.cell.round))):
             return self._proposals([*enumerate(points, len(self.trained))], end)
         for trial in self._paused():
@@ -272,9 +279,9 @@ class _Stage:
         best = best_trial(list(self.trained.values()))
         if count < 1:
             return []
-        if best is None:
+        if best is None and self._axis is not None:
             return self._below()
-        if self._axis is None or "lr" not in best.hyperparameters:
+        if self._axis is None or best is None or "lr" not in best.hyperparameters:
             return self._ask(count)
         tried = {float(trial.hyperparameters["lr"]): trial for trial in self.trained.values()}
         return [{"lr": rate} for rate in itertools.islice(_between(tried, best, self._axis), count)]
@@ -292,19 +299,15 @@ class _Stage:
             return []
         space, earlier = self.cell.optimizer.search, list(self.trained.values())
         study = rebuild_study(self.cell, earlier, space, self.study)
-        tried = {point_of(space, trial.hyperparameters) for trial in earlier} if may_repeat(space) else None
+        # On one seed, a point that is proposed again would have the same bits.
+        tried = {point_of(space, trial.hyperparameters) for trial in earlier}
         points: list[dict[str, Any]] = []
         for number in range(len(earlier), len(earlier) + count):
-            if tried is None:
-                values: dict[str, Any] | None = decode(space, ask_trial(study, space).params)
-            else:
-                random = np.random.default_rng(derive(f"{self.cell.id}/{number}/study {self.study}", "untried"))
-                values = ask_untried(study, space, tried, random)
-            if values is None:
+            random = np.random.default_rng(derive(f"{self.cell.id}/{number}/study {self.study}", "untried"))
+            if (values := ask_untried(study, space, tried, random)) is None:
                 break
             points.append(values)
-            if tried is not None:
-                tried.add(point_of(space, values))
+            tried.add(point_of(space, values))
         return points
 
 

@@ -18,7 +18,7 @@ from optbench.training.device_data import Split, load
 from optbench.training.execution.population import train_population
 from optbench.training.execution.replica import Replica
 from optbench.training.loop import train
-from optbench.training.norm_statistics import collecting_norms, fresh_statistics
+from optbench.training.norm_statistics import collecting_norms, fresh_statistics, statistics_of
 from optbench.training.stepper import Stepper
 from tests.support import normed
 from tests.support.own import OWN
@@ -157,3 +157,27 @@ def test_a_population_has_the_statistics_of_single_trainings() -> None:
         losses = [[point.valid_loss for point in record.points] for record in (single, stacked)]
         np.testing.assert_allclose(*losses, rtol=1e-4)
         assert single.test_loss == pytest.approx(stacked.test_loss, rel=1e-4)
+
+
+class _Branching(nn.Module):
+    """Norms that are called twice, by some batches only, or never; one with a constant of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.twice, self.some, self.never = (nn.BatchNorm1d(1) for _ in range(3))
+        self.twice.register_buffer("gain", torch.tensor(2.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.twice(x) + self.twice(input=x + 100)
+        return self.some(x) if bool(x.isnan().any()) else x
+
+
+def test_each_call_of_a_layer_counts_and_a_layer_that_is_not_reached_keeps_its_statistics() -> None:
+    values = torch.arange(20.0)[:, None]
+    model, split = _Branching().eval(), Split((values,), "cpu", channels_last=False)
+    norms = [model.twice, model.some, model.never]
+    with fresh_statistics(norms, statistics_of(norms), lambda batch: model(batch[0]), split, evaluation_batch=7):
+        assert model.twice.running_mean.item() == pytest.approx((values.mean() + (values + 100).mean()).item() / 2)
+        assert [norm.running_var.item() for norm in (model.some, model.never)] == [1.0, 1.0]
+        assert model.twice.get_buffer("gain") == 2.0
+    assert model.twice.running_mean.item() == 0.0

@@ -66,15 +66,15 @@ def test_a_pause_is_an_evaluation_and_costs_what_was_trained() -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "lbfgs", f"{OWN}:Averaging"])
-def test_a_limit_is_never_exceeded_and_the_training_goes_on_if_it_is_raised(optimizer: str) -> None:
+def test_a_limit_is_never_exceeded_and_ends_a_training_whose_step_does_not_fit(optimizer: str) -> None:
     cell = cell_of(TINY_NET, optimizer)
     course = Course(cell, *load(cell.problem, SOURCE, cell.device), cell.optimizer.defaults, 0, BUDGET)
-    for until, limit in ((1, 3 * 55), (4, 3 * 301), (8, 3 * BUDGET)):
-        course.advance(until, limit)
-        assert course.ledger.thirds <= limit
-        assert course.record.points[-1].index == until
-    assert course.record.status == "ok"
-    assert course.record.steps > 0
+    course.advance(1, 3 * 300)
+    assert (course.record.status, course.record.points[-1].index) == ("ok", 1)
+    course.advance(4, 3 * 310)
+    assert course.ledger.thirds <= 3 * 310
+    assert (course.record.status, course.record.points[-1].index) == ("skipped", 4)
+    assert course.record.error == "a step needs more than the share of the budget up to evaluation 4"
 
 
 def test_a_training_whose_memory_was_needed_is_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:

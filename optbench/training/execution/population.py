@@ -30,7 +30,7 @@ from optbench.training.execution.stackable import find_difference
 from optbench.training.execution.stacked_step import StackedStep
 from optbench.training.held_memory import state_bytes
 from optbench.training.loop import Session
-from optbench.training.norm_statistics import collecting_norms, fresh_statistics
+from optbench.training.norm_statistics import STATISTICS, collecting_norms, fresh_statistics
 from optbench.training.record import Training
 from optbench.training.seeds import TUNING_SEEDS, derive
 from optbench.training.stepper import OVERWRITTEN
@@ -221,7 +221,8 @@ class Population:
         self.model.eval()
         try:
             if norms:
-                buffers = [stack for name, stack in self._buffers.items() if name.rpartition(".")[0] in norms]
+                named = {f"{layer}.{name}" for layer in norms for name in STATISTICS}
+                buffers = [stack for name, stack in self._buffers.items() if name in named]
                 sample, size = self.data.train_sample, self.problem.evaluation_batch
                 with fresh_statistics([*norms.values()], buffers, self._measure, sample, size):
                     yield

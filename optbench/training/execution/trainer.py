@@ -57,8 +57,8 @@ class Trainer:
         self._remember = remember
         self._linearity: str | None = None
         self._most: int | None = None
-        #: What has to be trained to repeat the first training: replicas, budget, execution; and its losses.
-        self._first: tuple[Sequence[Replica], int, str] | None = None
+        #: What has to be trained to repeat the first training: replicas, budget, test, execution; and its losses.
+        self._first: tuple[Sequence[Replica], int, bool, str] | None = None
         self._first_losses = ""
         self._trained = 0
         #: Paused trainings, the one that was paused first at the front.
@@ -89,7 +89,7 @@ class Trainer:
             if self._first is None:
                 # A population of another size may be rounded in another way.
                 together = replicas if self.execution == "population" else [replica]
-                self._first, self._first_losses = (together, budget, self.execution), _losses(record)
+                self._first, self._first_losses = (together, budget, test, self.execution), _losses(record)
             self._trained += 1
             yield record
 
@@ -100,11 +100,11 @@ class Trainer:
 
         Nothing is trained if that was the only training, or if the execution has changed since.
         """
-        if self._first is None or self._trained < 2 or self._first[2] != self.execution:
+        if self._first is None or self._trained < 2 or self._first[3] != self.execution:
             return True
-        replicas, budget, execution = self._first
+        replicas, budget, test, execution = self._first
         self._paused.clear()
-        [record, *_] = self._train(replicas, budget, False)
+        [record, *_] = self._train(replicas, budget, test)
         return self.execution != execution or _losses(record) == self._first_losses
 
     def _train(self, replicas: Sequence[Replica], budget: int, test: bool) -> Iterator[Training]:
@@ -141,7 +141,9 @@ class Trainer:
             )
         until = self.cell.evaluations if replica.until is None else replica.until
         course.advance(until, replica.limit)
-        if until < self.cell.evaluations and course.record.status == "ok":
+        # What a class keeps outside of its instances is reset before each training, so none may be in progress.
+        pausing = until < self.cell.evaluations and course.record.status == "ok" and not self.cell.optimizer.reset
+        if pausing:
             self._paused[key] = course
             while len(self._paused) > 1 and sum(c.held_bytes() for c in self._paused.values()) > MOST_PAUSED_BYTES:
                 del self._paused[next(iter(self._paused))]
