@@ -24,6 +24,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
+from optbench.plots.glyphs import FONT, escape_figure, ignore_missing_glyphs
 from optbench.results.atomic import write_bytes
 
 INK, PAPER, GRID = "#1f2328", "#fefffe", "#d3d7dc"
@@ -44,7 +45,7 @@ RC: dict[Any, Any] = {
     "font.family": "sans-serif",
     # Labels contain names chosen by users, in which a dollar sign does not start a formula.
     "text.parse_math": False,
-    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],
+    "font.sans-serif": [FONT, "Verdana", "Arial"],
     "font.size": 9.5,
     "axes.titlesize": 10,
     "axes.labelsize": 9.5,
@@ -284,9 +285,14 @@ def save(figure: Figure, directory: Path, stem: str) -> str:
     """
     data = {}
     with mpl.rc_context(RC):
+        escaped = False
         for suffix, about in FORMATS.items():
+            if suffix != "svg":
+                escaped = escape_figure(figure) or escaped
             buffer = io.BytesIO()
-            figure.savefig(buffer, format=suffix, dpi=130, metadata=about)
+            with ignore_missing_glyphs():
+                # Escapes are longer than the characters for which there is room.
+                figure.savefig(buffer, format=suffix, dpi=130, metadata=about, bbox_inches="tight" if escaped else None)
             data[suffix] = buffer.getvalue()
             write_bytes(directory / f"{stem}.{suffix}", data[suffix])
     return data["svg"].decode()

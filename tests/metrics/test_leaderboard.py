@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -232,6 +233,42 @@ def test_text_forms_escape() -> None:
     assert lines[6].split(" & ")[0].strip() == r"50\% \& \{z\}"
     assert lines[-2:] == [r"\bottomrule", r"\end{tabular}"]
     assert to_text(table).splitlines()[0] == "a_b            n"
+
+
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        ("<b>bold</b>", r"\<b\>bold\</b\>"),
+        ("*a* `b` ~~c~~", r"\*a\* \`b\` \~\~c\~\~"),
+        ("_a_ mean_rank", r"\_a\_ mean_rank"),
+        ("[a](b) ![c](d) mlp[layers=2]", r"[a]\(b) \![c]\(d) mlp[layers=2]"),
+        ("&lt; a & b &#60;", r"\&lt; a & b \&#60;"),
+        (r"$\alpha_1$", r"\$\\alpha_1\$"),
+        ("+1 -- =x äöü 动", "+1 -- =x äöü 动"),
+    ],
+)
+def test_markdown_shows_a_name_as_it_is(text: str, escaped: str) -> None:
+    assert to_markdown(pd.DataFrame({"a": [text]})).splitlines()[2] == f"| {escaped} |"
+
+
+def test_latex_takes_no_name_for_markup() -> None:
+    lines = to_latex(pd.DataFrame({"a": ["-- dash", "[x]", "*", "a-b 1e-05", "“"], "n": 1})).splitlines()
+    assert [line.split(" & ")[0].strip() for line in lines[6:-2]] == [
+        "{-}{-} dash", "{}[x]", "{}*", "a-b 1e-05", "“",
+    ]  # fmt: skip
+    assert lines[1] == "% needs XeLaTeX or LuaLaTeX, and a font that has “"
+    assert "XeLaTeX" not in to_latex(pd.DataFrame({"a": ["äöüž", "–", "∞"]}))
+
+
+def test_no_name_is_a_formula_in_a_spreadsheet(tmp_path: Path) -> None:
+    names = ["=1+1", "+1+1", "-- dash", "@sum", "\tx", "a=b", "-1.5", "+inf"]
+    table = pd.DataFrame({"name": names, "number": -1.5, "-kind": pd.Categorical(names)})
+    write_tables({"t": table}, tmp_path, set())
+    back = pd.read_csv(tmp_path / "t.csv", dtype=str)
+    expected = ["'=1+1", "'+1+1", "'-- dash", "'@sum", "'\tx", "a=b", "-1.5", "+inf"]
+    assert back["name"].tolist() == back["'-kind"].tolist() == expected
+    assert set(back["number"]) == {"-1.5"}
+    assert pd.read_parquet(tmp_path / "t.parquet")["name"].tolist() == names
 
 
 @pytest.mark.parametrize(
