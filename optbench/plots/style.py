@@ -10,10 +10,10 @@ from __future__ import annotations
 import hashlib
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import matplotlib as mpl
 import pandas as pd
@@ -26,6 +26,8 @@ from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocat
 
 from optbench.plots.glyphs import FONT, escape_figure, ignore_missing_glyphs
 from optbench.results.atomic import write_bytes
+
+_T = TypeVar("_T")
 
 INK, PAPER, GRID = "#1f2328", "#fefffe", "#d3d7dc"
 BLUE, SKY, VERMILLION, ORANGE = "#0072b2", "#2b97d1", "#d55e00", "#bf8300"
@@ -109,33 +111,49 @@ _KNOWN = {
 }  # fmt: skip
 
 
-_MARKERS = "XP8dHos^v<>"
+_COLORS = (BLUE, VERMILLION, ORANGE, SKY, GREEN, PURPLE, INK)
+_DASHES = (DASHDOT, DASHED, DOTTED, SOLID)
+_MARKERS = "XP8dHos^v<>Dph*"
 
 
 def looks(optimizers: Iterable[str]) -> dict[str, Look]:
-    """A look for each optimizer.
+    """A look for each optimizer: up to seven have seven colours, and up to fifteen have different marks.
 
-    Built-in optimizers have a fixed look. Others get one of the free combinations of colour and dash, by their name,
-    so that they look the same in all results. If two would share a combination, the later one in the alphabet gets the
-    next free one. Pass all optimizers of the results, so that their plots agree.
+    Built-in optimizers prefer a fixed look, others one of the free combinations of colour and dash, by their name, so
+    that they look the same in nearly all results. If the colour, or the mark, is taken by an optimizer that comes
+    first (built-in ones, then by the alphabet), the next free one is used. Pass all optimizers of the results, so that
+    their plots agree.
     """
-    names = sorted(set(optimizers))
+    chosen: dict[str, Look] = {}
+    names = set(optimizers)
+    for name in (*(name for name in _KNOWN if name in names), *sorted(names - _KNOWN.keys())):
+        chosen[name] = _distinguish(_KNOWN.get(name) or _preferred_look(name), chosen.values())
+    return dict(sorted(chosen.items()))
+
+
+def _preferred_look(name: str) -> Look:
     taken = {(look.color, look.dash) for look in _KNOWN.values()}
-    dashes = (DASHDOT, DASHED, DOTTED, SOLID)
-    colors = (BLUE, VERMILLION, ORANGE, SKY, GREEN, PURPLE, INK)
-    free = [pair for dash in dashes for pair in [(color, dash) for color in colors] if pair not in taken]
-    chosen = {name: _KNOWN[name] for name in names if name in _KNOWN}
-    used: set[int] = set()
-    for name in (name for name in names if name not in _KNOWN):
-        if len(used) == len(free):
-            used.clear()  # more optimizers than combinations
-        digest = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8])
-        place = digest % len(free)
-        while place in used:
-            place = (place + 1) % len(free)
-        used.add(place)
-        chosen[name] = Look(*free[place], _MARKERS[digest // len(free) % len(_MARKERS)])
-    return chosen
+    free = [pair for dash in _DASHES for pair in [(color, dash) for color in _COLORS] if pair not in taken]
+    digest = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8])
+    return Look(*free[digest % len(free)], _MARKERS[digest // len(free) % len(_MARKERS)])
+
+
+def _distinguish(look: Look, others: Collection[Look]) -> Look:
+    """The look, with another colour, dash or mark if these are taken and others are free."""
+    color, dash = look.color, look.dash
+    colors, lines = {other.color for other in others}, {(other.color, other.dash) for other in others}
+    if color in colors and len(colors) < len(_COLORS):
+        color = _next_free(color, _COLORS, colors)
+    elif (color, dash) in lines:
+        pairs = [(color, dash) for dash in _DASHES for color in _COLORS]
+        color, dash = _next_free((color, dash), pairs, lines)
+    return Look(color, dash, _next_free(look.marker, _MARKERS, {other.marker for other in others}))
+
+
+def _next_free(preferred: _T, values: Sequence[_T], taken: Container[_T]) -> _T:
+    """The first value that is not taken, from the preferred one on in a circle; the preferred one if all are taken."""
+    start = values.index(preferred)
+    return next((value for value in (*values[start:], *values[:start]) if value not in taken), preferred)
 
 
 def key(look: Look, label: str) -> Line2D:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -11,10 +11,18 @@ import pyarrow as pa
 import pyarrow.csv
 
 from optbench.formatting import guard_formulas, to_latex, to_markdown, unify_types
+from optbench.metrics.leaderboard import for_paper
 from optbench.results.atomic import replace_file, write_bytes
 
 #: Rows of a csv file that are converted at a time.
 _ROWS = 100_000
+
+#: The columns that papers print of tables with many.
+_IN_PAPERS: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {"leaderboard": for_paper}
+
+
+def _whole(table: pd.DataFrame) -> pd.DataFrame:
+    return table
 
 
 def write_tables(tables: Mapping[str, pd.DataFrame], directory: Path, papers: set[str]) -> None:
@@ -34,7 +42,7 @@ def write_tables(tables: Mapping[str, pd.DataFrame], directory: Path, papers: se
             _write_csv(guard_formulas(written), file)
         if name in papers:
             write_bytes(directory / f"{name}.md", to_markdown(table).encode())
-            write_bytes(directory / f"{name}.tex", to_latex(table).encode())
+            write_bytes(directory / f"{name}.tex", to_latex(_IN_PAPERS.get(name, _whole)(table)).encode())
 
 
 def _write_csv(table: pd.DataFrame, file: BinaryIO) -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from optbench.formatting import format_cell, format_number, to_latex, to_markdown, to_text
-from optbench.metrics.leaderboard import leaderboard, summary
+from optbench.metrics.leaderboard import for_paper, leaderboard, summary
 from optbench.metrics.tables import all_tables
 from optbench.reporting.files import write_tables
 from tests.support.frames import PROBLEMS, VALLEY, make
@@ -288,3 +288,19 @@ def test_columns_have_their_own_digits() -> None:
     assert format_cell("mean_rank", 1.5) == "1.50"
     assert format_cell("tuning_cost", 71234.3333) == "71,234"
     assert format_cell("cost_to_target", math.nan) == "–"
+
+
+def test_a_paper_gets_five_columns() -> None:
+    board = pd.DataFrame({
+        "problem": "mlp", "batch_size": [20, 100], "device": "cpu", "schedule": "constant",
+        "optimizer": ["adam", "sgd"],
+        "lr": [0.001, math.nan], "test_metric": [0.95123, math.nan], "test_metric_low": [0.94, math.nan],
+        "test_metric_high": [0.961, math.nan], "n_runs": 3,
+    })  # fmt: skip
+    table = for_paper(board)
+    assert list(table) == ["problem", "batch size", "optimizer", "learning rate", "test metric"]
+    assert table.iloc[:, 1:].to_numpy().tolist() == [
+        [20, "adam", "0.001", "0.951 [0.940, 0.961]"],
+        [100, "sgd", "–", "–"],
+    ]
+    assert list(for_paper(board.assign(schedule=["constant", "cosine"])))[2:4] == ["schedule", "optimizer"]
