@@ -11,6 +11,7 @@ import hashlib
 import io
 import math
 from collections.abc import Collection, Container, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,6 +25,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
+from optbench.plots import paper
 from optbench.plots.glyphs import FONT, escape_figure, ignore_missing_glyphs
 from optbench.results.atomic import write_bytes
 
@@ -71,8 +73,7 @@ RC: dict[Any, Any] = {
     "legend.frameon": False,
     "hatch.color": GRID,
     "hatch.linewidth": 0.8,
-    # Text stays text: it is searchable and needs a third of the size. In a PDF the default font type does the same;
-    # embedding type 42 takes longer than drawing the figure.
+    # Text stays text: it is searchable and needs a third of the size.
     "svg.fonttype": "none",
     "svg.hashsalt": "optbench",
 }
@@ -203,6 +204,7 @@ def sheet(
         left = margin + column * (size[0] + _ACROSS)
         ax = add_axes(figure, (left, height - _TOP - (row + 1) * size[1] - row * _DOWN, *size))
         ax.tick_params(labelleft=column == 0)
+        ax.set_label(paper.PANEL)
         axes.append(ax)
     if legend:
         right = margin + across * size[0] + (across - 1) * _ACROSS + 0.1
@@ -218,8 +220,8 @@ def make_figure(size: tuple[float, float], title: str, subtitle: str) -> Figure:
     width, height = max(size[0], 0.3 + 0.115 * len(title), 0.3 + 0.075 * len(subtitle)), size[1]
     figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
-    figure.text(0.15 / width, 1 - 0.12 / height, title, va="top", size=12, weight="bold")
-    figure.text(0.15 / width, 1 - 0.35 / height, subtitle, va="top", size=9)
+    figure.text(0.15 / width, 1 - 0.12 / height, title, va="top", size=12, weight="bold", label=paper.HEADING)
+    figure.text(0.15 / width, 1 - 0.35 / height, subtitle, va="top", size=9, label=paper.HEADING)
     return figure
 
 
@@ -299,18 +301,25 @@ def scope(cells: pd.DataFrame) -> str:
 def save(figure: Figure, directory: Path, stem: str) -> str:
     """Writes `stem`.svg, .png and .pdf and returns the text of the SVG; equal figures give equal bytes.
 
+    The PDF has the form of a paper (see `paper`), without the title, which is in its metadata.
+
     Raises OSError if a file cannot be written.
     """
     data = {}
-    with mpl.rc_context(RC):
+    with mpl.rc_context(RC), ignore_missing_glyphs(), ExitStack() as form:
         escaped = False
         for suffix, about in FORMATS.items():
             if suffix != "svg":
                 escaped = escape_figure(figure) or escaped
+            # Escapes are longer than the characters for which there is room.
+            bounds = "tight" if escaped else None
+            metadata: dict[str, str | None] = {**about}
+            if suffix == "pdf":
+                form.enter_context(mpl.rc_context(paper.RC))
+                bounds = "tight"
+                metadata |= form.enter_context(paper.paper_form(figure))
             buffer = io.BytesIO()
-            with ignore_missing_glyphs():
-                # Escapes are longer than the characters for which there is room.
-                figure.savefig(buffer, format=suffix, dpi=130, metadata=about, bbox_inches="tight" if escaped else None)
+            figure.savefig(buffer, format=suffix, dpi=130, metadata=metadata, bbox_inches=bounds)
             data[suffix] = buffer.getvalue()
             write_bytes(directory / f"{stem}.{suffix}", data[suffix])
     return data["svg"].decode()
