@@ -50,8 +50,12 @@ def _place_panels(figure: Figure, panels: list[Axes], undo: ExitStack) -> None:
     whole = COLUMN if across == 1 and margin + _LEAST + _RIGHT <= COLUMN else PAGE
     wide = (whole - margin - _RIGHT - (across - 1) * _ACROSS) / across
     wide = min(wide, box.width * width)
+    shown = [ax.xaxis.get_tick_params()["labelbottom"] for ax in panels]
     for index, ax in enumerate(panels):
         row, column = divmod(index, across)
+        if not all(shown):  # only the lowest panels have them
+            undo.callback(ax.tick_params, labelbottom=shown[index])
+            ax.tick_params(labelbottom=index + across >= len(panels))
         undo.callback(ax.set_position, ax.get_position())
         undo.callback(ax.tick_params, labelleft=ax.yaxis.get_tick_params()["labelleft"])
         left, bottom = margin + column * (wide + _ACROSS), height - (row + 1) * high - row * _DOWN
