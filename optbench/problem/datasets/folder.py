@@ -20,6 +20,8 @@ _ENDINGS = " ".join(ENDINGS)
 _LAYOUT = "train/<class>/… and test/<class>/… with images in each class, or <class>/… alone"
 #: Leftovers of systems and archives, in lower case. These and hidden files are left out without a note.
 _LEFTOVERS = ("thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx")
+#: Names of splits, in lower case: folders of these names are not classes.
+_SPLITS = ("train", "training", "test", "testing", "val", "valid", "validation")
 #: One image of a class in 5 is for the test if the folder has no train/ and test/.
 _ONE_TEST_IN = 5
 
@@ -184,6 +186,8 @@ def _draw_test(listing: _Listing) -> tuple[_Classes, _Classes]:
     Neither the order of a directory nor a later image changes the split of the others much.
     """
     root, classes = listing.root, listing.classes("")
+    if splits := [name for name in sorted(classes) if name.lower() in _SPLITS]:
+        _refuse(root, f"has {splits[0]}/ but no train/ and test/ (rename the folders)")
     if len(classes) < 2 or not any(classes.values()):
         _refuse(root, "has no train/")
     _refuse_look_alikes(root, "", classes)

@@ -605,6 +605,7 @@ def remove(path: Path) -> None:
     [
         (lambda root: remove(root), "does not exist"),
         (lambda root: (remove(root / "train"), remove(root / "test")), "has no train/"),
+        (lambda root: [(root / s).rename(root / s.title()) for s in COUNTS], "has Test/ but no train/ and test/"),
         (lambda root: remove(root / "train"), "has no train/"),
         (lambda root: remove(root / "test"), "has no test/"),
         (lambda root: remove(root / "test" / "bee"), "class 'bee' in train/ but not in test/"),
