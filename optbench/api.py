@@ -199,6 +199,7 @@ def figure(results: StoredResults, name: str, problem: str | None = None) -> tup
         UserError: The figure or the problem is unknown, or the results do not contain what the figure needs.
     """
     from optbench.metrics.tables import all_tables
+    from optbench.plots.glyphs import escape_figure, ignore_missing_glyphs
     from optbench.plots.registry import PLOTS
     from optbench.plots.style import NothingToDraw
 
@@ -209,11 +210,13 @@ def figure(results: StoredResults, name: str, problem: str | None = None) -> tup
         raise unknown("problem", problem, problems)
     label = (problem or problems[0]) if PLOTS[name].each_problem else ""
     try:
-        drawing = PLOTS[name].draw(results, all_tables(results), label)
+        with ignore_missing_glyphs():
+            drawing = PLOTS[name].draw(results, all_tables(results), label)
     except NothingToDraw as reason:
         raise UserError(f"figure {name} can't be drawn: {reason}") from None
     if drawing is None:
         raise UserError(f"figure {name} can't be drawn for {label}, which is not a two-dimensional function")
+    escape_figure(drawing[0])
     axes = drawing[0].axes
     return (axes[0] if len(axes) == 1 else axes), drawing[1]
 

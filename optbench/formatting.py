@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -81,13 +82,23 @@ def is_numeric(column: pd.Series) -> bool:
     return bool(is_numeric_dtype(column) and not is_bool_dtype(column))
 
 
+#: What Markdown would take for markup: HTML, entities, emphasis, code, formulas and links. An underscore within a word
+#: (`mean_rank`) and a bracket without a link (`mlp[layers=2]`) are plain text.
+_MARKUP = re.compile(r"[\\|<>`*$~]|&(?=#?\w+;)|(?<!\w)_|_(?!\w)|(?<=\])[(\[:]|!(?=\[)")
+
+
+def escape_markdown(text: str) -> str:
+    """Escape a text for one cell of a table in GitHub-flavoured Markdown.
+
+    >>> print(escape_markdown("<b>a|b</b> mean_rank mlp[layers=2]"))
+    \\<b\\>a\\|b\\</b\\> mean_rank mlp[layers=2]
+    """
+    return _MARKUP.sub(r"\\\g<0>", text).replace("\n", " ")
+
+
 def to_markdown(table: pd.DataFrame) -> str:
     """Format a table as GitHub-flavoured Markdown, with padded columns and numbers aligned right."""
-
-    def escape(text: str) -> str:
-        return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
-
-    columns = _pad_columns(table, escape)
+    columns = _pad_columns(table, escape_markdown)
     right = [is_numeric(table[name]) for name in table]
     dashes = [
         "-" * (len(column[0]) + 1) + (":" if flush else "-") for column, flush in zip(columns, right, strict=True)
@@ -110,17 +121,28 @@ def _pad_columns(table: pd.DataFrame, escape: Callable[[str], str]) -> list[list
 _LATEX = str.maketrans({
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{",
     "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\n": " ", "–": "--", "∞": r"$\infty$",
-    "−": "$-$", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
+    "−": "$-$", "-": "{-}", "`": "{`}", "'": "{'}",
+    '"': r"\textquotedbl{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
 })  # fmt: skip
+
+
+def _escape_latex(text: str) -> str:
+    escaped = text.translate(_LATEX)
+    # A single hyphen within a text makes no ligature, and after a line break a bracket or star is an argument.
+    escaped = re.sub(r"(?<!\})\{-\}(?!\{-\})", "-", escaped)
+    return "{}" + escaped if escaped.startswith(("[", "*")) else escaped
 
 
 def to_latex(table: pd.DataFrame) -> str:
     """Format a table as a LaTeX `tabular` with booktabs rules; special characters are escaped."""
-    columns = _pad_columns(table, lambda text: text.translate(_LATEX))
+    columns = _pad_columns(table, _escape_latex)
     head, *body = (" & ".join(cells) + r" \\" for cells in zip(*columns, strict=True))
+    # The last character of the Latin alphabet that pdfLaTeX knows without further packages is ž.
+    foreign = sorted({character for row in (head, *body) for character in row if character > "ž"})
     spec = "".join("r" if is_numeric(table[name]) else "l" for name in table)
     lines = [
         "% needs \\usepackage{booktabs}",
+        *([f"% needs XeLaTeX or LuaLaTeX, and a font that has {''.join(foreign)}"] if foreign else []),
         rf"\begin{{tabular}}{{{spec}}}",
         r"\toprule",
         head,
@@ -133,6 +155,30 @@ def to_text(table: pd.DataFrame) -> str:
     """Format a table as plain text in aligned columns, separated by two spaces."""
     columns = _pad_columns(table, str)
     return "\n".join("  ".join(cells).rstrip() for cells in zip(*columns, strict=True))
+
+
+def guard_formulas(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with an apostrophe before each text that a spreadsheet would take for a formula.
+
+    Such a text begins with =, +, -, @, a tab or a carriage return, and is not a number.
+    """
+    table = table.rename(columns=_guard)
+    for name in (name for name in table if not is_numeric(table[name])):
+        texts = (text for text in table[name].unique() if isinstance(text, str))
+        formulas = {text: _guard(text) for text in texts if _guard(text) != text}
+        if formulas:
+            table[name] = table[name].map(lambda text, guarded=formulas: guarded.get(text, text))
+    return table
+
+
+def _guard(text: Any) -> Any:
+    if not isinstance(text, str) or not text.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return text
 
 
 def unify_types(table: pd.DataFrame) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from optbench.errors import UserError, unknown
 from optbench.importing import load_attribute
 from optbench.optimizers.registry import code_version, optimizer_names, optimizer_spec
 from optbench.problem.base import Problem
-from optbench.problem.data import DataSource, default_data_dir
+from optbench.problem.data import DataSource, MisshapenData, default_data_dir
 from optbench.problem.registry import problem_names
 
 if TYPE_CHECKING:
@@ -132,8 +132,13 @@ def _check_problem(text: str, device: str, source: DataSource | None, only: tupl
     modules = (problem_data, problem_loss, problem_minimum, problem_random, problem_training)
     subject = ProblemSubject(text, source or DataSource(default_data_dir()), device)
     for name in _select_checks(PROBLEM_CHECKS, only):
-        with suppress_side_effects():
-            yield _run_check(name, _find_function(modules, name), subject)
+        try:
+            with suppress_side_effects():
+                finding = _run_check(name, _find_function(modules, name), subject)
+        except MisshapenData as error:  # every other check would fail for the same reason
+            yield Finding(name, "failed", str(error), "return Data(train, valid, test), each a tuple (x, y, …)")
+            return
+        yield finding
 
 
 def _find_function(modules: Iterable[ModuleType], name: str) -> Callable[[Any], str]:

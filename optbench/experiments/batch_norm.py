@@ -170,8 +170,6 @@ def draw(tables: Tables, measurements: Sequence[Measurement]) -> Figure:
         ax.axhline(target, color=COLORS[6], linewidth=0.9, linestyle="--")
         top = min(1.0, 1.1 * float(part["valid_metric"].max()))
         ax.set(xlabel="step", ylabel="validation accuracy", ylim=(max(0.0, 2.5 * target - 1.5), top))
-        if not place:
-            ax.legend(loc="lower right")
         shown = measurements[len(TABLE) * place + 1]
         ax.set_title(heading(f"{network}: steps without / with, rate × 5", shown))
     arms = [
@@ -187,6 +185,12 @@ def draw(tables: Tables, measurements: Sequence[Measurement]) -> Figure:
         samples.append((label, final.loc[chosen, "test_error"]))
     dots(axes[-1], samples, [COLORS[0], COLORS[0], COLORS[1], COLORS[1], COLORS[1]], rotation=20)
     axes[-1].set(ylabel="test error", ylim=(0, None))
+    # Curves may be anywhere in a panel, so the legend is below, next to the verdict.
+    width, height = figure.get_size_inches()
+    figure.legend(
+        *axes[0].get_legend_handles_labels(), loc="lower right", bbox_to_anchor=(1 - 0.2 / width, 0.05 / height),
+        ncols=4, borderaxespad=0,
+    )  # fmt: skip
     axes[-1].set_title(heading("Error that dropout saves, without − with", measurements[-2]))
     return figure
 

@@ -117,7 +117,8 @@ def draw(tables: Tables, measurements: Sequence[Measurement]) -> Figure:
         mean = rows[rows["step"] > 0].groupby("step")[["cost", "train_loss"]].mean()
         middle.plot(mean["cost"], mean["train_loss"], color=color, linestyle="--", linewidth=1.2)
     middle.set(xlabel="examples seen", ylabel="loss (dashed: training)", ylim=(0, None))
-    middle.set_title(heading("Activations changed in evaluation mode", measurements[-2]))
+    # The activations that change in evaluation mode are measured, but not part of these panels.
+    middle.set_title(heading("Losses, evaluated without dropout"))
     middle.legend()
     style.cost_ticks(middle.xaxis)
     dots(right, [(f"{p:g}", rows["gap"]) for p, rows in final.groupby("dropout")])

@@ -156,7 +156,7 @@ def draw(tables: Tables, measurements: Sequence[Measurement]) -> Figure:
     for plain, points in tables["paths"].groupby(_is_plain(tables["paths"])):
         path(barriers, points, colors[bool(plain)], names[bool(plain)], zorder=3 + bool(plain))
         barriers.plot(
-            points["x"].iloc[-1], points["y"].iloc[-1], "X", color=colors[bool(plain)], markersize=8, zorder=7
+            points["x"].iloc[-1], points["y"].iloc[-1], "s", color=colors[bool(plain)], markersize=7, zorder=7
         )
     barriers.set(xlabel="x", ylabel="y", title=heading("Further barriers crossed, by start", measurements[1]))
     barriers.legend(loc="upper left", frameon=True, framealpha=0.9, edgecolor="none")
@@ -188,7 +188,7 @@ EXPERIMENT = Experiment(
     draw=draw,
     caption=(
         "Left: paths from one start over a bowl with ripples. Gradient descent stops at the first local minimum; "
-        "momentum passes it (crosses: end points). Middle: on a constant gradient, the length of a step grows to "
+        "momentum passes it (squares: end points). Middle: on a constant gradient, the length of a step grows to "
         "1/(1 − γ) times that of gradient descent. Right: distance from the bottom of a valley at a rate beyond 2/L. "
         "The oscillation of gradient descent grows; that of momentum shrinks by √γ per step."
     ),

@@ -11,6 +11,7 @@ import math
 import numpy as np
 import pandas as pd
 
+from optbench.formatting import format_cell, format_number
 from optbench.metrics import METRICS, higher_is_better
 from optbench.metrics.compared import directions, drop_repeated_runs, select_runs, signs
 from optbench.results.stored import CELL, GROUP
@@ -91,6 +92,29 @@ def leaderboard(runs: pd.DataFrame, cells: pd.DataFrame, rank_by: str = "test_me
     board["rank"] = by_task["score"].rank(method="min", ascending=False)
     board = board.sort_values([*GROUP, "rank", "optimizer"], na_position="last", ignore_index=True)
     return _with_counts(board[_COLUMNS])
+
+
+def for_paper(board: pd.DataFrame) -> pd.DataFrame:
+    """Returns the five columns of a leaderboard that a paper prints, as text with three digits.
+
+    They are problem, batch size, optimizer, learning rate, and the median of the test metric with the range over the
+    seeds. Device and schedule are columns only if there are several.
+
+    Args:
+        board: The frame of `leaderboard`.
+    """
+    several = [name for name in ("device", "schedule") if board[name].nunique() > 1]
+    names = {"problem": "problem", "batch_size": "batch size", **dict(zip(several, several, strict=True))}
+    table = board[[*names, "optimizer"]].rename(columns=names)
+    table["learning rate"] = [format_cell("lr", rate) for rate in board["lr"]]
+    measured = zip(board["test_metric"], board["test_metric_low"], board["test_metric_high"], strict=True)
+    table["test metric"] = [_with_range(*values) for values in measured]
+    return table
+
+
+def _with_range(median: float, low: float, high: float) -> str:
+    middle, lowest, highest = (format_number(value, 3) for value in (median, low, high))
+    return middle if lowest == highest else f"{middle} [{lowest}, {highest}]"
 
 
 def _numbers(frame: pd.DataFrame, column: str) -> np.ndarray:

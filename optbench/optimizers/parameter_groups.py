@@ -140,6 +140,9 @@ def split_parameters(
             names = [name for name in facts if compile_rule(selector)(facts[name])]
         else:
             names = [name for name in facts if any(fnmatchcase(name, pattern) for pattern in selector)]
+            for pattern in selector:
+                if not any(fnmatchcase(name, pattern) for name in facts):
+                    _refuse_hidden(model, pattern, f"group {group} of {label}")
             if not names:
                 raise unknown(f"parameters of group {group} of {label}", ", ".join(selector), facts)
         shared = [name for name in names if name not in rest]
@@ -147,3 +150,14 @@ def split_parameters(
             raise UserError(f"parameter {shared[0]} is in group {group} of {label} and in another group")
         split[group] = {name: rest.pop(name) for name in names}
     return {"": rest, **split}
+
+
+def _refuse_hidden(model: nn.Module, pattern: str, group: str) -> None:
+    """Raises UserError if a pattern matches only tied or frozen parameters, which people know by these names."""
+    known = {id(parameter): name for name, parameter in model.named_parameters()}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        if fnmatchcase(name, pattern):
+            first = known[id(parameter)]
+            if not parameter.requires_grad:
+                raise UserError(f"parameter {name!r} of {group} is frozen (accepted: trained parameters)")
+            raise UserError(f"parameter {name!r} of {group} is {first!r}: they are tied (accepted: {first!r})")

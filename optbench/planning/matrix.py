@@ -37,6 +37,7 @@ from optbench.planning.problem_choice import ProblemChoice
 from optbench.planning.revisions import revisions
 from optbench.problem.base import Problem
 from optbench.problem.data import DataSource, reading_from
+from optbench.problem.datasets.images import Images
 from optbench.problem.registry import BUILT_IN_PROBLEMS, make_problem, problem_class
 from optbench.problem.validation import count_training_examples
 from optbench.selection import Selection
@@ -210,6 +211,8 @@ def _make_plan(config: Config, execution: str, elsewhere: bool) -> Plan:
         requested = entry.batch_sizes or config.batch_sizes
         sizes, omissions = choose_batch_sizes(choice.label, examples, budget, requested, problem.batch_sizes)
         notes += omissions
+        if isinstance(problem, Images):
+            notes += problem.notes()
         for device in devices:
             for batch_size in sizes:
                 for text in schedules:

@@ -20,7 +20,9 @@ from typing import Any
 import pandas as pd
 
 from optbench.errors import one_line
+from optbench.formatting import guard_formulas
 from optbench.plots import style
+from optbench.plots.glyphs import ignore_missing_glyphs
 from optbench.plots.registry import PLOTS
 from optbench.results.atomic import write_bytes
 from optbench.results.stored import StoredResults
@@ -126,7 +128,8 @@ def _draw(
     """Draws and writes one plot; None if it does not apply to the problem."""
     svg, caption = "", PLOTS[plot].caption
     try:
-        drawn = PLOTS[plot].draw(results, tables, problem)
+        with ignore_missing_glyphs():
+            drawn = PLOTS[plot].draw(results, tables, problem)
         if drawn is None:
             return None
         figure, frame = drawn
@@ -145,4 +148,5 @@ def _draw(
 
 def _csv(frame: pd.DataFrame) -> bytes:
     labelled = not isinstance(frame.index, pd.RangeIndex)
-    return frame.to_csv(index=labelled, lineterminator="\n").encode()
+    table = frame.reset_index() if labelled else frame
+    return guard_formulas(table).to_csv(index=False, lineterminator="\n").encode()

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from optbench.plots import style
+from optbench.plots import paper, style
 
 #: Colours and markers of the batch sizes, in ascending order.
 _COLORS = (style.BLUE, style.VERMILLION, style.GREEN, style.PURPLE, style.ORANGE, style.SKY)
@@ -53,8 +53,8 @@ def lr_sensitivity(
         size=(1.75, 1.6),
         columns=5,
     )
-    figure.supxlabel("learning rate", size=9.5, y=0.1 / figure.get_figheight(), va="bottom")
-    figure.supylabel(f"validation {metric}", size=9.5, x=0.08 / figure.get_figwidth(), ha="left")
+    figure.supxlabel("learning rate", size=9.5, y=0.1 / figure.get_figheight(), va="bottom", label=paper.X_LABEL)
+    figure.supylabel(f"validation {metric}", size=9.5, x=0.08 / figure.get_figwidth(), ha="left", label=paper.Y_LABEL)
     limits = _limits(values, scale)
     several = [name for name in ("device", "schedule") if cells[name].nunique() > 1]
     for ax, panel in zip(axes, panels, strict=True):

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from optbench.metrics.performance_profile import profile_curves
-from optbench.plots import style
+from optbench.plots import paper, style
 from optbench.statistics.profiles import RATIO_MAX
 
 _COLUMNS = 5
@@ -56,6 +56,12 @@ def performance_profile(table: pd.DataFrame, times: pd.DataFrame, cells: pd.Data
         ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}×")
         # They would touch the title of a panel below.
         ax.tick_params(labelbottom=index + _COLUMNS >= len(axes))
-    figure.supxlabel("cost to target relative to the fastest", size=9.5, y=0.1 / figure.get_figheight(), va="bottom")
-    figure.supylabel("share of targets", size=9.5, x=0.08 / figure.get_figwidth(), ha="left")
+    figure.supxlabel(
+        "cost to target relative to the fastest",
+        size=9.5,
+        y=0.1 / figure.get_figheight(),
+        va="bottom",
+        label=paper.X_LABEL,
+    )
+    figure.supylabel("share of targets", size=9.5, x=0.08 / figure.get_figwidth(), ha="left", label=paper.Y_LABEL)
     return figure, drawn

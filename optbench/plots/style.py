@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import matplotlib as mpl
 import pandas as pd
@@ -24,7 +25,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
+from optbench.plots import paper
+from optbench.plots.glyphs import FONT, escape_figure, ignore_missing_glyphs
 from optbench.results.atomic import write_bytes
+
+_T = TypeVar("_T")
 
 INK, PAPER, GRID = "#1f2328", "#fefffe", "#d3d7dc"
 BLUE, SKY, VERMILLION, ORANGE = "#0072b2", "#2b97d1", "#d55e00", "#bf8300"
@@ -44,7 +49,7 @@ RC: dict[Any, Any] = {
     "font.family": "sans-serif",
     # Labels contain names chosen by users, in which a dollar sign does not start a formula.
     "text.parse_math": False,
-    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],
+    "font.sans-serif": [FONT, "Verdana", "Arial"],
     "font.size": 9.5,
     "axes.titlesize": 10,
     "axes.labelsize": 9.5,
@@ -68,8 +73,7 @@ RC: dict[Any, Any] = {
     "legend.frameon": False,
     "hatch.color": GRID,
     "hatch.linewidth": 0.8,
-    # Text stays text: it is searchable and needs a third of the size. In a PDF the default font type does the same;
-    # embedding type 42 takes longer than drawing the figure.
+    # Text stays text: it is searchable and needs a third of the size.
     "svg.fonttype": "none",
     "svg.hashsalt": "optbench",
 }
@@ -108,33 +112,49 @@ _KNOWN = {
 }  # fmt: skip
 
 
-_MARKERS = "XP8dHos^v<>"
+_COLORS = (BLUE, VERMILLION, ORANGE, SKY, GREEN, PURPLE, INK)
+_DASHES = (DASHDOT, DASHED, DOTTED, SOLID)
+_MARKERS = "XP8dHos^v<>Dph*"
 
 
 def looks(optimizers: Iterable[str]) -> dict[str, Look]:
-    """A look for each optimizer.
+    """A look for each optimizer: up to seven have seven colours, and up to fifteen have different marks.
 
-    Built-in optimizers have a fixed look. Others get one of the free combinations of colour and dash, by their name,
-    so that they look the same in all results. If two would share a combination, the later one in the alphabet gets the
-    next free one. Pass all optimizers of the results, so that their plots agree.
+    Built-in optimizers prefer a fixed look, others one of the free combinations of colour and dash, by their name, so
+    that they look the same in nearly all results. If the colour, or the mark, is taken by an optimizer that comes
+    first (built-in ones, then by the alphabet), the next free one is used. Pass all optimizers of the results, so that
+    their plots agree.
     """
-    names = sorted(set(optimizers))
+    chosen: dict[str, Look] = {}
+    names = set(optimizers)
+    for name in (*(name for name in _KNOWN if name in names), *sorted(names - _KNOWN.keys())):
+        chosen[name] = _distinguish(_KNOWN.get(name) or _preferred_look(name), chosen.values())
+    return dict(sorted(chosen.items()))
+
+
+def _preferred_look(name: str) -> Look:
     taken = {(look.color, look.dash) for look in _KNOWN.values()}
-    dashes = (DASHDOT, DASHED, DOTTED, SOLID)
-    colors = (BLUE, VERMILLION, ORANGE, SKY, GREEN, PURPLE, INK)
-    free = [pair for dash in dashes for pair in [(color, dash) for color in colors] if pair not in taken]
-    chosen = {name: _KNOWN[name] for name in names if name in _KNOWN}
-    used: set[int] = set()
-    for name in (name for name in names if name not in _KNOWN):
-        if len(used) == len(free):
-            used.clear()  # more optimizers than combinations
-        digest = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8])
-        place = digest % len(free)
-        while place in used:
-            place = (place + 1) % len(free)
-        used.add(place)
-        chosen[name] = Look(*free[place], _MARKERS[digest // len(free) % len(_MARKERS)])
-    return chosen
+    free = [pair for dash in _DASHES for pair in [(color, dash) for color in _COLORS] if pair not in taken]
+    digest = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8])
+    return Look(*free[digest % len(free)], _MARKERS[digest // len(free) % len(_MARKERS)])
+
+
+def _distinguish(look: Look, others: Collection[Look]) -> Look:
+    """The look, with another colour, dash or mark if these are taken and others are free."""
+    color, dash = look.color, look.dash
+    colors, lines = {other.color for other in others}, {(other.color, other.dash) for other in others}
+    if color in colors and len(colors) < len(_COLORS):
+        color = _next_free(color, _COLORS, colors)
+    elif (color, dash) in lines:
+        pairs = [(color, dash) for dash in _DASHES for color in _COLORS]
+        color, dash = _next_free((color, dash), pairs, lines)
+    return Look(color, dash, _next_free(look.marker, _MARKERS, {other.marker for other in others}))
+
+
+def _next_free(preferred: _T, values: Sequence[_T], taken: Container[_T]) -> _T:
+    """The first value that is not taken, from the preferred one on in a circle; the preferred one if all are taken."""
+    start = values.index(preferred)
+    return next((value for value in (*values[start:], *values[:start]) if value not in taken), preferred)
 
 
 def key(look: Look, label: str) -> Line2D:
@@ -184,6 +204,7 @@ def sheet(
         left = margin + column * (size[0] + _ACROSS)
         ax = add_axes(figure, (left, height - _TOP - (row + 1) * size[1] - row * _DOWN, *size))
         ax.tick_params(labelleft=column == 0)
+        ax.set_label(paper.PANEL)
         axes.append(ax)
     if legend:
         right = margin + across * size[0] + (across - 1) * _ACROSS + 0.1
@@ -199,8 +220,8 @@ def make_figure(size: tuple[float, float], title: str, subtitle: str) -> Figure:
     width, height = max(size[0], 0.3 + 0.115 * len(title), 0.3 + 0.075 * len(subtitle)), size[1]
     figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
-    figure.text(0.15 / width, 1 - 0.12 / height, title, va="top", size=12, weight="bold")
-    figure.text(0.15 / width, 1 - 0.35 / height, subtitle, va="top", size=9)
+    figure.text(0.15 / width, 1 - 0.12 / height, title, va="top", size=12, weight="bold", label=paper.HEADING)
+    figure.text(0.15 / width, 1 - 0.35 / height, subtitle, va="top", size=9, label=paper.HEADING)
     return figure
 
 
@@ -280,13 +301,25 @@ def scope(cells: pd.DataFrame) -> str:
 def save(figure: Figure, directory: Path, stem: str) -> str:
     """Writes `stem`.svg, .png and .pdf and returns the text of the SVG; equal figures give equal bytes.
 
+    The PDF has the form of a paper (see `paper`), without the title, which is in its metadata.
+
     Raises OSError if a file cannot be written.
     """
     data = {}
-    with mpl.rc_context(RC):
+    with mpl.rc_context(RC), ignore_missing_glyphs(), ExitStack() as form:
+        escaped = False
         for suffix, about in FORMATS.items():
+            if suffix != "svg":
+                escaped = escape_figure(figure) or escaped
+            # Escapes are longer than the characters for which there is room.
+            bounds = "tight" if escaped else None
+            metadata: dict[str, str | None] = {**about}
+            if suffix == "pdf":
+                form.enter_context(mpl.rc_context(paper.RC))
+                bounds = "tight"
+                metadata |= form.enter_context(paper.paper_form(figure))
             buffer = io.BytesIO()
-            figure.savefig(buffer, format=suffix, dpi=130, metadata=about)
+            figure.savefig(buffer, format=suffix, dpi=130, metadata=metadata, bbox_inches=bounds)
             data[suffix] = buffer.getvalue()
             write_bytes(directory / f"{stem}.{suffix}", data[suffix])
     return data["svg"].decode()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from optbench.errors import UserError, one_line, unknown
 from optbench.problem.content import data_digest, file_digest
-from optbench.problem.data import Batch, Data, DataSource, Plane, WatchedSource, planning_source
+from optbench.problem.data import Batch, Data, DataSource, Plane, WatchedSource, check_splits, planning_source
 
 if TYPE_CHECKING:
     import torch
@@ -107,6 +107,9 @@ class Problem(ABC):
     @abstractmethod
     def load_data(self, source: DataSource) -> Data:
         """Load the three splits as tensors on the CPU.
+
+        Each split is a tuple of tensors with the same number of examples. Other data (arrays, dicts, a `Dataset`) are
+        refused.
 
         If workers can share memory, this is called once per run, so `loss` and `metric` may be called in a process
         that has not called it.
@@ -261,10 +264,10 @@ def load_problem_data(problem: Problem, source: DataSource) -> Data:
     """Load the data of a problem.
 
     Raises:
-        UserError: If a file does not exist, or as `load_data` does.
+        UserError: If a file does not exist, the data have another form than `Data`, or as `load_data` does.
     """
     try:
-        return problem.load_data(source)
+        return check_splits(display_name(problem), problem.load_data(source))
     except FileNotFoundError as error:
         raise _unreadable(problem, error.filename, error) from error
 

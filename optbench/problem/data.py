@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,6 +70,77 @@ class Data:
             )
         order = torch.from_numpy(np.random.RandomState(seed).permutation(total))
         return cls(*(tuple(tensor[part] for tensor in tensors) for part in order.split(counts)))
+
+
+class MisshapenData(UserError):
+    """Data that `load_data` returned in a form that is not accepted."""
+
+
+_ACCEPTED = "a tuple of tensors, such as (x, y), that have the same number of examples, at least one"
+
+
+def check_splits(problem: str, loaded: object) -> Data:
+    """Check the form of what a problem's `load_data` returned: the only place that does.
+
+    Args:
+        problem: The problem's name, for messages.
+        loaded: What `load_data` returned.
+
+    Returns:
+        The data, in which a split that was a list is a tuple.
+
+    Raises:
+        MisshapenData: If it is not `Data`, or a split is not a tuple of tensors of the same number of examples.
+    """
+    import torch
+
+    if not isinstance(loaded, Data):
+        raise MisshapenData(
+            f"what load_data() of {problem} returned is {_described(loaded)} (accepted: Data(train, valid, test), each "
+            f"{_ACCEPTED})"
+        )
+    splits = {name: getattr(loaded, name) for name in ("train", "valid", "test")}
+    for name, split in splits.items():
+        refused = partial(_refused_split, problem, name)
+        if not isinstance(split, tuple | list):
+            raise refused(f"is {_described(split)}", split)
+        if not split:
+            raise refused(f"is an empty {type(split).__name__}")
+        for index, part in enumerate(split):
+            if not isinstance(part, torch.Tensor):
+                raise refused(f"has a part that is {_described(part)}, at position {index}", part)
+            if not part.dim():
+                raise refused(f"has a single number at position {index}")
+        lengths = [part.shape[0] if part.layout == torch.strided else len(part) for part in split]
+        if len(set(lengths)) > 1:
+            raise refused(f"has tensors of {', '.join(map(str, lengths))} examples")
+        if not lengths[0]:
+            raise refused("has no examples")
+    if all(isinstance(split, tuple) for split in splits.values()):
+        return loaded
+    return Data(**{name: tuple(split) for name, split in splits.items()})
+
+
+def _refused_split(problem: str, name: str, reason: str, given: object = None) -> MisshapenData:
+    return MisshapenData(f"load_data() of {problem}: split {name} {reason} (accepted: {_ACCEPTED}{_advice(given)})")
+
+
+def _described(value: object) -> str:
+    return "None" if value is None else f"of type {type(value).__name__}"
+
+
+def _advice(given: object) -> str:
+    """How tensors are made of other data, in words that follow a semicolon."""
+    import torch
+    from torch.utils.data import DataLoader, Dataset, IterableDataset
+
+    if isinstance(given, torch.Tensor):
+        return "; (x,) if there is one tensor only"
+    if isinstance(given, Dataset) and not isinstance(given, IterableDataset):
+        return "; default_collate([dataset[i] for i in range(len(dataset))]) of torch.utils.data makes them"
+    if isinstance(given, DataLoader):
+        return "; optbench draws the batches itself"
+    return "; torch.as_tensor makes them" if hasattr(given, "__array__") else ""
 
 
 @dataclass(frozen=True)

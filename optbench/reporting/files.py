@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -10,28 +10,39 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 
-from optbench.formatting import to_latex, to_markdown, unify_types
+from optbench.formatting import guard_formulas, to_latex, to_markdown, unify_types
+from optbench.metrics.leaderboard import for_paper
 from optbench.results.atomic import replace_file, write_bytes
 
 #: Rows of a csv file that are converted at a time.
 _ROWS = 100_000
 
+#: The columns that papers print of tables with many.
+_IN_PAPERS: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {"leaderboard": for_paper}
+
+
+def _whole(table: pd.DataFrame) -> pd.DataFrame:
+    return table
+
 
 def write_tables(tables: Mapping[str, pd.DataFrame], directory: Path, papers: set[str]) -> None:
     """Writes each table as parquet and csv, and those named in `papers` also as Markdown and LaTeX.
 
-    A csv file keeps every digit: each number is the shortest text that reads back as the same number. Markdown and
-    LaTeX show significant digits. Raises OSError if a file cannot be written.
+    A csv file keeps every digit: each number is the shortest text that reads back as the same number. Texts that a
+    spreadsheet would take for formulas begin with an apostrophe. Markdown and LaTeX show significant digits.
+
+    Raises:
+        OSError: A file cannot be written.
     """
     for name, table in tables.items():
         written = unify_types(table)
         with replace_file(directory / f"{name}.parquet") as file:
             written.to_parquet(file, index=False)
         with replace_file(directory / f"{name}.csv") as file:
-            _write_csv(written, file)
+            _write_csv(guard_formulas(written), file)
         if name in papers:
             write_bytes(directory / f"{name}.md", to_markdown(table).encode())
-            write_bytes(directory / f"{name}.tex", to_latex(table).encode())
+            write_bytes(directory / f"{name}.tex", to_latex(_IN_PAPERS.get(name, _whole)(table)).encode())
 
 
 def _write_csv(table: pd.DataFrame, file: BinaryIO) -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from optbench.plots import style
+from optbench.plots.glyphs import ignore_missing_glyphs
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,6 @@ class Section:
         if self.figure is None:
             return ""
         buffer = io.StringIO()
-        with mpl.rc_context(style.RC):
+        with mpl.rc_context(style.RC), ignore_missing_glyphs():
             self.figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
         return buffer.getvalue()

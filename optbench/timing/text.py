@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from optbench.formatting import align_columns
+from optbench.formatting import align_columns, escape_markdown
 from optbench.timing.verdict import FAILING, UNDECIDED
 
 _HEAD = ("test", "base", "head", "ratio", "95 %", "verdict", "")
@@ -65,7 +65,7 @@ def _seconds(value: float) -> str:
 
 def _markdown(rows: list[list[str]]) -> str:
     def line(cells: list[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+        return "| " + " | ".join(escape_markdown(cell) for cell in cells) + " |"
 
     head = [*_HEAD[:-1], "counters"]
     return "\n".join([line(head), line(["---", *["---:"] * 4, "---", "---"]), *map(line, rows)])

@@ -55,3 +55,16 @@ def test_some_that_never_get_there_leave_it_open() -> None:
         UNKNOWN,
         HOLDS,
     ]
+
+
+def test_the_legend_covers_no_curve() -> None:
+    made = curves({("none", 1.0): 0.5, ("batch", 1.0): 1.0, ("batch", 5.0): 4.0, ("batch", 30.0): 0.2})
+    made = pd.concat([made, made.assign(network="other")]).assign(optimizer="sgd", batch_size=50)
+    tables = {"curves": made, "steps": batch_norm.steps(made), "final": final_errors(0.1, 0.15, 0.05)}
+    figure = batch_norm.draw(tables, batch_norm.evaluate(tables))
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    assert len(legend.get_texts()) == 4
+    around = [*(ax.get_tightbbox() for ax in figure.axes), *(text.get_window_extent() for text in figure.texts)]
+    assert not any(legend.get_window_extent().overlaps(box) for box in around)
+    assert not any(ax.get_legend() for ax in figure.axes)

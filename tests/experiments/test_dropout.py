@@ -19,3 +19,18 @@ def dropped(mean: float, gap: float, changed: int) -> dict[str, pd.DataFrame]:
 def test_dropout_follows_the_data() -> None:
     assert verdicts(dropout.evaluate(dropped(1.0, 0.1, 0))) == [HOLDS] * 4
     assert verdicts(dropout.evaluate(dropped(0.5, 0.3, 7))) == [FAILS, HOLDS, FAILS, FAILS]
+
+
+def test_headings_are_of_what_their_panels_show() -> None:
+    tables = dropped(1.0, 0.1, 0)
+    tables["final"] = tables["final"].assign(data="digits", optimizer="adam", batch_size=100)
+    tables["curves"] = pd.DataFrame([
+        {"dropout": p, "seed": seed, "step": step, "cost": 100.0 * step, "valid_loss": 1.0, "train_loss": 1.0}
+        for p in (0.0, 0.5) for seed in SEEDS for step in range(3)
+    ])  # fmt: skip
+    left, middle, right = dropout.draw(tables, dropout.evaluate(tables)).axes
+    for ax, label, heading in (
+        (left, "activations", "Mean of activations"), (middle, "loss", "Losses"), (right, "test loss", "Gap"),
+    ):  # fmt: skip
+        assert label in ax.get_ylabel()
+        assert ax.get_title(loc="left").startswith(heading)

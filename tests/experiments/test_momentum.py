@@ -23,6 +23,8 @@ def test_the_quick_setting_finds_what_the_theory_says(tmp_path: Path) -> None:
         speed = 0.9 * speed + 0.01
         position += speed
         assert math.isclose(row["x"], position, rel_tol=1e-12)
+    # In the figures of results, a cross is a run that failed.
+    assert "X" not in {line.get_marker() for ax in outcome.figure.axes for line in ax.lines}
 
 
 def test_barriers_are_the_local_maxima_on_the_way() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +12,7 @@ import pandas as pd
 import pytest
 
 from optbench.formatting import format_cell, format_number, to_latex, to_markdown, to_text
-from optbench.metrics.leaderboard import leaderboard, summary
+from optbench.metrics.leaderboard import for_paper, leaderboard, summary
 from optbench.metrics.tables import all_tables
 from optbench.reporting.files import write_tables
 from tests.support.frames import PROBLEMS, VALLEY, make
@@ -235,6 +236,42 @@ def test_text_forms_escape() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        ("<b>bold</b>", r"\<b\>bold\</b\>"),
+        ("*a* `b` ~~c~~", r"\*a\* \`b\` \~\~c\~\~"),
+        ("_a_ mean_rank", r"\_a\_ mean_rank"),
+        ("[a](b) ![c](d) mlp[layers=2]", r"[a]\(b) \![c]\(d) mlp[layers=2]"),
+        ("&lt; a & b &#60;", r"\&lt; a & b \&#60;"),
+        (r"$\alpha_1$", r"\$\\alpha_1\$"),
+        ("+1 -- =x äöü 动", "+1 -- =x äöü 动"),
+    ],
+)
+def test_markdown_shows_a_name_as_it_is(text: str, escaped: str) -> None:
+    assert to_markdown(pd.DataFrame({"a": [text]})).splitlines()[2] == f"| {escaped} |"
+
+
+def test_latex_takes_no_name_for_markup() -> None:
+    lines = to_latex(pd.DataFrame({"a": ["-- dash", "[x]", "*", "a-b 1e-05", "“"], "n": 1})).splitlines()
+    assert [line.split(" & ")[0].strip() for line in lines[6:-2]] == [
+        "{-}{-} dash", "{}[x]", "{}*", "a-b 1e-05", "“",
+    ]  # fmt: skip
+    assert lines[1] == "% needs XeLaTeX or LuaLaTeX, and a font that has “"
+    assert "XeLaTeX" not in to_latex(pd.DataFrame({"a": ["äöüž", "–", "∞"]}))
+
+
+def test_no_name_is_a_formula_in_a_spreadsheet(tmp_path: Path) -> None:
+    names = ["=1+1", "+1+1", "-- dash", "@sum", "\tx", "a=b", "-1.5", "+inf"]
+    table = pd.DataFrame({"name": names, "number": -1.5, "-kind": pd.Categorical(names)})
+    write_tables({"t": table}, tmp_path, set())
+    back = pd.read_csv(tmp_path / "t.csv", dtype=str)
+    expected = ["'=1+1", "'+1+1", "'-- dash", "'@sum", "'\tx", "a=b", "-1.5", "+inf"]
+    assert back["name"].tolist() == back["'-kind"].tolist() == expected
+    assert set(back["number"]) == {"-1.5"}
+    assert pd.read_parquet(tmp_path / "t.parquet")["name"].tolist() == names
+
+
+@pytest.mark.parametrize(
     ("value", "text"),
     [(0.98, "0.9800"), (0.999999, "1.000"), (123456.0, "123,456"), (math.nan, "–"), (None, "–"), (pd.NA, "–"),
      (math.inf, "∞"), (0.0, "0"), (-0.5, "-0.5000"), (2.5e-9, "2.500e-09"), (1234, "1,234"), (True, "yes"),
@@ -251,3 +288,19 @@ def test_columns_have_their_own_digits() -> None:
     assert format_cell("mean_rank", 1.5) == "1.50"
     assert format_cell("tuning_cost", 71234.3333) == "71,234"
     assert format_cell("cost_to_target", math.nan) == "–"
+
+
+def test_a_paper_gets_five_columns() -> None:
+    board = pd.DataFrame({
+        "problem": "mlp", "batch_size": [20, 100], "device": "cpu", "schedule": "constant",
+        "optimizer": ["adam", "sgd"],
+        "lr": [0.001, math.nan], "test_metric": [0.95123, math.nan], "test_metric_low": [0.94, math.nan],
+        "test_metric_high": [0.961, math.nan], "n_runs": 3,
+    })  # fmt: skip
+    table = for_paper(board)
+    assert list(table) == ["problem", "batch size", "optimizer", "learning rate", "test metric"]
+    assert table.iloc[:, 1:].to_numpy().tolist() == [
+        [20, "adam", "0.001", "0.951 [0.940, 0.961]"],
+        [100, "sgd", "–", "–"],
+    ]
+    assert list(for_paper(board.assign(schedule=["constant", "cosine"])))[2:4] == ["schedule", "optimizer"]

@@ -90,3 +90,31 @@ def test_every_parameter_is_in_one_group() -> None:
 def test_a_parameter_in_two_groups() -> None:
     with pytest.raises(UserError, match=r"parameter features.0.bias is in group biases of mine and in another group"):
         split_parameters("mine", {"small": "ndim == 1", "biases": ("*.bias",)}, Net())
+
+
+class Tied(Net):
+    """The head's weight is also that of another layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.out = nn.Linear(4, 2, bias=False)
+        self.out.weight = self.head.weight
+
+
+@pytest.mark.parametrize("patterns", [("out.weight",), ("out.*",), ("words.weight", "out.weight")])
+def test_a_tied_parameter_is_known_by_its_first_name(patterns: tuple[str, ...]) -> None:
+    with pytest.raises(UserError, match=r"'out.weight' of group last of mine is 'head.weight': they are tied"):
+        split_parameters("mine", {"last": patterns}, Tied())
+
+
+def test_a_frozen_parameter_is_called_frozen() -> None:
+    with pytest.raises(UserError, match=r"'head.bias' of group last of mine is frozen"):
+        split_parameters("mine", {"last": ("head.bias",)}, Net())
+
+
+def test_patterns_that_match_some_name_of_a_tied_model_are_accepted() -> None:
+    split = split_parameters("mine", {"last": ("head.*", "*.weight")}, Tied())
+    assert "head.weight" in split["last"]
+    assert not split["last"].keys() & {"out.weight", "head.bias"}
+    with pytest.raises(UserError, match=r"unknown parameters of group last of mine 'hed.weight'.*did you mean 'head"):
+        split_parameters("mine", {"last": ("hed.weight",)}, Tied())

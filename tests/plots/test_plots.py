@@ -48,6 +48,22 @@ def test_an_optimizer_of_ones_own_looks_the_same_whoever_else_is_there() -> None
     assert set(style.looks(many)) == set(many), "more than there are combinations"
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"own{n}" for n in range(7)],
+        ["mine", "yours", "lion", "sam", "muon", "soap", "adan"],
+        ["sgd", "lbfgs", "adamax", "adagrad", "rmsprop", "adadelta", "mine"],
+        ["momentum", "momentum[momentum=0.99]", "momentum[momentum=0.5]", "adam", "adam[lr=0.1]", "+1+1", "up/down"],
+    ],
+)
+def test_seven_optimizers_have_seven_colours_and_marks(names: list[str]) -> None:
+    looks = style.looks(names).values()
+    assert len({look.color for look in looks}) == len({look.marker for look in looks}) == 7
+    many = style.looks([f"{name}{n}" for name in names for n in range(2)]).values()
+    assert len({(look.color, look.dash) for look in many}) == len({look.marker for look in many}) == 14
+
+
 @pytest.mark.parametrize("page", ["#ffffff", "#15181c"])
 def test_colours_are_visible_on_light_and_dark_pages(page: str) -> None:
     def luminance(color: str) -> float:

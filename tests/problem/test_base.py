@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from optbench.errors import UserError
-from optbench.problem.base import Problem
-from optbench.problem.data import Data, DataSource
+from optbench.problem.base import Problem, load_problem_data
+from optbench.problem.data import Data, DataSource, check_splits
 from tests.support.tiny import TinyNet
 
 
@@ -123,3 +126,65 @@ def test_a_single_file_needs_no_list(kind: Any, tmp_path: Path) -> None:
 
     assert One().identity() == Listed().identity()
     assert set(One().identity()["files"]) == {"own.npy"}
+
+
+X, Y = torch.zeros(6, 2), torch.zeros(6)
+
+
+class Stream(IterableDataset[Any]):
+    """Has neither a length nor an end."""
+
+    def __iter__(self) -> Iterator[int]:
+        return itertools.count()
+
+
+@pytest.mark.parametrize(
+    ("split", "line"),
+    [
+        (None, "is None"),
+        (X, "is of type Tensor (accepted: a tuple of tensors, such as (x, y), that have the same number of examples"),
+        ({"x": X, "y": Y}, "is of type dict"),
+        (TensorDataset(X, Y), "default_collate([dataset[i] for i in range(len(dataset))])"),
+        (DataLoader(TensorDataset(X, Y)), "optbench draws the batches itself"),
+        (Stream(), "is of type Stream"),
+        ((item for item in (X, Y)), "is of type generator"),
+        ((), "is an empty tuple"),
+        ((X, Y.numpy()), "a part that is of type ndarray, at position 1 (accepted"),
+        ((X.numpy(), Y), "torch.as_tensor makes them"),
+        ((list(X), Y), "a part that is of type list, at position 0"),
+        ((X, None), "a part that is None, at position 1"),
+        ((X, Y[0]), "has a single number at position 1"),
+        ((X, Y[:4]), "has tensors of 6, 4 examples"),
+        ((X[:0], Y[:0]), "has no examples"),
+    ],
+)
+@pytest.mark.parametrize("name", ["train", "valid", "test"])
+def test_data_of_another_form_are_refused_by_the_name_of_the_split(name: str, split: Any, line: str) -> None:
+    with pytest.raises(UserError) as caught:
+        check_splits("own", Data(**{"train": (X, Y), "valid": (X, Y), "test": (X, Y)} | {name: split}))
+    message = str(caught.value)
+    assert f"load_data() of own: split {name} " in message
+    assert line in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("loaded", [None, (X, Y), ((X, Y),) * 3, {"train": (X, Y)}])
+def test_something_other_than_data_is_refused(loaded: Any) -> None:
+    with pytest.raises(UserError, match=r"accepted: Data\(train, valid, test\)"):
+        check_splits("own", loaded)
+
+
+def test_lists_bytes_sparse_tensors_and_inputs_alone_are_accepted() -> None:
+    data = Data([X, Y], (X.byte(),), (X.to_sparse(), Y))  # type: ignore[arg-type]
+    checked = check_splits("own", data)
+    assert isinstance(checked.train, tuple)
+    assert all(map(torch.equal, checked.train, (X, Y)))
+    assert checked.valid is data.valid
+
+
+def test_the_form_is_checked_wherever_data_are_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Own, "load_data", lambda self, source: Data((X, Y), {"x": X}, (X, Y)))  # type: ignore[arg-type]
+    problem = Own(file=__file__)
+    for load in (problem.training_examples, lambda: load_problem_data(problem, DataSource(tmp_path))):
+        with pytest.raises(UserError, match="split valid is of type dict"):
+            load()

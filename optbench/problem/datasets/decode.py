@@ -9,19 +9,17 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
 from optbench.errors import UserError, one_line
+from optbench.problem.datasets import image_file
 from optbench.problem.datasets.folder import Folder
 from optbench.problem.datasets.pixels import Pixels
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
 #: Increase it whenever decoding changes.
-_VERSION = 1
+_VERSION = 2
 
 
 def cache_directory() -> Path:
@@ -35,7 +33,7 @@ def cache_directory() -> Path:
 def read(folder: Folder, size: int, channels: int) -> Pixels:
     """Read all images of a folder.
 
-    Images are decoded by torchvision's ImageFolder and Pillow, and cached under a hash of the names and contents of
+    Images are decoded by Pillow, and cached under a hash of the names and contents of
     the files.
 
     Args:
@@ -125,58 +123,26 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def _decode(folder: Folder, shape: tuple[int, ...]) -> np.ndarray:
-    from torchvision.datasets import ImageFolder
-
-    pixels = np.empty(shape, dtype=np.uint8)
-    at = 0
-    for split, counts in (("train", folder.train), ("test", folder.test)):
-        try:
-            images = ImageFolder(str(folder.root / split), loader=lambda path: _open(path, shape[1], shape[3]))
-        except OSError:
-            raise _change_error(folder) from None
-        if tuple(images.classes) != folder.classes or tuple(np.bincount(images.targets)) != counts:
-            raise _change_error(folder)
-        for index in range(len(images)):
-            pixels[at] = images[index][0]
-            at += 1
+    paths = [str(folder.root / name) for name in folder.images]
+    try:
+        traits = [image_file.traits(path) for path in paths]
+        deep = [index for index, found in enumerate(traits) if "deep" in found]
+        # The range is that of the training images, except if all such images are test images.
+        known = [index for index in deep if index < sum(folder.train)] or deep
+        levels = image_file.range_of(paths[index] for index in known) if known else (0, 255)
+        pixels = np.empty(shape, dtype=np.uint8)
+        for index, path in enumerate(paths):
+            pixels[index] = image_file.read(path, shape[1], shape[3], levels)
+    except FileNotFoundError:
+        raise UserError(f"image folder {str(folder.root)!r} changed while it was read; run again") from None
+    _refuse_dark(folder, pixels[["sixteen" in found for found in traits]])
     return pixels
 
 
-def _change_error(folder: Folder) -> UserError:
-    return UserError(f"image folder {str(folder.root)!r} changed while it was read; run again")
-
-
-def _open(path: str, size: int, channels: int) -> np.ndarray:
-    from PIL import Image
-
-    try:
-        with warnings.catch_warnings():
-            # A file of a few kilobytes may declare an image of gigabytes.
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                pixels = np.asarray(_scale(image, size, channels))
-    except Exception as error:  # Pillow's decoders raise various exceptions for broken files
-        raise UserError(f"image {path!r} can't be read: {_reason(error)}") from error
-    return pixels.reshape(size, size, channels)
-
-
-def _reason(error: Exception) -> str:
-    from PIL import UnidentifiedImageError
-
-    if isinstance(error, UnidentifiedImageError):
-        return "Pillow does not recognise it as an image"
-    return one_line(error)
-
-
-def _scale(image: Image, size: int, channels: int) -> Image:
-    from PIL import Image
-
-    if image.mode == "F":
-        raise ValueError("its pixels are floating-point numbers without a defined range")
-    if image.mode.startswith("I"):
-        # Pillow would clip 16-bit grey levels at 255 instead of scaling them.
-        image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
-    image = image.convert("L" if channels == 1 else "RGB")
-    if image.size != (size, size):
-        image = image.resize((size, size), Image.Resampling.BILINEAR)
-    return image
+def _refuse_dark(folder: Folder, sixteen: np.ndarray) -> None:
+    """Refuses colours of 12 bits in files of 16, of which Pillow reads the upper 8 bits alone."""
+    if len(sixteen) and sixteen.max() < 16:
+        raise UserError(
+            f"image folder {str(folder.root)!r} has {len(sixteen)} colour images of 16 bits that use the lower 12 only "
+            "(accepted: colours of 8 bits, or those that use all 16)"
+        )

@@ -10,6 +10,7 @@ from optbench.errors import unknown
 from optbench.problem.base import Problem
 from optbench.problem.data import DataSource
 from optbench.problem.datasets.folder import Folder, scan
+from optbench.problem.datasets.image_file import traits
 from optbench.problem.datasets.known import DATASETS
 from optbench.problem.datasets.place import base_name, is_path, path_of, shown_name
 
@@ -25,7 +26,8 @@ class Images(Problem):
     """A problem on images.
 
     `data` is one of the names in `named`, or the path of a folder with `train/<class>/…` and `test/<class>/…`. A tenth
-    of a folder's training images, at most 5,000, forms the validation split.
+    of a folder's training images, at most 5,000, forms the validation split. If a folder has `<class>/…` alone, a fifth
+    of each class forms the test split.
     """
 
     #: The data sets that `data` may name.
@@ -54,7 +56,15 @@ class Images(Problem):
         parameters, folder = super().identity(), self._folder()
         if folder is None:
             return parameters
-        return {**parameters, "data": {"folder": base_name(self.data), "fingerprint": folder.fingerprint()}}
+        data = {"folder": base_name(self.data), "fingerprint": folder.fingerprint()}
+        if any(map(traits, (str(folder.root / name) for name in folder.images))):
+            data["revision"] = "upright, composed, scaled by the range"  # these were read otherwise before
+        return {**parameters, "data": data}
+
+    def notes(self) -> list[str]:
+        """Return a line for each decision about a folder that the user may not expect."""
+        folder = self._folder()
+        return folder.notes() if folder else []
 
     def display(self) -> dict[str, Any]:
         shown = super().display()

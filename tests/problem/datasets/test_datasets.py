@@ -4,11 +4,13 @@ import os
 import shutil
 import socket
 import struct
+import unicodedata
 import urllib.request
 import warnings
+import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 from urllib.error import URLError
 
 import numpy as np
@@ -17,7 +19,9 @@ import torch
 from PIL import Image
 from torchvision.datasets import ImageFolder
 
+from optbench.config.schema import Config
 from optbench.errors import UserError
+from optbench.planning.matrix import make_plan
 from optbench.problem.data import Batch, Data, DataSource
 from optbench.problem.datasets import decode
 from optbench.problem.datasets.classification import ImageClassification
@@ -314,7 +318,7 @@ def test_images_of_any_kind_become_what_was_asked_for(tmp_path: Path) -> None:
         image = {
             ("train", "a"): Image.fromarray(ramp),
             ("train", "b"): Image.fromarray(ramp.astype(np.uint16) * 257),
-            ("test", "a"): Image.fromarray(np.dstack([ramp, ramp, ramp, np.full_like(ramp, 9)])),
+            ("test", "a"): Image.fromarray(np.dstack([ramp, ramp, ramp, np.full_like(ramp, 255)])),
             ("test", "b"): Image.fromarray(ramp).convert("P"),
         }[split, name]
         image.save(tmp_path / split / name / "x.png")
@@ -324,6 +328,165 @@ def test_images_of_any_kind_become_what_was_asked_for(tmp_path: Path) -> None:
         for image in (*pixels.train, *pixels.test):
             assert np.array_equal(image, pixels.train[0])
         assert (np.diff(pixels.train[0].astype(int), axis=1) > 0).all()
+
+
+def save_folder(root: Path, images: dict[str, Image.Image]) -> Path:
+    for name, image in images.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        image.save(root / name)
+    return root
+
+
+def four(**images: Image.Image) -> dict[str, Image.Image]:
+    """A folder of one image for each split and class; `images` replaces those of a split."""
+    plain = Image.new("L", (8, 8), 90)
+    names = [f"{split}/{name}/x.png" for split in ("train", "test") for name in ("a", "b")]
+    return {name: images.get(name.replace("/", "_").removesuffix("_x.png"), plain) for name in names}
+
+
+GRADIENT = np.tile(np.linspace(0, 255, 8).astype(np.uint8), (8, 1))
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "tif", "webp"])
+def test_the_orientation_is_applied_in_every_format(ending: str, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    root = save_folder(tmp_path / "f", four())
+    for name, given in (("turned", {"exif": exif}), ("upright", {})):
+        Image.fromarray(GRADIENT).convert("RGB").save(root / "test" / "a" / f"{name}.{ending}", **given)
+    turned, upright, _, _ = decode.read(scan(root), 8, 1).test[:, 0, :, 0].astype(int)
+    assert np.abs(turned[::-1] - upright).max() < 16
+    assert upright[0] < 60 < 200 < upright[-1]
+
+
+@pytest.mark.parametrize(
+    ("mode", "low", "high"),
+    [("I;16", 1085, 1260), ("I;16", 0, 65_535), ("I;16", 40_000, 40_100), ("I", 0, 255), ("I", -1_000, 3_000)],
+)
+def test_deep_grey_levels_are_scaled_by_the_range_of_the_training_images(
+    mode: str, low: int, high: int, tmp_path: Path
+) -> None:
+    def flat(level: float) -> Image.Image:
+        dtype = np.uint16 if mode == "I;16" else np.int32
+        return Image.fromarray(np.full((8, 8), level).astype(dtype))
+
+    span = high - low
+    levels = {"train/a": low, "train/b": high, "test/a": low + 0.4 * span, "test/b": high + span}
+    top = 65_535 if mode == "I;16" else 2**31 - 1
+    pixels = decode.read(
+        scan(save_folder(tmp_path, {f"{name}/x.tif": flat(min(level, top)) for name, level in levels.items()})), 8, 1
+    )
+    assert [int(image.max()) for image in pixels.train] == [0, 255]
+    assert [int(image.max()) for image in pixels.test] == [102, 255]  # beyond the range: clipped
+
+
+@pytest.mark.parametrize("shape", [0, 255])
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_black_and_white_shapes_remain_visible_on_a_transparent_ground(mode: str, shape: int, tmp_path: Path) -> None:
+    alpha = np.where(np.arange(64).reshape(8, 8) < 32, 255, 0).astype(np.uint8)
+    image = Image.merge("LA", [Image.new("L", (8, 8), shape), Image.fromarray(alpha)]).convert("RGBA")
+    if mode == "P":
+        image = Image.fromarray((alpha > 0).astype(np.uint8)).convert("P")
+        image.putpalette([shape] * 6)
+        image.info["transparency"] = 0
+    root = save_folder(tmp_path, four(test_a=image.convert(mode) if mode == "LA" else image))
+    pixels = decode.read(scan(root), 8, 1)
+    assert (pixels.test[0][:4] == shape).all()
+    assert (pixels.test[0][4:] == 128).all()
+
+
+def test_dark_colours_of_twelve_in_sixteen_bits_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = save_folder(tmp_path, {name: Image.new("RGB", (8, 8), (9, 4, 5)) for name in four()})
+    assert decode.read(scan(root), 8, 3).train.max() == 9  # dark colours of 8 bits are accepted
+    header = struct.pack(">IIBBBBB", 8, 8, 16, 2, 0, 0, 0)
+    rows = (b"\0" + struct.pack(">24H", *[1200] * 24)) * 8
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    sixteen = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    for name in four():
+        (root / name).write_bytes(sixteen)
+    assert "16 bits that use the lower 12" in refused(lambda: decode.read(scan(root), 8, 3))
+
+
+def test_hidden_and_leftover_files_are_no_images(folder: Path) -> None:
+    before = Colours(str(folder)).identity()
+    wrong = folder / "train" / "ant" / "00.png"
+    for place in (
+        "train/bee/._00.png",
+        "train/bee/.ipynb_checkpoints/0.png",
+        "test/__MACOSX/x.png",
+        "train/.old/1.png",
+    ):
+        (folder / place).parent.mkdir(exist_ok=True)
+        shutil.copy(wrong, folder / place)
+    for name in (".DS_Store", "Thumbs.db", "desktop.ini"):
+        (folder / "test" / "ant" / name).write_bytes(b"?")
+    assert Colours(str(folder)).identity() == before
+    assert Colours(str(folder)).notes() == []
+
+
+def test_files_that_are_left_out_are_counted(folder: Path) -> None:
+    assert Colours(str(folder)).notes() == []
+    for split, count in (("train", 3), ("test", 2)):
+        for i in range(count):
+            (folder / split / "ant" / f"{i}.GIF").write_bytes(b"")
+    (folder / "train" / "bee" / "README").write_bytes(b"")
+    (note,) = Colours(str(folder)).notes()
+    assert "5 .gif" in note
+    assert "1 without extension" in note
+    assert note in make_plan(Config(problems=[f"mlp[data={folder}]"], optimizers=["adam"], batch_sizes=[5])).notes
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_names_of_classes_that_look_alike_are_shown_in_full(form: Literal["NFC", "NFD"], folder: Path) -> None:
+    other = {"NFC": "NFD", "NFD": "NFC"}[form]
+    (folder / "train" / "ant").rename(folder / "train" / unicodedata.normalize(form, "caf\u00e9"))
+    (folder / "test" / "ant").rename(folder / "test" / unicodedata.normalize(other, "caf\u00e9"))  # type: ignore[arg-type]
+    message = refused(Colours(str(folder)).check)
+    assert r"'caf\xe9'" in message
+    assert r"'cafe\u0301'" in message
+    (folder / "test" / unicodedata.normalize(form, "caf\u00e9")).mkdir()
+    assert "classes 'cafe" in refused(Colours(str(folder)).check)
+
+
+def test_accents_in_one_form_are_accepted(folder: Path) -> None:
+    for split in COUNTS:
+        (folder / split / "ant").rename(folder / split / "caf\u00e9")
+    assert scan(folder).classes == ("bee", "caf\u00e9", "cow")
+
+
+def test_a_folder_of_classes_alone_is_split_in_the_same_way_every_time(folder: Path, source: DataSource) -> None:
+    flat = folder / "train"
+    problem = Colours(str(flat))
+    found = scan(flat)
+    assert (found.classes, found.train, found.test) == (("ant", "bee", "cow"), (11, 8, 4), (2, 1, 1))
+    assert len(set(found.images)) == 27
+    assert "4 of its 27 images are for the test" in problem.notes()[0]
+    moved = flat.rename(folder / "elsewhere")
+    assert scan(moved).images == found.images
+    Image.new("RGB", (8, 8)).save(moved / "bee" / "new.png")
+    before, after = ({*f.images[sum(f.train) :]} for f in (found, scan(moved)))
+    assert len(before & after) >= 3
+    data = Colours(str(moved)).load_data(source)
+    assert [len(split[1]) for split in (data.train, data.valid, data.test)] == [21, 2, 5]  # now two of ten bees
+    for image in (moved / "cow").iterdir():
+        image.unlink()
+    assert "0 images in cow/" in refused(Colours(str(moved)).check)
+
+
+def test_only_images_that_are_read_otherwise_than_before_change_the_identity(folder: Path) -> None:
+    for name, image in {
+        "plain": Image.new("L", (8, 8)),
+        "palette": Image.new("L", (8, 8)).convert("P"),
+        "deep": Image.new("I;16", (8, 8)),
+        "transparent": Image.new("RGBA", (8, 8)),
+    }.items():
+        path = folder / "test" / "ant" / f"{name}.png"
+        image.save(path)
+        assert ("revision" in Colours(str(folder)).identity()["data"]) is (name in ("deep", "transparent"))
+        path.unlink()
 
 
 def test_a_folder_is_decoded_once(
@@ -441,6 +604,8 @@ def remove(path: Path) -> None:
     ("damage", "reason"),
     [
         (lambda root: remove(root), "does not exist"),
+        (lambda root: (remove(root / "train"), remove(root / "test")), "has no train/"),
+        (lambda root: [(root / s).rename(root / s.title()) for s in COUNTS], "has Test/ but no train/ and test/"),
         (lambda root: remove(root / "train"), "has no train/"),
         (lambda root: remove(root / "test"), "has no test/"),
         (lambda root: remove(root / "test" / "bee"), "class 'bee' in train/ but not in test/"),
