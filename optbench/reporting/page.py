@@ -136,6 +136,7 @@ def render(
             banners=[*header.banners(cells, tables["runs"]), *meta.get("warnings", [])],
             facts_of=header.facts(cells, tables["runs"], meta),
             answer=header.answer(tables),
+            problem_answers=header.problem_answers(tables["recommendation"]),
             other_budgets=header.other_budgets(tables["recommendation"]),
             standings=content.standings_table(standings(tables, reference), reference),
             reference=reference,
