@@ -37,8 +37,10 @@ def banners(cells: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
             "about the data set after which the problem is named."
         )
     seeds = runs["seed"].nunique()
-    most = max(2, int(cells.groupby(GROUP, observed=True)["optimizer"].nunique().max())) if len(cells) else 2
-    if seeds < (enough := fewest_pairs(comparisons=most - 1)):
+    most = int(cells.groupby(GROUP, observed=True)["optimizer"].nunique().max()) if len(cells) else 0
+    if most == 1:
+        texts.append("No task has two optimizers: there is nothing to compare, and no verdict.")
+    elif seeds < (enough := fewest_pairs(comparisons=max(most, 2) - 1)):
         texts.append(
             f"{count_text(seeds, 'seed')}: too few to conclude that one optimizer beats another within one task. With "
             f"{most} optimizers, a verdict needs at least {enough} seeds. Read differences within a task as hints."

@@ -141,6 +141,7 @@ def render(
             standings=content.standings_table(standings(tables, reference), reference),
             reference=reference,
             names=names,
+            has_targets=len(tables["target_summary"]) > 0,
             speedup_caption=matrices.TEXTS["speedup"].format(measure="cost", reference=reference),
             improvement_caption=matrices.TEXTS["improvement"],
             speedups=matrices.speedup_rows(tables["target_summary"], names, reference),
