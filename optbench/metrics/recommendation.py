@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from optbench.metrics import fresh_seeds
+from optbench.metrics.compared import is_technical
 from optbench.metrics.losses import require_columns
 from optbench.metrics.recommendation_text import ALL, FRESH, TRIALS, write_sentence
 from optbench.metrics.tuning_budget import MOST_TRIALS, Budget, apply_budget, choose_budgets, list_trials
@@ -75,7 +76,7 @@ def recommendation(
         UserError: A frame lacks a column, or the metric is unknown.
     """
     require_columns(trials, "trials", ["cell_id", "trial", "lr", "status", "valid_loss", "cost"])
-    cells = cells.drop_duplicates("cell_id")
+    cells, runs = cells.drop_duplicates("cell_id"), runs[~is_technical(runs)]
     budgets = choose_budgets(trials, cells) or [Budget(trials=1)] if budgets is None else budgets
     tried = list_trials(trials, runs, cells)
     rows: list[dict[str, Any]] = []

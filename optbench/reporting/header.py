@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from optbench.formatting import format_cell
+from optbench.metrics.compared import is_technical
 from optbench.metrics.leaderboard import FAILURES
 from optbench.metrics.recommendation import ALL
 from optbench.reporting.html_tables import in_words
@@ -30,6 +31,11 @@ def banners(cells: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
     unfinished = int((~cells["status"].isin(["ok", *FAILURES])).sum())
     if unfinished:
         texts.append(f"Partial results: {unfinished} of {len(cells)} cells have no result yet. Ranks may still change.")
+    if lost := int(is_technical(cells).sum()):
+        texts.append(
+            f"Technical failures: {count_text(lost, 'cell')} failed because the worker process ended or the time limit "
+            "was reached. The missing runs are left out of ranks and verdicts; run with --retry-failed to make them."
+        )
     substitutes = [name for name in cells["problem"].unique() if re.search(r"\bdata=digits(?=[,\]])", name)]
     if substitutes:
         texts.append(
