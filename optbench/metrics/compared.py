@@ -58,8 +58,8 @@ def select_runs(runs: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
 def is_technical(frame: pd.DataFrame) -> pd.Series:
     """Whether runs or cells failed for a technical reason: their worker process ended, or they reached the time limit.
 
-    It is not known how their runs would have ended, nor whether the optimizer was the cause. An error that a training raises and memory
-    that it lacks are failures of the optimizer on this problem, as divergence is.
+    It is not known how their runs would have ended, nor whether the optimizer was the cause. An error that a training
+    raises and memory that it lacks are failures of the optimizer on this problem, as divergence is.
 
     Args:
         frame: Frame of runs or cells. Runs of such a cell that were not made have its status and error.
