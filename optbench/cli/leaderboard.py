@@ -84,6 +84,9 @@ def _describe_metric(row: dict[Any, Any]) -> str:
     import pandas as pd
 
     if pd.isna(row["test_metric"]):
-        return str(row["status"]) if row["status"] != "ok" else "failed"
+        if row["status"] != "ok":
+            return str(row["status"])
+        # Runs may have ended without a finite metric.
+        return "–" if 2 * row["n_ok"] > row["n_runs"] else "failed"
     value, low, high = (format_cell("test_metric", row[f"test_metric{end}"]) for end in ("", "_low", "_high"))
     return value if row["n_ok"] == 1 else f"{value} [{low}, {high}]"

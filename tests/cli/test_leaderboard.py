@@ -45,6 +45,15 @@ def test_several_tasks_have_the_best_cells_and_the_ranks() -> None:
     assert any(row.startswith("optimizer mean_rank median_rank") for row in rows)
 
 
+def test_a_missing_metric_is_no_failure() -> None:
+    found = study({"adam": [1.0, 1.1], "sgd": [2.0, 2.1]})
+    found.runs.loc[found.runs["optimizer"] == "sgd", "test_metric"] = float("nan")
+    assert [" ".join(row.split()) for row in text_of(found)[2:]] == [
+        "adam 10 1 1.050 [1.000, 1.100] 0.01 reference 2 of 2",
+        "sgd 10 2 – 0.01 inconclusive 2 of 2",
+    ]
+
+
 @pytest.mark.parametrize("others", ["momentum=0.9", ""])
 def test_other_hyperparameters_are_shown_if_there_are_any(others: str) -> None:
     found = study({"adam": [1.0], "heavy": [2.0]})
