@@ -252,7 +252,7 @@ def compare(
 def recommend(
     *folders: str | Path, trials: int | None = None, seconds: float | None = None, memory_mib: float | None = None
 ) -> pd.DataFrame:
-    """Recommends an optimizer for a given tuning budget, with its starting learning rate and expected regret.
+    """Recommends an optimizer for a given tuning budget, with its batch size and learning rate, and the evidence.
 
     Without a budget, three are considered: no tuning, half of the trials in the results, and all of them.
 
@@ -285,7 +285,7 @@ def recommend(
     if seconds is not None:
         check_seconds("seconds of tuning", results.machines, "a number of trials, or no limit")
     budgets = None if (trials, seconds, memory) == (None, None, None) else [Budget(trials, seconds, memory)]
-    table = recommendation(results.trials, results.runs, results.cells, budgets)
+    table = recommendation(results.trials, results.runs, results.cells, budgets, results.curves)
     table.attrs["notes"] = [*results.warnings, *getattr(results, "notes", ())]
     return table
 

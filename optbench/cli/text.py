@@ -7,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from optbench.cli.leaderboard import leaderboard_text
 from optbench.errors import UserError, unknown
 from optbench.formatting import align_columns
 from optbench.selection import format_value
@@ -148,15 +149,6 @@ def run_text(results: Results, states: Counter[str]) -> str:
         f"results  {results.folder}\ntables   {outputs.tables}\nplots    {outputs.plots}\nreport   {outputs.report}"
     )
     return "\n\n".join(blocks)
-
-
-def leaderboard_text(folder: Path) -> str:
-    """Formats the short leaderboard, read from the results directory's table `summary`."""
-    import pandas as pd
-
-    from optbench.formatting import to_text
-
-    return to_text(pd.read_parquet(folder / "tables" / "summary.parquet"))
 
 
 def verdicts_text(results: Results) -> str:

@@ -202,7 +202,7 @@ def compare(names: tuple[str, ...], results: Path, reference: str | None, rank_b
 def recommend(
     names: tuple[str, ...], results: Path, trials: int | None, seconds: float | None, memory: float | None
 ) -> None:
-    """Recommend an optimizer for a given tuning budget, with its starting learning rate and expected regret.
+    """Recommend an optimizer for a given tuning budget, with its batch size, learning rate and evidence.
 
     NAME is the name of a results directory, its path, or `reference`. Without a budget, three are considered: no
     tuning, half of the trials in the results, and all of them.
@@ -211,11 +211,14 @@ def recommend(
 
     folders = [_folder(name, results) for name in names]
     table = api.recommend(*folders, trials=trials, seconds=seconds, memory_mib=memory)
+    notes = table.attrs["notes"]
+    if table["scope"].nunique() == 2:  # a single task would be answered twice
+        table = table[table["scope"] == table["scope"].iloc[0]]
     sentences = [str(sentence) for sentence in table["sentence"] if sentence]
-    click.echo("\n".join(sentences) or "no trials: nothing to recommend")
-    if (table["recommended"] & table["regret_high"].isna()).any():
-        click.echo("note: a result on a single problem has no interval, so a difference may be due to chance")
-    for note in table.attrs["notes"]:
+    click.echo("\n".join(sentences) or "no cell has been run: nothing to recommend")
+    if (table["recommended"] & table["rests_on"].eq("single trials") & table["regret_high"].isna()).any():
+        click.echo("note: trials on a single problem give no interval, so a difference may be due to chance")
+    for note in notes:
         click.echo(f"note: {note}")
 
 

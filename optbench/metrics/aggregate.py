@@ -55,6 +55,19 @@ def aggregate(
     return table.sort_values(["iqm", "optimizer"], ascending=[False, True], na_position="last", ignore_index=True)
 
 
+def middle_scores(runs: pd.DataFrame, curves: pd.DataFrame, cells: pd.DataFrame) -> pd.Series:
+    """Returns the interquartile mean by optimizer, as in `aggregate`, without its interval.
+
+    Args:
+        runs: Frame of runs.
+        curves: Frame of curves.
+        cells: Frame of cells.
+    """
+    common = select_common_tasks(runs, curves, cells)
+    estimate = _iqm([stratum[None] for stratum in common.strata])[0] if common.strata else np.nan
+    return pd.Series(estimate, index=common.optimizers, dtype=float)
+
+
 def _explain_no_interval(strata: list[np.ndarray]) -> str:
     one = [stratum.shape[-1] for stratum in strata].count(1)
     if 0 < one < len(strata):

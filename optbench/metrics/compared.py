@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from optbench.results.stored import LOST_WORKER
+
 #: The columns that identify a run.
 RUN = ["cell_id", "seed", "tuned"]
 #: Columns that agree to the last bit between two seeds only if the seed has no effect.
@@ -39,7 +41,8 @@ def select_runs(runs: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     """Selects the runs that ranks, medians and tests use, one per cell and seed.
 
     These are the tuned runs, or the runs at the default rate in cells without anything to tune (no trials). Skipped
-    runs, whose tuning had no finite loss, are included as failures. Default runs never replace missing tuned runs.
+    runs, whose tuning had no finite loss, are included as failures. Runs that were not made because of a technical
+    failure (see `is_technical`) are left out. Default runs never replace missing tuned runs.
 
     Args:
         runs: Frame of runs.
@@ -49,7 +52,22 @@ def select_runs(runs: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     tuned = runs["tuned"].astype(bool)
     trials = cells.drop_duplicates("cell_id").set_index("cell_id")["trials"]
     nothing_to_tune = set(trials.index[trials.fillna(0) == 0]) - set(runs.loc[tuned, "cell_id"].unique())
-    return runs[tuned | runs["cell_id"].isin(nothing_to_tune)]
+    return runs[(tuned | runs["cell_id"].isin(nothing_to_tune)) & ~is_technical(runs)]
+
+
+def is_technical(frame: pd.DataFrame) -> pd.Series:
+    """Whether runs or cells failed for a technical reason: their worker process ended, or they reached the time limit.
+
+    It is not known how their runs would have ended, nor whether the optimizer was the cause. An error that a training
+    raises and memory that it lacks are failures of the optimizer on this problem, as divergence is.
+
+    Args:
+        frame: Frame of runs or cells. Runs of such a cell that were not made have its status and error.
+    """
+    if "error" not in frame:
+        return frame["status"].eq("timeout")
+    lost = frame["error"].astype(object).fillna("").astype(str).str.startswith(LOST_WORKER)
+    return frame["status"].eq("timeout") | (frame["status"].eq("error") & lost)
 
 
 def directions(cells: pd.DataFrame) -> pd.Series:

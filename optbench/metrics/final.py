@@ -3,7 +3,8 @@
 A failed run is worse than every number: it enters the median as infinity, and an infinite median is missing. In the
 mean, a diverged run counts as its value at the start, and no run counts as worse than that (Wortsman et al. 2023
 limit losses in the same way). No mean is over successes only. A run that broke down for another reason (oom, timeout,
-error) could have ended anywhere, so the mean is missing.
+error) could have ended anywhere, so the mean is missing. Runs that were not made because of a technical failure are
+not in the median.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from optbench.metrics.compared import directions, drop_copied_runs, signs
+from optbench.metrics.compared import directions, drop_copied_runs, is_technical, signs
 from optbench.results.stored import CELL
 from optbench.statistics.intervals import t_bounds
 
@@ -52,7 +53,7 @@ def _summarize_ends(
     limited = np.where(done, np.fmin(values, begun), np.where(lost, begun, np.nan))
     table = runs[[*CELL, "tuned"]].assign(
         done=done,
-        worst=np.where(done, values, np.inf),
+        worst=np.where(done, values, np.where(is_technical(runs), np.nan, np.inf)),
         known=np.where(done, values, np.nan),
         limited=limited,
         unknown=np.isnan(limited),

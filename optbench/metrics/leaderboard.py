@@ -13,7 +13,7 @@ import pandas as pd
 
 from optbench.formatting import format_cell, format_number
 from optbench.metrics import METRICS, higher_is_better
-from optbench.metrics.compared import directions, drop_repeated_runs, select_runs, signs
+from optbench.metrics.compared import directions, drop_repeated_runs, is_technical, select_runs, signs
 from optbench.results.stored import CELL, GROUP
 from optbench.statistics.equality import merge_equal
 
@@ -35,10 +35,10 @@ _COUNTS = ["rank", "n_ok", "n_runs", "diverged", "groups", "best_in", "failed_ce
 def leaderboard(runs: pd.DataFrame, cells: pd.DataFrame, rank_by: str = "test_metric") -> pd.DataFrame:
     """Returns one row per cell, ranked within its task by a median over seeds.
 
-    Ties share the better rank. A cell that failed before any run is ranked last; a cell that has not run yet has no
-    rank. `test_metric_low` and `_high` are the range over the successful seeds. `target_reached` is a share of all
-    seeds, and `cost_to_target` a median over all seeds in which a miss is infinite. `others_tuned` has the chosen
-    hyperparameters other than the learning rate.
+    Ties share the better rank. A cell that failed before any run is ranked last; a cell that has not run yet, or failed
+    for a technical reason (see `compared.is_technical`), has no rank. `test_metric_low` and `_high` are the range over
+    the successful seeds. `target_reached` is a share of all seeds, and `cost_to_target` a median over all seeds in
+    which a miss is infinite. `others_tuned` has the chosen hyperparameters other than the learning rate.
 
     Args:
         runs: Frame of runs (see `optbench.load`).
@@ -79,7 +79,8 @@ def leaderboard(runs: pd.DataFrame, cells: pd.DataFrame, rank_by: str = "test_me
     others = cells["others_tuned"].fillna("") if "others_tuned" in cells else ""
     board = cells[[*CELL, "cell_id", "edge", "status", "lr_tuned", "target"]].assign(others_tuned=others)
     board = board.join(figures, on="cell_id")
-    ran, failed = board["n_runs"].fillna(0) > 0, board["status"].isin(FAILURES)
+    own = (board["status"].isin(FAILURES) & ~is_technical(cells)).to_numpy()
+    ran, failed = board["n_runs"].fillna(0) > 0, pd.Series(own, index=board.index)
     board["lr"] = board["lr"].where(ran, board["lr_tuned"])
     board["score"] = board["score"].where(ran, np.where(failed, -math.inf, math.nan))
     board["target_reached"] = board["target_reached"].where(ran, np.where(failed, 0.0, math.nan))
@@ -145,7 +146,8 @@ def _with_counts(frame: pd.DataFrame) -> pd.DataFrame:
 def summary(board: pd.DataFrame) -> pd.DataFrame:
     """Returns one row per optimizer of a leaderboard, by mean rank over the tasks in which it has one.
 
-    `groups` is the number of these tasks, `best_in` the number in which it is first, `target_reached` the mean share
+    `groups` is the number of these tasks, `best_in` the number in which it is first and most of its runs ended,
+    `target_reached` the mean share
     over tasks with a target, and `diverged` a number of runs.
 
     Args:
@@ -160,7 +162,7 @@ def summary(board: pd.DataFrame) -> pd.DataFrame:
                 "mean_rank": ranks.mean(),
                 "median_rank": ranks.median(),
                 "groups": len(ranks),
-                "best_in": int((ranks == 1).sum()),
+                "best_in": int(((cells["rank"] == 1) & (2 * cells["n_ok"] > cells["n_runs"])).sum()),
                 "target_reached": cells["target_reached"].mean(),
                 "diverged": int(cells["diverged"].sum()),
                 "failed_cells": int(cells["status"].isin(FAILURES).sum()),

@@ -1,294 +1,303 @@
-"""Recommends an optimizer and a starting learning rate for a given budget, with the expected regret."""
+"""Recommends an optimizer, its learning rate and its batch size for a given tuning budget.
+
+What it recommends rests on the final runs on fresh seeds, as the leaderboard and the verdicts do. For a budget that
+leads to hyperparameters without final runs, it rests on single trials instead.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from optbench.formatting import format_number
+from optbench.metrics import fresh_seeds
+from optbench.metrics.compared import is_technical
 from optbench.metrics.losses import require_columns
-from optbench.results.stored import CELL, GROUP
+from optbench.metrics.recommendation_text import ALL, FRESH, TRIALS, write_sentence
+from optbench.metrics.tuning_budget import MOST_TRIALS, Budget, apply_budget, choose_budgets, list_trials
+from optbench.metrics.verdicts import verdicts_against
+from optbench.results.stored import GROUP
 from optbench.statistics.intervals import t_interval
 
+__all__ = ["ALL", "MOST_TRIALS", "Budget", "choose_budgets", "recommendation"]
+
 COLUMNS = [
-    "trials", "seconds", "memory_bytes", "scope", "optimizer", "recommended", "expected_regret", "regret_low",
-    "regret_high", "not_told_apart", "lr_start", "lr_low", "lr_high", "problems", "tasks", "feasible_tasks", "sentence",
-    "note",
+    "trials", "seconds", "memory_bytes", "scope", "optimizer", "recommended", "rests_on", "batch_size", "others",
+    "metric", "n_seeds", "value", "mean", "mean_low", "mean_high", "expected_regret", "regret_low", "regret_high",
+    "not_told_apart", "lr_start", "lr_low", "lr_high", "problems", "tasks", "feasible_tasks", "sentence", "note",
 ]  # fmt: skip
-#: The largest number of trials in a budget.
-MOST_TRIALS = 1_000_000_000
-#: Statuses of cells whose tuning did not end: its length does not show the budget.
-_UNFINISHED = ("missing", "error", "oom", "timeout")
-#: The scope of rows on all tasks together.
-ALL = "all tasks"
-
-
-@dataclass(frozen=True)
-class Budget:
-    """Limits of tuning an optimizer; None means no limit.
-
-    `trials` limits the number of trials, `seconds` the time of all trials together (at the speed measured in
-    isolation), and `memory_bytes` the peak allocation of a step plus the optimizer's state.
-    """
-
-    trials: int | None = None
-    seconds: float | None = None
-    memory_bytes: float | None = None
-
-
-def choose_budgets(trials: pd.DataFrame, cells: pd.DataFrame) -> list[Budget]:
-    """Returns the default budgets: no tuning, half of the trials that every finished cell has, and all of them.
-
-    Args:
-        trials: Frame of trials.
-        cells: Frame of cells.
-    """
-    counts = trials.drop_duplicates(["cell_id", "trial"]).groupby("cell_id", observed=True).size()
-    if counts.empty:
-        return []
-    finished = counts[counts.index.isin(cells.loc[~cells["status"].isin(_UNFINISHED), "cell_id"])]
-    most = int((counts if finished.empty else finished).min())
-    return [Budget(trials=number) for number in sorted({1, max(most // 2, 1), most})]
+#: A cell with its choice within a budget, and how it ended on fresh seeds.
+_Cell = dict[Any, Any]
+_FLOATS = ["seconds", "memory_bytes", "value", "mean", "mean_low", "mean_high"]
 
 
 def recommendation(
-    trials: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame, budgets: Sequence[Budget] | None = None
+    trials: pd.DataFrame,
+    runs: pd.DataFrame,
+    cells: pd.DataFrame,
+    budgets: Sequence[Budget] | None = None,
+    curves: pd.DataFrame | None = None,
+    metric: str = "test_metric",
 ) -> pd.DataFrame:
-    """Returns one row per budget, scope and optimizer, the smallest regret first; recommended ones have a `sentence`.
+    """Returns one row per budget, scope and optimizer, the best first; recommended ones have a `sentence`.
 
-    Within a budget, an optimizer's rate is that of its lowest validation loss L among the first trials that fit. Its
-    regret on a task is log(L/L*), where L* is the lowest loss that any optimizer reached there with all its trials.
-    `expected_regret` is exp(mean over problems of the mean over tasks) − 1: 0.05 means a loss 5 % higher. Its interval
-    is Student's over problems, and missing for a single problem. `not_told_apart` is true if the interval of the
-    difference from the recommended optimizer contains zero, and missing without an interval. `lr_start` is the
-    geometric mean of the chosen rates, given with their range.
+    Scopes are all tasks, problems with several tasks, and tasks. Within a budget, the hyperparameters of a cell are
+    those of its lowest validation loss among the first trials that fit. If these are the tuned ones or the default,
+    there are final runs with them, and the row `rests_on` these fresh seeds:
 
-    An optimizer is feasible on a task if it has a finite loss, known times and known memory within the budget, and was
-    tuned for at least the budget: what more tuning would reach is unknown. `note` gives the reasons why it is not. An
-    optimizer that is not feasible on all tasks is not recommended; if none is, the sentence of the first row says so.
-    The losses are those of single trials: they show at which rate to start, not how a fresh seed will end.
+    - On one problem, optimizers are in the order of their best cell's median `metric`, the leaderboard's. `batch_size`,
+      `lr_start`, `others`, `n_seeds`, `value` (that median), `mean` and its t-interval are of that cell.
+    - On several problems, the order is that of the page (see `fresh_seeds.order_overall`).
+    - `not_told_apart` is false if the recommended optimizer is significantly better: by the verdicts on its task, or,
+      on several problems, by the probability of improvement. It is missing if the two have no seeds in common.
+
+    Otherwise the row rests on trials: the order is that of `expected_regret`, and `not_told_apart` is true if the
+    interval of the difference over problems contains zero.
+
+    `expected_regret` is exp(mean over problems of the mean over tasks of log(L/L*)) − 1, where L* is the lowest loss of
+    any optimizer: the median test loss over fresh seeds, or the validation loss of a trial. Its interval is Student's
+    over problems, and missing for one problem. `lr_start` was tried: over several tasks, it is the chosen rate nearest
+    to the geometric mean of those chosen, whose range is given. An optimizer that is not feasible on all tasks of
+    several problems is not recommended; `note` gives the reasons. If none is, the sentence of the first row says so.
 
     Args:
         trials: Frame of trials.
-        runs: Frame of runs, for step times and memory.
+        runs: Frame of runs.
         cells: Frame of cells.
-        budgets: The budgets; those of `choose_budgets` by default.
+        budgets: The budgets; by default those of `choose_budgets`, or no tuning if nothing was tuned.
+        curves: Frame of curves, whose starts order optimizers that are equal over several problems.
+        metric: The metric by which optimizers are ranked, one of `metrics.METRICS`.
 
     Raises:
-        UserError: A frame lacks a column.
+        UserError: A frame lacks a column, or the metric is unknown.
     """
     require_columns(trials, "trials", ["cell_id", "trial", "lr", "status", "valid_loss", "cost"])
-    cells = cells.drop_duplicates("cell_id")
-    budgets = choose_budgets(trials, cells) if budgets is None else budgets
-    studies = _studies(trials, runs, cells)
-    best = studies.groupby(GROUP, observed=True)["loss"].transform("min")
-    # Ratios need positive losses; otherwise regret is undefined and missing.
-    studies["regret"] = np.log(studies["loss"].where(studies["loss"] > 0) / best.where((best > 0) & np.isfinite(best)))
+    cells, runs = cells.drop_duplicates("cell_id"), runs[~is_technical(runs)]
+    budgets = choose_budgets(trials, cells) or [Budget(trials=1)] if budgets is None else budgets
+    tried = list_trials(trials, runs, cells)
     rows: list[dict[str, Any]] = []
     for budget in budgets:
-        choices = _apply_budget(studies, cells, budget)
-        by_task = choices.groupby(GROUP, observed=True, sort=True)
-        scopes = [(ALL, choices), *((_format_scope(key), part) for key, part in by_task)]
-        for scope, part in scopes if len(choices) else []:
-            ranked = _rank_optimizers(part)
+        choices = apply_budget(tried, cells, budget)
+        evidence = _Evidence(choices, runs, cells, curves, metric)
+        for scope, part in _list_scopes(evidence.choices):
+            ranked = evidence.rank(part)
             about = {"scope": scope, **_limit_columns(budget)}
-            rows += [row | about | {"sentence": _write_sentence(row, ranked, scope, budget)} for row in ranked]
+            rows += [
+                row | about | {"sentence": write_sentence(row, ranked, scope, budget, tuned=len(trials) > 0)}
+                for row in ranked
+            ]
     table = pd.DataFrame(rows, columns=COLUMNS)
-    flags = {"recommended": "bool", "not_told_apart": "boolean"}
-    return table.astype({"trials": "Int64", "seconds": "float64", "memory_bytes": "float64", **flags})
+    types = {"recommended": "bool", "not_told_apart": "boolean", "trials": "Int64", "batch_size": "Int64"}
+    return table.astype({**types, "n_seeds": "Int64", **dict.fromkeys(_FLOATS, "float64")})
 
 
 def _limit_columns(budget: Budget) -> dict[str, Any]:
     return {"trials": budget.trials, "seconds": budget.seconds, "memory_bytes": budget.memory_bytes}
 
 
-def _format_scope(key: Any) -> str:
-    problem, batch_size, device, schedule = key
-    return f"{problem}, batch {batch_size}, {device}, {schedule}"
+def _list_scopes(choices: list[_Cell]) -> list[tuple[str, list[_Cell]]]:
+    """Returns the scopes with their cells: all tasks, problems with several tasks (if there are others), and tasks."""
+    problems = _group(choices, lambda cell: str(cell["problem"]))
+    tasks = _group(choices, _task)
+    scopes = [(ALL, choices)] if choices else []
+    if len(problems) > 1:
+        scopes += [(name, part) for name, part in problems.items() if _count_tasks(part) > 1]
+    for (problem, batch_size, device, schedule), part in tasks.items():
+        scopes.append((f"{problem}, batch {batch_size}, {device}, {schedule}", part))
+    return scopes
 
 
-def _studies(trials: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
-    """Returns the trials with their losses (infinite if failed), and the seconds of tuning at the end of each."""
-    frame = trials.drop_duplicates(["cell_id", "trial"]).sort_values(["cell_id", "trial"], kind="stable")
-    loss = pd.to_numeric(frame["valid_loss"]).astype(float)
-    speed = pd.to_numeric(runs["step_ms"]) * pd.to_numeric(runs["steps"]) / pd.to_numeric(runs["cost"]) / 1000
-    per_cost = speed.astype(float).groupby(runs["cell_id"], observed=True).median()
-    spent = frame.groupby("cell_id", observed=True)["cost"].cumsum().astype(float)
-    return frame[[*CELL, "cell_id", "lr"]].assign(
-        loss=loss.where((frame["status"] == "ok") & np.isfinite(loss), np.inf),
-        number=frame.groupby("cell_id", observed=True).cumcount() + 1,
-        seconds=spent * frame["cell_id"].map(per_cost).to_numpy(dtype=float),
-        memory=frame["cell_id"].map(_memory(runs)).to_numpy(dtype=float),
-    )
+class _Evidence:
+    """What is known about the choices within a budget: their trials, and the final runs with the same values."""
+
+    def __init__(
+        self, choices: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame, curves: pd.DataFrame | None, metric: str
+    ) -> None:
+        self.cells, self.curves, self.metric = cells, curves, metric
+        self.runs = fresh_seeds.final_runs(choices, runs)
+        self._runs_by_task = dict(iter(self.runs.groupby(GROUP, observed=True)))
+        self._judged: dict[Any, pd.DataFrame] = {}
+        self.measured = fresh_seeds.measure_cells(self.runs, cells, metric)
+        figures = self.measured.drop(columns=[*GROUP, "optimizer"]).rename(columns={"lr": "lr_final"})
+        table = choices.assign(has_runs=choices["cell_id"].isin(runs["cell_id"]))
+        self.choices: list[_Cell] = table.merge(figures, on="cell_id", how="left").to_dict("records")
+        for cell in self.choices:
+            cell["optimizer"] = str(cell["optimizer"])
+            cell["lr"] = cell["lr"] if math.isnan(cell["lr_final"]) else cell["lr_final"]
+
+    def rank(self, part: list[_Cell]) -> list[dict[str, Any]]:
+        """Returns the optimizers of a scope as rows, the best first."""
+        able = [cell for cell in part if not cell["reason"]]
+        # A choice whose cell was repeated on fresh seeds with other values can only be compared by trials.
+        unmatched = any(cell["has_runs"] and math.isnan(cell["n_seeds"]) for cell in able)
+        if unmatched or all(math.isnan(cell["n_seeds"]) for cell in able):
+            return self._rank_by_trials(part)
+        failed = f"half or more of its final runs failed or have no finite {self.metric.replace('_', ' ')}"
+        part = [cell | {"reason": cell["reason"] or _explain_missing(cell, failed)} for cell in part]
+        several = len({cell["problem"] for cell in part}) > 1
+        return self._rank_by_order(part) if several else self._rank_by_best_cell(part)
+
+    def _rank_by_best_cell(self, part: list[_Cell]) -> list[dict[str, Any]]:
+        """Returns the rows on one problem: each optimizer has its best batch size, device and schedule."""
+        able = sorted((c for c in part if not c["reason"]), key=lambda c: (c["score"], c["optimizer"], c["batch_size"]))
+        lowest = min((cell["test_loss"] for cell in able), default=math.nan)
+        tasks, rows = _count_tasks(part), []
+        for name, own in _group(part, lambda cell: cell["optimizer"]).items():
+            row = _describe(own, tasks) | {"rests_on": FRESH}
+            cell = next((cell for cell in able if cell["optimizer"] == name), None)
+            if cell is not None:
+                row |= {key: cell[key] for key in ("others", "score", "value", "mean", "mean_low", "mean_high")}
+                row |= {key: cell[key] for key in GROUP} | {"n_seeds": int(cell["n_seeds"])}
+                row |= {"where": _name_place(cell, part), "metric": self._name_metric(cell["problem"])}
+                row |= dict.fromkeys(("lr_start", "lr_low", "lr_high"), float(cell["lr"]))
+                row |= _estimate_regret(np.array([_log_ratio(cell["test_loss"], lowest)]))
+            rows.append(row)
+        rows.sort(key=lambda row: (row.get("score", math.inf), row["optimizer"]))
+        if able:
+            judged = self._judge_others(rows[0])
+            judged = judged[judged["n_pairs"] > 0]
+            _mark(rows, dict(zip(judged["optimizer"], judged["verdict"] != "loss", strict=True)))
+        return rows
+
+    def _judge_others(self, best: dict[str, Any]) -> pd.DataFrame:
+        """Returns the verdicts of all others against an optimizer on its task (see `metrics.verdicts`)."""
+        task = _task(best)
+        if (task, best["optimizer"]) not in self._judged:
+            own = self._runs_by_task[task]
+            self._judged[task, best["optimizer"]] = verdicts_against(own, self.cells, [best["optimizer"]], self.metric)
+        return self._judged[task, best["optimizer"]]
+
+    def _rank_by_order(self, part: list[_Cell]) -> list[dict[str, Any]]:
+        """Returns the rows on several problems, in the order of the page's leaderboard."""
+        order, improvement = fresh_seeds.compare_overall(self.runs, self.curves, self.cells, self.measured, self.metric)
+        places = {name: place for place, name in enumerate(order["optimizer"])}
+        able = [cell for cell in part if not cell["reason"]]
+        lowest = {task: min(cell["test_loss"] for cell in own) for task, own in _group(able, _task).items()}
+        part = [cell | {"regret": _log_ratio(cell["test_loss"], lowest.get(_task(cell), math.nan))} for cell in part]
+        tasks, rows = _count_tasks(part), []
+        for name, own in _group(part, lambda cell: cell["optimizer"]).items():
+            row = _describe(own, tasks) | {"rests_on": FRESH}
+            if row["feasible_tasks"] == tasks:
+                row |= {"n_seeds": int(min(cell["n_seeds"] for cell in own)), "place": places[name]}
+                row |= _estimate_regret(_mean_by_problem(own))
+            rows.append(row)
+        rows.sort(key=lambda row: (row.get("place", math.inf), row["optimizer"]))
+        if "place" in rows[0]:
+            ranked = [row["optimizer"] for row in rows if "place" in row]
+            own = improvement[(improvement["optimizer"] == rows[0]["optimizer"]) & improvement["other"].isin(ranked)]
+            own = own[own["n_pairs"] > 0]
+            _mark(rows, dict(zip(own["other"], own["probability_low"] <= 0.5, strict=True)))
+        return rows
+
+    def _rank_by_trials(self, part: list[_Cell]) -> list[dict[str, Any]]:
+        """Returns the rows of a scope by the validation losses of single trials."""
+        part = [
+            cell | {"reason": cell["reason"] or ("losses that are not positive" if math.isnan(cell["regret"]) else "")}
+            for cell in part
+        ]
+        tasks, rows, means = _count_tasks(part), [], {}
+        for name, own in _group(part, lambda cell: cell["optimizer"]).items():
+            row = _describe(own, tasks) | {"rests_on": TRIALS}
+            # Only optimizers that are feasible on every task of the scope can be recommended.
+            if row["feasible_tasks"] == tasks:
+                means[name] = _mean_by_problem(own)
+                row |= _estimate_regret(means[name])
+            rows.append(row)
+        rows.sort(key=lambda row: (math.isnan(row["expected_regret"]), row["expected_regret"], row["optimizer"]))
+        best = rows[0]["optimizer"]
+        if best in means:
+            bounds = {name: t_interval(mean - means[best]) for name, mean in means.items()}
+            _mark(rows, {name: low <= 0 <= high for name, (low, high) in bounds.items() if not math.isnan(low)})
+        return rows
+
+    def _name_metric(self, problem: str) -> str:
+        kind, _, what = self.metric.partition("_")
+        if what != "metric":
+            return self.metric.replace("_", " ")
+        names = self.cells.loc[self.cells["problem"] == problem, "metric_name"]
+        return f"{kind} {names.iloc[0]}"
 
 
-def _memory(runs: pd.DataFrame) -> pd.Series:
-    needed = pd.to_numeric(runs["peak_memory_bytes"]) + pd.to_numeric(runs["optimizer_state_bytes"])
-    return needed.astype(float).groupby(runs["cell_id"], observed=True).max()
+def _group(cells: list[_Cell], key: Callable[[_Cell], Any]) -> dict[Any, list[_Cell]]:
+    """Returns the cells by a key, in its order."""
+    groups: dict[Any, list[_Cell]] = {}
+    for cell in sorted(cells, key=key):
+        groups.setdefault(key(cell), []).append(cell)
+    return groups
 
 
-def _apply_budget(studies: pd.DataFrame, cells: pd.DataFrame, budget: Budget) -> pd.DataFrame:
-    """Returns each cell's best trial that fits: `CELL`, `lr`, `regret`, and a `reason` if there is none."""
-    fits = pd.Series(True, index=studies.index)
-    if budget.trials is not None:
-        fits &= studies["number"] <= budget.trials
-    if budget.seconds is not None:
-        fits &= studies["seconds"] <= budget.seconds
-    if budget.memory_bytes is not None:
-        fits &= studies["memory"] <= budget.memory_bytes
-    by_cell = studies.groupby("cell_id", observed=True)
-    about = by_cell[["number", "seconds", "memory"]].max()
-    about["longest"] = (by_cell["seconds"].diff().fillna(studies["seconds"])).groupby(studies["cell_id"]).max()
-    short = about.index[~_exhausts_budget(about, budget)]
-    fits &= ~studies["cell_id"].isin(short)
-    able = studies[fits & np.isfinite(studies["regret"])].sort_values(["regret", "number"], kind="stable")
-    chosen = able.drop_duplicates("cell_id").set_index("cell_id")[["lr", "regret"]]
-    reason = pd.Series("no finite loss within the budget", index=about.index)
-    finite = np.isfinite(studies["loss"]).groupby(studies["cell_id"], observed=True).any()
-    reason[finite & by_cell["regret"].max().isna()] = "losses that are not positive"
-    reason[short] = "tuned for less than the budget"
-    if budget.memory_bytes is not None:
-        reason[about["memory"] > budget.memory_bytes] = "needs more memory"
-        reason[about["memory"].isna()] = "memory unknown"
-    if budget.seconds is not None:
-        reason[about["seconds"].isna()] = "times unknown"
-    run = cells[cells["cell_id"].isin(about.index)]
-    choices = run[["cell_id", *CELL]].join(chosen, on="cell_id")
-    return choices.assign(reason=choices["cell_id"].map(reason).astype(object).where(choices["regret"].isna(), ""))
+def _task(cell: _Cell) -> tuple[Any, ...]:
+    return tuple(cell[name] for name in GROUP)
 
 
-def _exhausts_budget(about: pd.DataFrame, budget: Budget) -> pd.Series:
-    """Whether each cell was tuned until a limit of the budget was reached, so that no further trial would fit."""
-    if budget.trials is None and budget.seconds is None:
-        return pd.Series(True, index=about.index)
-    spent = pd.Series(False, index=about.index)
-    if budget.trials is not None:
-        spent |= about["number"] >= budget.trials
-    if budget.seconds is not None:
-        spent |= about["seconds"] + about["longest"] > budget.seconds
-    return spent
+def _count_tasks(part: list[_Cell]) -> int:
+    return len(set(map(_task, part)))
 
 
-def _rank_optimizers(choices: pd.DataFrame) -> list[dict[str, Any]]:
-    """Returns the optimizers of one scope as rows, the smallest expected regret first."""
-    problems, problem = np.unique(choices["problem"].to_numpy(dtype=object).astype(str), return_inverse=True)
-    optimizer = choices["optimizer"].to_numpy(dtype=object).astype(str)
-    regret, lr = choices["regret"].to_numpy(dtype=float), choices["lr"].to_numpy(dtype=float)
-    rows, means = [], {}
-    reason = choices["reason"].to_numpy(dtype=object)
-    names, sizes = np.unique(optimizer, return_counts=True)
-    tasks = len(choices[GROUP].drop_duplicates())
-    for name, size in zip(names.tolist(), sizes.tolist(), strict=True):
-        own = optimizer == name
-        row = _summarize(regret[own], lr[own]) | {"optimizer": name, "problems": len(np.unique(problem[own]))}
-        row["note"] = _explain_infeasible(reason[own], tasks)
-        # Only optimizers that are feasible on every task of the scope can be recommended.
-        if row["feasible_tasks"] == size == tasks:
-            counts = np.bincount(problem[own], minlength=len(problems))
-            means[name] = np.bincount(problem[own], regret[own], minlength=len(problems)) / counts
-            row |= _estimate_regret(means[name])
-        rows.append(row)
-    rows.sort(key=lambda row: (math.isnan(row["expected_regret"]), row["expected_regret"], row["optimizer"]))
-    best = rows[0]["optimizer"] if rows[0]["optimizer"] in means else None
-    for row in rows:
-        row["recommended"] = row["optimizer"] == best
-        row["not_told_apart"] = False if row["recommended"] else pd.NA
-        if best in means and row["optimizer"] in means and not row["recommended"]:
-            low, high = t_interval(means[row["optimizer"]] - means[best])
-            row["not_told_apart"] = pd.NA if math.isnan(low) else bool(low <= 0 <= high)
-    return rows
+def _explain_missing(cell: _Cell, failed: str) -> str:
+    """Returns why a cell has no median over final runs, or an empty text."""
+    return "no final run" if math.isnan(cell["n_seeds"]) else failed if math.isinf(cell["score"]) else ""
 
 
-def _explain_infeasible(reasons: np.ndarray, tasks: int) -> str:
-    """Returns why an optimizer is not feasible on all tasks, with the number of tasks for each reason."""
-    texts, counts = np.unique([text for text in reasons if text], return_counts=True)
-    pairs = [*zip(texts.tolist(), counts.tolist(), strict=True), ("not run", tasks - len(reasons))]
-    return "; ".join(f"{text} on {_format_count(count, 'task')}" for text, count in pairs if count)
+def _name_place(cell: _Cell, part: list[_Cell]) -> str:
+    """Returns the batch size of a cell in words, with its schedule and device where others of the scope differ."""
+    several = {name: len({other[name] for other in part}) > 1 for name in ("schedule", "device")}
+    text = f"batch size {cell['batch_size']}"
+    text += f" with schedule {cell['schedule']}" if several["schedule"] else ""
+    return text + (f" on {cell['device']}" if several["device"] else "")
 
 
-def _summarize(regret: np.ndarray, lr: np.ndarray) -> dict[str, Any]:
-    """Returns the columns that depend on one optimizer's tasks only; infeasible tasks have no finite regret."""
-    rates = lr[np.isfinite(lr) & (lr > 0)]
-    values = [np.exp(np.log(rates).mean()), rates.min(), rates.max()] if len(rates) else [math.nan] * 3
+def _describe(own: list[_Cell], tasks: int) -> dict[str, Any]:
+    """Returns the columns that depend on one optimizer's cells in a scope only."""
+    able = [cell for cell in own if not cell["reason"]]
+    rates = np.array(sorted(cell["lr"] for cell in able if cell["lr"] > 0))
+    logs = np.log(rates)
+    start, low, high = (math.nan,) * 3
+    if len(rates):
+        start, low, high = rates[np.abs(logs - logs.mean()).argmin()], rates[0], rates[-1]
     return {
-        "tasks": len(regret),
-        "feasible_tasks": int(np.isfinite(regret).sum()),
-        **dict(zip(("lr_start", "lr_low", "lr_high"), map(float, values), strict=True)),
+        "optimizer": own[0]["optimizer"], "recommended": False, "not_told_apart": pd.NA,
+        "problems": len({cell["problem"] for cell in own}), "tasks": len(own), "feasible_tasks": len(able),
+        "lr_start": float(start), "lr_low": float(low), "lr_high": float(high), "others": "", "metric": "",
+        "batch_size": None, "n_seeds": None, "note": _explain_infeasible([cell["reason"] for cell in own], tasks),
         **dict.fromkeys(("expected_regret", "regret_low", "regret_high"), math.nan),
-    }
+    }  # fmt: skip
+
+
+def _mark(rows: list[dict[str, Any]], close: Mapping[str, Any]) -> None:
+    """Marks the first row as recommended, and the others by whether they are not told apart from it, if it is known."""
+    rows[0] |= {"recommended": True, "not_told_apart": False}
+    for row in rows[1:]:
+        if row["optimizer"] in close:
+            row["not_told_apart"] = bool(close[row["optimizer"]])
+
+
+def _explain_infeasible(reasons: list[str], tasks: int) -> str:
+    """Returns why an optimizer is not feasible on all tasks, with the number of tasks for each reason."""
+    counts = sorted(Counter(filter(None, reasons)).items())
+    pairs = [*counts, ("not run", tasks - len(reasons))]
+    return "; ".join(f"{text} on {count} task{'s' * (count != 1)}" for text, count in pairs if count)
+
+
+def _log_ratio(loss: float, lowest: float) -> float:
+    """Returns log(loss/lowest); NaN unless both are positive."""
+    return math.log(loss / lowest) if loss > 0 and lowest > 0 and math.isfinite(loss) else math.nan
+
+
+def _mean_by_problem(own: list[_Cell]) -> np.ndarray:
+    groups = _group(own, lambda cell: cell["problem"])
+    return np.array([np.mean([cell["regret"] for cell in part]) for part in groups.values()])
 
 
 def _estimate_regret(means: np.ndarray) -> dict[str, float]:
     """Returns the expected regret over problems with its interval, from the mean log regret of each problem."""
     low, high = t_interval(means) if len(means) > 1 else (math.nan, math.nan)
     return {
-        "expected_regret": math.expm1(means.mean()),
+        "expected_regret": math.expm1(min(means.mean(), 700.0)),
         "regret_low": math.nan if math.isnan(low) else math.expm1(max(low, 0.0)),
         "regret_high": math.expm1(min(high, 700.0)),
     }
-
-
-def _write_sentence(row: dict[str, Any], ranked: list[dict[str, Any]], scope: str, budget: Budget) -> str:
-    """Returns the sentence of a row. All its numbers are in the row; the names it lists are in the other rows."""
-    if not ranked[0]["recommended"]:
-        return _write_refusal(ranked, scope, budget) if row is ranked[0] else ""
-    if not row["recommended"]:
-        return ""
-    rate, low, high = (format_number(float(row[name]), 3, True) for name in ("lr_start", "lr_low", "lr_high"))
-    several = f" (tuning chose rates from {low} to {high})" if low != high else ""
-    text = f"With {_describe_budget(budget)}: use {row['optimizer']}, starting at learning rate {rate}{several}. "
-    if row["problems"] == 1 and row["expected_regret"] == 0:
-        # The optimizer with the best loss has zero regret by definition, which is not an estimate.
-        text += f"It reached the best validation loss on {_describe_tasks(row, scope)}."
-    else:
-        # Regrets are not negative: an interval that would start below zero only has an upper end.
-        low = f"{_format_percent(row['regret_low'])} to" if row["regret_low"] > 0 else "up to"
-        interval = f" (95 % interval {low} {_format_percent(row['regret_high'])})"
-        interval = interval if math.isfinite(row["regret_high"]) else ""  # one problem
-        text += (
-            f"Its validation loss is expected to be {_format_percent(row['expected_regret'])} above the best loss "
-            f"found{interval}, measured on {_describe_tasks(row, scope)}."
-        )
-    unknown = [str(other["optimizer"]) for other in ranked if math.isnan(other["expected_regret"])]
-    text += f" Cannot be judged: {', '.join(unknown)}." if unknown else ""
-    others = [str(other["optimizer"]) for other in ranked if other["not_told_apart"] is True]
-    return text + (f" Not significantly worse: {', '.join(others)}." if others else "")
-
-
-def _write_refusal(ranked: list[dict[str, Any]], scope: str, budget: Budget) -> str:
-    """Returns the sentence of the first row if no optimizer can be recommended."""
-    best = max(ranked, key=lambda row: row["feasible_tasks"])
-    return (
-        f"With {_describe_budget(budget)}: nothing to recommend for {scope}. No optimizer can be judged on all "
-        f"tasks; {best['optimizer']} can be judged on {best['feasible_tasks']} of {best['tasks']} ({best['note']})."
-    )
-
-
-def _describe_tasks(row: dict[Any, Any], scope: str) -> str:
-    if scope != ALL:
-        return scope
-    return f"{_format_count(int(row['problems']), 'problem')}, {_format_count(int(row['tasks']), 'task')}"
-
-
-def _format_percent(share: float) -> str:
-    return f"{format_number(100 * share, 3, True)} %"
-
-
-def _describe_budget(budget: Budget) -> str:
-    parts = []
-    if budget.trials is not None:
-        parts.append("no tuning" if budget.trials == 1 else f"{budget.trials} tuning trials")
-    if budget.seconds is not None:
-        parts.append(f"{format_number(float(budget.seconds), 3, True)} s of tuning")
-    if budget.memory_bytes is not None:
-        parts.append(f"{format_number(budget.memory_bytes / 2**20, 3, True)} MiB of memory")
-    return " and ".join(parts) or "no limit"
-
-
-def _format_count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

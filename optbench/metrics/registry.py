@@ -96,6 +96,10 @@ TABLES: dict[str, Table] = {
         lambda results, tables: failures(results.trials, results.runs, results.curves, results.cells), paper=True
     ),
     "recommendation": Table(
-        lambda results, tables: recommendation(results.trials, results.runs, results.cells), paper=True
+        lambda results, tables, metric: recommendation(
+            results.trials, results.runs, results.cells, curves=results.curves, metric=metric
+        ),
+        paper=True,
+        by_metric=True,
     ),
 }

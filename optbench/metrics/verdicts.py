@@ -12,7 +12,7 @@ import pandas as pd
 from optbench.errors import unknown
 from optbench.formatting import format_number
 from optbench.metrics import losses as loss_frames
-from optbench.metrics.compared import directions
+from optbench.metrics.compared import directions, is_technical
 from optbench.metrics.ranking import higher_is_better
 from optbench.metrics.timing_error import index_by_cell, ratio_error, timing_errors
 from optbench.results.stored import GROUP
@@ -96,6 +96,12 @@ def verdicts_against(
         for task in tasks
         for row in _compare_with(reference, task, alpha, seed)
     ]
+    rows += [
+        {**row, "reference": reference, "metric": metric}
+        for reference in references
+        for task in tasks
+        for row in _describe_lost(reference, task, cells)
+    ]
     table = pd.DataFrame(rows, columns=COLUMNS)
     texts = ["verdict", "effect_unit", "note"]
     numbers = [name for name in COLUMNS if name.startswith(("effect_", "probability", "p")) and name != "problem"]
@@ -147,6 +153,15 @@ def _compare_with(reference: str, task: _Task, alpha: float, seed: int) -> list[
         return [{**task.group, "optimizer": name, "verdict": "inconclusive", "note": note} for name in others]
     pairs = [_Pairs(task, name, reference) for name in others]
     return [{**task.group, **row} for row in _decide(pairs, alpha, seed)]
+
+
+def _describe_lost(reference: str, task: _Task, cells: pd.DataFrame) -> list[dict[str, Any]]:
+    """Returns a row for each optimizer of a task of which nothing is known, because its cell failed technically."""
+    lost = cells[is_technical(cells).to_numpy()]
+    lost = lost[(lost[GROUP] == pd.Series(task.group)[GROUP]).all(axis=1)] if len(lost) else lost
+    names = [str(name) for name in lost["optimizer"].unique() if str(name) not in {*task.losses, reference}]
+    note = "its cell failed for a technical reason, and no seed was run"
+    return [{**task.group, "optimizer": name, "verdict": "inconclusive", "note": note} for name in names]
 
 
 class _Pairs:

@@ -8,6 +8,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
+from optbench.formatting import format_number
 from optbench.plots import style
 
 
@@ -32,7 +33,7 @@ def pairwise_profile(table: pd.DataFrame, cells: pd.DataFrame) -> tuple[Figure, 
     drawn = both.pivot(index="a", columns="b", values="difference").reindex(index=order, columns=order)
     decided = (both["difference_low"] > 0) | (both["difference_high"] < 0)
     sure = both.assign(sure=decided).pivot(index="a", columns="b", values="sure").reindex(index=order, columns=order)
-    texts = drawn.map(lambda value: "" if np.isnan(value) else f"{value:+.2f}".replace("-", "−"))
+    texts = drawn.map(_text)
     texts = texts.where(sure.fillna(False).astype(bool) | (texts == ""), "(" + texts + ")")
     room = 0.3 + 0.085 * max(map(len, order))
     across, up = 0.72 * len(order), 0.36 * len(order)
@@ -52,3 +53,9 @@ def pairwise_profile(table: pd.DataFrame, cells: pd.DataFrame) -> tuple[Figure, 
     ax.grid(visible=False)
     ax.spines[:].set_visible(False)
     return figure, drawn
+
+
+def _text(value: float) -> str:
+    """A difference with two significant digits: a small one isn't zero, and has its sign."""
+    sign = "+" if value > 0 else "−" if value < 0 else ""
+    return "" if np.isnan(value) else f"{sign}{format_number(abs(value), 2)}"

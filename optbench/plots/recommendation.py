@@ -21,7 +21,7 @@ def recommendation(table: pd.DataFrame, cells: pd.DataFrame) -> tuple[Figure, pd
     """
     drawn = table[(table["scope"] == ALL) & table["trials"].notna() & table["expected_regret"].notna()]
     if drawn.empty:
-        raise style.NothingToDraw("no optimizer has a finite loss on all tasks")
+        raise style.NothingToDraw("no optimizer has a finite loss on all tasks, or losses are not positive")
     looks = style.looks(cells["optimizer"])
     budgets = sorted(drawn["trials"].unique())
     names = [str(name) for name in drawn[drawn["trials"] == budgets[-1]]["optimizer"]]

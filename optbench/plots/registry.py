@@ -79,10 +79,11 @@ PLOTS: dict[str, Plot] = {
     ),
     "recommendation": Plot(
         lambda results, tables, problem: recommendation(tables["recommendation"], results.cells),
-        "The lowest validation loss that an optimizer reaches within a tuning budget, divided by the lowest loss that "
-        "any optimizer reached with the whole budget; geometric mean over problems. 1 is the best loss found, 2 is "
-        "twice that loss. Bars are intervals over problems; a single problem has none. With few problems they are "
-        "wide, because results may differ on another problem.",
+        "The loss that an optimizer reaches within a tuning budget, divided by the lowest loss that any optimizer "
+        "reached; geometric mean over problems. Losses are medians over fresh seeds where final runs have the "
+        "hyperparameters of that budget, otherwise those of single trials (column rests_on of recommendation.csv). 1 "
+        "is the best loss found, 2 is twice that loss. Bars are intervals over problems; a single problem has none. "
+        "With few problems they are wide, because results may differ on another problem.",
         each_problem=False,
     ),
     "aggregate": Plot(

@@ -38,6 +38,11 @@ class Slot:
     ) -> Slot:  # fmt: skip
         places = cells["problem"].unique() if figure.each_problem else [""]
         static = [(str(place), drawn[place, figure.plot]) for place in places if (place, figure.plot) in drawn]
+        if name.startswith("scaling_"):
+            sizes = cells.groupby("problem", observed=True)["batch_size"].nunique()
+            single = Markup("<p>There is only one batch size.</p>")
+            static = [(place, drawing if sizes[place] > 1 else single) for place, drawing in static]
+            static = static or ([("", single)] if (sizes < 2).all() else [])
         return cls(name, figure.title, figure.reading, static)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from optbench.formatting import format_cell, format_number
+from optbench.formatting import format_cell
+from optbench.metrics.compared import is_technical
 from optbench.metrics.leaderboard import FAILURES
 from optbench.metrics.recommendation import ALL
 from optbench.reporting.html_tables import in_words
@@ -30,6 +31,11 @@ def banners(cells: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
     unfinished = int((~cells["status"].isin(["ok", *FAILURES])).sum())
     if unfinished:
         texts.append(f"Partial results: {unfinished} of {len(cells)} cells have no result yet. Ranks may still change.")
+    if lost := int(is_technical(cells).sum()):
+        texts.append(
+            f"Technical failures: {count_text(lost, 'cell')} failed because the worker process ended or the time limit "
+            "was reached. The missing runs are left out of ranks and verdicts; run with --retry-failed to make them."
+        )
     substitutes = [name for name in cells["problem"].unique() if re.search(r"\bdata=digits(?=[,\]])", name)]
     if substitutes:
         texts.append(
@@ -37,8 +43,10 @@ def banners(cells: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
             "about the data set after which the problem is named."
         )
     seeds = runs["seed"].nunique()
-    most = max(2, int(cells.groupby(GROUP, observed=True)["optimizer"].nunique().max())) if len(cells) else 2
-    if seeds < (enough := fewest_pairs(comparisons=most - 1)):
+    most = int(cells.groupby(GROUP, observed=True)["optimizer"].nunique().max()) if len(cells) else 0
+    if most == 1:
+        texts.append("No task has two optimizers: there is nothing to compare, and no verdict.")
+    elif seeds < (enough := fewest_pairs(comparisons=max(most, 2) - 1)):
         texts.append(
             f"{count_text(seeds, 'seed')}: too few to conclude that one optimizer beats another within one task. With "
             f"{most} optimizers, a verdict needs at least {enough} seeds. Read differences within a task as hints."
@@ -82,69 +90,42 @@ def facts(cells: pd.DataFrame, runs: pd.DataFrame, meta: Mapping[str, Any]) -> l
 
 
 def answer(tables: Mapping[str, pd.DataFrame]) -> list[str]:
-    """The recommendation in two texts: which optimizer to use and how well it does, and where this was measured.
+    """The recommendation for the largest tuning budget, or why there is none; then what it may not hold for.
 
-    `tables` needs `cells`, `recommendation` and `runs` of `metrics.tables.all_tables`. Without a recommendation there
-    is only one text, which gives the reason.
+    `tables` needs the table `recommendation` of `metrics.tables.all_tables`, whose sentences `optbench recommend`
+    prints as well.
     """
-    cells, table = tables["cells"], tables["recommendation"]
-    overall_rows = table[table["scope"] == ALL]
-    overall = overall_rows[overall_rows["recommended"].eq(True)]
-    if overall.empty:
-        return ["Nothing can be recommended yet: no optimizer has a finite loss on every task."]
-    row = overall.sort_values("trials", na_position="last").iloc[-1]
-    regret = f"{format_number(100 * row['expected_regret'], 2)} % above the best loss that any optimizer reached"
-    if pd.notna(row["regret_low"]):
-        bounds = [format_number(100 * row[f"regret_{end}"], 2) for end in ("low", "high")]
-        regret += f" (95 % interval: {bounds[0]} to {bounds[1]} %)"
-    trials = (
-        f"With {count_text(int(row['trials']), 'tuning trial')}"
-        if pd.notna(row["trials"])
-        else "With the whole tuning budget"
-    )
-    rivals = overall_rows[
-        (overall_rows["trials"] == row["trials"]) | (overall_rows["trials"].isna() & pd.isna(row["trials"]))
-    ]
-    close = [
-        str(name) for name in rivals.loc[rivals["not_told_apart"].eq(True), "optimizer"] if name != row["optimizer"]
-    ]
-    others = cells["optimizer"].nunique() - 1
-    judged = int(rivals["not_told_apart"].notna().sum()) - 1  # with one problem none is: there is no interval
-    if not others:
-        comparison = "No other optimizer was run."
-    elif not judged and row["problems"] == 1:
-        comparison = "One problem gives no interval, so the difference from other optimizers may be due to chance."
-    elif not judged:
-        comparison = "No other optimizer could be judged on all tasks."
-    elif not close and judged < others:
-        compared = count_text(judged, "other optimizer")
-        comparison = f"This loss is significantly lower than that of the {compared} that could be judged."
-    elif not close:
-        comparison = "This loss is significantly lower than that of all other optimizers."
-    elif len(close) == others:
-        comparison = "This loss is not significantly lower than that of any other optimizer."
-    else:
-        comparison = f"This loss is not significantly lower than that of {in_words(close)}."
-    seeds = tables["runs"]["seed"].nunique()
-    rate, low, high = (format_number(row[name], 3, True) for name in ("lr_start", "lr_low", "lr_high"))
-    advice = f"Use {row['optimizer']}, starting at learning rate {rate}"
-    if others and (not judged or len(close) == judged):
-        better = "No optimizer is significantly better than the others. " if judged else ""
-        advice = f"{better}Try {row['optimizer']} first, starting at learning rate {rate}"
-    if low != high:
-        advice += f" (tuning chose rates from {low} to {high})"
-    return [
-        f"{advice}. {trials}, its validation loss is expected to be {regret}.",
-        f"{comparison} This was measured on {count_text(int(row['problems']), 'problem')} "
-        f"({count_text(int(row['tasks']), 'task')}) with {count_text(seeds, 'seed')} and may not hold for other "
-        "problems, sizes or budgets.",
-    ]
+    rows = _overall(tables["recommendation"])
+    if rows.empty:
+        return ["Nothing can be recommended yet: no cell has been run."]
+    row = rows.iloc[-1]
+    if not row["recommended"]:
+        return ["Nothing can be recommended yet.", str(row["sentence"])]
+    return [str(row["sentence"]), "This may not hold for other problems, sizes or budgets."]
+
+
+def problem_answers(table: pd.DataFrame) -> list[str]:
+    """The recommendations for each problem with the tuning budget of `answer`, if there are several problems."""
+    rows = _overall(table)
+    if rows.empty or rows["problems"].iloc[-1] < 2:
+        return []
+    last = rows["trials"].iloc[-1]
+    same = table[table["trials"].isna() if pd.isna(last) else table["trials"].eq(last)]
+    own = same[(same["scope"] != ALL) & (same["problems"] == 1) & (same["sentence"] != "")]
+    # A problem with several tasks is a scope itself, before its tasks, whose names begin with its name.
+    scopes = [str(name) for name in own["scope"]]
+    tasks = {name for name in scopes if any(name.startswith(f"{problem}, batch ") for problem in scopes)}
+    return [str(text) for name, text in zip(scopes, own["sentence"], strict=True) if name not in tasks]
 
 
 def other_budgets(table: pd.DataFrame) -> list[str]:
     """The recommendations for smaller tuning budgets than that of `answer`."""
-    overall = table[(table["scope"] == ALL) & (table["sentence"] != "")].sort_values("trials", na_position="last")
-    return [str(text) for text in overall["sentence"].iloc[:-1]]
+    return [str(text) for text in _overall(table)["sentence"].iloc[:-1]]
+
+
+def _overall(table: pd.DataFrame) -> pd.DataFrame:
+    rows = table[(table["scope"] == ALL) & (table["sentence"] != "")]
+    return rows.sort_values("trials", na_position="last")
 
 
 def count_text(number: int, noun: str) -> str:

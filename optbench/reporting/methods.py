@@ -17,24 +17,21 @@ def methods(settings: Mapping[str, Any], rank_by: str, runs: pd.DataFrame) -> li
     frame of runs, which shows what was requested of the optimizers.
     """
     tuning = settings.get("tuning", {})
+    seeds = int(runs["seed"].nunique())
     worth = f"{tuning['worth']:g} run budgets" if "worth" in tuning else "a fixed number of run budgets"
-    sampler = {"tpe": "TPE", "gp": "Gaussian-process", "quasi-random": "quasi-random (Halton)"}.get(
-        tuning.get("sampler", ""), tuning.get("sampler", "the configured")
-    )
+    tuned = f" and the same budget for tuning ({worth})" if tuning.get("worth", 1) else ""
     return [
-        "Equal compute. On each problem, every optimizer has the same budget for a run and the same budget for "
-        f"tuning ({worth}), at every batch size. The unit is the example gradient: a forward and a backward pass on "
-        "one example count 1, a forward pass alone counts 1/3. Every pass that an optimizer needs is charged, "
-        "including line searches and trials that diverged or were pruned. Evaluation is not charged.",
-        "Tuning. The learning rate is searched over a range that belongs to the optimizer: four decades on networks; "
-        "on quadratics the range of the SGD family depends on the curvature. The first trial uses the optimizer's "
-        "default rate. The next ones follow a design that is the same for all optimizers, and then the "
-        f"{sampler} sampler proposes the rates. A trial starts only if the budget covers a whole run. If the best rate "
-        "is near an edge, the range is extended.",
-        "Selection on validation, report on test. The validation set is split off the training set by a fixed "
-        "seed, and trials are compared by their validation loss. The test set is evaluated once, after the last step "
+        f"Equal compute. On each problem, every optimizer has the same budget for a run{tuned}, at every batch size. "
+        "The unit is the example gradient: a forward and a backward pass on one example count 1, a forward pass alone "
+        "counts 1/3. Every pass that an optimizer needs is charged, including line searches and trials that diverged "
+        "or were stopped. Evaluation is not charged.",
+        f"Tuning. {_describe_tuning(tuning)}",
+        "Selection on validation, report on test. The validation set is split off the training set by a fixed seed"
+        + (", and trials are compared by their validation loss" if tuning.get("worth", 1) else "")
+        + ". The test set is evaluated once, after the last step "
         "of a final run.",
-        "Fresh seeds. Final runs use seeds that no trial has used. They are the same for all optimizers, so that "
+        f"Fresh seeds. Final runs use {seeds} seed{'s' * (seeds != 1)} that no trial has used. "
+        "They are the same for all optimizers, so that "
         "initial weights and the order of the data are equal and differences can be paired.",
         f"Ranks. Within one problem, batch size, device and schedule, optimizers are ranked by the median over seeds "
         f"of the {rank_by.replace('_', ' ')}; ties share the better rank. A failed seed counts as worse than any "
@@ -46,6 +43,48 @@ def methods(settings: Mapping[str, Any], rank_by: str, runs: pd.DataFrame) -> li
         "which nothing else of the run is active.",
         _regularisation(runs),
     ]
+
+
+#: What samplers propose after the first trial, and whether the range may be extended.
+_SAMPLERS = {
+    "tpe": "The next ones follow a design that is the same for all optimizers, and then the TPE sampler proposes them.",
+    "gp": "The next ones follow a design that is the same for all optimizers, and then the Gaussian-process sampler "
+    "proposes them.",
+    "random": "The next ones are independent random points.",
+    "quasi-random": "The next ones are the points of a quasi-random (Halton) sequence.",
+    "grid": "The next ones are the points of a grid over the range, which is not extended.",
+}
+_PRUNERS = {
+    "median": "A trial whose validation loss is worse than the median of earlier trials at the same point is stopped.",
+    "successive-halving": "Trials are stopped at certain points if they are not among the best (successive halving).",
+}
+
+
+def _describe_tuning(tuning: Mapping[str, Any]) -> str:
+    """How hyperparameters are tuned, by the settings `[tuning]` of a configuration."""
+    if not tuning.get("worth", 1):
+        return "Nothing was tuned: every optimizer runs at its default or given hyperparameters."
+    sampler, pruner = tuning.get("sampler", "tpe"), tuning.get("pruner", "none")
+    texts = [
+        "The learning rate is searched over a range that belongs to the optimizer and to the kind of problem, together "
+        "with the other hyperparameters of its search space, if it has any."
+    ]
+    if pruner == "race":
+        name = {"tpe": "TPE", "gp": "Gaussian-process"}.get(sampler, sampler)
+        texts.append(
+            "Trials race: many points, the default among them, get a short part of their run, and the best ones are "
+            "continued. Later stages try new points, between the best one and its neighbours or where the "
+            f"{name} sampler proposes them. All trials of a tuning have the same seed, which no final run has."
+        )
+    else:
+        texts.append("The first trial uses the optimizer's default values.")
+        texts.append(_SAMPLERS.get(sampler, f"The {sampler} sampler proposes the next ones."))
+        texts.append("A trial starts only if the budget covers a whole run.")
+        texts += [_PRUNERS[pruner]] if pruner in _PRUNERS else []
+        texts += ["If the best learning rate is near an edge, the range is extended."] if sampler != "grid" else []
+    if tuning.get("studies", 1) > 1:
+        texts.append(f"The tuning is repeated {tuning['studies']} times; the first one decides.")
+    return " ".join(texts)
 
 
 def _regularisation(runs: pd.DataFrame) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from optbench.metrics.fresh_seeds import order_overall
 from optbench.metrics.leaderboard import FAILURES
 from optbench.metrics.verdicts import choose_reference
 from optbench.results.stored import GROUP
@@ -40,15 +41,13 @@ def standings(tables: Mapping[str, pd.DataFrame], reference: str | None = None) 
     board = tables["leaderboard"]
     reference = reference or choose_reference(tables["cells"])
     names = sorted(str(name) for name in tables["cells"]["optimizer"].unique())
-    table = pd.DataFrame({"optimizer": names})
-    scores = tables["aggregate"].rename(columns={"iqm": "score", "iqm_low": "score_low", "iqm_high": "score_high"})
-    table = table.merge(scores[["optimizer", "score", "score_low", "score_high"]], on="optimizer", how="left")
-    better = tables["probability_of_improvement"].query("probability_low > 0.5").groupby("other", observed=True).size()
-    table["rank"] = table["optimizer"].map(better).fillna(0)
+    scores = tables["aggregate"].astype({"optimizer": str}).set_index("optimizer")
     by_name = board.assign(optimizer=board["optimizer"].astype(str)).groupby("optimizer")
-    table["median_rank"] = table["optimizer"].map(by_name["rank"].median().astype(float))
-    ranked = table["median_rank"].notna()
-    table["rank"] = table["rank"].where(ranked).rank(method="min").astype("Int64")
+    medians = by_name["rank"].median().astype(float)
+    table = order_overall(tables["probability_of_improvement"], scores["iqm"], medians, names)
+    for end in ("low", "high"):
+        table[f"score_{end}"] = table["optimizer"].map(scores[f"iqm_{end}"]).astype(float)
+    names = list(table["optimizer"])
     verdicts = tables["verdicts"].assign(optimizer=tables["verdicts"]["optimizer"].astype(str))
     counts = verdicts[verdicts["reference"] == reference].groupby(["optimizer", "verdict"]).size()
     for column, verdict in (("wins", "win"), ("ties", "tie"), ("losses", "loss"), ("inconclusive", "inconclusive")):
@@ -62,8 +61,6 @@ def standings(tables: Mapping[str, pd.DataFrame], reference: str | None = None) 
     table["audit"] = table["optimizer"].map(tables["audit"].groupby("optimizer", observed=True).size()).fillna(0)
     table = table.astype({"failed_runs": "Int64", "failed_cells": "Int64", "audit": "Int64"})
     table["tied"] = table["rank"].duplicated(keep=False) & table["rank"].notna()
-    order = ["rank", "score", "median_rank", "optimizer"]
-    table = table.sort_values(order, ascending=[True, False, True, True], na_position="last", ignore_index=True)
     return table[COLUMNS]
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 GROUP = ["problem", "batch_size", "device", "schedule"]
 #: The columns that identify a cell.
 CELL = [*GROUP, "optimizer"]
+#: The beginning of the error of a cell whose worker process ended.
+LOST_WORKER = "the worker process died"
 
 
 class StoredResults(Protocol):

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager, suppress
 
+from optbench.results.stored import LOST_WORKER
+
 #: Bytes of stderr that are kept, and the number of last lines and of characters that are part of an error.
 _KEPT, _LINES, _LENGTH = 4096, 3, 300
 #: The end of a worker of which nothing is known.
@@ -47,7 +49,7 @@ def describe_loss(error: BrokenExecutor, attempts: int = 1) -> str:
     last = " | ".join(lines[-_LINES:])
     if len(last) > _LENGTH:
         last = f"… {last[-_LENGTH:]}"
-    return f"the worker process died ({_describe_end(exit_code)}{times})" + (f": {last}" if last else "")
+    return f"{LOST_WORKER} ({_describe_end(exit_code)}{times})" + (f": {last}" if last else "")
 
 
 def _describe_end(exit_code: int | None) -> str:

@@ -11,7 +11,11 @@ import pytest
 from scipy import stats
 
 from optbench.formatting import format_number
+from optbench.metrics.leaderboard import leaderboard
 from optbench.metrics.recommendation import Budget, choose_budgets, recommendation
+from optbench.metrics.tables import all_tables
+from optbench.metrics.verdicts import verdicts
+from optbench.reporting.standings import standings
 from tests.support.frames import make
 from tests.support.studies import Study, study
 
@@ -42,8 +46,11 @@ def test_regrets_by_hand(found: Study) -> None:
         assert row["regret_high"] == pytest.approx(math.expm1(high))
     assert table["recommended"].to_dict() == {"adam": True, "sgd": False}
     assert table.loc["sgd", "not_told_apart"]
-    assert table.loc["adam", "lr_start"] == pytest.approx((0.01 * 0.001 * 0.001) ** (1 / 3))
-    assert table.loc["adam", ["lr_low", "lr_high"]].tolist() == [0.001, 0.01]
+    assert table.loc["adam", ["lr_start", "lr_low", "lr_high"]].tolist() == [0.001, 0.001, 0.01], (
+        "a rate that was tried"
+    )
+    assert set(table["rests_on"]) == {"single trials"}
+    assert "This rests on single trials" in table.loc["adam", "sentence"]
 
 
 @pytest.mark.parametrize("batches", [(10, 10), (20, 100)])
@@ -59,13 +66,13 @@ def test_who_ran_other_tasks_is_not_recommended_against_others(batches: tuple[in
 
 def test_problems_weigh_alike_however_many_batch_sizes_they_have() -> None:
     trials = {
-        ("a", batch, name): losses for batch in (10, 20, 40) for name, losses in (("adam", [1.0]), ("sgd", [2.0]))
+        ("a", batch, name): [first, 1.0] for batch in (10, 20, 40) for name, first in (("adam", 2.0), ("sgd", 4.0))
     }
-    trials |= {("b", 10, "adam"): [8.0], ("b", 10, "sgd"): [1.0]}
+    trials |= {("b", 10, "adam"): [16.0, 1.0], ("b", 10, "sgd"): [2.0, 1.0]}
     found = study({key: [1.0] for key in trials}, trials=trials)
-    table = of(found).query("scope == 'all tasks'").set_index("optimizer")
+    table = of(found, Budget(trials=1)).query("scope == 'all tasks'").set_index("optimizer")
     assert table["expected_regret"].to_dict() == pytest.approx({
-        "sgd": math.expm1(math.log(2) / 2), "adam": math.expm1(math.log(8) / 2)
+        "sgd": math.expm1(math.log(4 * 2) / 2), "adam": math.expm1(math.log(2 * 16) / 2)
     })  # fmt: skip
 
 
@@ -107,14 +114,94 @@ def test_nothing_to_recommend_says_why() -> None:
     assert "adam can be judged on 0 of 1 (no finite loss within the budget on 1 task)" in first
     assert recommendation(found.trials.iloc[:0], found.runs, found.cells).empty
     negative = study({"adam": [1.0]}, trials={"adam": [-1.0, -2.0]})
-    assert not of(negative)["recommended"].any(), "a ratio of negative losses has no meaning"
+    assert not of(negative, Budget(1))["recommended"].any(), "a ratio of negative losses has no meaning"
+    assert of(negative, Budget(2))["recommended"].all(), "a final run is ranked by its metric"
 
 
-def test_one_problem_has_no_interval() -> None:
-    table = of(study({"adam": [1.0], "sgd": [1.0]})).query("scope == 'all tasks'")
+def test_one_problem_has_no_interval_of_regrets() -> None:
+    table = of(study({"adam": [1.0], "sgd": [1.0]}), Budget(1)).query("scope == 'all tasks'")
     assert table[["regret_low", "regret_high"]].isna().all().all()
     assert "interval" not in table["sentence"].iloc[0]
     assert (table["not_told_apart"].isna() == ~table["recommended"]).all(), "without an interval nobody knows"
+
+
+# An own CSV regression: single trials say momentum, fresh seeds say Adam, at another batch size.
+CSV = {
+    ("csv", 10, "momentum"): [0.31, 0.30, 0.32, 0.33, 0.29, 0.30, 0.31, 0.30],
+    ("csv", 10, "adam"): [0.25, 0.26, 0.24, 0.25, 0.23, 0.25, 0.26, 0.25],
+    ("csv", 40, "momentum"): [0.34, 0.35, 0.33, 0.36, 0.34, 0.35, 0.34, 0.33],
+    ("csv", 40, "adam"): [0.18, 0.19, 0.18, 0.17, 0.18, 0.19, 0.18, 0.20],
+}
+CSV_TRIALS = {key: [0.9, 0.2, 0.15 if key[2] == "momentum" else 0.3, 0.6] for key in CSV}
+
+
+def test_the_full_budget_rests_on_fresh_seeds_as_the_leaderboard_does() -> None:
+    found = study(CSV, trials=CSV_TRIALS)
+    table = of(found).query("trials == 4")
+    whole = table[table["scope"] == "all tasks"].set_index("optimizer")
+    best = whole.loc["adam"]
+    assert best["recommended"]
+    assert best[["batch_size", "lr_start", "n_seeds"]].tolist() == [40, 0.01, 8], "the cell with the best median"
+    assert best["value"] == pytest.approx(np.median(CSV["csv", 40, "adam"]))
+    low, high = stats.t.interval(0.95, 7, np.mean(CSV["csv", 40, "adam"]), stats.sem(CSV["csv", 40, "adam"]))
+    assert best[["mean_low", "mean_high"]].tolist() == pytest.approx([low, high])
+    assert whole["not_told_apart"].to_dict() == {"adam": False, "momentum": False}
+    assert "batch size 40, learning rate 0.01" in best["sentence"]
+    assert "It beats significantly, there and on the same seeds: momentum." in best["sentence"]
+    assert "Second is momentum at batch size 10: 0.3050." in best["sentence"]
+    board, judged = leaderboard(found.runs, found.cells), verdicts(found.runs, found.cells, "adam")
+    assert set(judged["verdict"]) == {"loss"}
+    for scope, part in table[table["scope"] != "all tasks"].groupby("scope"):
+        first = board[(board["rank"] == 1) & (board["batch_size"] == int(re.findall(r"batch (\d+)", scope)[0]))]
+        assert part.loc[part["recommended"], "optimizer"].tolist() == first["optimizer"].tolist()
+        assert part.loc[part["recommended"], "lr_start"].tolist() == first["lr"].tolist()
+    half = of(found, Budget(trials=3)).query("scope == 'all tasks' and recommended")
+    assert set(half["rests_on"]) == {"fresh seeds"}, "the chosen trials are the same"
+    half = of(found, Budget(trials=1)).query("scope == 'all tasks' and recommended")
+    assert set(half["rests_on"]) == {"single trials"}, "there are no runs at the default rate"
+
+
+def test_no_tuning_rests_on_the_runs_at_the_default_rate() -> None:
+    found = study(CSV, trials=CSV_TRIALS)
+    worse = found.runs.assign(tuned=False, lr=0.001, test_metric=2 * found.runs["test_metric"])
+    found.runs = pd.concat([found.runs, worse], ignore_index=True)
+    best = of(found, Budget(trials=1)).query("scope == 'all tasks' and recommended").iloc[0]
+    assert best[["rests_on", "optimizer", "lr_start"]].tolist() == ["fresh seeds", "adam", 0.001]
+    assert best["value"] == pytest.approx(0.36)
+
+
+def test_nothing_was_tuned() -> None:
+    found = study({"adam": [3.46], "sgd": [1.0]}, trials={"adam": []})
+    found.runs, found.cells, found.trials = (
+        frame[frame["optimizer"] == "adam"] for frame in (found.runs, found.cells, found.trials)
+    )
+    found.runs = found.runs.assign(tuned=False, lr=0.001)
+    table = of(found)
+    assert table["recommended"].all()
+    assert table["sentence"].iloc[0] == (
+        "Nothing was tuned: use adam, at batch size 10, learning rate 0.001. Its test metric on 1 fresh seed is 3.460; "
+        "one seed gives no interval. No other optimizer was run."
+    )
+
+
+def test_an_optimizer_without_anything_to_tune_takes_part() -> None:
+    found = study({"adam": [1.0] * 6, "prodigy": [0.5] * 6}, trials={"adam": [0.5, 0.4], "prodigy": []})
+    own = found.runs["optimizer"] == "prodigy"
+    found.runs.loc[own, ["tuned", "lr"]] = [False, 1.0]
+    for budget in (Budget(trials=2), Budget(seconds=0.02), Budget()):
+        table = of(found, budget).query("scope == 'all tasks'").set_index("optimizer")
+        assert table["recommended"].to_dict() == {"prodigy": True, "adam": False}, budget
+
+
+def test_several_problems_are_ordered_as_on_the_page() -> None:
+    frames = make(optimizers=["adam", "sgd", "rmsprop"], seeds=8)
+    tables = all_tables(frames)
+    table = tables["recommendation"].query("scope == 'all tasks' and trials == 12")
+    assert table["optimizer"].tolist() == standings(tables)["optimizer"].tolist()
+    improvement = tables["probability_of_improvement"]
+    known = improvement[improvement["optimizer"] == table["optimizer"].iloc[0]].set_index("other")["probability_low"]
+    told = table.iloc[1:].set_index("optimizer")["not_told_apart"]
+    assert told.to_dict() == (known <= 0.5).to_dict()
 
 
 def test_budgets_of_the_results() -> None:
@@ -176,19 +263,24 @@ def test_every_figure_of_a_sentence_stands_in_its_row() -> None:
     table = recommendation(frames.trials, frames.runs, frames.cells)
     spoken = table[table["sentence"] != ""]
     assert len(spoken) == table.groupby(["trials", "scope"]).ngroups
+    assert set(spoken["rests_on"]) == {"fresh seeds", "single trials"}
     for row in spoken[spoken["recommended"]].to_dict("records"):
         sentence = row["sentence"]
         same = table[(table["trials"] == row["trials"]) & (table["scope"] == row["scope"])]
-        assert row["expected_regret"] == same["expected_regret"].min()
         known = {str(row["trials"]), "95", *re.findall(r"\d[\d.]*", row["scope"])}
         known |= {format_number(row[name], 3, True) for name in ("lr_start", "lr_low", "lr_high")}
         known |= {format_number(100 * row[name], 3, True) for name in ("expected_regret", "regret_low", "regret_high")}
-        known |= {str(row[name]) for name in ("problems", "tasks")}
+        known |= {str(row[name]) for name in ("problems", "tasks", "n_seeds", "batch_size")}
+        known |= {format_number(row[name]) for name in ("value", "mean", "mean_low", "mean_high")}
+        second = same.iloc[1]
+        known |= {str(second["batch_size"]), format_number(second["value"])}
         said = sentence.replace(row["scope"], "")
-        for figure in re.findall(r"\d[\d.,e-]*", said):
+        for figure in re.findall(r"-?\d[\d.,e-]*", said):
             assert figure.rstrip(".,") in known, (figure, sentence)
         assert row["optimizer"] in sentence
-        judged = same[same["expected_regret"].isna()]["optimizer"].tolist()
-        assert ("Cannot be judged: " in sentence) == bool(judged)
-        told = sentence.partition("Not significantly worse: ")[2].rstrip(".")
-        assert set(filter(None, told.split(", "))) == set(same.loc[same["not_told_apart"].fillna(False), "optimizer"])
+        told = re.findall(r"Not significantly worse: ([^.]*)\.", sentence)
+        assert set(", ".join(told).split(", ")) - {""} == set(
+            same.loc[same["not_told_apart"].fillna(False), "optimizer"]
+        )
+        unknown = re.findall(r"Cannot be judged: ([^.]*)\.", sentence)
+        assert set(", ".join(unknown).split(", ")) - {""} <= set(same.loc[same["not_told_apart"].isna(), "optimizer"])

@@ -1,55 +1,46 @@
-"""The answer says what the recommendation's rows say, and what they don't."""
+"""The answer is the sentence of the recommendation, on the page as in `optbench recommend`."""
 
 from __future__ import annotations
 
-import math
-from typing import Any
-
-import pandas as pd
-import pytest
-
-from optbench.metrics.recommendation import ALL
-from optbench.reporting.header import answer
+from optbench.metrics.recommendation import recommendation
+from optbench.reporting.header import answer, other_budgets, problem_answers
+from tests.support.frames import PROBLEMS, make
+from tests.support.studies import study
 
 
-def _tables(apart: list[Any], problems: int) -> dict[str, pd.DataFrame]:
-    """Optimizers a (recommended), b, c, … of which `apart` says whether they are not told apart from it."""
-    names = [chr(ord("a") + k) for k in range(len(apart) + 1)]
-    interval = problems > 1
-    rows = pd.DataFrame({
-        "scope": ALL, "optimizer": names, "trials": 4, "recommended": [True] + [False] * len(apart),
-        "not_told_apart": pd.array([False, *apart], dtype="boolean"), "expected_regret": 0.02, "lr_start": 0.1,
-        "lr_low": 0.01, "lr_high": 1.0,
-        "regret_low": 0.01 if interval else math.nan, "regret_high": 0.03 if interval else math.nan,
-        "problems": problems, "tasks": problems, "sentence": "",
-    })  # fmt: skip
-    return {
-        "cells": pd.DataFrame({"optimizer": names}),
-        "recommendation": rows,
-        "runs": pd.DataFrame({"seed": [0, 1, 2]}),
-    }
+def test_the_answer_is_the_sentence_of_the_largest_budget() -> None:
+    frames = make(optimizers=["adam", "sgd"])
+    table = recommendation(frames.trials, frames.runs, frames.cells)
+    whole = table.query("scope == 'all tasks' and sentence != ''")
+    first, second = answer({"recommendation": table})
+    assert first == whole.query("trials == 12")["sentence"].item()
+    assert second == "This may not hold for other problems, sizes or budgets."
+    assert other_budgets(table) == whole.query("trials < 12")["sentence"].tolist()
+    own = table.query("scope in @PROBLEMS and trials == 12 and sentence != ''")
+    assert problem_answers(table) == own["sentence"].tolist()
+    assert len(own) == len(PROBLEMS)
 
 
-@pytest.mark.parametrize(
-    ("apart", "problems", "text"),
-    [
-        ([False, False], 3, "This loss is significantly lower than that of all other optimizers."),
-        ([True, False], 3, "This loss is not significantly lower than that of b."),
-        ([True, True], 3, "This loss is not significantly lower than that of any other optimizer."),
-        ([pd.NA, pd.NA], 1, "One problem gives no interval"),
-        ([pd.NA, pd.NA], 3, "No other optimizer could be judged on all tasks."),
-        ([False, pd.NA], 3, "significantly lower than that of the 1 other optimizer that could be judged."),
-        ([], 3, "No other optimizer was run."),
-    ],
-)
-def test_the_answer_compares_with_the_others(apart: list[Any], problems: int, text: str) -> None:
-    first, second = answer(_tables(apart, problems))
-    rate = "starting at learning rate 0.1 (tuning chose rates from 0.01 to 1)"
-    judged, better = pd.Series(apart, dtype="boolean").notna().any(), [each is False for each in apart]
-    if any(better) or not apart:
-        assert first.startswith(f"Use a, {rate}")
-    else:
-        nothing = "No optimizer is significantly better than the others. " if judged else ""
-        assert first.startswith(f"{nothing}Try a first, {rate}")
-    assert text in second
-    assert ("95 % interval" in first) == (problems > 1)
+def test_problems_with_one_task_are_answered_by_it() -> None:
+    found = study({(problem, 10, name): [1.0] * 3 for problem in "ab" for name in ("adam", "sgd")})
+    texts = problem_answers(recommendation(found.trials, found.runs, found.cells))
+    assert [text.partition(":")[0] for text in texts] == [
+        f"With 3 tuning trials on {problem}, batch 10, cpu, constant" for problem in "ab"
+    ]
+    one = study({"adam": [1.0] * 3})
+    assert problem_answers(recommendation(one.trials, one.runs, one.cells)) == []
+
+
+def test_the_reason_why_there_is_no_answer_is_the_true_one() -> None:
+    found = study({"adam": [None]}, trials={"adam": [None, None]})
+    _, text = answer({"recommendation": recommendation(found.trials, found.runs, found.cells)})
+    assert "no finite loss within the budget on 1 task" in text
+    untuned = study({"adam": [3.46], "sgd": [1.0]}, trials={"adam": []})
+    untuned.runs, untuned.cells, untuned.trials = (
+        frame[frame["optimizer"] == "adam"] for frame in (untuned.runs, untuned.cells, untuned.trials)
+    )
+    untuned.runs = untuned.runs.assign(tuned=False)
+    text, _ = answer({"recommendation": recommendation(untuned.trials, untuned.runs, untuned.cells)})
+    assert text.startswith("Nothing was tuned: use adam, at batch size 10")
+    nothing = recommendation(found.trials.iloc[:0], found.runs.iloc[:0], found.cells)
+    assert answer({"recommendation": nothing}) == ["Nothing can be recommended yet: no cell has been run."]

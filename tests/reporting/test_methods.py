@@ -9,7 +9,7 @@ from optbench.reporting.methods import methods
 
 
 def last_paragraph(**columns: list[object]) -> str:
-    runs = pd.DataFrame({"optimizer": ["sgd", "adamw"], "schedule": ["constant"] * 2} | columns)
+    runs = pd.DataFrame({"optimizer": ["sgd", "adamw"], "schedule": ["constant"] * 2, "seed": [0, 0]} | columns)
     return methods({}, "test_metric", runs)[-1]
 
 
@@ -27,3 +27,27 @@ def last_paragraph(**columns: list[object]) -> str:
 )
 def test_weight_decay_clipping_and_schedules_are_those_of_the_runs(columns: dict[str, list[object]], said: str) -> None:
     assert said in last_paragraph(**columns)
+
+
+TPE = {"worth": 4.0, "sampler": "tpe", "pruner": "none", "studies": 1}
+
+
+@pytest.mark.parametrize(
+    ("tuning", "said", "unsaid"),
+    [
+        (TPE, ["(4 run budgets)", "the TPE sampler proposes", "the range is extended", "first trial uses"], ["grid"]),
+        (TPE | {"sampler": "grid"}, ["the points of a grid over the range"], ["TPE", "the range is extended"]),
+        (TPE | {"sampler": "random", "pruner": "median"}, ["independent random", "worse than the median"], ["TPE"]),
+        (TPE | {"pruner": "race", "worth": 12.0}, ["Trials race", "same seed", "(12 run budgets)"], ["design that"]),
+        (TPE | {"worth": 0.0}, ["Nothing was tuned"], ["sampler", "same budget for tuning", "trials are compared"]),
+        (TPE | {"studies": 6}, ["repeated 6 times"], []),
+    ],
+)
+def test_tuning_is_described_as_it_is_configured(tuning: dict[str, object], said: list[str], unsaid: list[str]) -> None:
+    runs = pd.DataFrame({"optimizer": ["sgd"] * 5, "schedule": ["constant"] * 5, "seed": range(5)})
+    text = " ".join(methods({"tuning": tuning}, "test_metric", runs))
+    assert "Final runs use 5 seeds that no trial has used." in text
+    for part in said:
+        assert part in text, part
+    for part in unsaid:
+        assert part not in text, part

@@ -12,6 +12,8 @@ function againstBatch(rows, value, { title, low, high, words, shared = {}, missi
   const known = rows.filter((row) => row[value] !== null && row[value] !== undefined && row[value] < Infinity);
   if (!known.length) return { empty: missing, columns: [["optimizer"], ["batch_size"]], rows: [] };
   const sizes = distinct(rows, "batch_size").sort((a, b) => a - b);
+  if (sizes.length < 2)
+    return { empty: "There is only one batch size.", columns: [["optimizer"], ["batch_size"]], rows: [] };
   const traces = [...grouped(known, (row) => row.optimizer)].map(([optimizer, own]) => {
     const sorted = own.toSorted((one, other) => one.batch_size - other.batch_size);
     return lineOf(
@@ -70,7 +72,6 @@ function againstBatch(rows, value, { title, low, high, words, shared = {}, missi
       ...shared,
     },
     summary: `${chosenTask().problem}, batch sizes ${inWords(sizes.map(String))}.`,
-    note: sizes.length < 2 ? "There is only one batch size." : "",
   };
 }
 

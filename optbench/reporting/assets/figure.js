@@ -125,6 +125,8 @@ async function draw(figure) {
   showData(figure);
   if (known.fixed) return void fallBack(figure);
   plot.classList.toggle("empty", Boolean(spec.empty));
+  // How to read a figure that is not there would be a false caption.
+  plot.closest("figure").querySelector("figcaption").hidden = Boolean(spec.empty);
   if (spec.empty) {
     plot.classList.remove("waiting");
     if (known.plotted) window.Plotly.purge(plot);

@@ -1,0 +1,148 @@
+"""What a tuning budget would have found: the best trial of each cell among those that fit."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from optbench.results.stored import CELL, GROUP
+
+#: The largest number of trials in a budget.
+MOST_TRIALS = 1_000_000_000
+#: Statuses of cells whose tuning did not end: its length does not show the budget.
+_UNFINISHED = ("missing", "error", "oom", "timeout")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Limits of tuning an optimizer; None means no limit.
+
+    `trials` limits the number of trials, `seconds` the time of all trials together (at the speed measured in
+    isolation), and `memory_bytes` the peak allocation of a step plus the optimizer's state.
+    """
+
+    trials: int | None = None
+    seconds: float | None = None
+    memory_bytes: float | None = None
+
+
+def choose_budgets(trials: pd.DataFrame, cells: pd.DataFrame) -> list[Budget]:
+    """Returns the default budgets: no tuning, half of the trials that every finished cell has, and all of them.
+
+    Args:
+        trials: Frame of trials.
+        cells: Frame of cells.
+    """
+    counts = trials.drop_duplicates(["cell_id", "trial"]).groupby("cell_id", observed=True).size()
+    if counts.empty:
+        return []
+    finished = counts[counts.index.isin(cells.loc[~cells["status"].isin(_UNFINISHED), "cell_id"])]
+    most = int((counts if finished.empty else finished).min())
+    return [Budget(trials=number) for number in sorted({1, max(most // 2, 1), most})]
+
+
+def list_trials(trials: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+    """Returns one row per trial, in the order of the tuning.
+
+    The columns are `CELL`, `cell_id`, `lr`, `trial`, `loss` (infinite if the trial failed), `regret` (log(loss/lowest
+    loss of the task); missing unless both are positive), `number` (from 1), `seconds` (of tuning at its end) and
+    `memory`. Cells without trials have one row, `trial` −1: their optimizer has nothing to tune, which fits into every
+    number of trials and takes no time.
+
+    Args:
+        trials: Frame of trials.
+        runs: Frame of runs, for step times and memory.
+        cells: Frame of cells.
+    """
+    frame = trials.drop_duplicates(["cell_id", "trial"]).sort_values(["cell_id", "trial"], kind="stable")
+    loss = pd.to_numeric(frame["valid_loss"]).astype(float)
+    speed = pd.to_numeric(runs["step_ms"]) * pd.to_numeric(runs["steps"]) / pd.to_numeric(runs["cost"]) / 1000
+    per_cost = speed.astype(float).groupby(runs["cell_id"], observed=True).median()
+    spent = frame.groupby("cell_id", observed=True)["cost"].cumsum().astype(float)
+    tried = frame[[*CELL, "cell_id", "lr", "trial"]].assign(
+        loss=loss.where((frame["status"] == "ok") & np.isfinite(loss), np.inf),
+        number=frame.groupby("cell_id", observed=True).cumcount() + 1,
+        seconds=spent * frame["cell_id"].map(per_cost).to_numpy(dtype=float),
+    )
+    untuned = cells.loc[_has_nothing_to_tune(cells, runs, frame), [*CELL, "cell_id"]]
+    untuned = untuned.assign(lr=math.nan, trial=-1, loss=math.nan, number=0, seconds=0.0)
+    table = pd.concat([part for part in (tried, untuned) if len(part)] or [tried], ignore_index=True)
+    best = table.groupby(GROUP, observed=True)["loss"].transform("min")
+    # Ratios need positive losses; otherwise regret is undefined and missing.
+    ratio = table["loss"].where(table["loss"] > 0) / best.where((best > 0) & np.isfinite(best))
+    return table.assign(
+        regret=np.log(ratio.astype(float)), memory=table["cell_id"].map(_memory(runs)).to_numpy(dtype=float)
+    )
+
+
+def _has_nothing_to_tune(cells: pd.DataFrame, runs: pd.DataFrame, trials: pd.DataFrame) -> pd.Series:
+    """Whether each cell has runs, all of them at the values that the optimizer was given, and no trials."""
+    tuned = runs.loc[runs["tuned"].astype(bool), "cell_id"]
+    planned = pd.to_numeric(cells["trials"]).fillna(0) > 0
+    return cells["cell_id"].isin(runs["cell_id"]) & ~cells["cell_id"].isin({*trials["cell_id"], *tuned}) & ~planned
+
+
+def _memory(runs: pd.DataFrame) -> pd.Series:
+    needed = pd.to_numeric(runs["peak_memory_bytes"]) + pd.to_numeric(runs["optimizer_state_bytes"])
+    return needed.astype(float).groupby(runs["cell_id"], observed=True).max()
+
+
+def apply_budget(tried: pd.DataFrame, cells: pd.DataFrame, budget: Budget) -> pd.DataFrame:
+    """Returns one row per cell, its best trial that fits: `CELL`, `cell_id`, `lr`, `loss`, `regret`, `runs`, `reason`.
+
+    `runs` says which final runs have the hyperparameters of that trial: `tuned`, `default`, or none (empty). `reason`
+    says why there is no trial, and is empty if there is one.
+
+    Args:
+        tried: The frame of `list_trials`.
+        cells: Frame of cells, each of them once.
+        budget: The budget.
+    """
+    fits = pd.Series(True, index=tried.index)
+    if budget.trials is not None:
+        fits &= tried["number"] <= budget.trials
+    if budget.seconds is not None:
+        fits &= tried["seconds"] <= budget.seconds
+    if budget.memory_bytes is not None:
+        fits &= tried["memory"] <= budget.memory_bytes
+    by_cell = tried.groupby("cell_id", observed=True)
+    about = by_cell[["number", "seconds", "memory"]].max()
+    about["longest"] = (by_cell["seconds"].diff().fillna(tried["seconds"])).groupby(tried["cell_id"]).max()
+    short = about.index[~_exhausts_budget(about, budget) & (about["number"] > 0)]
+    fits &= ~tried["cell_id"].isin(short)
+    untuned = tried["trial"] < 0
+    order = ["loss", "number"]
+    able = tried[np.isfinite(tried["loss"]) | untuned].sort_values(order, kind="stable")
+    chosen = able[fits.loc[able.index]].drop_duplicates("cell_id").set_index("cell_id")
+    final = able.drop_duplicates("cell_id").set_index("cell_id")["trial"]
+    at_default = chosen["trial"] <= 0
+    tuned = (chosen["trial"] == final.reindex(chosen.index)) & (chosen["trial"] >= 0)
+    chosen["runs"] = np.where(tuned, "tuned", np.where(at_default, "default", ""))
+    reason = pd.Series("no finite loss within the budget", index=about.index)
+    reason[short] = "tuned for less than the budget"
+    if budget.memory_bytes is not None:
+        reason[about["memory"] > budget.memory_bytes] = "needs more memory"
+        reason[about["memory"].isna()] = "memory unknown"
+    if budget.seconds is not None:
+        reason[about["seconds"].isna()] = "times unknown"
+    run = cells[cells["cell_id"].isin(about.index)]
+    choices = run[["cell_id", *CELL]].join(chosen[["lr", "loss", "regret", "runs"]], on="cell_id")
+    found = choices["cell_id"].isin(chosen.index)
+    return choices.assign(
+        runs=choices["runs"].fillna(""), reason=choices["cell_id"].map(reason).astype(object).where(~found, "")
+    )
+
+
+def _exhausts_budget(about: pd.DataFrame, budget: Budget) -> pd.Series:
+    """Whether each cell was tuned until a limit of the budget was reached, so that no further trial would fit."""
+    if budget.trials is None and budget.seconds is None:
+        return pd.Series(True, index=about.index)
+    spent = pd.Series(False, index=about.index)
+    if budget.trials is not None:
+        spent |= about["number"] >= budget.trials
+    if budget.seconds is not None:
+        spent |= about["seconds"] + about["longest"] > budget.seconds
+    return spent
