@@ -242,6 +242,8 @@ class _Stage:
         new = max(0, min(new, left // self._cost_at(until)))
         points = self._refine(new)
         chosen = [(trial.number, trial.hyperparameters) for trial in kept]
+        if len(chosen) == 1 and not points:
+            until = self.cell.evaluations  # without a rival, there is nothing to wait for
         return self._proposals([*chosen, *enumerate(points, len(self.trained))], until)
 
     def _paused(self, until: int | None = None) -> list[Trial]:
