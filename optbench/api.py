@@ -64,7 +64,7 @@ def plan(
     """
     stored = _locate_against(against, results)
     own = None if name is None else Path(results) / _check_name(name)
-    return _plan(_configure(config, stored, choices), execution, stored, own)
+    return _plan(_configure(config, stored, choices), execution, stored, own, source=_source(data_dir, download=False))
 
 
 def run(

@@ -14,7 +14,7 @@ import pandas as pd
 from optbench.formatting import format_number
 from optbench.metrics.compared import RUN
 from optbench.metrics.losses import require_columns, seed_losses
-from optbench.results.stored import CELL, GROUP
+from optbench.results.stored import CELL, GROUP, STOPPED
 
 #: The fewest finite trials that can bracket an optimum.
 FEWEST_TRIALS = 3
@@ -108,6 +108,8 @@ class _Study:
     loss: np.ndarray
     lr: np.ndarray
     cost: np.ndarray
+    #: How many trials had a finite loss when a race stopped them.
+    stopped: int
 
     @property
     def finite(self) -> int:
@@ -122,9 +124,11 @@ def _split_studies(trials: pd.DataFrame) -> Iterator[_Study]:
     trials = trials.sort_values(["cell_id", "trial"], kind="stable")
     loss, lr, cost = (trials[name].to_numpy(dtype=float, na_value=math.nan) for name in ("valid_loss", "lr", "cost"))
     loss = np.where((trials["status"] == "ok").to_numpy() & np.isfinite(loss), loss, math.inf)
+    stopped = (trials["status"] == STOPPED).to_numpy()
     names, starts = np.unique(trials["cell_id"].to_numpy(dtype=object).astype(str), return_index=True)
-    for name, *parts in zip(names, *(np.split(values, starts)[1:] for values in (loss, lr, cost)), strict=True):
-        yield _Study(str(name), *parts)
+    columns = (np.split(values, starts)[1:] for values in (loss, lr, cost, stopped))
+    for name, own_loss, own_lr, own_cost, own_stopped in zip(names, *columns, strict=True):
+        yield _Study(str(name), own_loss, own_lr, own_cost, int(own_stopped.sum()))
 
 
 def _audit_remarks(runs: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
@@ -170,16 +174,17 @@ def _audit_tuning(cell: dict[Any, Any], study: _Study) -> Iterator[tuple[str, st
         yield (
             "edge",
             (
-                f"the best rate lies at the {cell['edge']} edge of the declared range, "
+                f"the best rate lies at the {cell['edge']} edge of "
+                f"{'all rates that were tried; the declared range is' if study.stopped else 'the declared range,'} "
                 f"{format_number(cell['lr_low'], 3, True)} to {format_number(cell['lr_high'], 3, True)}"
             ),
         )
-    if study.finite < FEWEST_TRIALS:
+    if (finite := study.finite + study.stopped) < FEWEST_TRIALS:
         yield (
             "few_trials",
-            f"{study.finite} of {len(study.loss)} trials ended with a finite loss (required: {FEWEST_TRIALS})",
+            f"{finite} of {len(study.loss)} trials ended with a finite loss (required: {FEWEST_TRIALS})",
         )
-    if not study.finite:
+    if not study.finite or study.stopped:  # the trials of a race are not in the order of their costs
         return
     if len(study.loss) > 1 and study.best == 0:
         yield (

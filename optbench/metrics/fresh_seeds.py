@@ -114,7 +114,9 @@ def compare_overall(
         metric: One of `metrics.METRICS`.
     """
     improvement = probability_of_improvement(runs, cells, metric)
-    ranks = measured.groupby(GROUP, observed=True)["score"].rank(method="min")
+    scored = measured.groupby(GROUP, observed=True)["score"]
+    merged = scored.transform(lambda part: pd.Series(merge_equal(part.to_numpy(dtype=float)), part.index))
+    ranks = measured.assign(score=merged).groupby(GROUP, observed=True)["score"].rank(method="min")
     medians = ranks.groupby(measured["optimizer"].astype(str)).median()
     names = measured["optimizer"].astype(str).unique()
     scores = pd.Series(dtype=float) if curves is None else middle_scores(runs, curves, cells)

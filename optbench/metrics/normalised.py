@@ -15,6 +15,7 @@ import pandas as pd
 
 from optbench.metrics.losses import medians, require_columns, seed_losses
 from optbench.results.stored import CELL, GROUP
+from optbench.statistics.equality import merge_equal
 
 #: Scores are limited to this range: a run that failed or ends worse than its start scores 0, and no run scores more
 #: than 2.
@@ -113,5 +114,7 @@ def select_common_tasks(runs: pd.DataFrame, curves: pd.DataFrame, cells: pd.Data
         notes.append(f"{incomplete} of {losses[GROUP].drop_duplicates().shape[0]} tasks are not run by all optimizers")
     # On the seeds of the scores: medians over different seeds would not give fair ranks.
     middle = medians(pd.concat(kept) if kept else losses.iloc[:0])
-    ranks = middle.pivot(index=GROUP, columns="optimizer", values="loss").reindex(columns=names).rank(axis=1)
+    wide = middle.pivot(index=GROUP, columns="optimizer", values="loss").reindex(columns=names)
+    merged = [merge_equal(row) for row in wide.to_numpy(dtype=float)]
+    ranks = pd.DataFrame(merged, wide.index, wide.columns).rank(axis=1)
     return CommonTasks(names, strata, ranks, "; ".join(notes))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from optbench.results.stored import CELL, GROUP
+from optbench.results.stored import CELL, GROUP, STOPPED
 
 #: The largest number of trials in a budget.
 MOST_TRIALS = 1_000_000_000
@@ -67,6 +67,7 @@ def list_trials(trials: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) -
         number=frame.groupby("cell_id", observed=True).cumcount() + 1,
         seconds=spent * frame["cell_id"].map(per_cost).to_numpy(dtype=float),
     )
+    tried = _join_races(tried, set(frame.loc[frame["status"] == STOPPED, "cell_id"]))
     untuned = cells.loc[_has_nothing_to_tune(cells, runs, frame), [*CELL, "cell_id"]]
     untuned = untuned.assign(lr=math.nan, trial=-1, loss=math.nan, number=0, seconds=0.0)
     table = pd.concat([part for part in (tried, untuned) if len(part)] or [tried], ignore_index=True)
@@ -76,6 +77,15 @@ def list_trials(trials: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) -
     return table.assign(
         regret=np.log(ratio.astype(float)), memory=table["cell_id"].map(_memory(runs)).to_numpy(dtype=float)
     )
+
+
+def _join_races(tried: pd.DataFrame, raced: set[str]) -> pd.DataFrame:
+    """Keeps the best trial of each race, which only the whole race finds: it fits if all trials do."""
+    race = tried["cell_id"].isin(raced)
+    ends = tried[race].groupby("cell_id", observed=True)[["number", "seconds"]].transform("max")
+    whole = tried[race].assign(number=ends["number"], seconds=ends["seconds"])
+    best = whole.sort_values("loss", kind="stable").drop_duplicates("cell_id").sort_index()
+    return pd.concat([tried[~race], best]).sort_index() if race.any() else tried
 
 
 def _has_nothing_to_tune(cells: pd.DataFrame, runs: pd.DataFrame, trials: pd.DataFrame) -> pd.Series:

@@ -16,6 +16,7 @@ from filelock import FileLock
 
 from optbench.results.atomic import append_json_line, read_json_lines, write_bytes, write_json
 from optbench.results.checksum import DamagedRecord, seal, unseal
+from optbench.results.stored import STOPPED
 
 FAILED = ("error", "oom", "timeout")
 #: Status of a trial that may be continued.
@@ -73,7 +74,7 @@ class CellStore:
     def trials(self, study: int = 0) -> list[dict[str, Any]]:
         """Returns the trials of a tuning as their latest parts left them; study 0 is the one that decides.
 
-        A trial that was paused and not continued is `skipped`.
+        A trial that was paused and not continued is `stopped`.
         """
         latest = {part["trial"]: part for part in self.parts(study)}
         return [_as_stopped(latest[number]) for number in sorted(latest)]
@@ -251,4 +252,4 @@ class CellStore:
 def _as_stopped(part: dict[str, Any]) -> dict[str, Any]:
     if part["status"] != PAUSED:
         return part
-    return {**part, "status": "skipped", "error": f"stopped after evaluation {part['until']}: others were better"}
+    return {**part, "status": STOPPED, "error": f"after evaluation {part['until']}, other trials were better"}

@@ -17,6 +17,8 @@ GROUP = ["problem", "batch_size", "device", "schedule"]
 CELL = [*GROUP, "optimizer"]
 #: The beginning of the error of a cell whose worker process ended.
 LOST_WORKER = "the worker process died"
+#: Status of a trial of a race that was paused and not continued. Its loss is that at the pause.
+STOPPED = "stopped"
 
 
 class StoredResults(Protocol):

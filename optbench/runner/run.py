@@ -23,6 +23,7 @@ from optbench.runner.engines import default_workers, make_engine
 from optbench.runner.job import Job
 from optbench.runner.last_words import LostWorker, describe_loss
 from optbench.runner.options import RunOptions
+from optbench.runner.outdated import describe_outdated
 from optbench.runner.preflight import check_data, check_optimizers, check_second_budgets, find_changed_settings
 from optbench.runner.progress import SilentProgress
 from optbench.runner.window import Engine, TimeLimit, run_jobs
@@ -82,6 +83,7 @@ def run(
             damaged = {c.id: file for c in plan.cells if (file := directory.cell(c.id).find_damage())}
             states |= dict.fromkeys(damaged, "missing")
         missing = [cell for cell in plan.cells if states[cell.id] in to_compute]
+        outdated = [] if start_over else describe_outdated(directory, missing)
         # Every check that needs no training runs before the first write.
         no_sharing = options.engine == "serial" or options.elsewhere
         memory = None if no_sharing else stack.enter_context(SharedMemory())
@@ -121,8 +123,10 @@ def run(
             for cell_id, file in damaged.items():
                 progress.message(f"cell {cell_id}: {file} is damaged; the cell is computed again")
                 directory.cell(cell_id).discard()
+            for text in outdated:
+                progress.message(text)
             if others := _count_other_cells(directory, plan):
-                progress.message(f"cells of other configurations in this directory (not part of the tables): {others}")
+                progress.message(f"other cells in this directory (not part of the tables): {others}")
             if missing:
                 for note in (*notes, *doubts, *(find_doubts(config) if progress.visible else ())):
                     progress.message(note)
