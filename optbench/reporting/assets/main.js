@@ -60,7 +60,7 @@ function against(task) {
   const family = rowsOf("verdicts_by_reference").filter(
     (row) => row.reference === state.reference && taskOf(row) === taskOf(task),
   );
-  const rows = family.filter(passes);
+  const rows = family.filter((row) => passes(row));
   if (!rows.length) return "";
   const tested = family.filter((row) => row.p_holm !== null).length;
   const comparisons = `${tested} comparison${tested === 1 ? "" : "s"}`;
