@@ -13,7 +13,7 @@ import torch
 
 from optbench.conformance.finding import failure, note, skip
 from optbench.conformance.place import describe_error
-from optbench.conformance.subject import OptimizerSubject, clone_parameters, set_rates, take_steps
+from optbench.conformance.subject import OptimizerSubject, are_equal, clone_parameters, set_rates, take_steps
 from optbench.optimizers.search_space import Choices, Range
 from optbench.training.construct import run_facts
 from optbench.training.stepper import Stepper
@@ -180,12 +180,22 @@ def zero_rate(subject: OptimizerSubject) -> str:
     distance = max(float((a - b).abs().max()) for a, b in zip(after, before, strict=True))
     scale = max(float(a.abs().max()) for a in before)
     if distance > _ROUNDING * torch.finfo(before[0].dtype).eps * scale:
+        effect = "a schedule has no effect" if _uses_constructed_rate(subject) else "tuning would only compare noise"
         raise failure(
-            f"moves by up to {distance:.2g} at a learning rate of 0, so it ignores param_groups[…]['lr']: tuning would "
-            "only compare noise",
+            f"moves by up to {distance:.2g} at a learning rate of 0, so it ignores param_groups[…]['lr']: {effect}",
             "read group['lr'] in every step, and multiply the whole step by it",
         )
     return "nothing moves at a learning rate of 0"
+
+
+def _uses_constructed_rate(subject: OptimizerSubject) -> bool:
+    """Whether another learning rate in the constructor gives other steps."""
+    rate = subject.choice.defaults.get("lr")
+    if rate is None:
+        return False
+    steppers = [subject.net.stepper(hyperparameters={"lr": float(rate) * factor}) for factor in (1.0, 0.5)]
+    some, others = (take_steps(stepper, 3) for stepper in steppers)
+    return not are_equal(some, others)
 
 
 def rate_matters(subject: OptimizerSubject) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
+import optbench
 from optbench.config.schema import Config
 from optbench.conformance.doubts import find_doubts
 from optbench.runner.progress import LineProgress, SilentProgress
@@ -58,3 +61,35 @@ def test_a_run_says_so_where_it_is_read(
     assert bool(lines) == progress.visible
     if lines:
         assert lines[0].startswith(f"warning: {_FILE}:IgnoresRate: moves")
+
+
+class OwnSchedule(torch.optim.SGD):
+    """Sets its rate itself from that of its constructor: tuning works, and a schedule of the run does not."""
+
+    def __init__(self, params: Any, lr: float = 0.1) -> None:
+        super().__init__(params, lr=lr)
+        self.base = lr
+
+    def step(self, closure: Any = None) -> Any:  # type: ignore[override]
+        for group in self.param_groups:
+            group["lr"] = self.base
+        return super().step(closure)
+
+
+class FixedRate(torch.optim.SGD):
+    def __init__(self, params: Any, lr: float = 0.1) -> None:
+        super().__init__(params, lr=0.05)
+
+    def step(self, closure: Any = None) -> Any:  # type: ignore[override]
+        for group in self.param_groups:
+            group["lr"] = 0.05
+        return super().step(closure)
+
+
+@pytest.mark.parametrize(
+    ("name", "effect"), [("OwnSchedule", "a schedule has no effect"), ("FixedRate", "tuning would only compare noise")]
+)
+def test_what_an_ignored_rate_means_is_said(name: str, effect: str) -> None:
+    [finding] = optbench.check(f"{__file__}:{name}", only=["zero_rate"])
+    assert finding.outcome == "failed"
+    assert finding.reason.endswith(effect)
