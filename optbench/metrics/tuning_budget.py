@@ -139,6 +139,7 @@ def apply_budget(tried: pd.DataFrame, cells: pd.DataFrame, budget: Budget) -> pd
     if budget.seconds is not None:
         reason[about["seconds"].isna()] = "times unknown"
     run = cells[cells["cell_id"].isin(about.index)]
+    chosen.index = chosen.index.astype(run["cell_id"].dtype)  # an empty frame has another type
     choices = run[["cell_id", *CELL]].join(chosen[["lr", "loss", "regret", "runs"]], on="cell_id")
     found = choices["cell_id"].isin(chosen.index)
     return choices.assign(
