@@ -16,7 +16,7 @@ from optbench.metrics.compared import RUN
 from optbench.metrics.losses import require_columns, seed_losses
 from optbench.results.stored import CELL, GROUP, STOPPED
 
-#: The fewest finite trials that can bracket an optimum.
+#: The fewest finite trials that can bracket an optimum, for each hyperparameter that is tuned.
 FEWEST_TRIALS = 3
 #: A loss counts as worse if it is higher by more than this factor.
 WORSE_FACTOR = 1.05
@@ -110,6 +110,8 @@ class _Study:
     cost: np.ndarray
     #: How many trials had a finite loss when a race stopped them.
     stopped: int
+    #: How many hyperparameters differ between trials.
+    dimensions: int
 
     @property
     def finite(self) -> int:
@@ -127,8 +129,11 @@ def _split_studies(trials: pd.DataFrame) -> Iterator[_Study]:
     stopped = (trials["status"] == STOPPED).to_numpy()
     names, starts = np.unique(trials["cell_id"].to_numpy(dtype=object).astype(str), return_index=True)
     columns = (np.split(values, starts)[1:] for values in (loss, lr, cost, stopped))
+    tuned = [name for name in trials if name == "lr" or str(name).startswith("hp_")]
+    texts = trials[tuned].astype(str)  # lists cannot be counted
+    differing = (texts.groupby(trials["cell_id"].astype(str)).nunique() > 1).sum(axis=1)
     for name, own_loss, own_lr, own_cost, own_stopped in zip(names, *columns, strict=True):
-        yield _Study(str(name), own_loss, own_lr, own_cost, int(own_stopped.sum()))
+        yield _Study(str(name), own_loss, own_lr, own_cost, int(own_stopped.sum()), int(differing[str(name)]))
 
 
 def _audit_remarks(runs: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
@@ -179,10 +184,12 @@ def _audit_tuning(cell: dict[Any, Any], study: _Study) -> Iterator[tuple[str, st
                 f"{format_number(cell['lr_low'], 3, True)} to {format_number(cell['lr_high'], 3, True)}"
             ),
         )
-    if (finite := study.finite + study.stopped) < FEWEST_TRIALS:
+    required = FEWEST_TRIALS * max(1, study.dimensions)
+    if (finite := study.finite + study.stopped) < required:
+        several = f" for {study.dimensions} tuned hyperparameters" if study.dimensions > 1 else ""
         yield (
             "few_trials",
-            f"{finite} of {len(study.loss)} trials ended with a finite loss (required: {FEWEST_TRIALS})",
+            f"{finite} of {len(study.loss)} trials ended with a finite loss (required{several}: {required})",
         )
     if not study.finite or study.stopped:  # the trials of a race are not in the order of their costs
         return

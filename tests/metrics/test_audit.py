@@ -100,6 +100,16 @@ def test_seeds_that_served_twice() -> None:
     assert table["reason"].iloc[1] == "several trials used seed 7"
 
 
+def test_several_dimensions_need_more_trials() -> None:
+    found = study({"adam": [1.0, 0.9]}, trials=FINE)
+    count = len(found.trials)
+    found.trials["hp_momentum"] = [0.1 * place for place in range(count)]
+    found.trials["hp_eps"] = 1e-8
+    table = audit(found.trials, found.runs, found.cells)
+    assert table["finding"].tolist() == ["few_trials"]
+    assert table["reason"].iloc[0].endswith("(required for 2 tuned hyperparameters: 6)")
+
+
 def test_a_race_on_one_seed_is_no_reused_seed() -> None:
     found = study({"adam": [1.0, 0.9]}, trials=FINE)
     found.trials["seed"] = 5
