@@ -1,13 +1,16 @@
 """Recorded trainings of small cells on a dense grid of rates: the truth that tuning is measured by.
 
-    python -m tests.support.truth FILE
+    python -m tests.support.truth record FILE [CELLS]
+    python -m tests.support.truth regret FILE WORTH…
 
-writes `FILE` (npz). Per cell: three rates per decade, from a decade below its range to a decade above, five seeds,
-the validation loss at every evaluation and the test loss at the end.
+The first command records, for each cell, three rates per decade from a decade below its range to a decade above, on
+five seeds: the validation loss at every evaluation. The second one replays the race on these curves, and prints the
+regret: the true mean loss at the selected rate over the best true mean loss on the grid.
 """
 
 from __future__ import annotations
 
+import math
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -18,47 +21,14 @@ import numpy as np
 
 from optbench.config.load import configure
 from optbench.planning.matrix import Cell, make_plan
+from optbench.training.record import SCORED_AFTER, divergence_limit
+from optbench.tuning.race import RACE, next_stage
+from optbench.tuning.trial import Proposal, Trial, best_trial
 
 #: Rates per decade, decades beyond each end of the range, and seeds.
 PER_DECADE, BEYOND, SEEDS = 3, 1, 5
-#: Trials have seeds that no run has; so have these.
+#: Neither trials nor runs have these seeds.
 _FIRST_SEED = 5000
-
-
-def rates_of(cell: Cell) -> np.ndarray:
-    """The grid of rates of a cell, ascending."""
-    low, high = np.log10(cell.optimizer.search["lr"].bounds) + np.array([-BEYOND, BEYOND])
-    return 10 ** np.linspace(low, high, round(PER_DECADE * (high - low)) + 1)
-
-
-def record(cell: Cell) -> tuple[np.ndarray, np.ndarray]:
-    """The validation losses of a cell, (rates, seeds, evaluations + 1), and its test losses, (rates, seeds).
-
-    What a training did not reach is infinite.
-    """
-    import torch
-
-    from optbench.problem.data import DataSource
-    from optbench.training.device_data import load
-    from optbench.training.execution.replica import Replica
-    from optbench.training.execution.trainer import Trainer
-
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
-    trainer = Trainer(cell, *load(cell.problem, DataSource(Path("unused"), download=False), cell.device))
-    rates = rates_of(cell)
-    replicas = [Replica({"lr": float(rate)}, _FIRST_SEED + seed) for rate in rates for seed in range(SEEDS)]
-    curves = np.full((len(replicas), cell.evaluations + 1), np.inf, dtype=np.float32)
-    test = np.full(len(replicas), np.inf, dtype=np.float32)
-    for place, training in enumerate(trainer.train(replicas, cell.run_cost, test=True)):
-        for point in training.points:
-            curves[place, point.index] = point.valid_loss
-        if training.status != "ok":
-            curves[place, training.points[-1].index if training.points else 0 :] = np.inf
-        else:
-            test[place] = training.test_loss
-    shape = len(rates), SEEDS
-    return curves.reshape(*shape, -1), test.reshape(shape)
 
 
 def recorded_cells(**tuning: Any) -> list[Cell]:
@@ -72,21 +42,113 @@ def recorded_cells(**tuning: Any) -> list[Cell]:
     return list(make_plan(config).cells)
 
 
-def main(file: Path) -> None:
-    cells = recorded_cells()
+def rates_of(cell: Cell) -> np.ndarray:
+    """The grid of rates of a cell, ascending."""
+    low, high = np.log10(cell.optimizer.search["lr"].bounds) + np.array([-BEYOND, BEYOND])
+    return 10 ** np.linspace(low, high, round(PER_DECADE * (high - low)) + 1)
+
+
+def record(cell: Cell) -> np.ndarray:
+    """The validation losses of a cell, (rates, seeds, evaluations + 1); infinite after a divergence."""
+    from optbench.problem.data import DataSource
+    from optbench.training.device_data import load
+    from optbench.training.execution.replica import Replica
+    from optbench.training.execution.trainer import Trainer
+
+    trainer = Trainer(cell, *load(cell.problem, DataSource(Path("unused"), download=False), cell.device))
+    rates = rates_of(cell)
+    replicas = [Replica({"lr": float(rate)}, _FIRST_SEED + seed) for rate in rates for seed in range(SEEDS)]
+    curves = np.full((len(replicas), cell.evaluations + 1), np.inf)
+    for place, training in enumerate(trainer.train(replicas, cell.run_cost)):
+        for point in training.points:
+            curves[place, point.index] = point.valid_loss
+        if training.status != "ok":
+            curves[place, training.points[-1].index if training.points else 0 :] = np.inf
+    return curves.reshape(len(rates), SEEDS, -1)
+
+
+def judged(curves: np.ndarray, until: int) -> np.ndarray:
+    """The losses by which trials are judged at an evaluation; curves have the evaluations last."""
+    indices = np.arange(1, until + 1)
+    losses: np.ndarray = curves[..., indices[indices > SCORED_AFTER * until]].mean(axis=-1)
+    return losses
+
+
+class Truth:
+    """The recorded curves of one cell.
+
+    Args:
+        cell: The cell.
+        curves: The array of `record`.
+    """
+
+    def __init__(self, cell: Cell, curves: np.ndarray) -> None:
+        self.cell, self.curves, self.grid = cell, curves, np.log10(rates_of(cell))
+        self.means = judged(curves, cell.evaluations).mean(axis=1)
+
+    def regret(self, seed: int) -> float:
+        """The regret of a race on one seed; that of a diverged rate is limited to ten times the initial loss."""
+        parts: list[Trial] = []
+        while proposals := next_stage(self.cell, parts, self.cell.run_cost):
+            parts += [self._train(proposal, seed) for proposal in proposals]
+        best = best_trial(list({part.number: part for part in parts}.values()))
+        ceiling = 10 * float(self.curves[..., 0].min())
+        chosen = ceiling if best is None else float(self._at(best.hyperparameters["lr"], self.means))
+        return min(chosen, ceiling) / float(self.means.min())
+
+    def _at(self, rate: float, values: np.ndarray) -> np.ndarray:
+        """Interpolates log-losses between the two nearest rates; next to an infinite one, the nearer rate counts."""
+        place = int(np.clip(np.searchsorted(self.grid, math.log10(rate)) - 1, 0, len(self.grid) - 2))
+        share = (math.log10(rate) - self.grid[place]) / (self.grid[place + 1] - self.grid[place])
+        share = min(max(share, 0.0), 1.0)
+        below, above = values[place], values[place + 1]
+        finite = np.isfinite(below) & np.isfinite(above)
+        with np.errstate(invalid="ignore"):
+            between = np.exp((1 - share) * np.log(below) + share * np.log(above))
+        return np.where(finite, between, below if share < 0.5 else above)
+
+    def _train(self, proposal: Proposal, seed: int) -> Trial:
+        evaluations, size, budget = self.cell.evaluations, self.cell.batch_size, self.cell.run_cost
+        until = proposal.until or evaluations
+        curve = self._at(proposal.hyperparameters["lr"], self.curves[:, seed])
+        bad = np.flatnonzero(~(curve[: until + 1] <= divergence_limit(float(curve[0]))))
+        ended = int(bad[0]) if len(bad) else until
+        steps = min(math.ceil(ended * budget / (evaluations * size)), budget // size)
+        status = "diverged" if len(bad) else "ok" if until == evaluations else "paused"
+        loss = math.nan if len(bad) else float(judged(curve, until))
+        reports = {index: float(curve[index]) for index in range(ended)}
+        return Trial(
+            proposal.number, proposal.hyperparameters, status, float(curve[0]), loss, 3 * size * steps, reports, ended
+        )
+
+
+def _record_all(file: Path, most: int | None) -> None:
+    cells = recorded_cells()[:most]
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
-        recorded = []
-        for cell, one in zip(cells, pool.map(record, cells), strict=True):
-            recorded.append(one)
-            print(len(recorded), cell.key, flush=True)
-            np.savez_compressed(
-                file,
-                cells=np.array(["|".join(map(str, cell.key)) for cell in cells[: len(recorded)]]),
-                rates=np.stack([rates_of(cell) for cell in cells[: len(recorded)]]),
-                valid=np.stack([valid for valid, _ in recorded]),
-                test=np.stack([test for _, test in recorded]),
-            )
+        curves = np.stack(list(pool.map(record, cells)))
+    np.savez_compressed(file, cells=["|".join(map(str, cell.key)) for cell in cells], valid=curves.astype(np.float32))
+
+
+def _print_regrets(file: Path, worths: list[float]) -> None:
+    stored = np.load(file)
+    curves = dict(zip(stored["cells"].tolist(), stored["valid"].astype(float), strict=True))
+    for worth in worths:
+        truths = [
+            Truth(cell, curves[name])
+            for cell in recorded_cells(worth=worth, pruner=RACE)
+            if (name := "|".join(map(str, cell.key))) in curves and not cell.optimizer.needs_closure
+        ]
+        regrets = np.array([[truth.regret(seed) for seed in range(SEEDS)] for truth in truths])
+        low, high = np.quantile(regrets, [0.5, 0.95])
+        print(
+            f"worth {worth:g}, {len(truths)} cells, {SEEDS} seeds: regret median {low:.3f}, mean {regrets.mean():.3f}, "
+            f"95 % {high:.3f}, worst {regrets.max():.3f}"
+        )
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    command, path, *rest = sys.argv[1:]
+    if command == "record":
+        _record_all(Path(path), int(rest[0]) if rest else None)
+    else:
+        _print_regrets(Path(path), [float(worth) for worth in rest])

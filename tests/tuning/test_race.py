@@ -13,6 +13,7 @@ from optbench.config.load import configure
 from optbench.planning.matrix import Cell, make_plan
 from optbench.tuning.race import find_edge, next_stage, searched_space
 from optbench.tuning.trial import Proposal, Trial, best_trial
+from tests.support.truth import Truth, rates_of, recorded_cells
 
 EVALUATIONS, RUN_COST = 8, 3600
 Loss = Callable[[dict[str, Any], float], float]
@@ -171,3 +172,12 @@ def test_if_no_trial_is_complete_the_one_that_came_farthest_is_chosen() -> None:
     ]
     assert best_trial(trials) is trials[1]
     assert best_trial([*trials, Trial(3, {"lr": 0.3}, "ok", 2.3, 2.0, 800, {}, 8)]).number == 3  # type: ignore[union-attr]
+
+
+def test_on_recorded_curves_the_race_ends_near_the_best_rate() -> None:
+    """Curves of a parabola that falls with the share of the run; the grid has the best rate."""
+    [cell] = [one for one in recorded_cells(worth=4, pruner="race") if one.key[1:3] == ("adam", 20)][:1]
+    shares = np.arange(cell.evaluations + 1) / cell.evaluations
+    losses = [[[valley({"lr": rate}, share, 0.1) for share in shares]] * 5 for rate in rates_of(cell)]
+    truth = Truth(cell, np.where(np.isnan(losses), np.inf, losses))
+    assert 1.0 <= truth.regret(0) == truth.regret(4) <= 1.5
