@@ -138,11 +138,6 @@ class OptimizerSpec:
             return []
         return [name for name in self.hyperparameters if name in RATE_NAMES and name not in self.search]
 
-    @property
-    def without_tuning(self) -> bool:
-        """Whether nothing is tuned, as for learning-rate-free methods."""
-        return self.learning_rate is None and not self.search
-
 
 @dataclass(frozen=True)
 class ConfiguredOptimizer:
