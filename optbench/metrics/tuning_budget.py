@@ -32,6 +32,8 @@ class Budget:
 def choose_budgets(trials: pd.DataFrame, cells: pd.DataFrame) -> list[Budget]:
     """Returns the default budgets: no tuning, half of the trials that every finished cell has, and all of them.
 
+    Half of a race finds nothing, so there it is left out.
+
     Args:
         trials: Frame of trials.
         cells: Frame of cells.
@@ -41,7 +43,8 @@ def choose_budgets(trials: pd.DataFrame, cells: pd.DataFrame) -> list[Budget]:
         return []
     finished = counts[counts.index.isin(cells.loc[~cells["status"].isin(_UNFINISHED), "cell_id"])]
     most = int((counts if finished.empty else finished).min())
-    return [Budget(trials=number) for number in sorted({1, max(most // 2, 1), most})]
+    half = 1 if (trials["status"] == STOPPED).any() else max(most // 2, 1)
+    return [Budget(trials=number) for number in sorted({1, half, most})]
 
 
 def list_trials(trials: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
@@ -80,12 +83,21 @@ def list_trials(trials: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) -
 
 
 def _join_races(tried: pd.DataFrame, raced: set[str]) -> pd.DataFrame:
-    """Keeps the best trial of each race, which only the whole race finds: it fits if all trials do."""
+    """Keeps the best trial of each race, which only the whole race finds: it fits if all trials do.
+
+    The default, trial 0, is kept in addition, as just worse than the best: it needs no tuning. It stands for the runs
+    at the default, so its loss at a pause need not be comparable.
+    """
     race = tried["cell_id"].isin(raced)
+    if not race.any():
+        return tried
     ends = tried[race].groupby("cell_id", observed=True)[["number", "seconds"]].transform("max")
     whole = tried[race].assign(number=ends["number"], seconds=ends["seconds"])
-    best = whole.sort_values("loss", kind="stable").drop_duplicates("cell_id").sort_index()
-    return pd.concat([tried[~race], best]).sort_index() if race.any() else tried
+    best = whole.sort_values("loss", kind="stable").drop_duplicates("cell_id")
+    worst = best.set_index("cell_id")["loss"]
+    default = tried[race & (tried["trial"] == 0)]
+    default = default.assign(loss=np.nextafter(default["cell_id"].map(worst).to_numpy(dtype=float), np.inf))
+    return pd.concat([tried[~race], default[default["number"] < 2], best[best["trial"] > 0]]).sort_index()
 
 
 def _has_nothing_to_tune(cells: pd.DataFrame, runs: pd.DataFrame, trials: pd.DataFrame) -> pd.Series:

@@ -11,7 +11,7 @@ import pytest
 import optbench
 from optbench.metrics.audit import audit
 from optbench.metrics.best_of_k import best_of_k
-from optbench.metrics.tuning_budget import list_trials
+from optbench.metrics.tuning_budget import Budget, apply_budget, choose_budgets, list_trials
 from tests.support.passes import PASSES
 from tests.support.same_results import assert_same_results
 from tests.support.tiny import EXPLODING, RAISING, TINY, TINY_NET, run_tiny
@@ -82,11 +82,17 @@ def test_trials_that_diverge_or_raise_end_the_race(tmp_path: Path) -> None:
 
 
 def test_tables_of_trials_take_a_race_as_a_whole(race: optbench.Results) -> None:
-    """Which trial came first says nothing: only the whole race finds its rate."""
+    """Which trial came first says nothing: only the whole race finds its rate, and the default needs no tuning."""
     assert best_of_k(race.trials, race.cells).empty
     tried = list_trials(race.trials, race.runs, race.cells)
-    assert tried["cell_id"].is_unique
-    assert (
-        dict(zip(tried["cell_id"], tried["lr"], strict=True)) == race.cells.set_index("cell_id")["lr_tuned"].to_dict()
-    )
-    assert dict(zip(tried["cell_id"], tried["number"], strict=True)) == race.trials.groupby("cell_id").size().to_dict()
+    first, found = tried[tried["number"] == 1], tried[tried["number"] > 1].set_index("cell_id")
+    assert set(first["trial"]) == {0}
+    assert set(first["cell_id"]) == set(race.cells["cell_id"])
+    chosen = race.cells.set_index("cell_id")
+    tuned = chosen[chosen["lr_tuned"] != chosen["lr_default"]]
+    assert found["lr"].to_dict() == tuned["lr_tuned"].to_dict()
+    assert found["number"].to_dict() == tuned["trials"].to_dict()
+    assert [budget.trials for budget in choose_budgets(race.trials, race.cells)] == [1, tuned["trials"].min()]
+    for trials, runs in ((1, "default"), (None, "tuned")):
+        applied = apply_budget(tried, race.cells, Budget(trials=trials)).set_index("cell_id")
+        assert set(applied.loc[tuned.index, "runs"]) == {runs}
