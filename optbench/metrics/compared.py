@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
 from optbench.results.stored import LOST_WORKER
+from optbench.statistics.equality import merge_equal
 
 #: The columns that identify a run.
 RUN = ["cell_id", "seed", "tuned"]
@@ -85,3 +88,14 @@ def signs(problems: pd.Series, higher: pd.Series) -> np.ndarray:
         higher: The series of `directions`.
     """
     return np.where(problems.astype(object).map(higher.to_dict()).eq(True).to_numpy(dtype=bool), 1.0, -1.0)
+
+
+def merge_ties(values: pd.Series, by: Sequence[pd.Series]) -> pd.Series:
+    """Makes values equal that are equal up to rounding, so that they tie in a ranking (see `statistics.equality`).
+
+    Args:
+        values: The values to rank, of shape (n,).
+        by: The columns whose values define the rankings.
+    """
+    groups = values.astype(float).groupby(list(by), dropna=False, observed=True)
+    return groups.transform(lambda part: pd.Series(merge_equal(part.to_numpy()), part.index))

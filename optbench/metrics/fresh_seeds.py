@@ -10,12 +10,11 @@ import numpy as np
 import pandas as pd
 
 from optbench.metrics.aggregate import middle_scores
-from optbench.metrics.compared import directions, drop_repeated_runs
+from optbench.metrics.compared import directions, drop_repeated_runs, merge_ties
 from optbench.metrics.losses import seed_losses
 from optbench.metrics.probability_of_improvement import probability_of_improvement
 from optbench.metrics.ranking import higher_is_better
 from optbench.results.stored import CELL, GROUP
-from optbench.statistics.equality import merge_equal
 from optbench.statistics.intervals import t_interval
 
 
@@ -63,9 +62,7 @@ def measure_cells(runs: pd.DataFrame, cells: pd.DataFrame, metric: str) -> pd.Da
         })  # fmt: skip
     columns = [*CELL, "score", "value", "mean", "mean_low", "mean_high", "n_seeds"]
     table = pd.DataFrame(rows, columns=columns)
-    table["score"] = table.groupby("problem")["score"].transform(
-        lambda part: pd.Series(merge_equal(part.to_numpy(dtype=float)), part.index)
-    )
+    table["score"] = merge_ties(table["score"], [table["problem"]])
     first = runs.drop_duplicates(CELL)[[*CELL, "lr", "cell_id"]]
     ended = pd.to_numeric(runs["test_loss"]).astype(float)
     ended = ended.where((runs["status"] == "ok") & np.isfinite(ended), np.inf).groupby(runs["cell_id"]).median()
@@ -114,9 +111,8 @@ def compare_overall(
         metric: One of `metrics.METRICS`.
     """
     improvement = probability_of_improvement(runs, cells, metric)
-    scored = measured.groupby(GROUP, observed=True)["score"]
-    merged = scored.transform(lambda part: pd.Series(merge_equal(part.to_numpy(dtype=float)), part.index))
-    ranks = measured.assign(score=merged).groupby(GROUP, observed=True)["score"].rank(method="min")
+    by = [measured[name] for name in GROUP]
+    ranks = merge_ties(measured["score"], by).groupby(by, observed=True).rank(method="min")
     medians = ranks.groupby(measured["optimizer"].astype(str)).median()
     names = measured["optimizer"].astype(str).unique()
     scores = pd.Series(dtype=float) if curves is None else middle_scores(runs, curves, cells)

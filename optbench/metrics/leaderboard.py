@@ -13,9 +13,8 @@ import pandas as pd
 
 from optbench.formatting import format_cell, format_number
 from optbench.metrics import METRICS, higher_is_better
-from optbench.metrics.compared import directions, drop_repeated_runs, is_technical, select_runs, signs
+from optbench.metrics.compared import directions, drop_repeated_runs, is_technical, merge_ties, select_runs, signs
 from optbench.results.stored import CELL, GROUP
-from optbench.statistics.equality import merge_equal
 
 #: Statuses of failed cells and runs. `skipped` is not a failure here: such a run was never started.
 FAILURES = ("diverged", "oom", "timeout", "error")
@@ -88,9 +87,8 @@ def leaderboard(runs: pd.DataFrame, cells: pd.DataFrame, rank_by: str = "test_me
     board.loc[board["target"].isna(), ["target_reached", "cost_to_target"]] = math.nan
     if rank_by.endswith("_to_target"):
         board.loc[board["target"].isna(), "score"] = math.nan
-    by_task = board.groupby(GROUP, dropna=False, observed=True)
-    board["score"] = by_task["score"].transform(lambda part: pd.Series(merge_equal(part.to_numpy()), part.index))
-    board["rank"] = by_task["score"].rank(method="min", ascending=False)
+    board["score"] = merge_ties(board["score"], [board[name] for name in GROUP])
+    board["rank"] = board.groupby(GROUP, dropna=False, observed=True)["score"].rank(method="min", ascending=False)
     board = board.sort_values([*GROUP, "rank", "optimizer"], na_position="last", ignore_index=True)
     return _with_counts(board[_COLUMNS])
 

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 
 from optbench.errors import UserError, unknown
-from optbench.metrics.compared import directions, select_runs
+from optbench.metrics.compared import directions, merge_ties, select_runs
 from optbench.metrics.ranking import METRICS, higher_is_better
 from optbench.results.stored import CELL, GROUP
-from optbench.statistics.equality import are_equal, merge_equal
+from optbench.statistics.equality import are_equal
 
 #: Columns that agree to the last bit between two seeds only if the seed has no effect.
 _FINGERPRINT = ["train_loss", "valid_loss", "test_loss"]
@@ -106,10 +106,8 @@ def task_ranks(losses: pd.DataFrame) -> pd.DataFrame:
     Ties share their mean rank.
     """
     frame = medians(losses)
-    by = frame.groupby(GROUP, observed=True)["loss"]
-    frame["rank"] = by.transform(
-        lambda part: pd.Series(merge_equal(part.to_numpy()), part.index).rank(method="average")
-    )
+    by = [frame[name] for name in GROUP]
+    frame["rank"] = merge_ties(frame["loss"], by).groupby(by, observed=True).rank(method="average")
     return frame
 
 

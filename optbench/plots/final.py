@@ -9,10 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from optbench.metrics.compared import ENOUGH_FOR_INTERVALS, drop_copied_runs, select_runs
+from optbench.metrics.compared import ENOUGH_FOR_INTERVALS, drop_copied_runs, merge_ties, select_runs
 from optbench.plots import style
 from optbench.results.stored import CELL
-from optbench.statistics.equality import merge_equal
 
 #: Thickness of an interval in points: larger than a mark, which lies on it.
 _BAR = 10
@@ -97,9 +96,8 @@ def _line(ax: Axes, line: int, look: style.Look, cell: pd.DataFrame, seeds: pd.S
 def _order(own: pd.DataFrame, cells: pd.DataFrame, column: str) -> list[str]:
     """The optimizers by the mean over panels of the rank of their median, best first and failures last."""
     ascending = column == "test_loss" or not _higher(cells)
-    task = ["batch_size", "device", "schedule"]
-    merged = own.groupby(task)["median"].transform(lambda part: pd.Series(merge_equal(part.to_numpy()), part.index))
-    ranks = own.assign(median=merged).groupby(task)["median"].rank(ascending=ascending, na_option="bottom")
+    task = [own[name] for name in ("batch_size", "device", "schedule")]
+    ranks = merge_ties(own["median"], task).groupby(task).rank(ascending=ascending, na_option="bottom")
     return [str(name) for name in ranks.groupby(own["optimizer"]).mean().sort_values(kind="stable").index]
 
 

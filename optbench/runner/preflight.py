@@ -55,8 +55,6 @@ def check_data(
             data = _load_and_check(choice.label, problem, source, cell.training_examples)
             if memory is not None:
                 memory.add(choice.key, data, problem.channels_last)
-            if examine is not None and problem_target(choice.selection.name):
-                examine(cell, data)
             key = choice.key[1]
             stored = (known or {}).get(choice.label, {}).get("of") == key
             plane = None if stored else compute_plane_values(problem, data)
@@ -64,6 +62,8 @@ def check_data(
             raise
         except Exception:
             continue  # the exception is recorded by the cells of this problem; the others can be computed
+        if examine is not None and problem_target(choice.selection.name):
+            examine(cell, data)
         if plane is not None:
             planes[choice.label] = {"of": key, **plane}
     return planes

@@ -115,14 +115,14 @@ class Course:
             until: Number of the evaluation.
             limit: What the training may have cost then, in thirds of an example gradient; by default its budget.
         """
-        session, evaluations = self._session, 0 if self._session is None else self._session.cell.evaluations
+        session = self._session
         if session is None or self.record.status != "ok":
             return
         make_deterministic(session.cell.threads)  # other code may have run during a pause
         self.ledger.limit = THIRDS * self.ledger.budget if limit is None else limit
         try:
             session.advance(until)
-            if until >= evaluations or self.record.status != "ok":
+            if until >= session.cell.evaluations or self.record.status != "ok":
                 session.finish()
         except Exception as error:
             self.record.fail(error)

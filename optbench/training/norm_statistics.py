@@ -69,6 +69,9 @@ def fresh_statistics(
         sample: Training examples.
         evaluation_batch: Largest number of examples per chunk, unless it is below 2.
     """
+    if not norms:
+        yield
+        return
     saved = [buffer.clone() for buffer in buffers]
     try:
         _measure(norms, measure, sample, evaluation_batch)

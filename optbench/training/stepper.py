@@ -169,12 +169,8 @@ class Stepper:
         norms = [norm for _, norm in collecting_norms(self.model)]
         self.set_training(False)
         try:
-            if norms:
-                buffers = statistics_of(norms)
-                sample, size = self.data.train_sample, self.problem.evaluation_batch
-                with fresh_statistics(norms, buffers, lambda batch: self.problem.loss(self.model, batch), sample, size):
-                    yield
-            else:
+            buffers, sample, size = statistics_of(norms), self.data.train_sample, self.problem.evaluation_batch
+            with fresh_statistics(norms, buffers, lambda batch: self.problem.loss(self.model, batch), sample, size):
                 yield
         finally:
             self.set_training(True)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -26,6 +26,7 @@ from optbench.optimizers.points import point_of
 from optbench.optimizers.search_space import Choices, Range
 from optbench.planning.matrix import Cell
 from optbench.training.seeds import derive, trial_seed
+from optbench.tuning.axis import between, spread
 from optbench.tuning.design import design_points
 from optbench.tuning.study import rebuild_study
 from optbench.tuning.trial import Proposal, Trial, best_trial
@@ -38,8 +39,6 @@ STOPS = (1 / 8, 1 / 4, 1 / 2, 1.0)
 #: Shares of the tuning budget for the first stage, and for each stage before the last one: to continue trials, and to
 #: try new points. What is left goes to the last stage.
 COVER, CONTINUE, REFINE = 0.33, (0.125, 0.19), (0.125, 0.0)
-#: New rates are at least this far from those that were tried, in decades.
-CLOSEST = 0.1
 #: Decades below the range in which rates are tried if all trials diverge.
 MOST_BELOW = 3
 #: The largest number of trials per run budget that the tuning is worth, for trials that cost next to nothing.
@@ -195,7 +194,7 @@ class _Stage:
         if count <= 1:
             return [default]
         if self._axis is not None:
-            return [default, *({"lr": rate} for rate in _spread(self._axis, default["lr"], count))]
+            return [default, *({"lr": rate} for rate in spread(self._axis, default["lr"], count))]
         return [default, *self._design(count - 1)]
 
     @property
@@ -286,7 +285,7 @@ class _Stage:
         if self._axis is None or best is None or "lr" not in best.hyperparameters:
             return self._ask(count)
         tried = {float(trial.hyperparameters["lr"]): trial for trial in self.trained.values()}
-        return [{"lr": rate} for rate in itertools.islice(_between(tried, best, self._axis), count)]
+        return [{"lr": rate} for rate in itertools.islice(between(tried, best), count)]
 
     def _below(self) -> list[dict[str, Any]]:
         """Returns a rate one decade below all that were tried, if none of them had a finite loss; in the end, none."""
@@ -311,33 +310,3 @@ class _Stage:
             points.append(values)
             tried.add(point_of(space, values))
         return points
-
-
-def _spread(rates: Range, default: float, count: int) -> list[float]:
-    """Returns the rates that, with the default, cover a range from end to end: `count` rates in all.
-
-    Below the default they have equal distances, and above it. If the default lies outside of the range, the others
-    cover it without the default.
-    """
-    if not rates.contains(default):
-        return [rates.at(float(share)) for share in np.linspace(0, 1, count - 1)]
-    place = rates.position(default)
-    below = min(max(round((count - 1) * place), 1 if place > 0 else 0), count - (2 if place < 1 else 1))
-    shares = [*np.linspace(0, place, below + 1)[:-1], *np.linspace(place, 1, count - below)[1:]]
-    return [rates.at(float(share)) for share in shares]
-
-
-def _between(tried: Mapping[float, Trial], best: Trial, axis: Range) -> Iterator[float]:
-    """Yields rates next to the best one: between it and its neighbours, first towards the better one, or beyond."""
-    rates, rate = sorted(tried), float(best.hyperparameters["lr"])
-    place = rates.index(rate)
-    distance = (rates[-1] / rates[0]) ** (1 / max(1, len(rates) - 1))
-    sides = []
-    for neighbour, step in ((place + 1, 1), (place - 1, -1)):
-        if 0 <= neighbour < len(rates):
-            sides.append((tried[rates[neighbour]].value, math.sqrt(rate * rates[neighbour])))
-        else:
-            sides.append((-math.inf, rate * distance**step))
-    for _, new in sorted(sides):
-        if min(abs(math.log10(new / other)) for other in rates) >= CLOSEST:
-            yield new

@@ -220,13 +220,10 @@ class Population:
         norms = {f"model.{name}": norm for name, norm in collecting_norms(self.model)}
         self.model.eval()
         try:
-            if norms:
-                named = {f"{layer}.{name}" for layer in norms for name in STATISTICS}
-                buffers = [stack for name, stack in self._buffers.items() if name in named]
-                sample, size = self.data.train_sample, self.problem.evaluation_batch
-                with fresh_statistics([*norms.values()], buffers, self._measure, sample, size):
-                    yield
-            else:
+            named = {f"{layer}.{name}" for layer in norms for name in STATISTICS}
+            buffers = [stack for name, stack in self._buffers.items() if name in named]
+            sample, size = self.data.train_sample, self.problem.evaluation_batch
+            with fresh_statistics([*norms.values()], buffers, self._measure, sample, size):
                 yield
         finally:
             self.model.train()
