@@ -22,6 +22,8 @@ THIRDS = 3
 UNLIMITED = 2**62
 #: Cost of differentiating the gradient of one example a second time, in thirds of an example gradient.
 SECOND_BACKWARD = 6
+#: Tuned cells are run at the default hyperparameters on this number of seeds, which is enough for a median.
+UNTUNED_SEEDS = 3
 _FORM = re.compile(r"\s*([0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*(epochs?|examples?|seconds?|s)\s*", re.IGNORECASE)
 _UNITS = {"epoch": "epochs", "epochs": "epochs", "example": "examples", "examples": "examples"}
 

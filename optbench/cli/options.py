@@ -105,7 +105,7 @@ def selection(command: Callable[..., Any]) -> Callable[..., Any]:
             "--pruner",
             "tuning_pruner",
             metavar="NAME",
-            help="How unpromising trials are stopped early: none (default), race, median or successive-halving.",
+            help="How unpromising trials are stopped early: race (default), none, median or successive-halving.",
             shell_complete=completion.complete_from("config.schema:PRUNERS"),
         ),
         click.option("--threads", type=int, metavar="N", help="CPU threads per training (default: 1)."),

@@ -6,13 +6,14 @@ Pydantic is used in this package only; all other code uses plain frozen dataclas
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import (
     Discriminator,
     Field,
     Tag,
     field_validator,
+    model_validator,
 )
 
 from optbench.budget import parse_budget
@@ -20,7 +21,9 @@ from optbench.config.optimizer_table import Number, OptimizerTable, Strict, Whol
 from optbench.errors import UserError, unknown
 
 SAMPLERS = ("tpe", "random", "quasi-random", "gp", "grid")
-PRUNERS = ("none", "race", "median", "successive-halving")
+PRUNERS = ("race", "none", "median", "successive-halving")
+#: Samplers whose trials do not depend on earlier ones: by default, each of them is trained to its end.
+_INDEPENDENT = ("random", "grid")
 
 
 class ProblemEntry(Strict):
@@ -51,11 +54,22 @@ class Tuning(Strict):
         "least two.",
     )  # fmt: skip
     sampler: str = Field(default="tpe", description=f"Method that proposes trials: {', '.join(SAMPLERS)}.")
-    pruner: str = Field(default="none", description=f"Method that stops trials early: {', '.join(PRUNERS)}.")
+    pruner: str = Field(
+        default=PRUNERS[0],
+        description=f"Method that stops trials early: {', '.join(PRUNERS)}. With the samplers random and grid, whose "
+        "trials are independent of each other, the default is none.",
+    )
     studies: Whole = Field(
         default=1, ge=1, le=1000,
         description="Tunings per cell. The first one is used; the others show how much tuning depends on chance.",
     )  # fmt: skip
+
+    @model_validator(mode="before")
+    @classmethod
+    def _choose_pruner(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("sampler") in _INDEPENDENT:
+            return {"pruner": "none", **values}
+        return values
 
     @field_validator("worth")
     @classmethod

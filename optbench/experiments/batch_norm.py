@@ -55,7 +55,7 @@ def _run_network(setting: Setting, part: str, problem: str, budget: str) -> pd.D
     }  # fmt: skip
     base = setting.run(
         f"{part}-none", **common, problems=[f"{problem},norm=none]"], optimizers=[size["optimizer"]],
-        tuning_worth=float(size["trials"]),
+        tuning_worth=float(size["trials"]), tuning_pruner="none",
     )  # fmt: skip
     rate = float(base.cells["lr_tuned"].iloc[0])
     rates = ",".join(format_value(rate * factor) for factor in TABLE)

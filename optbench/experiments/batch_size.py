@@ -29,7 +29,8 @@ def measure(setting: Setting) -> Tables:
     results = setting.run(
         "sizes", problems=[problem], optimizers=["started"], batch_sizes=[*size["batch_sizes"], whole],
         run_budget=f"{size['epochs']}epochs", evaluations=size["evaluations"], seeds=size["seeds"],
-        tuning_worth=float(size["trials"]), optimizer={"started": {"base": "sgd", "default_lr": size["first_rate"]}},
+        tuning_worth=float(size["trials"]), tuning_pruner="none",
+        optimizer={"started": {"base": "sgd", "default_lr": size["first_rate"]}},
     )  # fmt: skip
     curves = run_curves(results.curves, tuned=True)
     columns = ["problem", "batch_size", "lr", "seed", "step", "cost", "seconds", "train_loss", "valid_loss"]

@@ -39,7 +39,7 @@ def measure(setting: Setting) -> Tables:
     for name, problem in FUNCTIONS.items():
         results = setting.run(
             name.lower(), problems=[problem], run_budget=f"{size['steps']}examples", evaluations=size["evaluations"],
-            **{**planes.PLANE, **common, "tuning_worth": size["worth"]},
+            **{**planes.PLANE, **common, "tuning_worth": size["worth"], "tuning_pruner": "none"},
         )  # fmt: skip
         label = results.cells["problem"].iloc[0]
         curves = run_curves(results.curves, tuned=True)
@@ -51,7 +51,8 @@ def measure(setting: Setting) -> Tables:
         frames["grounds"].append(planes.ground(results, label).assign(function=name))
     results = setting.run(
         "networks", **common, problems=list(size["networks"]), batch_sizes=[size["batch_size"]], seeds=size["seeds"],
-        run_budget=f"{size['epochs']}epochs", tuning_worth=size["worth"], evaluations=10,
+        run_budget=f"{size['epochs']}epochs", tuning_worth=size["worth"],
+        tuning_pruner="none", evaluations=10,
     )  # fmt: skip
     shared = ["problem", "optimizer", "batch_size", "seed", "lr"]
     runs = results.runs[results.runs["tuned"].astype(bool)]

@@ -23,7 +23,7 @@ def measure(setting: Setting) -> Tables:
     results = setting.run(
         "sgd", problems=[f"mnist_cnn[data={size['data']}]"], optimizers=["sgd"], batch_sizes=[size["batch_size"]],
         run_budget=f"{size['epochs']}epochs", evaluations=size["epochs"], seeds=size["seeds"],
-        tuning_worth=float(size["trials"]),
+        tuning_worth=float(size["trials"]), tuning_pruner="none",
     )  # fmt: skip
     curves = run_curves(results.curves)
     epoch = (curves["cost"] * size["epochs"] / results.cells["run_budget"].iloc[0]).round().astype(int)

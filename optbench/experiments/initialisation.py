@@ -35,7 +35,7 @@ def measure(setting: Setting) -> Tables:
     results = setting.run(
         "train", problems=list(problems.values()), optimizers=["sgd"], batch_sizes=[size["batch_size"]],
         run_budget=f"{size['epochs']}epochs", evaluations=size["evaluations"], seeds=size["seeds"],
-        tuning_worth=float(size["trials"]),
+        tuning_worth=float(size["trials"]), tuning_pruner="none",
     )  # fmt: skip
     curves = with_parameters(run_curves(results.curves, tuned=True), init="default", data=size["data"])
     columns = ["data", "init", "batch_size", "lr", "seed", "status", "step", "cost", "train_loss", "valid_loss"]

@@ -45,7 +45,7 @@ def measure(setting: Setting) -> Tables:
     results = setting.run(
         "groups", problems=[f"mlp[data={format_value(size['data'])},layers=2,hidden=[{widths}]]"],
         optimizers=list(OPTIMIZERS), optimizer=OPTIMIZERS, batch_sizes=[size["batch_size"]], seeds=size["seeds"],
-        run_budget=f"{size['epochs']}epochs", tuning_worth=size["trials"], evaluations=4,
+        run_budget=f"{size['epochs']}epochs", tuning_worth=size["trials"], tuning_pruner="none", evaluations=4,
     )  # fmt: skip
     runs = with_parameters(results.runs[results.runs["tuned"].astype(bool)], hidden=32)
     trials = with_parameters(results.trials, hidden=32).sort_values(["hidden", "optimizer", "trial"])

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from optbench.metrics.compared import drop_repeated_runs
-from optbench.results.stored import CELL
+from optbench.results.stored import CELL, STOPPED
 from optbench.statistics.lr_curve import LrCurve
 
 #: Losses up to this factor times the best loss are within the optimum.
@@ -18,7 +18,7 @@ TOLERANCE = 1.05
 #: distant neighbour is steeper than the loss, so its crossing would be too close.
 FEWEST_WITHIN = 3
 _COLUMNS = [
-    "cell_id", *CELL, "trials", "diverged", "lr_best", "loss_best", "width", "width_low", "width_high",
+    "cell_id", *CELL, "trials", "diverged", "stopped", "lr_best", "loss_best", "width", "width_low", "width_high",
     "diverges_from", "lr_default", "loss_default", "lr_tuned", "loss_tuned", "gap",
 ]  # fmt: skip
 
@@ -26,24 +26,29 @@ _COLUMNS = [
 def build_lr_curves(trials: pd.DataFrame) -> dict[Any, LrCurve]:
     """Returns by cell id the final validation losses of trials as a function of their learning rates.
 
-    A diverged trial has an infinite loss. Trials that were pruned or failed for another reason are left out.
+    A diverged trial has an infinite loss. That of a trial that was stopped early is unknown. Trials that failed for
+    another reason are left out.
     """
     trials = trials.drop_duplicates(["cell_id", "trial"])
     loss = trials["valid_loss"].to_numpy(dtype=float, na_value=np.nan)
     ok, lost = (trials["status"] == "ok").to_numpy(), (trials["status"] == "diverged").to_numpy()
     loss = np.where(lost | (ok & ~np.isfinite(loss)), np.inf, np.where(ok, loss, np.nan))
+    stopped = (trials["status"] == STOPPED).to_numpy()
     rates = trials["lr"].to_numpy(dtype=float, na_value=np.nan)
     places = trials.reset_index(drop=True).groupby("cell_id", observed=True, sort=False).indices
-    return {cell: LrCurve.from_trials(rates[own], loss[own]) for cell, own in places.items()}
+    return {cell: LrCurve.from_trials(rates[own], loss[own], rates[own][stopped[own]]) for cell, own in places.items()}
 
 
 def lr_sensitivity(trials: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     """Returns one row per cell: best trial, width of the optimum, edge of divergence, gain from tuning.
 
+    - `trials`: the rates that were tried, of which some `diverged` or were `stopped` before their end.
     - `width`: decades between the rates around the best one at which the validation loss is 5 % above the best. It is
-      interpolated (loss linear in log rate) if at least three tried rates are within, and both neighbours trained.
+      interpolated (loss linear in log rate) if at least three tried rates are within, and both neighbours reached
+      their end.
     - `width_low`: distance of the outermost adjacent tried rates that are within, a lower bound.
-    - `width_high`: distance of the nearest tried rates that are not within, an upper bound; missing if none was tried.
+    - `width_high`: distance of the nearest tried rates that are not within, an upper bound; missing if none was tried,
+      or if trials in between were stopped.
     - `diverges_from`: the smallest tried rate from which on every trial diverged.
     - `loss_default`, `loss_tuned`: medians over fresh seeds of the test loss, a failure being infinite.
     - `gap`: loss_default/loss_tuned, the factor by which the default is worse.
@@ -68,14 +73,14 @@ def lr_sensitivity(trials: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame
             | {"loss_default": default, "loss_tuned": tuned, "gap": default / tuned if known else math.nan}
         )
     table = pd.DataFrame(rows, columns=_COLUMNS).sort_values(CELL, ignore_index=True)
-    return table.astype({"trials": "Int64", "diverged": "Int64"})
+    return table.astype({"trials": "Int64", "diverged": "Int64", "stopped": "Int64"})
 
 
 def _optimum(curve: LrCurve) -> dict[str, Any]:
     rate, loss = curve.best
-    finite = int(np.isfinite(curve.losses).sum())
     row: dict[str, Any] = {
-        "trials": len(curve.losses), "diverged": len(curve.losses) - finite, "lr_best": rate, "loss_best": loss,
+        "trials": len(curve.losses), "diverged": int(np.isposinf(curve.losses).sum()),
+        "stopped": int(np.isnan(curve.losses).sum()), "lr_best": rate, "loss_best": loss,
         "diverges_from": curve.diverges_from,
     }  # fmt: skip
     if not loss > 0:

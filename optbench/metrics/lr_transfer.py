@@ -19,8 +19,9 @@ def lr_transfer(trials: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     - `across`: what differs, the `batch_size` on one problem or the `problem` at one batch size.
     - `loss`: validation loss at that rate, interpolated between the other cell's trials (linear in log rate).
     - `regret`: loss/(best loss of the other cell) − 1.
-    - `outcome`: `measured`; `diverges` (between rates that diverged); or `not tried` (outside the tried rates, or
-      between a rate that trained and one that diverged), with a missing regret.
+    - `outcome`: `measured`; `diverges` (between rates that diverged); `stopped` (next to a rate at which training was
+      stopped early); or `not tried` (outside the tried rates, or between a rate that trained and one that diverged).
+      Only the first one has a regret.
 
     Args:
         trials: Frame of trials.
@@ -54,7 +55,11 @@ def lr_transfer(trials: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
         "batch_size_to": "to_batch_size", "lr_tuned_from": "lr",
     }).assign(
         loss=np.where(measured, loss, np.nan), loss_best=lowest, regret=regret,
-        outcome=np.where(measured, "measured", np.where(np.isinf(loss), "diverges", "not tried")),
+        outcome=[
+            "measured" if np.isfinite(one) else "diverges" if np.isinf(one)
+            else "stopped" if curves[cell].is_unknown(rate) else "not tried"
+            for one, cell, rate in zip(loss, table["cell_id_to"], table["lr"], strict=True)
+        ],
     )  # fmt: skip
     return table[_COLUMNS]
 

@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from optbench import selection
-from optbench.budget import Budget, parse_budget
+from optbench.budget import UNTUNED_SEEDS, Budget, parse_budget
 from optbench.config.optimizer_table import build_spec
 from optbench.config.schema import Config, ProblemEntry
 from optbench.errors import UserError, out_of_range, unknown
@@ -136,10 +136,10 @@ class Cell:
         """Return the cost of the cell in trainings of a full run budget, including tuning.
 
         Args:
-            seeds: Number of final runs, each of which is done tuned and untuned.
+            seeds: Number of final runs; the first ones are also done untuned.
             studies: Number of independent tunings.
         """
-        return (studies * self.worth + 2 * seeds) if self.tuned else seeds
+        return (studies * self.worth + seeds + min(seeds, UNTUNED_SEEDS)) if self.tuned else seeds
 
 
 @dataclass(frozen=True)

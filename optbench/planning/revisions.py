@@ -22,6 +22,10 @@ OPTIMIZER_WORDS = ("steps", "tried", "inactive", "executed", "stacked", "schedul
 def revisions(cell: Cell) -> dict[str, str]:
     """Return the words for the changes that concern a cell."""
     words = {
+        # Each trial had a seed of its own.
+        ("seeded", "one seed"): cell.tuned and cell.pruner != "race",
+        # The best points of a race were not trained on a second seed.
+        ("raced", "two seeds"): cell.tuned and cell.pruner == "race",
         # Trials were bought with what a batch left of each run.
         ("priced", "whole runs"): _leaves_trials(cell),
         # Likewise, of what steps of several gradients left.

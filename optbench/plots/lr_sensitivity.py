@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from optbench.plots import paper, style
+from optbench.results.stored import STOPPED
 
 #: Colours and markers of the batch sizes, in ascending order.
 _COLORS = (style.BLUE, style.VERMILLION, style.GREEN, style.PURPLE, style.ORANGE, style.SKY)
@@ -26,10 +27,11 @@ def lr_sensitivity(
 ) -> tuple[Figure, pd.DataFrame]:
     """Draws the final validation metric of each trial at its learning rate, one panel per optimizer, device, schedule.
 
-    Trials are connected in order of the rate. A failed trial is a cross at the worse edge of the panel, the default
-    rate is a ring around trial 0, and the chosen rate is a vertical line, with the metrics of the fresh seeds as
-    dashes across it. Rates outside the declared range are shaded. Returns the figure and the trials drawn: optimizer
-    batch_size device schedule trial lr valid_metric status.
+    Trials are connected in order of the rate. A trial that was stopped early is a small mark at the metric that it had
+    then, a failed one is a cross at the worse edge of the panel, the default rate is a ring around trial 0, and the
+    chosen rate is a vertical line, with the metrics of the fresh seeds as dashes across it. Rates outside the declared
+    range are shaded. Returns the figure and the trials drawn: optimizer batch_size device schedule trial lr
+    valid_metric status.
     """
     cells, trials, runs = (frame[frame["problem"] == problem] for frame in (cells, trials, runs))
     columns = ["optimizer", "batch_size", "device", "schedule", "trial", "lr", "valid_metric", "status"]
@@ -49,7 +51,10 @@ def lr_sensitivity(
         problem,
         f"final validation {metric} against learning rate, {style.scope(cells)}",
         len(panels),
-        [*(_key(color, marker, f"batch {size}") for size, (color, marker) in looks.items()), *_keys()],
+        [
+            *(_key(color, marker, f"batch {size}") for size, (color, marker) in looks.items()),
+            *_keys(STOPPED in set(drawn["status"])),
+        ],
         size=(1.75, 1.6),
         columns=5,
     )
@@ -91,12 +96,14 @@ def _limits(values: pd.Series, scale: str) -> tuple[float | None, float | None]:
 
 def _trials(ax: Axes, trials: pd.DataFrame, color: str, marker: str, edge: float) -> None:
     done = trials[np.isfinite(trials["valid_metric"]) & (trials["status"] == "ok")]
-    lost = trials[~trials.index.isin(done.index)]
+    stopped = trials[np.isfinite(trials["valid_metric"]) & (trials["status"] == STOPPED)]
+    lost = trials[~trials.index.isin(done.index) & ~trials.index.isin(stopped.index)]
     ax.plot(done["lr"], done["valid_metric"], color=color, marker=marker, markersize=3.5, linewidth=0.9)
+    ax.plot(stopped["lr"], stopped["valid_metric"], marker, color=color, markersize=2.5, alpha=0.5, markeredgewidth=0)
     across = ax.get_xaxis_transform()
     ax.plot(lost["lr"], [edge] * len(lost), "x", color=color, markersize=5, transform=across, zorder=4)
     first = trials[trials["trial"] == 0]
-    at = [y if i in done.index else math.nan for i, y in first["valid_metric"].items()]
+    at = first["valid_metric"].where(~first.index.isin(lost.index))
     ring: dict[str, Any] = {
         "marker": "o",
         "markerfacecolor": "none",
@@ -141,11 +148,16 @@ def _key(color: str, marker: str, label: str, **more: Any) -> Line2D:
     return Line2D([], [], color=color, marker=marker, markersize=5, label=label, **more)
 
 
-def _keys() -> list[Line2D]:
+def _keys(stopped: bool) -> list[Line2D]:
     return [
         Line2D([], [], color=style.INK, linestyle=style.DASHED, linewidth=1.1, label="chosen rate"),
         _key(style.INK, "_", "final runs", linestyle="", markeredgewidth=1.4),
         _key(style.INK, "o", "default rate", linestyle="", markerfacecolor="none"),
         _key(style.INK, "x", "failed", linestyle=""),
+        *(
+            [Line2D([], [], color=style.INK, marker=".", markersize=4, alpha=0.5, linestyle="", label="stopped early")]
+            if stopped
+            else []
+        ),
         Line2D([], [], color=style.GRID, linewidth=7, alpha=0.6, label="outside declared range"),
     ]

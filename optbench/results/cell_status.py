@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from optbench.budget import THIRDS
+from optbench.budget import THIRDS, UNTUNED_SEEDS
 from optbench.results.store import CellStore, derive_state
 
 
@@ -42,7 +42,7 @@ def read_progress(store: CellStore, cell: dict[str, Any], seeds: Sequence[int], 
     result = result or {}
     if state == "done" and "trials" in result:
         # A result that is `ok` implies that all runs exist; `run` reports damaged ones.
-        runs = len(seeds) * (2 if cell["tuned"] else 1)
+        runs = len(seeds) + (min(len(seeds), UNTUNED_SEEDS) if cell["tuned"] else 0)
         trials, spent = result["trials"], result["tuning_cost"]
     else:
         records = store.trials()

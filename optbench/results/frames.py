@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from optbench.budget import THIRDS
+from optbench.budget import THIRDS, UNTUNED_SEEDS
 from optbench.results.directory import ResultsDirectory
 from optbench.results.store import CellStore
 from optbench.selection import format_value
@@ -120,12 +120,12 @@ class _CellReader:
 
     def runs(self) -> Iterator[dict[str, Any]]:
         failed = self.result.get("status", "ok") != "ok"
-        for seed in self.seeds:
+        for place, seed in enumerate(self.seeds):
             for tuned in (True, False) if self.cell["tuned"] else (False,):
                 record = self.store.run(seed, tuned)
                 if record is not None:
                     yield self._run_row(record)
-                elif failed:
+                elif failed and (tuned or not self.cell["tuned"] or place < UNTUNED_SEEDS):
                     status = {"status": self.result["status"], "error": self.result["error"]}
                     yield self.common | {"seed": seed, "tuned": tuned, "target_reached": False} | status
 

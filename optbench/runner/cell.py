@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
-from optbench.budget import THIRDS
+from optbench.budget import THIRDS, UNTUNED_SEEDS
 from optbench.errors import one_line
 from optbench.machine.device import make_deterministic
 from optbench.optimizers.search_space import Space
@@ -24,8 +24,9 @@ from optbench.training.execution.replica import Replica
 from optbench.training.execution.trainer import Trainer
 from optbench.training.isolation import code_of, depends_on_past, describe_dependence, note_dependence
 from optbench.training.record import Training
-from optbench.tuning.race import RACE, find_edge, next_stage, searched_space
+from optbench.tuning.race import RACE, next_stage
 from optbench.tuning.rounds import describe_exhaustion, extend_space, next_round
+from optbench.tuning.searched import find_edge, searched_space
 from optbench.tuning.trial import Trial, best_trial, edge_of
 
 #: Maximum number of points of a trajectory that are stored for plots, evenly spread over the steps.
@@ -163,13 +164,14 @@ class _CellRunner:
         # If tuning selected the default, tuned and default runs are identical: train once, store twice.
         twins = self.cell.tuned and best is not None and best.hyperparameters == default
         missing: list[tuple[bool, Replica]] = []
+        untuned = self.job.seeds[:UNTUNED_SEEDS] if self.cell.tuned else self.job.seeds
         for seed in self.job.seeds:
             if self.cell.tuned and self.store.run(seed, True) is None:
                 if best is None:
                     self._skip(seed)
                 else:
                     missing.append((True, Replica(best.hyperparameters, seed)))
-            if not twins and self.store.run(seed, False) is None:
+            if not twins and seed in untuned and self.store.run(seed, False) is None:
                 missing.append((False, Replica(default, seed)))
         remark = describe_exhaustion(self.cell, self.trials, self.run_cost)
         if missing:
@@ -180,7 +182,7 @@ class _CellRunner:
                 self.store.write_run({"tuned": tuned, **_record(training), **self.origin}, _curve(training))
                 if training.status in FAILED and (tuned or not self.cell.tuned):
                     raise _CellFailed(_record(training))
-        for seed in self.job.seeds if twins else ():
+        for seed in untuned if twins else ():
             twin = self.store.run(seed, True)
             if twin is not None and self.store.run(seed, False) is None:
                 self.store.write_run({**twin, "tuned": False}, self.store.run_curve(seed, True) or {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +28,9 @@ class Tolerance:
 
 @dataclass(frozen=True)
 class LrCurve:
-    """Learning rates in ascending order, and the loss at each of them; infinite where training diverged.
+    """Learning rates in ascending order, and the loss at each of them.
+
+    It is infinite where training diverged, and NaN where training was stopped before its end.
 
     Between two rates the loss is linear in the logarithm of the rate. It is never extrapolated.
     """
@@ -36,7 +39,7 @@ class LrCurve:
     losses: np.ndarray
 
     @classmethod
-    def from_trials(cls, rates: np.ndarray, losses: np.ndarray) -> LrCurve:
+    def from_trials(cls, rates: np.ndarray, losses: np.ndarray, stopped: Sequence[float] | np.ndarray = ()) -> LrCurve:
         """Builds the curve from trials in any order.
 
         Rates that are not positive and losses that are NaN are ignored. Several losses at one rate are averaged.
@@ -44,26 +47,30 @@ class LrCurve:
         Args:
             rates: Learning rates, of shape (n,).
             losses: Losses, of shape (n,); infinite for a diverged trial.
+            stopped: Rates at which a training was stopped early.
         """
         rates, losses = np.asarray(rates, dtype=float), np.asarray(losses, dtype=float)
         known = (rates > 0) & np.isfinite(rates) & ~np.isnan(losses)
         places, inverse = np.unique(rates[known], return_inverse=True)
         total = np.bincount(inverse, weights=losses[known], minlength=len(places))
-        return cls(places, total / np.maximum(np.bincount(inverse, minlength=len(places)), 1))
+        means = total / np.maximum(np.bincount(inverse, minlength=len(places)), 1)
+        unknown = np.setdiff1d(np.asarray(stopped, dtype=float), places)
+        order = np.argsort(every := np.append(places, unknown))
+        return cls(every[order], np.append(means, np.full(len(unknown), np.nan))[order])
 
     @property
     def best(self) -> tuple[float, float]:
         """The rate with the smallest loss, and that loss; (NaN, NaN) if no loss is finite."""
         if not np.isfinite(self.losses).any():
             return math.nan, math.nan
-        index = int(np.argmin(self.losses))
+        index = int(np.nanargmin(self.losses))
         return float(self.rates[index]), float(self.losses[index])
 
     def interpolate(self, rate: float) -> float:
         """Returns the loss at `rate`.
 
-        It is NaN outside the rates that were tried, and between a rate that trained and one that diverged. It is
-        infinite between two adjacent rates that diverged.
+        It is NaN outside the rates that were tried, next to a rate at which training was stopped, and between a rate
+        that trained and one that diverged. It is infinite between two adjacent rates that diverged.
         """
         if not len(self.rates) or not self.rates[0] <= rate <= self.rates[-1]:
             return math.nan
@@ -73,11 +80,18 @@ class LrCurve:
         low, high = self.losses[right - 1], self.losses[right]
         if np.isinf(low) and np.isinf(high):
             return math.inf
-        if np.isinf(low) or np.isinf(high):
+        if not (np.isfinite(low) and np.isfinite(high)):
             return math.nan
         left_rate, right_rate = self.rates[right - 1], self.rates[right]
         share = math.log(rate / left_rate) / math.log(right_rate / left_rate)
         return float(low + share * (high - low))
+
+    def is_unknown(self, rate: float) -> bool:
+        """Whether a rate lies at, or next to, one at which training was stopped."""
+        place = int(np.searchsorted(self.rates, rate))
+        near = slice(place, place + 1) if rate in self.rates else slice(max(place - 1, 0), place + 1)
+        inside = len(self.rates) > 0 and self.rates[0] <= rate <= self.rates[-1]
+        return bool(inside and np.isnan(self.losses[near]).any())
 
     def find_tolerance(self, limit: float) -> Tolerance:
         """Returns how far the rate may move from the best one with a loss of at most `limit`."""
@@ -93,7 +107,7 @@ class LrCurve:
             after = place + step
             tried = 0 <= after < len(self.rates)
             places.append(place)
-            beyond.append(float(self.rates[after]) if tried else math.nan)
+            beyond.append(float(self.rates[after]) if tried and not np.isnan(self.losses[after]) else math.nan)
             if tried and np.isfinite(self.losses[after]):
                 share = (limit - self.losses[place]) / (self.losses[after] - self.losses[place])
                 crossings.append(float(self.rates[place] * (self.rates[after] / self.rates[place]) ** share))
@@ -105,6 +119,6 @@ class LrCurve:
     @property
     def diverges_from(self) -> float:
         """The smallest tried rate from which on all rates diverged; NaN if the largest one did not."""
-        finite = np.flatnonzero(np.isfinite(self.losses))
-        first = int(finite[-1]) + 1 if len(finite) else 0
+        trained = np.flatnonzero(~np.isposinf(self.losses))
+        first = int(trained[-1]) + 1 if len(trained) else 0
         return float(self.rates[first]) if first < len(self.rates) else math.nan

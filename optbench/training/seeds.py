@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import hashlib
 
-#: Trial t uses the seed TUNING_SEEDS + t; `Config.seeds` is limited to smaller values.
+#: Trials use the seeds from TUNING_SEEDS on; `Config.seeds` is limited to smaller values.
 TUNING_SEEDS = 1_000_000
 #: Distance between the seeds of repeated tunings (studies).
 STUDY_SEEDS = 1_000_000
 
 
-def trial_seed(trial: int, study: int = 0) -> int:
-    """Returns the seed of a trial, which is the same for all optimizers and different in each repeated tuning.
+def trial_seed(repetition: int, study: int = 0) -> int:
+    """Returns the seed of a tuning's trials, which is the same for all optimizers.
+
+    All points are trained on the same seed, so that they are compared and not the luck of their seeds.
 
     Args:
-        trial: Number of the trial.
-        study: Number of the tuning, 0 for the first.
+        repetition: 0 for all points, 1 for the best ones that are trained on a second seed.
+        study: Number of the tuning, 0 for the first; repeated ones have other seeds.
     """
-    return TUNING_SEEDS + STUDY_SEEDS * study + trial
+    return TUNING_SEEDS + STUDY_SEEDS * study + repetition
 
 
 def derive(seed: int | str, purpose: str) -> int:

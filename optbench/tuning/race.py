@@ -15,15 +15,15 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from optbench.budget import THIRDS
-from optbench.optimizers.points import point_of
-from optbench.optimizers.search_space import Choices, Range
+from optbench.optimizers.points import Point, point_of
+from optbench.optimizers.search_space import Range
 from optbench.planning.matrix import Cell
 from optbench.training.seeds import derive, trial_seed
 from optbench.tuning.axis import between, spread
@@ -38,7 +38,11 @@ RACE = "race"
 STOPS = (1 / 8, 1 / 4, 1 / 2, 1.0)
 #: Shares of the tuning budget for the first stage, and for each stage before the last one: to continue trials, and to
 #: try new points. What is left goes to the last stage.
-COVER, CONTINUE, REFINE = 0.33, (0.125, 0.19), (0.125, 0.0)
+COVER, CONTINUE, REFINE = 0.29, (0.125, 0.19), (0.125, 0.0)
+#: Rates per decade in the first stage, if the budget allows. More of them would be refined less.
+PER_DECADE = 2
+#: From this worth on, the two best points are trained on a second seed before one is selected.
+SECOND_SEED_FROM = 6.0
 #: Decades below the range in which rates are tried if all trials diverge.
 MOST_BELOW = 3
 #: The largest number of trials per run budget that the tuning is worth, for trials that cost next to nothing.
@@ -67,38 +71,6 @@ def next_stage(cell: Cell, parts: Sequence[Trial], run_cost: int, study: int = 0
         trained |= {trial.number: trial for trial in new}
         done += len(new)
     raise AssertionError("unreachable")
-
-
-def find_edge(cell: Cell, trials: Sequence[Trial]) -> str:
-    """Returns `low` or `high` if no learning rate below or above the best one was tried, otherwise "".
-
-    Args:
-        cell: The cell.
-        trials: The trials.
-    """
-    best = best_trial(trials)
-    if best is None or not isinstance(cell.optimizer.search.get("lr"), Range) or "lr" not in best.hyperparameters:
-        return ""
-    rates = [float(trial.hyperparameters["lr"]) for trial in trials if "lr" in trial.hyperparameters]
-    rate = float(best.hyperparameters["lr"])
-    if len(set(rates)) < 2:
-        return ""
-    return "low" if rate <= min(rates) else "high" if rate >= max(rates) else ""
-
-
-def searched_space(cell: Cell, trials: Sequence[Trial]) -> dict[str, Range | Choices]:
-    """Returns the search space with the range of the learning rate extended to all rates that were tried.
-
-    Args:
-        cell: The cell.
-        trials: The trials.
-    """
-    space = dict(cell.optimizer.search)
-    rates = space.get("lr")
-    tried = [float(trial.hyperparameters["lr"]) for trial in trials[1:] if "lr" in trial.hyperparameters]
-    if isinstance(rates, Range) and tried:
-        space["lr"] = replace(rates, low=min(rates.low, *tried), high=max(rates.high, *tried))
-    return space
 
 
 @dataclass(frozen=True)
@@ -162,7 +134,9 @@ class _Stage:
         spent = self.trained[number].thirds if number in self.trained else 0
         return max(0, self._cost_at(until) - spent)
 
-    def _proposals(self, chosen: Sequence[tuple[int, dict[str, Any]]], until: int) -> list[Proposal]:
+    def _proposals(
+        self, chosen: Sequence[tuple[int, dict[str, Any]]], until: int, seed: int | None = None
+    ) -> list[Proposal]:
         """Makes proposals. Before its end, each has a limit: together they leave enough to complete one trial."""
         prices = [self._price(number, until) for number, _ in chosen]
         last = until >= self.cell.evaluations
@@ -174,7 +148,14 @@ class _Stage:
             for price, before in zip(prices, spent, strict=True)
         ]
         return [
-            Proposal(number, trial_seed(0, self.study), {**self._fixed, **values}, None, until, limit)
+            Proposal(
+                number,
+                trial_seed(0, self.study) if seed is None else seed,
+                {**self._fixed, **values},
+                None,
+                until,
+                limit,
+            )
             for (number, values), limit in zip(chosen, limits, strict=True)
         ]
 
@@ -191,6 +172,9 @@ class _Stage:
         share = COVER + sum(CONTINUE[: len(STOPS) - len(self.stops)])  # of stages that fall away
         count = 1 + math.floor(min(share * worth * self.whole - first, (worth - 1) * self.whole) / first)
         default = dict(self.cell.optimizer.defaults)
+        if self._axis is not None:
+            decades = math.log10(self._axis.high / self._axis.low)
+            count = min(count, 1 + math.ceil(PER_DECADE * decades))
         if count <= 1:
             return [default]
         if self._axis is not None:
@@ -226,13 +210,13 @@ class _Stage:
         last = until >= self.cell.evaluations
         step = max(1, self._price(alive[0].number, until))
         if last:
-            most, new = self.rest // step, 0
+            most, new = (self.rest - self._reserve) // step, 0
         else:
             budget = self.cell.worth * self.whole
             most = math.floor(CONTINUE[place] * budget / step + 1e-9)
             new = math.floor(REFINE[place] * budget / self._cost_at(until) + 1e-9)
         # The best one has to reach its end.
-        finish = 0 if last else self.whole - self._cost_at(until)
+        finish = self._reserve if last else self.whole - self._cost_at(until)
         affordable = (self.rest - finish) // step
         kept = alive[: min(max(1, most), affordable)]
         if not kept:
@@ -265,6 +249,10 @@ class _Stage:
             for trial in self._paused():
                 if self._price(trial.number, end) <= self.rest:
                     return self._proposals([(trial.number, trial.hyperparameters)], end)
+        if finalists := self._finalists():
+            seed = trial_seed(1, self.study)
+            points = [trial.hyperparameters for trial in finalists]
+            return self._proposals([*enumerate(points, len(self.trained))], end, seed)
         if self.rest >= self.whole and (points := self._refine(min(self.rest // self.whole, self.cell.round))):
             return self._proposals([*enumerate(points, len(self.trained))], end)
         for trial in self._paused():
@@ -272,6 +260,30 @@ class _Stage:
             if 0 < self._price(trial.number, until) <= self.rest:
                 return self._proposals([(trial.number, trial.hyperparameters)], until)
         return []
+
+    # The second seed
+
+    @property
+    def _reserve(self) -> int:
+        """What is kept for the second seed, if at least two trials can then be completed."""
+        return 2 * self.whole if self.cell.worth >= SECOND_SEED_FROM else 0
+
+    def _finalists(self) -> list[Trial]:
+        """Returns the two best points that reached their end, unless there is no budget to train them once more."""
+        first, ended = self._first_seed, [trial for trial in self.trained.values() if trial.status != "paused"]
+        complete = [trial for trial in first.values() if trial.status == "ok" and math.isfinite(trial.loss)]
+        repeated = any(trial.number not in first for trial in ended)
+        if repeated or len(complete) < 2 or not 0 < self._reserve <= self.rest:
+            return []
+        return sorted(complete, key=lambda trial: (trial.loss, trial.number))[:2]
+
+    @property
+    def _first_seed(self) -> dict[int, Trial]:
+        """The trials of the seed on which all points are compared, by number."""
+        points: dict[Point, Trial] = {}
+        for trial in self.trained.values():
+            points.setdefault(point_of(self.cell.optimizer.search, trial.hyperparameters), trial)
+        return {trial.number: trial for trial in points.values()}
 
     # New points
 
@@ -284,7 +296,7 @@ class _Stage:
             return self._below()
         if self._axis is None or best is None or "lr" not in best.hyperparameters:
             return self._ask(count)
-        tried = {float(trial.hyperparameters["lr"]): trial for trial in self.trained.values()}
+        tried = {float(trial.hyperparameters["lr"]): trial for trial in self._first_seed.values()}
         return [{"lr": rate} for rate in itertools.islice(between(tried, best), count)]
 
     def _below(self) -> list[dict[str, Any]]:

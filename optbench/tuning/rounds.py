@@ -130,7 +130,7 @@ def next_round(cell: Cell, trials: Sequence[Trial], run_cost: int, study: int = 
         values = {**fixed, **values}
         pruned = cell.pruner != "none" and number > 0
         observer = partial(pruning_observer, cell, earlier, space, values, study) if pruned else None
-        proposals.append(Proposal(number, trial_seed(number, study), values, observer))
+        proposals.append(Proposal(number, trial_seed(0, study), values, observer))
     return proposals[len(trials) - start :]
 
 

@@ -73,13 +73,28 @@ class Proposal:
 def best_trial(trials: Sequence[Trial]) -> Trial | None:
     """Returns the complete trial with the lowest loss, and the earlier one of equals; None if no loss is finite.
 
-    If no trial is complete, these are the paused trials that were trained longest.
+    If points were trained on several seeds, those with the most seeds are compared by the mean of their losses, and the
+    first trial of the best one is returned. If no trial is complete, the paused trials that were trained longest are
+    compared.
     """
     known = [trial for trial in trials if trial.status in ("ok", "paused") and math.isfinite(trial.loss)]
     complete = [trial for trial in known if trial.status == "ok"]
-    longest = max((trial.until for trial in known), default=0)
-    rivals = complete or [trial for trial in known if trial.until == longest]
-    return min(rivals, key=lambda trial: (trial.loss, trial.number), default=None)
+    if not complete:
+        longest = max((trial.until for trial in known), default=0)
+        return min((t for t in known if t.until == longest), key=lambda trial: (trial.loss, trial.number), default=None)
+    points: list[list[Trial]] = []
+    for trial in sorted(trials, key=lambda trial: trial.number):
+        same = [point for point in points if point[0].hyperparameters == trial.hyperparameters]
+        if trial.status in ("ok", "diverged"):
+            points.append([trial]) if not same else same[0].append(trial)
+    scores = {point[0].number: (-len(point), _mean_loss(point)) for point in points}
+    finite = [trial for trial in complete if math.isfinite(scores.get(trial.number, (0, math.inf))[1])]
+    return min(finite or complete, key=lambda trial: (*scores.get(trial.number, (0, trial.loss)), trial.number))
+
+
+def _mean_loss(trials: Sequence[Trial]) -> float:
+    losses = [trial.loss if trial.status == "ok" and math.isfinite(trial.loss) else math.inf for trial in trials]
+    return sum(losses) / len(losses)
 
 
 def edge_of(space: Space, trial: Trial | None, name: str = "lr") -> str:

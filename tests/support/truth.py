@@ -3,7 +3,7 @@
     python -m tests.support.truth record FILE [CELLS]
     python -m tests.support.truth regret FILE WORTH…
 
-The first command records, for each cell, three rates per decade from a decade below its range to a decade above, on
+The first command records, for each cell, four rates per decade from a decade below its range to a decade above, on
 five seeds: the validation loss at every evaluation. The second one replays the race on these curves, and prints the
 regret: the true mean loss at the selected rate over the best true mean loss on the grid.
 """
@@ -22,11 +22,12 @@ import numpy as np
 from optbench.config.load import configure
 from optbench.planning.matrix import Cell, make_plan
 from optbench.training.record import SCORED_AFTER, divergence_limit
+from optbench.training.seeds import trial_seed
 from optbench.tuning.race import RACE, next_stage
 from optbench.tuning.trial import Proposal, Trial, best_trial
 
 #: Rates per decade, decades beyond each end of the range, and seeds.
-PER_DECADE, BEYOND, SEEDS = 3, 1, 5
+PER_DECADE, BEYOND, SEEDS = 4, 1, 6
 #: Neither trials nor runs have these seeds.
 _FIRST_SEED = 5000
 
@@ -36,7 +37,7 @@ def recorded_cells(**tuning: Any) -> list[Cell]:
     problems = [
         {"select": "quadratic_valley", "run_budget": "10epochs"},
         {"select": "mnist_cnn[data=digits,width=8]", "run_budget": "3epochs"},
-        {"select": "cifar_resnet[data=digits,depth=8,width=8,augment=false]", "run_budget": "3epochs"},
+        {"select": "cifar_resnet[data=digits,depth=8,width=4,augment=false]", "run_budget": "3epochs"},
     ]
     config = configure(preset="quick", problems=problems, batch_sizes=[20, 100], devices=["cpu"], tuning=tuning)
     return list(make_plan(config).cells)
@@ -60,8 +61,10 @@ def record(cell: Cell) -> np.ndarray:
     replicas = [Replica({"lr": float(rate)}, _FIRST_SEED + seed) for rate in rates for seed in range(SEEDS)]
     curves = np.full((len(replicas), cell.evaluations + 1), np.inf)
     for place, training in enumerate(trainer.train(replicas, cell.run_cost)):
+        reached = 0
         for point in training.points:
-            curves[place, point.index] = point.valid_loss
+            curves[place, reached : point.index + 1] = point.valid_loss  # a step can pass several evaluations
+            reached = point.index + 1
         if training.status != "ok":
             curves[place, training.points[-1].index if training.points else 0 :] = np.inf
     return curves.reshape(len(rates), SEEDS, -1)
@@ -110,7 +113,8 @@ class Truth:
     def _train(self, proposal: Proposal, seed: int) -> Trial:
         evaluations, size, budget = self.cell.evaluations, self.cell.batch_size, self.cell.run_cost
         until = proposal.until or evaluations
-        curve = self._at(proposal.hyperparameters["lr"], self.curves[:, seed])
+        own = (seed + proposal.seed - trial_seed(0)) % self.curves.shape[1]
+        curve = self._at(proposal.hyperparameters["lr"], self.curves[:, own])
         bad = np.flatnonzero(~(curve[: until + 1] <= divergence_limit(float(curve[0]))))
         ended = int(bad[0]) if len(bad) else until
         steps = min(math.ceil(ended * budget / (evaluations * size)), budget // size)
@@ -123,10 +127,17 @@ class Truth:
 
 
 def _record_all(file: Path, most: int | None) -> None:
-    cells = recorded_cells()[:most]
+    cells, curves = recorded_cells()[:most], []
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
-        curves = np.stack(list(pool.map(record, cells)))
-    np.savez_compressed(file, cells=["|".join(map(str, cell.key)) for cell in cells], valid=curves.astype(np.float32))
+        for cell, own in zip(cells, pool.map(record, cells), strict=True):
+            curves.append(own)
+            print(f"{len(curves)} of {len(cells)}: {_name(cell)}", flush=True)
+            names = [_name(cell) for cell in cells[: len(curves)]]
+            np.savez_compressed(file, cells=names, valid=np.stack(curves).astype(np.float32))
+
+
+def _name(cell: Cell) -> str:
+    return "|".join(map(str, cell.key))
 
 
 def _print_regrets(file: Path, worths: list[float]) -> None:
@@ -134,9 +145,9 @@ def _print_regrets(file: Path, worths: list[float]) -> None:
     curves = dict(zip(stored["cells"].tolist(), stored["valid"].astype(float), strict=True))
     for worth in worths:
         truths = [
-            Truth(cell, curves[name])
+            Truth(cell, curves[_name(cell)])
             for cell in recorded_cells(worth=worth, pruner=RACE)
-            if (name := "|".join(map(str, cell.key))) in curves and not cell.optimizer.needs_closure
+            if _name(cell) in curves and not cell.optimizer.needs_closure
         ]
         regrets = np.array([[truth.regret(seed) for seed in range(SEEDS)] for truth in truths])
         low, high = np.quantile(regrets, [0.5, 0.95])

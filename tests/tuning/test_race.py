@@ -12,7 +12,8 @@ import pytest
 
 from optbench.config.load import configure
 from optbench.planning.matrix import Cell, make_plan
-from optbench.tuning.race import find_edge, next_stage, searched_space
+from optbench.tuning.race import next_stage
+from optbench.tuning.searched import find_edge, searched_space
 from optbench.tuning.trial import Proposal, Trial, best_trial
 from tests.support.truth import Truth, rates_of, recorded_cells
 
