@@ -143,6 +143,7 @@ def build_spec(name: str, table: OptimizerTable) -> OptimizerSpec:
     for group, entry in table.groups.items():
         spec = _add_group(spec, group, entry)
     check_conditions(f"optimizer.{name}.search", spec.search, spec.known)
+    spec.configured({})  # rejects additions that are invalid or don't fit the optimizer
     return spec
 
 
@@ -174,7 +175,9 @@ def _condition(base: OptimizerSpec, when: Mapping[str, Any]) -> Condition:
 
 def _convert_values(base: OptimizerSpec, key: str, values: Sequence[Any]) -> tuple[Any, ...]:
     """Convert the values of a list to the type of the hyperparameter; raises UserError for one that does not fit."""
-    hashable = (tuple(value) if isinstance(value, list) else value for value in values)
+    hashable = [tuple(value) if isinstance(value, list) else value for value in values]
+    if key in base.added:
+        return tuple(hashable)  # converted with the spec: in a list, 0 is accepted
     configured = [base.configured({key: value}) for value in hashable]
     return tuple(optimizer.default_lr if key == "lr" else optimizer.arguments[key] for optimizer in configured)
 
@@ -199,6 +202,7 @@ def _add_group(spec: OptimizerSpec, group: str, entry: GroupTable) -> OptimizerS
             "backward passes)"
         )
     owner = replace(partner, name=f"{spec.name}.{group}") if partner else spec
+    owner.refuse_in_group(f"{spec.name}.{group}", {**owner.arguments, **given, **entry.search} if partner else given)
     fixed = owner.configured(given)
     own = {key: fixed.default_lr if key == "lr" else fixed.arguments[key] for key in given}
     always = {**partner.arguments, **own} if partner else own
@@ -214,6 +218,7 @@ def _add_group(spec: OptimizerSpec, group: str, entry: GroupTable) -> OptimizerS
         search={**spec.search, **{f"{group}.{key}": tried for key, tried in ranges.items()}},
         groups={**spec.groups, group: entry.where if entry.where is not None else entry.parameters},
         partners={**spec.partners, **({group: partner.constructor} if partner else {})},
+        averages=spec.averages or (partner is not None and partner.averages),
     )
 
 
