@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from optbench.errors import UserError, unknown
+from optbench.errors import UserError
 from optbench.optimizers.parameter_groups import compile_rule
 from optbench.optimizers.registry import is_count, optimizer_spec
 from optbench.optimizers.search_space import Choices, Condition, Range, check_conditions, make_condition
@@ -152,7 +152,7 @@ def _ranges(name: str, tables: Mapping[str, SearchRange], base: OptimizerSpec) -
     space: dict[str, Range | Choices] = {}
     for key, entry in tables.items():
         if key not in base.known:
-            raise unknown(f"hyperparameter of {name} to search", key, base.known)
+            raise replace(base, name=name).unknown_hyperparameter(key, " to search")
         if entry.values:
             space[key] = Choices(_convert_values(base, key, entry.values), _condition(base, entry.when))
         else:

@@ -128,17 +128,18 @@ def _apply_declaration(spec: OptimizerSpec, declared: Mapping[str, Any]) -> Opti
         group, _, name = key.rpartition(".")
         if group in groups and key not in own:
             own[key] = spec.default_lr if name == "lr" else spec.hyperparameters.get(name)
-    known = {**spec.known, **own}
+    hyperparameters = {**spec.hyperparameters, **own}
+    whole = replace(spec, hyperparameters=hyperparameters, partners=declared.get("partners", {}))
     for key in {**search, **arguments}:
-        if key not in known:
-            raise unknown(f"hyperparameter of {spec.name}", key, known)
+        if key not in whole.known:
+            raise whole.unknown_hyperparameter(key)
     for fact in declared.get("from_run", {}).values():
         if fact not in RUN_FACTS:
             raise unknown(f"fact about a run for {spec.name}", fact, RUN_FACTS)
     for selector in groups.values():
         if isinstance(selector, str):
             compile_rule(selector)
-    check_conditions(spec.name, search, known)
+    check_conditions(spec.name, search, whole.known)
     arguments.pop("lr", None)
     # What optbench adds is not an argument of the class, and keeps its start value here if it is searched.
     added = {key: value for key, value in arguments.items() if key in spec.added}
@@ -149,7 +150,7 @@ def _apply_declaration(spec: OptimizerSpec, declared: Mapping[str, Any]) -> Opti
         "follows_curvature": "learning_rate" not in declared,
         **declared,
         "arguments": {**added, **{key: value for key, value in arguments.items() if key not in search}},
-        "hyperparameters": {**spec.hyperparameters, **own, **arguments},
+        "hyperparameters": {**hyperparameters, **arguments},
         "from_run": {**detected, **declared.get("from_run", {})},
     }
     return replace(spec, **changes)

@@ -130,7 +130,7 @@ class OptimizerSpec:
         fixed = {}
         for key, value in parameters.items():
             if key not in known:
-                raise unknown(f"hyperparameter of {self.name}", key, known)
+                raise self.unknown_hyperparameter(key)
             if key in self.added:
                 fixed[key] = value  # converted below, with those that the spec fixes
                 continue
@@ -164,6 +164,18 @@ class OptimizerSpec:
             for key, value in arguments.items()
         }
         return {key: value for key, value in converted.items() if key not in self.added or value}
+
+    def unknown_hyperparameter(self, key: str, purpose: str = "") -> UserError:
+        """Return the error for a hyperparameter that the optimizer does not have.
+
+        Args:
+            key: Its name.
+            purpose: What it was to be used for, such as " to search".
+        """
+        if key == "weight_decay":  # no similar name means something similar
+            accepted = ", ".join(sorted(self.known))
+            return UserError(f"optimizer {self.name} has no weight_decay{purpose} (accepted: {accepted})")
+        return unknown(f"hyperparameter of {self.name}{purpose}", key, self.known)
 
     @property
     def known(self) -> dict[str, Any]:

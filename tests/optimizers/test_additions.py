@@ -91,6 +91,17 @@ def test_bad_tables_are_refused_although_nothing_selects_them(table: dict[str, A
     assert line in str(caught.value)
 
 
+@pytest.mark.parametrize("table", [None, {"t": {"base": "rprop", "search": {"weight_decay": [0.0, 0.1]}}}])
+def test_an_optimizer_without_weight_decay_says_so(table: dict[str, Any] | None) -> None:
+    """A name that is written alike but means something else would mislead."""
+    with pytest.raises(UserError) as caught:
+        cell_of("t" if table else "rprop[weight_decay=0.1]", table)
+    assert ("optimizer t has no weight_decay to search" if table else "optimizer rprop has no weight_decay") in str(
+        caught.value
+    )
+    assert "did you mean" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "text",
     [
