@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import optbench
 from optbench.cli.verbs import WRONG_USE, _main
 from optbench.config.load import configure
 from optbench.errors import UserError
+from optbench.optimizers.registry import REGISTERED_OPTIMIZERS
 from optbench.optimizers.search_space import Choices, Range
 from optbench.planning.matrix import Cell, make_plan
+from optbench.training.averaging import averages_weights
 from optbench.training.construct import make_optimizer
 from tests.support.clipped import CLIPPED
 from tests.support.own import OWN
@@ -146,6 +149,20 @@ def test_an_argument_of_the_same_name_is_the_optimizers_own() -> None:
     }  # fmt: skip
     made = make_optimizer(cell.optimizer, torch.nn.Linear(2, 2), {"lr": 0.1})
     assert made.defaults["own_clip_norm"] == 0.0
+
+
+def test_registered_optimizers_declare_whether_they_average() -> None:
+    """Those whose packages are installed."""
+    import torch
+
+    model = torch.nn.Sequential(torch.nn.Embedding(2, 2, sparse=True), torch.nn.Linear(2, 1))
+    wrong = []
+    for name, spec in REGISTERED_OPTIMIZERS.items():
+        if find_spec(spec.package.replace("-", "_") or "torch"):
+            choice = cell_of(name).optimizer
+            if spec.averages != averages_weights(make_optimizer(choice, model, choice.defaults)):
+                wrong.append(name)
+    assert wrong == []
 
 
 def test_a_decorator_and_a_table_search_them() -> None:
