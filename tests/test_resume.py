@@ -28,7 +28,7 @@ from tests.support.waiting import PATIENCE, wait_until
 
 CHOICES = {
     "problems": [TINY],
-    "optimizers": ["sgd", "lbfgs"],
+    "optimizers": ["sgd[clip_norm=0.5,average_share=0.5]", "lbfgs"],
     "batch_sizes": [10],
     "seeds": 2,
     "run_budget": "300examples",
@@ -123,8 +123,8 @@ def _command(program: list[str], folder: Path, workers: int, *arguments: str) ->
 
 
 TINY_ARGUMENTS = (
-    "--problem", TINY, "--optimizer", "sgd", "--optimizer", "lbfgs", "--batch-size", "10", "--batch-size", "50",
-    "--seeds", "2", "--run-budget", "1000examples", "--tuning-worth", "3",
+    "--problem", TINY, "--optimizer", "sgd[clip_norm=0.5,average_decay=0.9]", "--optimizer", "lbfgs",
+    "--batch-size", "10", "--batch-size", "50", "--seeds", "2", "--run-budget", "1000examples", "--tuning-worth", "3",
 )  # fmt: skip
 
 

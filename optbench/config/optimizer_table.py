@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from optbench.errors import UserError, unknown
+from optbench.errors import UserError
 from optbench.optimizers.parameter_groups import compile_rule
 from optbench.optimizers.registry import is_count, optimizer_spec
 from optbench.optimizers.search_space import Choices, Condition, Range, check_conditions, make_condition
@@ -143,6 +143,7 @@ def build_spec(name: str, table: OptimizerTable) -> OptimizerSpec:
     for group, entry in table.groups.items():
         spec = _add_group(spec, group, entry)
     check_conditions(f"optimizer.{name}.search", spec.search, spec.known)
+    spec.configured({})  # rejects additions that are invalid or don't fit the optimizer
     return spec
 
 
@@ -151,7 +152,7 @@ def _ranges(name: str, tables: Mapping[str, SearchRange], base: OptimizerSpec) -
     space: dict[str, Range | Choices] = {}
     for key, entry in tables.items():
         if key not in base.known:
-            raise unknown(f"hyperparameter of {name} to search", key, base.known)
+            raise replace(base, name=name).unknown_hyperparameter(key, " to search")
         if entry.values:
             space[key] = Choices(_convert_values(base, key, entry.values), _condition(base, entry.when))
         else:
@@ -174,7 +175,9 @@ def _condition(base: OptimizerSpec, when: Mapping[str, Any]) -> Condition:
 
 def _convert_values(base: OptimizerSpec, key: str, values: Sequence[Any]) -> tuple[Any, ...]:
     """Convert the values of a list to the type of the hyperparameter; raises UserError for one that does not fit."""
-    hashable = (tuple(value) if isinstance(value, list) else value for value in values)
+    hashable = [tuple(value) if isinstance(value, list) else value for value in values]
+    if key in base.added:
+        return tuple(hashable)  # converted with the spec: in a list, 0 is accepted
     configured = [base.configured({key: value}) for value in hashable]
     return tuple(optimizer.default_lr if key == "lr" else optimizer.arguments[key] for optimizer in configured)
 
@@ -199,6 +202,7 @@ def _add_group(spec: OptimizerSpec, group: str, entry: GroupTable) -> OptimizerS
             "backward passes)"
         )
     owner = replace(partner, name=f"{spec.name}.{group}") if partner else spec
+    owner.refuse_in_group(f"{spec.name}.{group}", {**owner.arguments, **given, **entry.search} if partner else given)
     fixed = owner.configured(given)
     own = {key: fixed.default_lr if key == "lr" else fixed.arguments[key] for key in given}
     always = {**partner.arguments, **own} if partner else own
@@ -214,6 +218,7 @@ def _add_group(spec: OptimizerSpec, group: str, entry: GroupTable) -> OptimizerS
         search={**spec.search, **{f"{group}.{key}": tried for key, tried in ranges.items()}},
         groups={**spec.groups, group: entry.where if entry.where is not None else entry.parameters},
         partners={**spec.partners, **({group: partner.constructor} if partner else {})},
+        averages=spec.averages or (partner is not None and partner.averages),
     )
 
 

@@ -82,7 +82,7 @@ class OptimizerSubject:
         self.sparse = any(isinstance(members, str) and "sparse" in members for members in first.groups.values())
 
     def on(self, toy: str, **parameters: Any) -> Trainable:
-        """The optimizer on a toy problem, without its own schedule (schedules belong to the harness, not to a step).
+        """The optimizer on a toy problem, without what optbench applies: its own schedule, clipping, averaging.
 
         Args:
             toy: Name of a class in `optbench.conformance.toy`.
@@ -91,7 +91,7 @@ class OptimizerSubject:
         parameters = {**({"sparse": True} if getattr(self, "sparse", False) else {}), **parameters}
         inside = ",".join(f"{k}={str(v).lower() if isinstance(v, bool) else v}" for k, v in parameters.items())
         trainable = make_trainable(f"{_TOYS}:{toy}[{inside}]", self.text, self.device, self.tables)
-        return replace(trainable, cell=replace(trainable.cell, optimizer=_drop_schedule(trainable.cell.optimizer)))
+        return replace(trainable, cell=replace(trainable.cell, optimizer=_drop_additions(trainable.cell.optimizer)))
 
     @cached_property
     def net(self) -> Trainable:
@@ -114,12 +114,13 @@ class OptimizerSubject:
         return make_trainable(f"{_TOYS}:ToyNet", self.text, self.device, self.tables).cell.optimizer.search
 
 
-def _drop_schedule(choice: OptimizerChoice) -> OptimizerChoice:
+def _drop_additions(choice: OptimizerChoice) -> OptimizerChoice:
+    applied = SCHEDULE_HYPERPARAMETERS.keys() | choice.added
     arguments, defaults, search = (
-        {key: value for key, value in part.items() if key not in SCHEDULE_HYPERPARAMETERS}
+        {key: value for key, value in part.items() if key not in applied}
         for part in (choice.arguments, choice.defaults, choice.search)
     )
-    return replace(choice, arguments=arguments, defaults=defaults, search=search)
+    return replace(choice, arguments=arguments, defaults=defaults, search=search, added=frozenset())
 
 
 def make_trainable(

@@ -82,6 +82,7 @@ def infer_spec(target: str, factory: Any, lr: float | None, given: Set[str]) -> 
         heavy_ball=like_sgd,
         hyperparameters={key: None if default is empty else _plain_number(default) for key, default in named.items()},
         from_run=from_run,
+        averages=_averages(factory),
         needs_closure=closure is not None and closure.default is inspect.Parameter.empty,
         # A custom optimizer may not support other memory layouts, such as channels-last.
         contiguous_parameters=True,
@@ -94,6 +95,14 @@ def _derives_from_sgd(factory: Any) -> bool:
     """Whether a class derives from torch.optim.SGD; its steps then are as long as those of SGD."""
     bases = inspect.getmro(factory) if inspect.isclass(factory) else ()
     return any((base.__module__, base.__name__) == ("torch.optim.sgd", "SGD") for base in bases)
+
+
+def _averages(factory: Any) -> bool:
+    """Whether a class evaluates other weights than it trains, or derives from torch.optim.ASGD, which averages them."""
+    if not inspect.isclass(factory):
+        return False  # what a function returns is checked when it is constructed
+    names = {(base.__module__, base.__name__) for base in inspect.getmro(factory)}
+    return ("torch.optim.asgd", "ASGD") in names or hasattr(factory, "train") or hasattr(factory, "eval")
 
 
 def _parameters(factory: Any) -> list[inspect.Parameter]:
@@ -119,25 +128,29 @@ def _apply_declaration(spec: OptimizerSpec, declared: Mapping[str, Any]) -> Opti
         group, _, name = key.rpartition(".")
         if group in groups and key not in own:
             own[key] = spec.default_lr if name == "lr" else spec.hyperparameters.get(name)
-    known = {**spec.known, **own}
+    hyperparameters = {**spec.hyperparameters, **own}
+    whole = replace(spec, hyperparameters=hyperparameters, partners=declared.get("partners", {}))
     for key in {**search, **arguments}:
-        if key not in known:
-            raise unknown(f"hyperparameter of {spec.name}", key, known)
+        if key not in whole.known:
+            raise whole.unknown_hyperparameter(key)
     for fact in declared.get("from_run", {}).values():
         if fact not in RUN_FACTS:
             raise unknown(f"fact about a run for {spec.name}", fact, RUN_FACTS)
     for selector in groups.values():
         if isinstance(selector, str):
             compile_rule(selector)
-    check_conditions(spec.name, search, known)
+    check_conditions(spec.name, search, whole.known)
     arguments.pop("lr", None)
+    # What optbench adds is not an argument of the class, and keeps its start value here if it is searched.
+    added = {key: value for key, value in arguments.items() if key in spec.added}
+    arguments = {key: value for key, value in arguments.items() if key not in spec.added}
     detected = {key: fact for key, fact in spec.from_run.items() if key not in arguments}
     changes = {
         # A range that is declared holds everywhere.
         "follows_curvature": "learning_rate" not in declared,
         **declared,
-        "arguments": {key: value for key, value in arguments.items() if key not in search},
-        "hyperparameters": {**spec.hyperparameters, **own, **arguments},
+        "arguments": {**added, **{key: value for key, value in arguments.items() if key not in search}},
+        "hyperparameters": {**hyperparameters, **arguments},
         "from_run": {**detected, **declared.get("from_run", {})},
     }
     return replace(spec, **changes)

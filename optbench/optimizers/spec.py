@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from optbench.errors import UserError, out_of_range, unknown
+from optbench.optimizers.additions import ADDITIONS, check_compatible, convert_added_space, convert_addition
 from optbench.optimizers.schedule import optimizer_schedule
 from optbench.optimizers.search_space import Choices, Range
 from optbench.selection import AcceptedValues, convert, is_number
@@ -81,6 +82,8 @@ class OptimizerSpec:
     #: Whether the step is linear in a constant learning rate and each coordinate's step depends on that coordinate
     #: alone; None if a probe decides.
     linear_in_rate: bool | None = None
+    #: Whether it averages its weights itself, so that optbench can't average them as well. Detected for classes.
+    averages: bool = False
     #: The distribution package that must be installed, if it isn't torch.
     package: str = ""
     #: The extra of optbench that installs `package`.
@@ -93,6 +96,26 @@ class OptimizerSpec:
     def __post_init__(self) -> None:
         if isinstance(self.learning_rate, Range) and self.learning_rate.zero:
             raise UserError(f"the search range of {self.name}.lr contains 0 (accepted: a range above 0)")
+        for key in {**self.arguments, **self.hyperparameters, **self.search}:
+            group, _, name = key.rpartition(".")
+            if group and group not in self.partners:
+                self.refuse_in_group(f"{self.name}.{group}", [name])
+
+    def refuse_in_group(self, group: str, names: Iterable[str]) -> None:
+        """Refuse hyperparameters of a parameter group that optbench applies to all parameters together.
+
+        Args:
+            group: The group, for error messages.
+            names: Hyperparameters that the group fixes or searches.
+
+        Raises:
+            UserError: If there is such a hyperparameter.
+        """
+        for name in names:
+            if name in SCHEDULE_HYPERPARAMETERS or name in self.added:
+                raise UserError(
+                    f"{name} applies to all parameters, not to group {group} alone (accepted: {name} of the optimizer)"
+                )
 
     def configured(self, parameters: Mapping[str, Any]) -> ConfiguredOptimizer:
         """Return the optimizer with some hyperparameters fixed.
@@ -107,7 +130,10 @@ class OptimizerSpec:
         fixed = {}
         for key, value in parameters.items():
             if key not in known:
-                raise unknown(f"hyperparameter of {self.name}", key, known)
+                raise self.unknown_hyperparameter(key)
+            if key in self.added:
+                fixed[key] = value  # converted below, with those that the spec fixes
+                continue
             if key == "lr" and is_number(value) and value <= 0:
                 raise out_of_range(f"{self.name}[lr]", value, "a number above 0")
             # A whole-number default does not imply whole numbers: torch writes `momentum=0` for 0.0.
@@ -116,20 +142,52 @@ class OptimizerSpec:
         if fixed.keys() & SCHEDULE_HYPERPARAMETERS.keys():
             optimizer_schedule({**known, **self.arguments, **fixed})
         lr = fixed.pop("lr", self.default_lr)
+        search = {key: tried for key, tried in self.search.items() if key not in parameters}
+        for key in self.added & search.keys():
+            search[key] = convert_added_space(f"the search space of {self.name}.{key}", key, search[key])
+        arguments = self._without_idle_additions({**self.arguments, **fixed})
+        check_compatible(
+            self.name, self.added & {*arguments, *search}, self.averages, {**self.hyperparameters, **arguments}, search
+        )
         return ConfiguredOptimizer(
             spec=self,
-            arguments={**self.arguments, **fixed},
+            arguments=arguments,
             default_lr=lr,
             lr_fixed="lr" in parameters,
-            search={key: tried for key, tried in self.search.items() if key not in parameters},
+            search=search,
         )
+
+    def _without_idle_additions(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Return arguments with converted additions, and without those that are switched off."""
+        converted = {
+            key: convert_addition(f"{self.name}[{key}]", key, value) if key in self.added else value
+            for key, value in arguments.items()
+        }
+        return {key: value for key, value in converted.items() if key not in self.added or value}
+
+    def unknown_hyperparameter(self, key: str, purpose: str = "") -> UserError:
+        """Return the error for a hyperparameter that the optimizer does not have.
+
+        Args:
+            key: Its name.
+            purpose: What it was to be used for, such as " to search".
+        """
+        if key == "weight_decay":  # no similar name means something similar
+            accepted = ", ".join(sorted(self.known))
+            return UserError(f"optimizer {self.name} has no weight_decay{purpose} (accepted: {accepted})")
+        return unknown(f"hyperparameter of {self.name}{purpose}", key, self.known)
 
     @property
     def known(self) -> dict[str, Any]:
         """All hyperparameters that can be fixed or searched, with their defaults."""
         rate = {} if self.default_lr is None else {"lr": self.default_lr}
         schedules = {} if self.default_lr is None else SCHEDULE_HYPERPARAMETERS
-        return {**rate, **schedules, **self.hyperparameters}
+        return {**rate, **schedules, **ADDITIONS, **self.hyperparameters}
+
+    @property
+    def added(self) -> frozenset[str]:
+        """The hyperparameters that optbench adds: those of `ADDITIONS` that the optimizer does not have itself."""
+        return frozenset(ADDITIONS.keys() - self.hyperparameters.keys())
 
     @property
     def other_rates(self) -> list[str]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from optbench.errors import out_of_range
+from optbench.optimizers.additions import ADDITIONS
 from optbench.optimizers.registry import REGISTERED_OPTIMIZERS
 from optbench.optimizers.search_space import Choices, Range, active_hyperparameters, search_identity
 from optbench.optimizers.signature import LENGTH_ARGUMENTS
@@ -53,6 +55,8 @@ class OptimizerChoice:
     #: Names of all hyperparameters that the spec searches, also of those that are fixed here. They decide how the cell
     #: is executed: so the chosen point has the same bits if it is fixed and trained again.
     tunable: frozenset[str] = frozenset()
+    #: Names of the fixed or searched hyperparameters that optbench adds (`optimizers.additions`).
+    added: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -68,7 +72,7 @@ class OptimizerChoice:
             "partners": {group: _identity_of(target) for group, target in self.partners.items()},
             "reset": _identity_of(self.reset) if self.reset else "",
         }
-        del parts["label"], parts["linear_in_rate"], parts["tunable"], parts["package"]
+        del parts["label"], parts["linear_in_rate"], parts["tunable"], parts["package"], parts["added"]
         for name in _LATER:
             if not parts[name]:
                 del parts[name]
@@ -115,6 +119,24 @@ class OptimizerChoice:
         """The arguments of all trainings. A tuned hyperparameter whose condition is not met has no value."""
         conditional = {name for name, tried in self.search.items() if tried.when}
         return {name: value for name, value in self.arguments.items() if name not in conditional}
+
+    def constructor_arguments(self, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the constructor receives in a training: all arguments except those that optbench applies.
+
+        Args:
+            hyperparameters: The training's values.
+        """
+        applied = SCHEDULE_HYPERPARAMETERS.keys() | self.added
+        return {key: value for key, value in {**self.fixed, **hyperparameters}.items() if key not in applied}
+
+    def additions(self, hyperparameters: Mapping[str, Any]) -> dict[str, float]:
+        """Return the values of all `ADDITIONS` in a training; 0 means off.
+
+        Args:
+            hyperparameters: The training's values.
+        """
+        given = {**self.fixed, **hyperparameters}
+        return {name: given.get(name, off) if name in self.added else off for name, off in ADDITIONS.items()}
 
     @property
     def scheduled(self) -> bool:
@@ -165,6 +187,7 @@ def choose_optimizer(label: str, chosen: ConfiguredOptimizer, source: str, probl
         package=spec.package,
         source=source,
         tunable=spec.fixed_search | spec.search.keys(),
+        added=spec.added & {*chosen.arguments, *chosen.search},
     )
 
 

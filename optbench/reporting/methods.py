@@ -88,8 +88,11 @@ def _describe_tuning(tuning: Mapping[str, Any]) -> str:
 
 
 def _regularisation(runs: pd.DataFrame) -> str:
-    """Weight decay, clipping and schedules, with the optimizers and schedules for which another one was requested."""
+    """Weight decay, clipping, schedules and averages, with the optimizers for which they were requested."""
     decays, clips, own = (_requested(runs, word) for word in ("weight_decay", "clip", "lr_schedule"))
+    clips = [f"{name}{_amounts(runs, name, _CLIPPING)}" for name in clips]
+    averages = [f"{name}{_amounts(runs, name, _AVERAGING)}" for name in _requested(runs, "average_")]
+    averaged = f", except for averages of {in_words(averages)}" if averages else ""
     schedules = [str(name) for name in runs["schedule"].unique() if name != "constant"]
     constant = "constant" in set(runs["schedule"]) or not schedules
     rate = (
@@ -101,7 +104,28 @@ def _regularisation(runs: pd.DataFrame) -> str:
         f"Weight decay is 0{f', except for {in_words(decays)}' if decays else ''}.",
         f"Gradients are not clipped{f', except by {in_words(clips)}' if clips else ''}.",
         f"{rate}{f'; with a schedule of their own: {in_words(own)}' if own else ''}.",
+        f"Evaluations use the weights of the optimizer{averaged}.",
     ])  # fmt: skip
+
+
+#: What the values of added hyperparameters mean.
+_CLIPPING = {"hp_clip_value": "each coordinate at most {}", "hp_clip_norm": "global norm at most {}"}
+_AVERAGING = {"hp_average_decay": "exponential with decay {}", "hp_average_share": "over the last {} of the run"}
+
+
+def _amounts(runs: pd.DataFrame, optimizer: str, meanings: Mapping[str, str]) -> str:
+    """The values of added hyperparameters in the runs of an optimizer, in parentheses; "" if it has others alone."""
+    texts = []
+    for column, meaning in meanings.items():
+        if column not in runs:
+            continue
+        values = pd.to_numeric(runs.loc[runs["optimizer"] == optimizer, column], errors="coerce").fillna(0.0)
+        if (used := values[values > 0]).empty:
+            continue
+        bounds = [f"{value:.3g}" for value in sorted({used.min(), used.max()})]
+        part = "" if len(used) == len(values) else f", in {len(used)} of {len(values)} runs"
+        texts.append(meaning.format(" to ".join(bounds)) + part)
+    return f" ({'; '.join(texts)})" if texts else ""
 
 
 def _requested(runs: pd.DataFrame, word: str) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 from optbench.errors import Inapplicable, UserError, one_line
 from optbench.importing import changed_settings, load_attribute
 from optbench.machine.settings import keep_settings
+from optbench.optimizers.additions import AVERAGING, averages_itself
 from optbench.optimizers.registry import code_targets
 from optbench.planning.matrix import Cell, problem_target
 from optbench.planning.optimizer_choice import OptimizerChoice
@@ -173,6 +174,7 @@ def check_optimizers(cells: Sequence[Cell]) -> list[str]:
     """
     import torch
 
+    from optbench.training.averaging import averages_weights
     from optbench.training.construct import make_optimizer
 
     model = torch.nn.Linear(2, 2)
@@ -184,6 +186,8 @@ def check_optimizers(cells: Sequence[Cell]) -> list[str]:
             )
             if not isinstance(optimizer, torch.optim.Optimizer):
                 raise UserError(f"{label} returns a {type(optimizer).__name__} (accepted: a torch.optim.Optimizer)")
+            if (averaging := choice.added & {*AVERAGING}) and averages_weights(optimizer):
+                raise averages_itself(f"optimizer {label}", min(averaging))
         except Inapplicable as error:  # recorded by those cells; the others can be computed
             inapplicable[label, problem.label] = f"{problem.label}: {error}"
         except UserError:

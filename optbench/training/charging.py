@@ -14,7 +14,9 @@ from optbench.budget import Ledger
 
 
 @contextmanager
-def charged_passes(ledger: Ledger, examples: int, losses: Sequence[weakref.ref[Tensor]]) -> Iterator[Callable[[], Any]]:
+def charged_passes(
+    ledger: Ledger, examples: int, losses: Sequence[weakref.ref[Tensor]], refusal: str = ""
+) -> Iterator[Callable[[], Any]]:
     """Charges every pass of autograd that the optimizer makes itself.
 
     A pass through one of the losses costs 2/3 per example. Any other pass is taken for a product with the Hessian,
@@ -26,6 +28,7 @@ def charged_passes(ledger: Ledger, examples: int, losses: Sequence[weakref.ref[T
         ledger: The ledger that is charged.
         examples: Number of examples in the batch.
         losses: The losses that the closure has returned. They are not kept alive, because their graphs are large.
+        refusal: The message of the RuntimeError that a pass through one of the losses raises; "" if it is allowed.
 
     Yields:
         A function that makes a context in which nothing is charged.
@@ -37,6 +40,8 @@ def charged_passes(ledger: Ledger, examples: int, losses: Sequence[weakref.ref[T
         if not paused:
             roots = outputs if isinstance(outputs, (list, tuple)) else (outputs,)
             if any(root is loss() for root in roots for loss in losses):
+                if refusal:
+                    raise RuntimeError(refusal)
                 ledger.charge_backward(examples)
             else:
                 ledger.charge_second_backward(examples)

@@ -19,7 +19,6 @@ from optbench.importing import load_attribute
 from optbench.machine.device import seed_torch
 from optbench.optimizers.combined import CombinedOptimizer, combine
 from optbench.optimizers.parameter_groups import split_parameters
-from optbench.optimizers.spec import SCHEDULE_HYPERPARAMETERS
 from optbench.planning.matrix import Cell
 from optbench.planning.optimizer_choice import OptimizerChoice
 from optbench.problem.base import Problem, display_name
@@ -109,8 +108,7 @@ def make_optimizer(
         load_attribute(choice.reset)()
     constructor = load_attribute(choice.constructor)
     from_run = {key: (facts or {}).get(fact, 1) for key, fact in choice.from_run.items()}
-    arguments = {**from_run, **choice.fixed, **hyperparameters}
-    arguments = {key: value for key, value in arguments.items() if key not in SCHEDULE_HYPERPARAMETERS}
+    arguments = {**from_run, **choice.constructor_arguments(hyperparameters)}
     if not choice.groups:
         return constructor([p for p in model.parameters() if p.requires_grad], **arguments)
     common = {key: value for key, value in arguments.items() if "." not in key}

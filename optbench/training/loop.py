@@ -10,6 +10,7 @@ from optbench.budget import THIRDS, Ledger
 from optbench.machine.device import make_deterministic, random_state, set_random_state, synchronize
 from optbench.planning.matrix import Cell
 from optbench.problem.base import Problem
+from optbench.training.averaging import Average
 from optbench.training.construct import describe_optimizer
 from optbench.training.device_data import ResidentData, Split
 from optbench.training.evaluation import Evaluation
@@ -26,6 +27,8 @@ class Replicas(Protocol):
     steps: int
     #: What a reader has to know of trainings that succeeded, or an empty text.
     remark: str
+    #: The average of the weights that is evaluated; None if the weights themselves are.
+    average: Average | None
 
     def step(self) -> bool:
         """Takes one step and charges it to the ledger. Returns False if the budget ran out during the step."""
@@ -43,7 +46,7 @@ class Replicas(Protocol):
         """Returns the number of weights of one replica that are currently trained."""
 
     def state_bytes(self) -> int | None:
-        """Returns the size in bytes of what the optimizer holds for one replica; None if it can't be measured."""
+        """Returns the size of optimizer state and averaged weights of one replica, in bytes; None if it is unknown."""
 
 
 def train(
@@ -221,7 +224,7 @@ class Session:
             record.trajectory = [tuple(step[place]) for step in self._positions[: record.steps + 1]]
             record.note_standstill(ledger.budget)
             if record.status == "ok" and not record.error:
-                record.error = replicas.remark
+                record.error = replicas.remark or (replicas.average.remark if replicas.average else "")
         if self.test and self.active:
             self._test()
 

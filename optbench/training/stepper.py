@@ -13,14 +13,17 @@ from torch import Tensor, nn
 
 from optbench.budget import THIRDS, UNLIMITED, BudgetExhausted, Ledger
 from optbench.machine.device import seed_torch
+from optbench.optimizers.additions import AVERAGING, averages_itself
 from optbench.optimizers.schedule import Schedule, optimizer_schedule, parse_schedule
 from optbench.optimizers.spec import SCHEDULE_HYPERPARAMETERS
 from optbench.planning.matrix import Cell
 from optbench.problem.base import Problem
 from optbench.problem.data import Batch
 from optbench.training import early_gradient
+from optbench.training.averaging import averages_weights, make_average
 from optbench.training.batches import BatchStream
 from optbench.training.charging import charged_passes
+from optbench.training.clipping import Clipping
 from optbench.training.construct import make_model, make_optimizer, run_facts
 from optbench.training.device_data import ResidentData, Split
 from optbench.training.early_gradient import GradientReadEarly
@@ -34,6 +37,9 @@ from optbench.training.step_cost import is_counting, measure_step_cost
 #: The remark on a training whose optimizer has a schedule of its own in addition to the cell's.
 OVERWRITTEN = "the schedule overwrote learning rates that the optimizer had changed itself"
 
+
+#: The error of an optimizer that differentiates the loss itself although its gradients are to be clipped.
+UNCLIPPED = "the optimizer differentiates the loss itself, and that gradient can't be clipped: leave out the clipping"
 
 #: By cell id whether its optimizer reads gradients before it calls its closure.
 _READS_EARLY: dict[str, bool] = {}
@@ -78,6 +84,12 @@ class Stepper:
         self.model = make_model(problem, cell, seed)
         self.optimizer = self._make_optimizer(cell, hyperparameters)
         self._second_backward = cell.optimizer.second_backward
+        additions = cell.optimizer.additions(hyperparameters)
+        self._clipping = Clipping(additions["clip_norm"], additions["clip_value"])
+        #: The average of the weights that is evaluated; None if the weights themselves are.
+        self.average = make_average(self.model.parameters(), additions)
+        if self.average and averages_weights(self.optimizer):
+            raise averages_itself(cell.optimizer.label, next(name for name in AVERAGING if additions[name]))
         self._freezing = Freezing(self.model, problem.freezing)
         order = torch.Generator().manual_seed(derive(seed, "data order"))
         self.batches = BatchStream(len(data.train), cell.batch_size, [order], cell.device, problem.order)
@@ -121,7 +133,7 @@ class Stepper:
         self._backward(batch)
         with _explain_missing_graph():
             self.optimizer.step()
-        self.steps += 1
+        self._complete_step()
         return True
 
     def stop_watching(self) -> None:
@@ -142,6 +154,12 @@ class Stepper:
         return self.problem.loss(model, batch)
 
     def _backward(self, batch: Batch) -> Tensor:
+        """Computes the loss of a batch, and puts its clipped gradient in the parameters' gradients, which are empty."""
+        loss = self._differentiate(batch)
+        self._clipping.clip(self.model.parameters())
+        return loss
+
+    def _differentiate(self, batch: Batch) -> Tensor:
         """Computes the loss of a batch and adds its gradient to the parameters' gradients, chunk by chunk."""
         differentiate = self._add_differentiable_gradient if self._second_backward else Tensor.backward
         if len(self._chunks) == 1:
@@ -165,12 +183,17 @@ class Stepper:
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
-        """A context in which model and optimizer are in evaluation mode, with statistics of the evaluated weights."""
+        """A context in which model and optimizer are in evaluation mode, with the weights that are evaluated.
+
+        These are the averaged ones if the weights are averaged. Batch norm has statistics that are measured at them.
+        """
         norms = [norm for _, norm in collecting_norms(self.model)]
         self.set_training(False)
+        averaged = self.average.in_place() if self.average else nullcontext()
         try:
             buffers, sample, size = statistics_of(norms), self.data.train_sample, self.problem.evaluation_batch
-            with fresh_statistics(norms, buffers, lambda batch: self.problem.loss(self.model, batch), sample, size):
+            measure = partial(self.problem.loss, self.model)
+            with averaged, fresh_statistics(norms, buffers, measure, sample, size):
                 yield
         finally:
             self.set_training(True)
@@ -193,15 +216,16 @@ class Stepper:
         return count_trainable_parameters(self.model)
 
     def state_bytes(self) -> int | None:
-        """Returns the size in bytes of what the optimizer holds."""
-        return state_bytes(self.optimizer)
+        """Returns the size in bytes of what the optimizer holds, and of the averaged weights."""
+        held = state_bytes(self.optimizer)
+        return held if held is None or self.average is None else held + self.average.held_bytes
 
     def _second_order_step(self, batch: Batch) -> None:
         """Takes a step in which the optimizer can differentiate the gradients; each such backward pass is charged."""
         self.ledger.charge_gradient(self.batch_size)
         self.optimizer.zero_grad(set_to_none=True)
         loss = self._backward(batch)
-        with charged_passes(self.ledger, self.batch_size, [weakref.ref(loss)]):
+        with charged_passes(self.ledger, self.batch_size, [weakref.ref(loss)], UNCLIPPED if self._clipping else ""):
             self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)  # frees the graph
 
@@ -231,7 +255,11 @@ class Stepper:
                 closure()
             elif self._unknown:
                 early_gradient.place(parameter for parameter in parameters if parameter.requires_grad)
-            with charged_passes(self.ledger, self.batch_size, losses) as uncharged, _explain_missing_graph():
+            unclipped = UNCLIPPED if self._clipping else ""
+            with (
+                charged_passes(self.ledger, self.batch_size, losses, unclipped) as uncharged,
+                _explain_missing_graph(),
+            ):
                 self.optimizer.step(closure)  # type: ignore[arg-type]
 
         try:
@@ -273,8 +301,14 @@ class Stepper:
             # The parameters may be at a trial point of a line search.
             self._restore_state()
             return False
-        self.steps += 1
+        self._complete_step()
         return True
+
+    def _complete_step(self) -> None:
+        """Counts a step that was taken, and averages its weights."""
+        self.steps += 1
+        if self.average:
+            self.average.update(self.ledger.spent_share())
 
     def _copy_state(self) -> None:
         """Copies weights and buffers, unless the budget is unlimited, as in the timing pass."""

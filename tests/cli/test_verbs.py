@@ -65,7 +65,7 @@ RUN_MISTAKES: list[tuple[tuple[str, ...], str]] = [
     (("--problem", "mnist_cn"), "unknown problem 'mnist_cn'; did you mean 'mnist_cnn'? (accepted: "),
     (("--problem", "quadratic_valley[dim=1]"), "quadratic_valley[dim] = 1 is out of range (accepted: 2 to 4096)"),
     (("--problem", "nowhere.py:Thing"), "nowhere.py does not exist (accepted: file.py:Class or package.module:Class)"),
-    (("--optimizer", "adam[epz=1]"), "unknown hyperparameter of adam 'epz'; did you mean 'eps'? (accepted: amsgrad, b"),
+    (("--optimizer", "adam[epz=1]"), "unknown hyperparameter of adam 'epz'; did you mean 'eps'? (accepted: amsgrad, average_decay, "),
     (("--preset", "quik"), "unknown preset 'quik'; did you mean 'quick'? (accepted: full, quick, standard)"),
     (("--device", "cuda:99"), "device 'cuda:99' is not available on this machine (accepted: auto, cpu"),
     (("--schedule", "cosine[warmup=2]"), "cosine[warmup] = 2 is out of range (accepted: a fraction of at least 0 and"),

@@ -20,13 +20,31 @@ def last_paragraph(**columns: list[object]) -> str:
         ({"hp_weight_decay": [None, 0.0]}, "Weight decay is 0. "),
         ({"hp_weight_decay": [None, 0.01]}, "Weight decay is 0, except for adamw. "),
         ({"hp_lr_schedule": [None, "cosine"]}, "The learning rate is constant; with a schedule of their own: adamw."),
-        ({"hp_clip_norm": [1.0, None]}, "Gradients are not clipped, except by sgd. "),
+        ({"hp_clip_norm": [1.0, None]}, "Gradients are not clipped, except by sgd (global norm at most 1). "),
+        ({"hp_clip_norm": [0.0, None]}, "Gradients are not clipped. "),
+        ({"hp_own_clip": [2.0, None]}, "Gradients are not clipped, except by sgd. "),
+        (
+            {"hp_clip_norm": [1.0, 0.5], "hp_clip_value": [0.25, None]},
+            "except by sgd (each coordinate at most 0.25; global norm at most 1) and adamw (global norm at most 0.5). ",
+        ),
+        ({}, "Evaluations use the weights of the optimizer."),
+        ({"hp_average_decay": [0.0, None]}, "Evaluations use the weights of the optimizer."),
+        (
+            {"hp_average_decay": [0.99, None], "hp_average_share": [None, 0.25]},
+            "except for averages of sgd (exponential with decay 0.99) and adamw (over the last 0.25 of the run).",
+        ),
         ({"schedule": ["cosine"] * 2}, "The learning rate follows the schedule cosine."),
         ({"schedule": ["constant", "cosine"]}, "constant, or follows the schedule cosine where it is named."),
     ],
 )
 def test_weight_decay_clipping_and_schedules_are_those_of_the_runs(columns: dict[str, list[object]], said: str) -> None:
     assert said in last_paragraph(**columns)
+
+
+def test_values_that_differ_between_runs_are_a_range_with_their_number() -> None:
+    runs = {"optimizer": ["sgd"] * 4, "schedule": ["constant"] * 4, "seed": range(4)}
+    text = methods({}, "test_metric", pd.DataFrame({**runs, "hp_clip_norm": [0.5, 2.0, 0.0, None]}))[-1]
+    assert "except by sgd (global norm at most 0.5 to 2, in 2 of 4 runs). " in text
 
 
 TPE = {"worth": 4.0, "sampler": "tpe", "pruner": "none", "studies": 1}

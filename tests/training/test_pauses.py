@@ -40,7 +40,14 @@ def figures(record: Training) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("problem", "optimizer"),
-    [(NORMED, "adam"), (TINY_NET, "lbfgs"), (TINY_NET, f"{OWN}:Averaging"), (TINY, f"{OWN}:Newton")],
+    [
+        (NORMED, "adam"),
+        (TINY_NET, "lbfgs"),
+        (TINY_NET, f"{OWN}:Averaging"),
+        (TINY, f"{OWN}:Newton"),
+        (NORMED, "adam[clip_norm=0.5,average_share=0.6]"),
+        (TINY, f"{OWN}:Newton[clip_value=0.1,average_decay=0.9]"),
+    ],
 )
 def test_paused_trainings_have_the_bits_of_uninterrupted_ones(problem: str, optimizer: str) -> None:
     """With dropout and batch norm, closures, other weights for evaluations; another training runs in each pause."""

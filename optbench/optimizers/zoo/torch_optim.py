@@ -74,6 +74,7 @@ ASGD = OptimizerSpec(
     family="sgd",
     hyperparameters={"lambd": 1e-4, "alpha": 0.75, "t0": 1e6, "weight_decay": 0.0},
     linear_in_rate=False,
+    averages=True,
     rule="ηₜ = η / (1 + λ η t)^α;  w ← (1 − λ ηₜ) w − ηₜ g; torch stores the average but does not use it",
     source="Polyak and Juditsky (1992), Acceleration of Stochastic Approximation by Averaging",
 )

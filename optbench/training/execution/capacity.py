@@ -7,6 +7,7 @@ from torch import Tensor
 
 from optbench.machine.device import cores
 from optbench.machine.memory import available_device_memory
+from optbench.optimizers.additions import AVERAGING
 from optbench.planning.matrix import Cell
 from optbench.problem.base import Problem
 from optbench.problem.data import Batch
@@ -18,6 +19,8 @@ _SHARE = 0.5
 #: Copies of a replica's parameters in memory: the stacked ones, the original model, the gradients, the tensors that the
 #: optimizer moves, and up to five for optimizer state and temporaries.
 _COPIES = 9
+#: Further copies if the weights are averaged: the average, and the weights of the training during an evaluation.
+_AVERAGED_COPIES = 2
 #: Maximum size of the batches of all replicas: above 32 MiB the C library maps memory again in each step.
 _BATCHES = 2**25
 #: Activations are stored for the backward pass, and their gradients take the same space.
@@ -48,7 +51,9 @@ def estimate_replica_bytes(cell: Cell, problem: Problem, data: ResidentData) -> 
     activations = _activation_bytes(problem, model, batch)
     batches = min(problem.evaluation_batch, len(data.train)) / cell.batch_size
     training = _ACTIVATIONS * activations + 2 * sum(map(_bytes, batch))
-    return _COPIES * weights + int(max(training, batches * activations))
+    additions = cell.optimizer.additions(cell.optimizer.defaults)
+    copies = _COPIES + (_AVERAGED_COPIES if any(additions[name] for name in AVERAGING) else 0)
+    return copies * weights + int(max(training, batches * activations))
 
 
 def _activation_bytes(problem: Problem, model: torch.nn.Module, batch: Batch) -> int:

@@ -61,7 +61,7 @@ class GraphStepper(Stepper):
             for place, tensor in zip(self._batch, batch, strict=True):
                 place.copy_(tensor)
             self._graph.replay()
-        self.steps += 1
+        self._complete_step()
         return True
 
     def _compute(self, batch: Batch) -> None:
@@ -83,7 +83,7 @@ class GraphStepper(Stepper):
     def _make_optimizer(self, cell: Cell, hyperparameters: Mapping[str, Any]) -> torch.optim.Optimizer:
         parameters = [p for p in self.model.parameters() if p.requires_grad]
         constructor = load_attribute(cell.optimizer.constructor)
-        arguments = {**cell.optimizer.fixed, **hyperparameters}
+        arguments = cell.optimizer.constructor_arguments(hyperparameters)
         self._base = arguments["lr"]
         accepted = inspect.signature(constructor).parameters
         if "capturable" in accepted:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
 import torch
@@ -21,7 +21,9 @@ from optbench.optimizers.schedule import parse_schedule
 from optbench.planning.matrix import Cell
 from optbench.problem.base import Problem
 from optbench.problem.data import Batch
+from optbench.training.averaging import make_average
 from optbench.training.batches import BatchStream
+from optbench.training.clipping import Clipping
 from optbench.training.construct import describe_optimizer, make_model
 from optbench.training.device_data import ResidentData, Split
 from optbench.training.evaluation import Evaluation, count_trainable_parameters, evaluate_split, measure_batch
@@ -139,6 +141,9 @@ class Population:
         others = {name: value for name, value in replicas[0].hyperparameters.items() if name != "lr"}
         rates = [float(replica.hyperparameters["lr"]) for replica in replicas]
         self.stacked = StackedStep(cell.optimizer, trained, others, rates, from_zero)
+        additions = cell.optimizer.additions(others)
+        self._clipping = Clipping(additions["clip_norm"], additions["clip_value"])
+        self.average = make_average(self.parameters.values(), additions)
         self._ones = torch.ones(len(replicas), dtype=trained[0].dtype, device=cell.device)
         self._named = {f"model.{name}": stack for name, stack in self.parameters.items()}
         self._losses = torch.func.vmap(self._loss, in_dims=(0, 0, 0))
@@ -161,8 +166,11 @@ class Population:
             parameter.grad = None
         # The replicas share no parameters, so each gets the gradient of its own loss.
         torch.autograd.backward(losses, self._ones)
+        self._clipping.clip_replicas(self.stacked.parameters)
         self.stacked.step(factor)
         self.steps += 1
+        if self.average:
+            self.average.update(self.ledger.spent_share())
         return True
 
     def evaluate(self, *splits: Split) -> list[list[Evaluation]]:
@@ -190,8 +198,9 @@ class Population:
         return count_trainable_parameters(self.model)
 
     def state_bytes(self) -> int | None:
-        """Returns the size of what the optimizer holds for one replica, in bytes."""
-        return state_bytes(self.stacked.optimizer, self.count)
+        """Returns the size of what the optimizer holds for one replica, and of its averaged weights, in bytes."""
+        held = state_bytes(self.stacked.optimizer, self.count)
+        return held if held is None or self.average is None else held + self.average.held_bytes // self.count
 
     def _loss(self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], batch: Batch) -> Tensor:
         loss: Tensor = torch.func.functional_call(self._loss_module, {**parameters, **buffers}, (False, batch))
@@ -219,11 +228,12 @@ class Population:
     def _evaluating(self) -> Iterator[None]:
         norms = {f"model.{name}": norm for name, norm in collecting_norms(self.model)}
         self.model.eval()
+        averaged = self.average.in_place() if self.average else nullcontext()
         try:
             named = {f"{layer}.{name}" for layer in norms for name in STATISTICS}
             buffers = [stack for name, stack in self._buffers.items() if name in named]
             sample, size = self.data.train_sample, self.problem.evaluation_batch
-            with fresh_statistics([*norms.values()], buffers, self._measure, sample, size):
+            with averaged, fresh_statistics([*norms.values()], buffers, self._measure, sample, size):
                 yield
         finally:
             self.model.train()

@@ -40,7 +40,7 @@ class StackedStep:
         self.parameters = list(parameters)
         constructor = load_attribute(choice.constructor)
         self.optimizer: torch.optim.Optimizer = constructor(
-            self.parameters, **{**choice.fixed, **hyperparameters, "lr": 1.0}
+            self.parameters, **{**choice.constructor_arguments(hyperparameters), "lr": 1.0}
         )
         self._initial = [group["lr"] for group in self.optimizer.param_groups]
         self._from_zero = from_zero

@@ -46,9 +46,10 @@ def agree(problem: str, optimizer: str, tolerance: float, budget: int = 600) -> 
 
 
 @pytest.mark.usefixtures("traced_only")
-def test_traced_training_agrees_with_eager_training() -> None:
+@pytest.mark.parametrize("optimizer", ["adam", "adam[clip_norm=0.3,average_decay=0.9]"])
+def test_traced_training_agrees_with_eager_training(optimizer: str) -> None:
     """Dropout included, whose masks come from the training's own seed."""
-    agree(f"{TINY_NET}[dropout=0.5]", "adam", 2e-5)
+    agree(f"{TINY_NET}[dropout=0.5]", optimizer, 2e-5)
 
 
 @pytest.mark.slow

@@ -154,7 +154,7 @@ def test_a_rate_that_changes_is_refused_in_float64() -> None:
      pytest.param(TINY, 1e-9, SCHEDULES[1], marks=pytest.mark.slow),
      pytest.param(TINY_NET, 2e-5, SCHEDULES[0], marks=pytest.mark.slow)],
 )  # fmt: skip
-@pytest.mark.parametrize("name", FIRST_ORDER)
+@pytest.mark.parametrize("name", [*FIRST_ORDER, "adam[clip_norm=0.3,clip_value=0.2,average_decay=0.9]"])
 def test_replays_agree_with_eager_training(
     name: str, problem: str, tolerance: float, schedule: str, stand_in: type[StandIn]
 ) -> None:
