@@ -162,8 +162,8 @@ def report(
 ) -> Path:
     """Writes tables, plots and the HTML page of a results directory, and returns the path of the page.
 
-    Each plot is written as SVG, PNG and PDF. The results may be incomplete. Tables and plots are written to the results directory, and those of frozen results
-    to `reports/NAME` in the current folder.
+    Each plot is written as SVG, PNG and PDF. The results may be incomplete. Tables and plots are written to the results
+    directory, and those of frozen results to `reports/NAME` in the current folder.
 
     Args:
         folder: A results directory, frozen results, or "reference".

@@ -145,7 +145,8 @@ def _end_with(parent: int) -> None:
 
 
 def _draw_held(problem: str, plot: str, stem: str) -> Picture | None:
-    return _draw(*_held, problem, plot, stem)
+    results, tables, folder, formats = _held
+    return _draw(results, tables, folder, formats, problem, plot, stem)
 
 
 def _draw(
