@@ -102,7 +102,8 @@ def run(
         fresh: Whether the contents of the results directory are deleted first.
         execution: See `plan`.
         cell_timeout: Time limit per cell in seconds; a cell that exceeds it is stopped and recorded as failed.
-        outputs: Whether tables, plots and the HTML page are written; `report` writes them later.
+        outputs: Whether tables, the plots of the page (as SVG) and the page are written; `report` writes them later,
+            with all plots in all formats.
         rank_by: The metric by which optimizers are compared (see `optbench list metrics`).
         against: Stored results to compare with, as for `plan`. Only the cells that they lack are computed.
         progress: Receives messages and the completed amount of work (default: nothing is shown).
@@ -138,7 +139,7 @@ def run(
     planned = _plan(chosen, execution, stored, directory.folder, options.elsewhere, options.source)
     with compute(planned, chosen, directory, options, progress) as unchanged:
         if outputs and not unchanged:
-            write_outputs(directory, rank_by=rank_by)
+            write_outputs(directory, rank_by=rank_by, every_plot=False)
     return ShownResults(directory.folder)
 
 
@@ -161,8 +162,8 @@ def report(
 ) -> Path:
     """Writes tables, plots and the HTML page of a results directory, and returns the path of the page.
 
-    The results may be incomplete. Tables and plots are written to the results directory, and those of frozen results
-    to `reports/NAME` in the current folder.
+    Each plot is written as SVG, PNG and PDF. The results may be incomplete. Tables and plots are written to the results
+    directory, and those of frozen results to `reports/NAME` in the current folder.
 
     Args:
         folder: A results directory, frozen results, or "reference".

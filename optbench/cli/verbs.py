@@ -160,7 +160,8 @@ def status(name: str, results: Path) -> int:
 def report(name: str, results: Path, output: Path | None, show: bool, rank_by: str) -> None:
     """Write tables, plots and the HTML page of a results directory.
 
-    NAME is the name of a results directory, its path, or `reference`. The directory may be incomplete.
+    Each plot is written as SVG, PNG and PDF; `run` writes those of the page as SVG. NAME is the name of a results
+    directory, its path, or `reference`. The directory may be incomplete.
     """
     from optbench.api import report as write
 

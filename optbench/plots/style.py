@@ -98,6 +98,8 @@ FORMATS: dict[str, dict[str, None]] = {
     "png": {"Software": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
+#: An SVG with more characters than this is an image on the page, and so has a PNG in any case.
+LARGE = 90_000
 _KNOWN = {
     "sgd": Look(INK, SOLID, "o"),
     "momentum": Look(BLUE, SOLID, "s"),
@@ -298,17 +300,29 @@ def scope(cells: pd.DataFrame) -> str:
     return f"on {devices}, {schedules} learning rate"
 
 
-def save(figure: Figure, directory: Path, stem: str) -> str:
+def save(figure: Figure, directory: Path, stem: str, formats: Collection[str] | None = None) -> str:
     """Writes `stem`.svg, .png and .pdf and returns the text of the SVG; equal figures give equal bytes.
 
     The PDF has the form of a paper (see `paper`), without the title, which is in its metadata.
 
-    Raises OSError if a file cannot be written.
+    Args:
+        figure: The figure.
+        directory: The folder for the files.
+        stem: Their name without the suffix.
+        formats: The formats that are wanted in addition to SVG (default: all). A file in another format, which an
+            earlier call has written, is removed, so that all files show the same; a large SVG keeps its PNG.
+
+    Raises:
+        OSError: A file cannot be written.
     """
-    data = {}
+    data: dict[str, bytes] = {}
     with mpl.rc_context(RC), ignore_missing_glyphs(), ExitStack() as form:
         escaped = False
         for suffix, about in FORMATS.items():
+            large = suffix == "png" and len(data["svg"]) > LARGE
+            if not (suffix == "svg" or formats is None or suffix in formats or large):
+                (directory / f"{stem}.{suffix}").unlink(missing_ok=True)
+                continue
             if suffix != "svg":
                 escaped = escape_figure(figure) or escaped
             # Escapes are longer than the characters for which there is room.

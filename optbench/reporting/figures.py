@@ -137,3 +137,8 @@ MORE = {
     "pairs": ["critical_difference"],
     "rates": ["lr_transfer"],
 }
+
+#: The plots that the page contains.
+SHOWN = {figure.plot for figure in FIGURES.values() if figure.plot} | {
+    plot for plots in MORE.values() for plot in plots
+}

@@ -11,12 +11,11 @@ from html import escape
 from markupsafe import Markup
 
 from optbench.plots.draw import Picture
+from optbench.plots.style import LARGE
 from optbench.reporting.inline import inline_svg
 
 #: The space for static figures on a page, in characters: at least this much regardless of other content, and at most.
 LEAST, MOST = 900_000, 2_500_000
-#: An SVG with more characters than this is replaced by an image.
-_LARGE = 90_000
 _DIGITS = re.compile(r"-?\d+\.\d{3,}")
 #: A tag; what is between tags is text. And its attributes, except those that are read aloud.
 _TAG, _ATTRIBUTE = re.compile(r"<[^<>]*>"), re.compile(r'(?<!aria-label)="[^"]*"')
@@ -34,10 +33,10 @@ def static_figures(pictures: Iterable[Picture], most: int = MOST) -> dict[tuple[
             elements[picture.problem, picture.plot] = Markup("<p>{}</p>").format(picture.caption)
             continue
         # At twice the limit, rounding (which is slow) cannot make the SVG small enough.
-        text = _raster(picture) if len(picture.svg) > 2 * _LARGE else ""
+        text = _raster(picture) if len(picture.svg) > 2 * LARGE else ""
         if not text:
             text = _round_coordinates(inline_svg(picture.svg, f"f{index}", picture.title))
-            text = (len(text) > _LARGE and _raster(picture)) or text
+            text = (len(text) > LARGE and _raster(picture)) or text
         if len(text) > most:
             text = f"<p>This figure is too large for the page; see {escape(picture.plot)} in the folder plots.</p>"
         most -= len(text)
@@ -55,12 +54,12 @@ def _round_coordinates(svg: str) -> str:
 
 
 def _raster(picture: Picture) -> str:
-    """The picture as an <img> with WebP data; empty if the picture has no file."""
-    if picture.file is None:
+    """The picture as an <img> with WebP data; empty if the picture has no PNG."""
+    if picture.file is None or not (png := picture.file.with_suffix(".png")).exists():
         return ""
     from PIL import Image
 
-    with Image.open(picture.file.with_suffix(".png")) as image:
+    with Image.open(png) as image:
         buffer = io.BytesIO()
         image.convert("RGB").save(buffer, "WEBP", quality=60, method=2)
         width, height = image.size

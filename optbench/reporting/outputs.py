@@ -43,6 +43,7 @@ def write_outputs(
     rank_by: str = "test_metric",
     force: bool = False,
     sections: Sequence[Section] = (),
+    every_plot: bool = True,
 ) -> Outputs:
     """Writes tables, plots and HTML page of a results directory, which may be partial.
 
@@ -54,6 +55,7 @@ def write_outputs(
         rank_by: The column by which the leaderboard ranks.
         force: Whether to write outputs that are up to date.
         sections: Additional sections of the page.
+        every_plot: Whether all plots are written, in all formats, or those of the page, as SVG.
 
     Returns:
         The paths of the outputs.
@@ -69,7 +71,7 @@ def write_outputs(
     mark.unlink(missing_ok=True)
     from optbench.baselines.against import load_with_baseline
 
-    _write(load_with_baseline(directory, rank_by), outputs, rank_by, sections)
+    _write(load_with_baseline(directory, rank_by), outputs, rank_by, sections, every_plot)
     write_bytes(mark, stamp.encode())
     return outputs
 
@@ -91,17 +93,21 @@ def write_frozen_outputs(
     return outputs
 
 
-def _write(results: StoredResults, outputs: Outputs, rank_by: str, sections: Sequence[Section]) -> None:
+def _write(
+    results: StoredResults, outputs: Outputs, rank_by: str, sections: Sequence[Section], every_plot: bool = True
+) -> None:
     from optbench.metrics.registry import TABLES
     from optbench.metrics.tables import all_tables
     from optbench.plots import draw_all
+    from optbench.reporting.figures import SHOWN
     from optbench.reporting.files import write_tables
     from optbench.reporting.page import report_page
 
     tables = all_tables(results, rank_by)
     write_bytes(outputs.tables / "README.md", write_index(tables, outputs.tables, results.warnings).encode())
     write_tables(tables, outputs.tables, PAPER_TABLES | {name for name, table in TABLES.items() if table.paper})
-    figures = draw_all(results, tables, outputs.plots)
+    only, formats = (None, None) if every_plot else (SHOWN, ())
+    figures = draw_all(results, tables, outputs.plots, only, formats)
     write_bytes(outputs.report, report_page(results, tables, figures, rank_by, sections).encode())
 
 

@@ -19,7 +19,7 @@ from optbench.plots.draw import Picture
 from optbench.reporting import header, images, matrices, trust
 from optbench.reporting import html_tables as content
 from optbench.reporting.bundle import pack, pack_plotly
-from optbench.reporting.figures import FIGURES, MORE, Slot
+from optbench.reporting.figures import FIGURES, MORE, SHOWN, Slot
 from optbench.reporting.images import static_figures
 from optbench.reporting.inline import inline_svg
 from optbench.reporting.methods import methods
@@ -118,11 +118,9 @@ def render(
     about = {"name": results_name, "packed": packed_names, "left_out": left_out}
     metric = meta.get("rank_by", "test_metric")
     data = page_json(tables, paths if paths is not None else pd.DataFrame(), planes or {}, about, metric)
-    wanted = {figure.plot for figure in FIGURES.values()} | {plot for plots in MORE.values() for plot in plots}
     room = MOST - len(data) - len(downloads) // 2 - len(pack_plotly())
-    drawn = static_figures(
-        (picture for picture in pictures if picture.plot in wanted), min(max(room, images.LEAST), images.MOST)
-    )
+    shown = (picture for picture in pictures if picture.plot in SHOWN)
+    drawn = static_figures(shown, min(max(room, images.LEAST), images.MOST))
     # If a plot is not drawn, the reason already replaces the drawing.
     captions = {picture.plot: picture.caption if picture.svg else "" for picture in pictures if not picture.problem}
     # Everything is escaped except what is marked as safe: style sheet, scripts, packed data and figures.

@@ -32,13 +32,16 @@ from optbench.training.excerpt import WARMUP_STEPS, begin_excerpt, most_steps
 from optbench.training.isolation import depends_on_past
 from optbench.training.stepper import Stepper
 
-#: Number of repetitions, whose median and range are reported, and the minimum duration of each in seconds. One more
-#: repetition comes before them, in which libraries set themselves up for what only happens later in a training.
+#: Number of repetitions, whose median and range are reported, and the minimum duration of each in seconds. The median
+#: of passes with 0.15 s varied as much from pass to pass (docs/performance.md). One more repetition comes before them,
+#: in which libraries set themselves up for what only happens later in a training.
 REPETITIONS = 3
-REPETITION_SECONDS = 0.15
+REPETITION_SECONDS = 0.05
+#: The share of a training that all repetitions together take if it is long.
+SHARE = 0.5
 #: Steps of a repetition that make two periods of most methods with rare expensive steps, the seconds that these steps
 #: may take in short trainings, and the steps that a short training is extended to for this purpose if they take less.
-FEWEST_STEPS, LONGEST_SECONDS, EXTENDED_STEPS = 24, 1.0, 60
+FEWEST_STEPS, LONGEST_SECONDS, EXTENDED_STEPS = 24, 0.5, 60
 #: Fewest steps over which a mean is taken, also if a training has less.
 FEWEST_AVERAGED = 10
 #: The machine was not idle if the slowest repetition took this many times as long as the fastest one, and longer by
@@ -111,14 +114,12 @@ def _time_cell(cell: Cell, source: DataSource) -> dict[str, Any]:
     most = most_steps(first, cell)
     trial = [_time_steps(cell, first, 1)[0].item() for _ in range(min(WARMUP_STEPS, most))]
     extent = _choose_extent(cell, min(trial), first.ledger.cost / first.steps, most)
-    repetitions = []
-    for _ in range(REPETITIONS + 1):
-        times = []
-        for _ in range(extent.rounds):
-            seconds, costs = _time_steps(cell, begin(extent.warmup, extent.length), extent.steps)
-            times.append(seconds)
-        repetitions.append(np.mean(times, axis=0))
-    repetitions = repetitions[1:]
+
+    def repeat() -> tuple[np.ndarray, np.ndarray]:
+        return _time_steps(cell, begin(extent.warmup, extent.length), extent.steps)
+
+    _, costs = repeat()
+    repetitions = [np.mean([repeat()[0] for _ in range(extent.rounds)], axis=0) for _ in range(REPETITIONS)]
     # Load on the machine delays other steps in each repetition, so the shortest times show the steps themselves.
     rare = find_rare_steps(np.min(repetitions, axis=0))
     weights = period_weights(rare, extent.averaged)
@@ -147,7 +148,7 @@ def _time_cell(cell: Cell, source: DataSource) -> dict[str, Any]:
 def _choose_extent(cell: Cell, step_seconds: float, step_cost: float, most: int) -> _Extent:
     """Decides how many steps are timed.
 
-    All repetitions together take about as long as one training, or up to a few seconds if that is longer.
+    All repetitions together take about half as long as one training, or up to two seconds if that is longer.
     """
     if cell.run_budget.unit == "seconds":
         training = int(cell.run_budget.amount / max(step_seconds, 1e-9))
@@ -156,7 +157,7 @@ def _choose_extent(cell: Cell, step_seconds: float, step_cost: float, most: int)
     warmup = min(WARMUP_STEPS, most - 1)
     training = max(1, training - warmup)
     affordable = max(
-        training // (REPETITIONS + 1),
+        int(SHARE * training / (REPETITIONS + 1)),
         int(min(FEWEST_STEPS, LONGEST_SECONDS / step_seconds)),
         int(REPETITION_SECONDS / step_seconds),
         1,

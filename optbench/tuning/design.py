@@ -6,11 +6,11 @@ import math
 from itertools import product, takewhile
 
 import numpy as np
-from scipy.stats import qmc
 
 from optbench.optimizers.points import Point, may_repeat, point_of
 from optbench.optimizers.search_space import Choices, Range, Space
 from optbench.planning.matrix import Cell
+from optbench.statistics.halton import halton
 
 #: Two points count as equal if they differ by less than this fraction of every range's width.
 SAME_POINT = 0.02
@@ -73,15 +73,16 @@ def _point(cell: Cell, number: int, space: Space, size: int) -> list[float] | No
         if may_repeat(space):
             points = _distinct(cell, space, points)
         return points[number - 1] if number <= len(points) else None
-    halton = qmc.Halton(dimensions, scramble=False)
-    halton.fast_forward(1)  # point 0 is the lower edge of every range
+    # Point 0 is the lower edge of every range.
     if may_repeat(space):
-        distinct = _distinct(cell, space, halton.random(16 * number + 64).tolist())
+        distinct = _distinct(cell, space, halton(16 * number + 64, dimensions, first=1).tolist())
         return distinct[number - 1] if number <= len(distinct) else None
-    points = halton.random(2 * number)  # more than enough, since only points near the default are skipped
+    covering = halton(
+        2 * number, dimensions, first=1
+    )  # more than enough, since only points near the default are skipped
     if (default := _default_point(cell, space)) is not None:
-        points = points[np.abs(points - default).max(axis=1) > SAME_POINT]
-    return [float(share) for share in points[number - 1]]
+        covering = covering[np.abs(covering - default).max(axis=1) > SAME_POINT]
+    return [float(share) for share in covering[number - 1]]
 
 
 def _grid(space: Space, size: int) -> list[list[float]]:

@@ -75,3 +75,15 @@ def test_the_figure_is_afterwards_as_before(tmp_path: Path) -> None:
     assert style.save(figure, tmp_path, "y") == before
     for suffix in ("svg", "png", "pdf"):
         assert (tmp_path / f"x.{suffix}").read_bytes() == (tmp_path / f"y.{suffix}").read_bytes()
+
+
+def test_a_format_that_is_not_wanted_leaves_no_old_file_but_a_large_svg_has_its_png(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figure = draw()
+    before = style.save(figure, tmp_path, "x")
+    assert style.save(figure, tmp_path, "x", ()) == before
+    assert {path.name for path in tmp_path.iterdir()} == {"x.svg"}
+    monkeypatch.setattr(style, "LARGE", len(before) - 1)
+    style.save(figure, tmp_path, "x", ())
+    assert {path.name for path in tmp_path.iterdir()} == {"x.svg", "x.png"}

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 import optbench
 from optbench.errors import UserError
+from optbench.plots import draw, style
+from optbench.reporting.figures import SHOWN
 from optbench.reporting.outputs import write_outputs
 from optbench.results.directory import ResultsDirectory
 from tests.support.conducted import coarsely
@@ -19,10 +23,11 @@ from tests.support.tiny import RAISING, run_tiny
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run with all tables, all plots (as SVG) and the page. Only to be read."""
+    """A run and its report, with all tables, all plots (as SVG) and the page. Only to be read."""
     folder = tmp_path_factory.mktemp("outputs") / "run"
     with coarsely():
-        run_tiny(folder, outputs=True, optimizers=["sgd", RAISING])
+        run_tiny(folder, outputs=False, optimizers=["sgd", RAISING])
+        optbench.report(folder)
     return folder
 
 
@@ -52,17 +57,37 @@ def test_every_plot_is_there_beside_its_frame(written: Path) -> None:
         assert (written / "plots" / f"{stem}.csv").read_text().count("\n") > 1
 
 
-@pytest.mark.slow
-def test_every_plot_is_there_in_three_formats(written: Path, tmp_path: Path) -> None:
-    """In one format: above; one plot in all of them: tests/cli/test_main.py."""
+def test_a_report_writes_plots_in_three_formats(written: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(written, tmp_path / "run"))
-    shutil.rmtree(folder / "plots")
-    optbench.report(folder)
-    stems = {path.stem for path in (folder / "plots").iterdir()}
-    assert stems == {path.stem for path in (written / "plots").iterdir()}
-    for stem in stems:
-        for suffix, magic in ((".svg", b"<?xml"), (".png", b"\x89PNG"), (".pdf", b"%PDF")):
-            assert (folder / "plots" / f"{stem}{suffix}").read_bytes().startswith(magic)
+    with only("final_metric"):
+        optbench.report(folder)
+    for suffix, magic in ((".svg", b"<?xml"), (".png", b"\x89PNG"), (".pdf", b"%PDF")):
+        assert (folder / "plots" / f"final_metric-tiny{suffix}").read_bytes().startswith(magic)
+
+
+def test_a_run_draws_the_plots_of_its_page_as_svg(
+    written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of an earlier report that are not drawn again are removed, because they show other results."""
+    folder = Path(shutil.copytree(written, tmp_path / "run"))
+    for name in ("final_metric-tiny.pdf", "final_loss-tiny.png", "own.svg"):
+        (folder / "plots" / name).touch()
+    next(folder.glob("cells/*/result.json")).unlink()
+    asked: list[str] = []
+
+    def save_one(figure: Figure, directory: Path, stem: str, formats: Collection[str]) -> str:
+        asked.append(stem)
+        return saved(figure, directory, stem, formats) if stem == "final_metric-tiny" else "<svg></svg>"
+
+    saved = style.save
+    monkeypatch.setattr(draw.style, "save", save_one)
+    monkeypatch.setattr(draw, "_MANY", 1000)
+    run_tiny(folder, outputs=True, optimizers=["sgd", RAISING])
+    assert {stem.removesuffix("-tiny") for stem in asked} <= SHOWN
+    assert {path.name for path in (folder / "plots").glob("final_*")} == {
+        "final_metric-tiny.svg", "final_metric-tiny.csv"
+    }  # fmt: skip
+    assert (folder / "plots" / "own.svg").exists()
 
 
 def test_outputs_are_made_anew_only_when_something_changed(

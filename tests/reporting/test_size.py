@@ -13,9 +13,8 @@ import pytest
 
 import optbench
 from optbench.metrics.tables import all_tables
-from optbench.plots import draw_all
+from optbench.plots import draw_all, style
 from optbench.plots.draw import Picture
-from optbench.reporting import images
 from optbench.reporting import page_data as shared
 from optbench.reporting.images import static_figures
 from optbench.reporting.page import report_page
@@ -122,7 +121,7 @@ def test_a_large_figure_is_a_picture(tmp_path: Path) -> None:
 
     noise = np.random.default_rng(0).integers(0, 255, (90, 120, 3), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "plot.png")
-    large = '<svg width="72pt" height="72pt"><path d="' + "M0 0" * images._LARGE + '"/></svg>'
+    large = '<svg width="72pt" height="72pt"><path d="' + "M0 0" * style.LARGE + '"/></svg>'
     text = static_figures([Picture("", "plot", 'A "title"', "", large, tmp_path / "plot.svg")])["", "plot"]
     assert text.startswith('<img src="data:image/webp;base64,')
     assert text.endswith('width="90" height="67" alt="A &#34;title&#34;">') or 'alt="A &quot;title&quot;"' in text

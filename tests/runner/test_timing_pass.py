@@ -15,6 +15,7 @@ from optbench.config.load import configure
 from optbench.planning.matrix import make_plan
 from optbench.problem.data import DataSource
 from optbench.results.directory import ResultsDirectory
+from optbench.runner import timing_pass
 from optbench.runner.job import Job
 from optbench.runner.timing_pass import _time_cell, budget_from_seconds, measure
 from tests.support.tiny import RAISING, TINY, TINY_NET, Tiny
@@ -125,7 +126,7 @@ class Thawing(Tiny):
 def timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Returns a function that times an optimizer by `Clock` and returns what is recorded, in milliseconds per step."""
     monkeypatch.setattr("optbench.runner.timing_pass.time", SimpleNamespace(perf_counter=Clock.read))
-    monkeypatch.setattr("optbench.runner.timing_pass.REPETITION_SECONDS", 0.15)
+    monkeypatch.setattr("optbench.runner.timing_pass.REPETITION_SECONDS", 0.05)
 
     def run(optimizer: Any, budget: str, problem: Any = TINY, load: tuple[float, ...] = ()) -> SimpleNamespace:
         settings = {"batch_sizes": [10], "run_budget": budget}
@@ -138,6 +139,25 @@ def timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         return SimpleNamespace(low=low, middle=middle, high=high, said=said, timing=timing)
 
     return run
+
+
+@pytest.mark.parametrize(
+    ("budget", "steps"), [("20000examples", 4 * 249), ("600examples", 4 * 50), ("50examples", 4 * 50)]
+)
+def test_a_pass_takes_half_a_training_or_a_twentieth_of_a_second_a_repetition(
+    timed: Any, budget: str, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """2000, 60 or 5 steps of a millisecond, of which three are warm-up."""
+    taken: list[int] = []
+
+    def count(cell: object, stepper: object, number: int) -> Any:
+        taken.append(number)
+        return time_steps(cell, stepper, number)
+
+    time_steps = timing_pass._time_steps
+    monkeypatch.setattr(timing_pass, "_time_steps", count)
+    timed(f"{__name__}:Timed", budget)
+    assert sum(taken) == 3 + steps
 
 
 @pytest.mark.parametrize("budget", ["180examples", "600examples", "2000examples"])
