@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from optbench.errors import UserError, out_of_range, unknown
-from optbench.optimizers.schedule import optimizer_schedule
+from optbench.optimizers.schedule import convert_parameter, optimizer_schedule
 from optbench.optimizers.search_space import Choices, Range
 from optbench.selection import AcceptedValues, convert, is_number
 
@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from optbench.problem.base import Problem
 
 #: Hyperparameters that every optimizer has and that optbench itself applies, with their defaults: the shape of the
-#: learning-rate schedule, and the warm-up as a fraction of the budget. They are not passed to the constructor.
-SCHEDULE_HYPERPARAMETERS: dict[str, Any] = {"lr_schedule": "constant", "lr_warmup": 0.0}
+#: learning-rate schedule, its warm-up, the decay of `wsd`, and the factor at the end. They are not passed to the
+#: constructor.
+SCHEDULE_HYPERPARAMETERS: dict[str, Any] = {
+    "lr_schedule": "constant", "lr_warmup": 0.0, "lr_cooldown": 0.2, "lr_final": 0.0,
+}  # fmt: skip
 
 #: Names that other constructors give to their learning rate.
 RATE_NAMES = ("learning_rate", "max_lr", "base_lr", "init_lr", "initial_lr", "lr0", "lrate", "eta", "step_size")
@@ -93,6 +96,12 @@ class OptimizerSpec:
     def __post_init__(self) -> None:
         if isinstance(self.learning_rate, Range) and self.learning_rate.zero:
             raise UserError(f"the search range of {self.name}.lr contains 0 (accepted: a range above 0)")
+        for key in (*self.arguments, *self.hyperparameters, *self.search):
+            group, _, name = key.rpartition(".")
+            if group and name in SCHEDULE_HYPERPARAMETERS:
+                raise UserError(
+                    f"group {group} of {self.name} has its own {name} (accepted: one schedule for all groups)"
+                )
 
     def configured(self, parameters: Mapping[str, Any]) -> ConfiguredOptimizer:
         """Return the optimizer with some hyperparameters fixed.
@@ -110,11 +119,12 @@ class OptimizerSpec:
                 raise unknown(f"hyperparameter of {self.name}", key, known)
             if key == "lr" and is_number(value) and value <= 0:
                 raise out_of_range(f"{self.name}[lr]", value, "a number above 0")
+            if key in SCHEDULE_HYPERPARAMETERS:
+                fixed[key] = self._schedule_value(key, value)
+                continue
             # A whole-number default does not imply whole numbers: torch writes `momentum=0` for 0.0.
             low = -math.inf if is_number(known[key]) and known[key] < 0 else 0.0
             fixed[key] = convert(f"{self.name}[{key}]", value, known[key], AcceptedValues(low=low, none=True))
-        if fixed.keys() & SCHEDULE_HYPERPARAMETERS.keys():
-            optimizer_schedule({**known, **self.arguments, **fixed})
         lr = fixed.pop("lr", self.default_lr)
         return ConfiguredOptimizer(
             spec=self,
@@ -123,6 +133,14 @@ class OptimizerSpec:
             lr_fixed="lr" in parameters,
             search={key: tried for key, tried in self.search.items() if key not in parameters},
         )
+
+    def _schedule_value(self, key: str, value: Any) -> Any:
+        """Convert a hyperparameter of the schedule; the plan checks whether several fit together."""
+        what = f"{self.name}[{key}]"
+        if key != "lr_schedule":
+            return convert_parameter(what, key, value)
+        optimizer_schedule({key: convert(what, value, SCHEDULE_HYPERPARAMETERS[key], AcceptedValues(none=True))})
+        return value
 
     @property
     def known(self) -> dict[str, Any]:

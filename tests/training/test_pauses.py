@@ -44,7 +44,7 @@ def figures(record: Training) -> dict[str, Any]:
 )
 def test_paused_trainings_have_the_bits_of_uninterrupted_ones(problem: str, optimizer: str) -> None:
     """With dropout and batch norm, closures, other weights for evaluations; another training runs in each pause."""
-    cell = cell_of(problem, optimizer, schedules=["cosine"])
+    cell = cell_of(problem, optimizer, schedules=["wsd[decay=30,shape=sqrt,warmup=9]"])
     problem_, data = load(cell.problem, SOURCE, cell.device)
     rates = cell.optimizer.defaults
     whole = [train(cell, problem_, data, rates, seed, BUDGET, test=True) for seed in (0, 1)]
