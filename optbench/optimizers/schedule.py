@@ -68,7 +68,9 @@ class Schedule:
             ledger: The ledger of the training.
             batch_size: Number of examples per step.
         """
-        return self(min(ledger.spent_share(batch_size / 2), 1.0), batch_size / ledger.length)
+        progress, step = ledger.spent_share(batch_size / 2), batch_size / ledger.length
+        # Steps that are only timed can go beyond the end, where the rate may be 0, which a line search can't bear.
+        return self(progress if progress < 1 else max(0.5, 1 - step / 2), step)
 
     @property
     def counted(self) -> list[str]:

@@ -16,6 +16,7 @@ from optbench.optimizers.combined import combine
 from optbench.planning.matrix import Cell, make_plan
 from optbench.problem.data import DataSource
 from optbench.training.device_data import load
+from optbench.training.excerpt import begin_excerpt
 from optbench.training.execution.population import train_population
 from optbench.training.execution.replica import Replica
 from optbench.training.loop import train
@@ -122,6 +123,19 @@ def test_lengths_in_steps_are_the_gradients_of_batches() -> None:
         seen.append((stepper.optimizer.param_groups[0]["lr"], place / 20 if place < 20 else (60 - place) / 40))
     np.testing.assert_allclose(*zip(*seen, strict=True), rtol=1e-12)
     assert 3 < len(seen) < 30
+
+
+def test_steps_beyond_a_timed_excerpt_keep_a_rate_above_zero() -> None:
+    """A line search divides by the rate, and its steps may cost more than the excerpt was planned for."""
+    for schedule in ("cosine", "linear", "wsd[shape=sqrt]"):
+        cell = cell_of(TINY_NET, "lbfgs", schedules=[schedule])
+        stepper = begin_excerpt(cell, *load(cell.problem, SOURCE, cell.device), 1, 300.0)
+        rates = []
+        for _ in range(8):
+            stepper.step()
+            rates.append(stepper.optimizer.param_groups[0]["lr"])
+        assert stepper.ledger.cost > 310
+        assert min(rates) > 0
 
 
 class Rateless(torch.optim.Optimizer):
