@@ -129,12 +129,12 @@ def test_steps_beyond_a_timed_excerpt_keep_a_rate_above_zero() -> None:
     """A line search divides by the rate, and its steps may cost more than the excerpt was planned for."""
     for schedule in ("cosine", "linear", "wsd[shape=sqrt]"):
         cell = cell_of(TINY_NET, "lbfgs", schedules=[schedule])
-        stepper = begin_excerpt(cell, *load(cell.problem, SOURCE, cell.device), 1, 300.0)
+        stepper = begin_excerpt(cell, *load(cell.problem, SOURCE, cell.device), 1, 100.0)
         rates = []
         for _ in range(8):
             stepper.step()
             rates.append(stepper.optimizer.param_groups[0]["lr"])
-        assert stepper.ledger.cost > 310
+        assert stepper.ledger.cost > 110
         assert min(rates) > 0
 
 
