@@ -295,11 +295,12 @@ class Stepper:
                 tensor.copy_(copy)
 
     def _set_rates(self) -> None:
+        factor = self._factor()
         for place, rate in self._rates.items():
             group = self.optimizer.param_groups[place]
             if place in self._scheduled and group["lr"] != self._scheduled[place]:
                 self.remark = OVERWRITTEN
-            group["lr"] = self._scheduled[place] = rate * self._factor()
+            group["lr"] = self._scheduled[place] = rate * factor
 
     def _factor(self) -> float:
         """Returns the schedule's factor for the learning rates of the next step."""
