@@ -63,7 +63,9 @@ def selection(command: Callable[..., Any]) -> Callable[..., Any]:
             "schedules",
             multiple=True,
             metavar="NAME[parameter=value,…]",
-            help="Learning rate schedule: constant, linear, cosine[warmup=…] or step[at=…,factor=…]; repeatable.",
+            help="Learning rate schedule, such as cosine[warmup=0.05] or wsd[decay=0.2,warmup=100]; repeatable. "
+            "Names: `optbench list schedules`.",
+            shell_complete=completion.complete_from("optimizers.schedule:NAMES"),
         ),
         click.option(
             "--seeds", type=int, metavar="N", help="Number of final runs per cell, each with its own seed (quick: 3)."

@@ -25,7 +25,7 @@ HOW = {
     "compile": "compile is eager with torch.compile",
     "cuda_graph": "cuda_graph is eager with captured CUDA graphs",
 }
-WHAT = ("problems", "optimizers", "presets", "metrics")
+WHAT = ("problems", "optimizers", "schedules", "presets", "metrics")
 
 
 def list_text(what: str) -> str:
@@ -36,7 +36,8 @@ def list_text(what: str) -> str:
     """
     if what not in WHAT:
         raise unknown("list", what, WHAT)
-    return {"problems": _problems, "optimizers": _optimizers, "presets": _presets, "metrics": _metrics}[what]()
+    texts = {"problems": _problems, "optimizers": _optimizers, "schedules": _schedules, "presets": _presets}
+    return (texts | {"metrics": _metrics})[what]()
 
 
 def plan_text(plan: Plan, workers: int | None) -> str:
@@ -241,6 +242,23 @@ def _describe_package(spec: OptimizerSpec) -> str:
         return f"; package {spec.package} {package_version(spec)}" if spec.package else ""
     except UserError:
         return f"\n    not installed: pip install '{f'optbench[{spec.extra}]' if spec.extra else spec.package}'"
+
+
+def _schedules() -> str:
+    from optbench.optimizers.schedule_shapes import SHAPES, parameters_of
+
+    blocks = []
+    for name, shape in SHAPES.items():
+        defaults = {key: parameter.default for key, parameter in parameters_of(name).items()}
+        texts = (f"{key}={'…' if value is None else format_value(value)}" for key, value in defaults.items())
+        blocks.append(
+            f"{name}[{','.join(texts)}]\n    {shape.rule}" + (f"\n    {shape.source}" if shape.source else "")
+        )
+    about = (
+        "The factor of the learning rate, where x rises from 0 to 1 between the end of the warm-up and that of the run."
+        "\nBefore, it rises linearly from 0 to 1. Lengths are fractions of the run, or whole numbers of steps."
+    )
+    return "\n".join([about, *blocks])
 
 
 def _presets() -> str:

@@ -223,10 +223,12 @@ def recommend(
         click.echo(f"note: {note}")
 
 
-@cli.command("list", short_help="List problems, optimizers, presets or metrics.")
-@click.argument("what", metavar="problems|optimizers|presets|metrics", shell_complete=completion.complete_lists)
+@cli.command("list", short_help="List problems, optimizers, schedules, presets or metrics.")
+@click.argument(
+    "what", metavar="problems|optimizers|schedules|presets|metrics", shell_complete=completion.complete_lists
+)
 def list_(what: str) -> None:
-    """List the available problems, optimizers, presets or metrics, with parameters, defaults and search spaces."""
+    """List what is available, with parameters, defaults and search spaces."""
     click.echo(text.list_text(what))
 
 

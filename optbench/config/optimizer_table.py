@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from optbench.errors import UserError
 from optbench.optimizers.parameter_groups import compile_rule
 from optbench.optimizers.registry import is_count, optimizer_spec
+from optbench.optimizers.schedule import LENGTHS
 from optbench.optimizers.search_space import Choices, Condition, Range, check_conditions, make_condition
 from optbench.optimizers.spec import RUN_FACTS, OptimizerSpec
 
@@ -158,7 +159,9 @@ def _ranges(name: str, tables: Mapping[str, SearchRange], base: OptimizerSpec) -
         else:
             assert entry.low is not None
             assert entry.high is not None
-            whole = is_count(base.hyperparameters.get(key), entry.low, entry.high)
+            # A length is a share if it is below 1, and a number of steps from 1.
+            default = 0 if key in LENGTHS else base.hyperparameters.get(key)
+            whole = is_count(default, entry.low, entry.high)
             when = _condition(base, entry.when)
             space[key] = Range(entry.low, entry.high, entry.scale == "log", whole, when, entry.zero)
     return space

@@ -125,7 +125,8 @@ class Config(Strict):
     )  # fmt: skip
     schedules: tuple[str, ...] = Field(
         default=("constant",), min_length=1,
-        description="Learning-rate schedules: constant, linear, cosine[warmup=…], step[at=…,factor=…].",
+        description='Learning-rate schedules with parameters in brackets: "constant", "cosine[warmup=0.05]", '
+        '"wsd[decay=0.2,warmup=100]". See `optbench list schedules`.',
     )  # fmt: skip
     seeds: Whole = Field(
         default=3, ge=1, lt=1_000_000,

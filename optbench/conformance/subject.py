@@ -148,7 +148,8 @@ def make_trainable(
     """
     settings: dict[str, Any] = {"problems": [problem], "optimizers": [optimizer], "devices": [device]}
     settings["batch_sizes"] = [batch_size or _smallest_batch_size(problem)]
-    cell = make_plan(Config.model_validate({**settings, "optimizer": dict(tables or {})})).cells[0]
+    config = Config.model_validate({**settings, "optimizer": dict(tables or {})})
+    cell = make_plan(config, schedules_fit=False).cells[0]
     instance, data = load(cell.problem, source, device)
     if examples is not None:
         size = min(cell.batch_size, examples)

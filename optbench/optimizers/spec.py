@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from optbench.errors import UserError, out_of_range, unknown
 from optbench.optimizers.additions import ADDITIONS, check_compatible, convert_added_space, convert_addition
-from optbench.optimizers.schedule import optimizer_schedule
+from optbench.optimizers.schedule import convert_parameter, optimizer_schedule
 from optbench.optimizers.search_space import Choices, Range
 from optbench.selection import AcceptedValues, convert, is_number
 
@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from optbench.problem.base import Problem
 
 #: Hyperparameters that every optimizer has and that optbench itself applies, with their defaults: the shape of the
-#: learning-rate schedule, and the warm-up as a fraction of the budget. They are not passed to the constructor.
-SCHEDULE_HYPERPARAMETERS: dict[str, Any] = {"lr_schedule": "constant", "lr_warmup": 0.0}
+#: learning-rate schedule, its warm-up, the decay of `wsd`, and the factor at the end. They are not passed to the
+#: constructor.
+SCHEDULE_HYPERPARAMETERS: dict[str, Any] = {
+    "lr_schedule": "constant", "lr_warmup": 0.0, "lr_cooldown": 0.2, "lr_final": 0.0,
+}  # fmt: skip
 
 #: Names that other constructors give to their learning rate.
 RATE_NAMES = ("learning_rate", "max_lr", "base_lr", "init_lr", "initial_lr", "lr0", "lrate", "eta", "step_size")
@@ -136,11 +139,12 @@ class OptimizerSpec:
                 continue
             if key == "lr" and is_number(value) and value <= 0:
                 raise out_of_range(f"{self.name}[lr]", value, "a number above 0")
+            if key in SCHEDULE_HYPERPARAMETERS:
+                fixed[key] = self._schedule_value(key, value)
+                continue
             # A whole-number default does not imply whole numbers: torch writes `momentum=0` for 0.0.
             low = -math.inf if is_number(known[key]) and known[key] < 0 else 0.0
             fixed[key] = convert(f"{self.name}[{key}]", value, known[key], AcceptedValues(low=low, none=True))
-        if fixed.keys() & SCHEDULE_HYPERPARAMETERS.keys():
-            optimizer_schedule({**known, **self.arguments, **fixed})
         lr = fixed.pop("lr", self.default_lr)
         search = {key: tried for key, tried in self.search.items() if key not in parameters}
         for key in self.added & search.keys():
@@ -176,6 +180,14 @@ class OptimizerSpec:
             accepted = ", ".join(sorted(self.known))
             return UserError(f"optimizer {self.name} has no weight_decay{purpose} (accepted: {accepted})")
         return unknown(f"hyperparameter of {self.name}{purpose}", key, self.known)
+
+    def _schedule_value(self, key: str, value: Any) -> Any:
+        """Convert a hyperparameter of the schedule; the plan checks whether several fit together."""
+        what = f"{self.name}[{key}]"
+        if key != "lr_schedule":
+            return convert_parameter(what, key, value)
+        optimizer_schedule({key: convert(what, value, SCHEDULE_HYPERPARAMETERS[key], AcceptedValues(none=True))})
+        return value
 
     @property
     def known(self) -> dict[str, Any]:

@@ -22,7 +22,6 @@ from optbench.errors import UserError, out_of_range, unknown
 from optbench.importing import source_digest
 from optbench.machine.device import resolve_device
 from optbench.optimizers.registry import code_version, optimizer_names, optimizer_spec
-from optbench.optimizers.schedule import parse_schedule
 from optbench.optimizers.spec import ConfiguredOptimizer, OptimizerSpec
 from optbench.planning.batch_sizes import choose_batch_sizes
 from optbench.planning.execution import Execution, choose_execution
@@ -35,6 +34,7 @@ from optbench.planning.optimizer_choice import (
 )
 from optbench.planning.problem_choice import ProblemChoice
 from optbench.planning.revisions import revisions
+from optbench.planning.schedules import canonical_schedule, check_schedules
 from optbench.problem.base import Problem
 from optbench.problem.data import DataSource, reading_from
 from optbench.problem.datasets.images import Images
@@ -169,7 +169,11 @@ class Plan:
 
 
 def make_plan(
-    config: Config, execution: str = "auto", elsewhere: bool = False, source: DataSource | None = None
+    config: Config,
+    execution: str = "auto",
+    elsewhere: bool = False,
+    source: DataSource | None = None,
+    schedules_fit: bool = True,
 ) -> Plan:
     """Make the plan of a configuration.
 
@@ -178,17 +182,18 @@ def make_plan(
         execution: `auto`, or one of `EXECUTIONS`, which is used for all cells that it supports.
         elsewhere: Whether the devices belong to workers on other machines (see `resolve_device`).
         source: Where data are read from (default: the default directory). Nothing is downloaded.
+        schedules_fit: Whether the schedules have to fit into the runs; not if only a few steps are taken without them.
 
     Raises:
         UserError: If the configuration names something that does not exist, or values that do not fit together.
     """
     with reading_from(source) if source else nullcontext():
-        return _make_plan(config, execution, elsewhere)
+        return _make_plan(config, execution, elsewhere, schedules_fit)
 
 
-def _make_plan(config: Config, execution: str, elsewhere: bool) -> Plan:
+def _make_plan(config: Config, execution: str, elsewhere: bool, schedules_fit: bool) -> Plan:
     devices = list(dict.fromkeys(resolve_device(name, elsewhere) for name in config.devices))
-    schedules = list(dict.fromkeys(map(_canonical_schedule, config.schedules)))
+    schedules = list(dict.fromkeys(map(canonical_schedule, config.schedules)))
     optimizers = list(_optimizers(config))
     cells: dict[str, Cell] = {}
     notes = [
@@ -234,7 +239,9 @@ def _make_plan(config: Config, execution: str, elsewhere: bool) -> Plan:
                             evaluations=config.evaluations,
                             execution=choose_execution(problem, optimizer.step, device, batch_size, execution),
                         )
-                        _check_fits(cell)
+                        _check_amount(cell)
+                        if schedules_fit:
+                            notes += check_schedules(cell)
                         _check_same(cells.setdefault(cell.id, cell), cell)
     _check_labels(cells.values())
     return Plan(tuple(cells.values()), tuple(range(config.seeds)), config.tuning.studies, tuple(dict.fromkeys(notes)))
@@ -310,12 +317,7 @@ def _look_up_spec(name: str, config: Config) -> OptimizerSpec:
     return optimizer_spec(name)
 
 
-def _check_fits(cell: Cell) -> None:
-    if cell.optimizer.scheduled and cell.schedule != "constant":
-        raise UserError(
-            f"optimizer {cell.optimizer.label} has its own lr_schedule or lr_warmup and can't be combined with "
-            f"schedule {cell.schedule} (accepted: constant)"
-        )
+def _check_amount(cell: Cell) -> None:
     if cell.run_budget.amount > _LARGEST_BUDGET:
         raise out_of_range(f"run budget of {cell.problem.label}", str(cell.run_budget), f"at most {_LARGEST_BUDGET:g}")
 
@@ -337,8 +339,3 @@ def _check_same(cell: Cell, other: Cell) -> None:
     first, second = cell.optimizer.label, other.optimizer.label
     if first.partition("[")[0] != second.partition("[")[0]:
         raise UserError(f"optimizers {first} and {second} are identical; remove one of them")
-
-
-def _canonical_schedule(text: str) -> str:
-    parse_schedule(text)
-    return str(selection.parse(text)[0])

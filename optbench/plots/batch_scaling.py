@@ -33,6 +33,7 @@ def batch_scaling(table: pd.DataFrame, cells: pd.DataFrame, problem: str) -> tup
     wheres = drawn[["device", "schedule"]].drop_duplicates().to_dict("records")
     targets = [str(name) for name in drawn["target_name"].unique()]
     panels = [(where, target) for where in wheres for target in [*targets, None]]
+    titles = [", ".join([*(str(where[name]) for name in several), _what(drawn, target)]) for where, target in panels]
     figure, axes = style.sheet(
         problem,
         f"cost to target and tuned learning rate against batch size: medians over seeds, {style.scope(cells)}",
@@ -40,6 +41,7 @@ def batch_scaling(table: pd.DataFrame, cells: pd.DataFrame, problem: str) -> tup
         [style.key(looks[name], name) for name in sorted(cells["optimizer"].unique())],
         size=(2.3, 2.2),
         columns=len(targets) + 1,
+        titles=titles,
     )
     sizes = sorted(int(size) for size in drawn["batch_size"].unique())
     positive = (
@@ -47,11 +49,7 @@ def batch_scaling(table: pd.DataFrame, cells: pd.DataFrame, problem: str) -> tup
     )  # 0: reached at the start, which a logarithmic axis cannot show
     bottom, top = float(positive.min()), float(positive.max())
     for ax, (where, target) in zip(axes, panels, strict=True):
-        title = ", ".join(str(where[name]) for name in several)
         own = style.select_rows(drawn, where)
-        goal = drawn.loc[drawn["target_name"] == target, "target"]
-        what = f"cost to {target} ({style.plain_number(float(goal.iloc[0]))})" if target else "tuned learning rate"
-        ax.set_title(", ".join(filter(None, [title, what])))
         ax.set(xscale="log", yscale="log", xlabel="batch size")
         ax.xaxis.set_major_locator(FixedLocator(sizes))
         ax.xaxis.set_major_formatter(FuncFormatter(style.plain_number))
@@ -80,3 +78,11 @@ def batch_scaling(table: pd.DataFrame, cells: pd.DataFrame, problem: str) -> tup
             ax.set_position((place.x0 + room, place.y0, place.width - room, place.height))
             ax.tick_params(labelleft=True)
     return figure, drawn
+
+
+def _what(drawn: pd.DataFrame, target: str | None) -> str:
+    """What a panel shows: the cost to a target, or without one the tuned rate."""
+    if target is None:
+        return "tuned learning rate"
+    goal = drawn.loc[drawn["target_name"] == target, "target"]
+    return f"cost to {target} ({style.plain_number(float(goal.iloc[0]))})"

@@ -34,12 +34,16 @@ def batch_size_heatmap(board: pd.DataFrame, cells: pd.DataFrame, problem: str) -
     higher = bool(cells["metric_higher_is_better"].dropna().all())
     metric = str(cells["metric_name"].dropna().iloc[0]) if cells["metric_name"].notna().any() else "metric"
     several = [name for name in ("device", "schedule") if cells[name].nunique() > 1]
+    headings = [_heading(key, several) for key in drawn.columns]
+    lines = [line for heading in headings for line in heading.split("\n")]
+    column = max(1.1, 0.085 * max(map(len, lines), default=0) + 0.1)
     figure, (ax,) = style.sheet(
         problem,
         f"test {metric}: median over seeds, tuned, {style.scope(cells)}; darker is better",
         1,
-        size=(max(5.2, 1.1 * drawn.shape[1]), 0.36 * max(len(drawn), 1)),
+        size=(max(5.2, column * drawn.shape[1]), 0.36 * max(len(drawn), 1)),
         labels=drawn.index,
+        below=max((heading.count("\n") for heading in headings), default=0),
     )
     norm = _norm(drawn.to_numpy(dtype=float), higher)
     if norm is not None:
@@ -49,7 +53,7 @@ def batch_size_heatmap(board: pd.DataFrame, cells: pd.DataFrame, problem: str) -
         )  # fmt: skip
     _failures(ax, drawn, board)
     ax.set(xlabel="", ylabel="", xlim=(0, drawn.shape[1]), ylim=(len(drawn), 0))
-    ax.set_xticks(np.arange(drawn.shape[1]) + 0.5, [_heading(key, several) for key in drawn.columns], rotation=0)
+    ax.set_xticks(np.arange(drawn.shape[1]) + 0.5, headings, rotation=0)
     ax.set_yticks(np.arange(len(drawn)) + 0.5, drawn.index, rotation=0)
     ax.tick_params(length=0)
     ax.grid(visible=False)
@@ -60,7 +64,7 @@ def batch_size_heatmap(board: pd.DataFrame, cells: pd.DataFrame, problem: str) -
 def _heading(key: Any, several: list[str]) -> str:
     schedule, device, size = key
     named = {"device": device, "schedule": schedule}
-    return "\n".join([f"batch {size}", *(named[name] for name in several)])
+    return "\n".join([f"batch {size}", *(style.wrap_label(named[name], 14) for name in several)])
 
 
 def _norm(values: np.ndarray, higher: bool) -> Normalize | None:

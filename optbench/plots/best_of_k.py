@@ -39,10 +39,11 @@ def best_of_k(table: pd.DataFrame, cells: pd.DataFrame, problem: str) -> tuple[F
         f"{_WORDS[methods.pop()] if len(methods) == 1 else _WORDS['any']}: validation loss, {style.scope(cells)}",
         len(panels),
         [style.key(looks[name], name) for name in sorted(cells["optimizer"].unique())],
+        titles=[title for title, _ in panels],
     )
     scale = "log" if (drawn["drawn"] > 0).all() else "linear"
-    for ax, (title, place) in zip(axes, panels, strict=True):
-        ax.set(title=title, xlabel="tuning cost (run budgets)", yscale=scale)
+    for ax, (_, place) in zip(axes, panels, strict=True):
+        ax.set(xlabel="tuning cost (run budgets)", yscale=scale)
         for name, line in style.select_rows(drawn, place).groupby("optimizer"):
             look = looks[str(name)]
             step = "default" if random else "steps-post"

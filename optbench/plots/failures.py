@@ -48,9 +48,10 @@ def failures(
         f"failed trainings: {', '.join(counts)}; thick: runs, thin: trials, each with its learning rate",
         len(panels),
         [style.key(looks[name], name) for name in sorted(points["optimizer"].unique())],
+        titles=[title for title, _ in panels],
     )
-    for ax, (title, values) in zip(axes, panels, strict=True):
-        ax.set(title=title, xlabel="cost (example gradients)")
+    for ax, (_, values) in zip(axes, panels, strict=True):
+        ax.set(xlabel="cost (example gradients)")
         for _, curve in style.select_rows(points, values).groupby(["cell_id", *_TRAINING], sort=True):
             _curve(ax, curve, looks[str(curve["optimizer"].iloc[0])])
         style.cost_ticks(ax.xaxis)

@@ -57,11 +57,12 @@ def _final(
         _keys(own),
         size=(2.6, 0.3 * len(names) + 0.2),
         labels=names,
+        titles=[title for title, _ in panels],
     )
     scale = "log" if column == "test_loss" or not _higher(cells) else "linear"
     scale = scale if len(values) and (values > 0).all() else "linear"
-    for ax, (title, place) in zip(axes, panels, strict=True):
-        ax.set(title=title, xlabel=f"test {what}", xscale=scale, ylim=(len(names) - 0.4, -0.6))
+    for ax, (_, place) in zip(axes, panels, strict=True):
+        ax.set(xlabel=f"test {what}", xscale=scale, ylim=(len(names) - 0.4, -0.6))
         ax.set_yticks(range(len(names)), names)
         ax.tick_params(axis="y", length=0)
         for line, name in enumerate(names):

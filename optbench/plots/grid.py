@@ -34,25 +34,27 @@ def grid(
     heads = [
         (str(problem), list(part.itertuples(index=False, name=None))) for problem, part in tasks.groupby("problem")
     ]
-    wrapped = [
-        textwrap.wrap(name.replace(",", ", "), int(_DENSITY * _COLUMN * len(columns))) for name, columns in heads
-    ]
+    columns = [task for _, part in heads for task in part]
+    headings = [_heading(task, several) for task in columns]
+    lines = [heading.split("\n") for heading in headings]
+    column = max(_COLUMN, 0.1 + max((len(line) for heading in lines for line in heading), default=0) / _DENSITY)
+    below = max(map(len, lines), default=1)
+    wrapped = [textwrap.wrap(name.replace(",", ", "), int(_DENSITY * column * len(part))) for name, part in heads]
     left = 0.3 + 0.082 * max(map(len, names), default=5)
-    top = 0.7 + _HEAD * (max(map(len, wrapped), default=1) + 1 + len(several))
-    width, height = max(len(tasks), 1) * _COLUMN, max(len(names), 1) * _ROW
+    top = 0.7 + _HEAD * (max(map(len, wrapped), default=1) + below)
+    width, height = max(len(tasks), 1) * column, max(len(names), 1) * _ROW
     figure = style.make_figure((left + width + 0.2, top + height + 0.4), title, subtitle)
     ax = style.add_axes(figure, (left, 0.4, width, height))
     ax.set(xlim=(0, max(len(tasks), 1)), ylim=(max(len(names), 1), 0))
-    columns = [task for _, part in heads for task in part]
-    ax.set_xticks(np.arange(len(columns)) + 0.5, [_heading(task, several) for task in columns], size=8.5)
+    ax.set_xticks(np.arange(len(columns)) + 0.5, headings, size=8.5)
     ax.tick_params(length=0, labeltop=True, labelbottom=False)
     ax.set_yticks(np.arange(len(names)) + 0.5, names)
     ax.grid(visible=False)
     ax.spines[:].set_visible(False)
     start = 0
-    for lines, (_, part) in zip(wrapped, heads, strict=True):
+    for words, (_, part) in zip(wrapped, heads, strict=True):
         ax.annotate(
-            "\n".join(lines), (start + len(part) / 2, 0), (0, 18 + 12 * len(several)), textcoords="offset points",
+            "\n".join(words), (start + len(part) / 2, 0), (0, 6 + 12 * below), textcoords="offset points",
             ha="center", va="bottom", size=8.5, weight="bold", annotation_clip=False,
         )  # fmt: skip
         if start:
@@ -66,7 +68,8 @@ def grid(
 
 def _heading(task: tuple[Any, ...], several: list[str]) -> str:
     values = dict(zip(GROUP, task, strict=True))
-    return "\n".join([f"batch {values['batch_size']}", *(str(values[name]) for name in several)])
+    names = (style.wrap_label(str(values[name]), 14) for name in several)
+    return "\n".join([f"batch {values['batch_size']}", *names])
 
 
 def fill(ax: Axes, column: int, line: int, color: str, text: str) -> None:

@@ -71,10 +71,11 @@ def loss_against_cost(curves: pd.DataFrame, cells: pd.DataFrame, problem: str) -
         f"tuned, {style.scope(cells)}",
         len(panels),
         [style.key(looks[name], name) for name in sorted(cells["optimizer"].unique())],
+        titles=[title for title, _ in panels],
     )
     low, high = _limits(tuned, scale)
-    for ax, (title, values) in zip(axes, panels, strict=True):
-        ax.set(title=title, xlabel="cost (example gradients)", yscale=scale, ylim=(low, high))
+    for ax, (_, values) in zip(axes, panels, strict=True):
+        ax.set(xlabel="cost (example gradients)", yscale=scale, ylim=(low, high))
         style.cost_ticks(ax.xaxis)
         if scale == "log":
             style.plain_ticks(ax.yaxis, *ax.get_ylim())

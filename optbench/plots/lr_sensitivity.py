@@ -47,6 +47,7 @@ def lr_sensitivity(
     }
     columns = ["optimizer", "device", "schedule"]
     panels = cells[columns].drop_duplicates().sort_values(columns).to_dict("records")
+    several = [name for name in ("device", "schedule") if cells[name].nunique() > 1]
     figure, axes = style.sheet(
         problem,
         f"final validation {metric} against learning rate, {style.scope(cells)}",
@@ -57,14 +58,12 @@ def lr_sensitivity(
         ],
         size=(1.75, 1.6),
         columns=5,
+        titles=[", ".join([str(panel["optimizer"]), *(str(panel[name]) for name in several)]) for panel in panels],
     )
     figure.supxlabel("learning rate", size=9.5, y=0.1 / figure.get_figheight(), va="bottom", label=paper.X_LABEL)
     figure.supylabel(f"validation {metric}", size=9.5, x=0.08 / figure.get_figwidth(), ha="left", label=paper.Y_LABEL)
     limits = _limits(values, scale)
-    several = [name for name in ("device", "schedule") if cells[name].nunique() > 1]
     for ax, panel in zip(axes, panels, strict=True):
-        title = ", ".join([str(panel["optimizer"]), *(str(panel[name]) for name in several)])
-        ax.set_title(style.break_label(title), size=9.5 if len(title) <= 18 else 7.5, pad=4)
         ax.set(yscale=scale, xscale="log", ylim=limits)
         if scale == "log":
             style.plain_ticks(ax.yaxis, *ax.get_ylim())

@@ -15,6 +15,8 @@ HEADING, PANEL, X_LABEL, Y_LABEL = "heading", "panel", "x label", "y label"
 COLUMN, PAGE = 3.4, 7.0
 #: Margins between panels, to the right, and from the lowest panel to the legend, in inches.
 _ACROSS, _DOWN, _RIGHT, _BELOW = 0.25, 0.75, 0.12, 0.5
+#: The height of a further line of a panel's title in inches.
+_LINE = 0.15
 #: The least width of a single panel in inches, and the share of its width to which one of several may shrink.
 _LEAST, _SHRUNK = 1.9, 0.85
 #: The widths of a legend's key and of one of its characters, in inches.
@@ -50,6 +52,7 @@ def _place_panels(figure: Figure, panels: list[Axes], undo: ExitStack) -> None:
     whole = COLUMN if across == 1 and margin + _LEAST + _RIGHT <= COLUMN else PAGE
     wide = (whole - margin - _RIGHT - (across - 1) * _ACROSS) / across
     wide = min(wide, box.width * width)
+    down = _DOWN + _LINE * max(ax.get_title("left").count("\n") for ax in panels)
     shown = [ax.xaxis.get_tick_params()["labelbottom"] for ax in panels]
     for index, ax in enumerate(panels):
         row, column = divmod(index, across)
@@ -58,7 +61,7 @@ def _place_panels(figure: Figure, panels: list[Axes], undo: ExitStack) -> None:
             ax.tick_params(labelbottom=index + across >= len(panels))
         undo.callback(ax.set_position, ax.get_position())
         undo.callback(ax.tick_params, labelleft=ax.yaxis.get_tick_params()["labelleft"])
-        left, bottom = margin + column * (wide + _ACROSS), height - (row + 1) * high - row * _DOWN
+        left, bottom = margin + column * (wide + _ACROSS), height - (row + 1) * high - row * down
         ax.set_position((left / width, bottom / height, wide / width, high / height))
         ax.tick_params(labelleft=column == 0)
 

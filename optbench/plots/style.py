@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import math
+import re
 from collections.abc import Collection, Container, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -41,8 +42,14 @@ SOLID, DASHED, DOTTED, DASHDOT = (0, ()), (0, (5, 2)), (0, (1.2, 1.4)), (0, (6, 
 COLUMNS = 4
 #: Margins around and between panels, in inches.
 _LEFT, _BOTTOM, _TOP, _RIGHT, _ACROSS, _DOWN = 0.8, 0.6, 0.82, 0.15, 0.25, 0.5
-#: The mean width of a character of a legend, in inches.
-_CHARACTER = 0.082
+#: The mean width of a character of a legend, in inches, and of one of a text by its size in points.
+_CHARACTER, _WIDTH = 0.082, 0.0083
+#: The sizes in points of a panel's title on one line and on several, and the height of a further line in inches.
+_TITLE, _LONG_TITLE, _LINE = 10, 8, 0.15
+#: The room in inches for the x label of a panel that has another one below it.
+_X_LABEL = 0.18
+#: The longest list of schedules in a subtitle, in characters.
+_LISTED = 60
 
 #: For `matplotlib.rc_context`, while a figure is made and while it is saved.
 RC: dict[Any, Any] = {
@@ -174,6 +181,8 @@ def sheet(
     size: tuple[float, float] = (3.1, 2.5),
     columns: int = COLUMNS,
     labels: Iterable[str] = (),
+    titles: Sequence[str] = (),
+    below: int = 0,
 ) -> tuple[Figure, list[Axes]]:
     """A figure of equal panels with a legend to their right.
 
@@ -188,6 +197,8 @@ def sheet(
         size: Width and height of a panel in inches.
         columns: The most panels in a row.
         labels: The labels of the y axis if they are words, which may be long.
+        titles: The titles of the panels, which are wrapped if they are long.
+        below: The number of further lines of the labels of the x axis.
 
     Returns:
         The figure and its panels, row by row.
@@ -197,21 +208,26 @@ def sheet(
     beside = 0.65 + _CHARACTER * max((len(str(line.get_label())) for line in legend), default=-8)
     margin = max(_LEFT, 0.3 + _CHARACTER * max(map(len, labels), default=0))
     width = margin + across * size[0] + (across - 1) * _ACROSS + beside + _RIGHT
-    height = _TOP + down * size[1] + (down - 1) * _DOWN + _BOTTOM
+    wrapped = [wrap_title(title, size[0]) for title in titles]
+    more = _LINE * max((title.count("\n") for title, _ in wrapped), default=0)
+    top, gap = _TOP + more, _DOWN + more + (_X_LABEL if wrapped else 0.0)
+    height = top + down * size[1] + (down - 1) * gap + max(_BOTTOM, 0.3 + _LINE * (below + 1))
     figure = make_figure((width, height), title, subtitle)
     width = figure.get_figwidth()
     axes = []
     for index in range(panels):
         row, column = divmod(index, across)
         left = margin + column * (size[0] + _ACROSS)
-        ax = add_axes(figure, (left, height - _TOP - (row + 1) * size[1] - row * _DOWN, *size))
+        ax = add_axes(figure, (left, height - top - (row + 1) * size[1] - row * gap, *size))
         ax.tick_params(labelleft=column == 0)
         ax.set_label(paper.PANEL)
+        if wrapped:
+            ax.set_title(wrapped[index][0], size=wrapped[index][1])
         axes.append(ax)
     if legend:
         right = margin + across * size[0] + (across - 1) * _ACROSS + 0.1
         figure.legend(
-            handles=list(legend), loc="upper left", bbox_to_anchor=(right / width, 1 - _TOP / height),
+            handles=list(legend), loc="upper left", bbox_to_anchor=(right / width, 1 - top / height),
             borderaxespad=0, handlelength=2.6, labelspacing=0.55,
         )  # fmt: skip
     return figure, axes
@@ -237,6 +253,27 @@ def add_axes(figure: Figure, place: tuple[float, float, float, float]) -> Axes:
 def break_label(label: str) -> str:
     """A label such as `momentum[momentum=0.99]`, on two lines if it is long."""
     return label.replace("[", "\n[", 1) if len(label) > 18 else label
+
+
+def wrap_label(label: str, characters: int) -> str:
+    """A label that names a selection, such as `wsd[decay=0.2,warmup=100]`, on lines of at most so many characters.
+
+    Lines end after commas and before brackets, also if that leaves a longer one.
+    """
+    lines = [""]
+    for part in re.split(r"(?<=,)|(?=\[)", label):
+        if lines[-1] and len(lines[-1] + part) > characters:
+            lines.append(part.lstrip())
+        else:
+            lines[-1] += part
+    return "\n".join(lines)
+
+
+def wrap_title(title: str, width: float) -> tuple[str, float]:
+    """The title of a panel `width` inches wide and its size: smaller, and on several lines, if it does not fit."""
+    if len(title) * _WIDTH * _TITLE <= width:
+        return title, _TITLE
+    return wrap_label(title, int(width / (_WIDTH * _LONG_TITLE))), _LONG_TITLE
 
 
 def select_tuned(runs: pd.DataFrame) -> pd.DataFrame:
@@ -295,8 +332,10 @@ def select_rows(frame: pd.DataFrame, values: dict[Any, Any]) -> pd.DataFrame:
 
 
 def scope(cells: pd.DataFrame) -> str:
-    """The devices and schedules of a figure in words, for its subtitle."""
+    """The devices and schedules of a figure in words, for its subtitle; only the number of schedules if it is long."""
     devices, schedules = (", ".join(sorted(cells[name].unique())) for name in ("device", "schedule"))
+    if len(schedules) > _LISTED and (number := cells["schedule"].nunique()) > 1:
+        return f"on {devices}, {number} learning rate schedules"
     return f"on {devices}, {schedules} learning rate"
 
 

@@ -66,15 +66,12 @@ def time_to_target(times: pd.DataFrame, cells: pd.DataFrame, problem: str) -> tu
         [style.key(looks[name], name) for name in sorted(cells["optimizer"].unique())],
         size=(2.6, 1.9),
         columns=len(names),
+        titles=[f"{title}, {name}: {style.plain_number(float(targets[name]))}" for title, _ in parts for name in names],
     )
     end = drawn["cost"].max()
     for index, ax in enumerate(axes):
-        (title, place), name = parts[index // len(names)], names[index % len(names)]
-        ax.set(
-            title=f"{title}, {name}: {style.plain_number(float(targets[name]))}",
-            ylim=(-0.06, 1.09),
-            xlim=(0, end * 1.02),
-        )
+        (_, place), name = parts[index // len(names)], names[index % len(names)]
+        ax.set(ylim=(-0.06, 1.09), xlim=(0, end * 1.02))
         style.cost_ticks(ax.xaxis)
         ax.set_yticks([0, 0.5, 1])
         own = style.select_rows(drawn, place | {"target_name": name})

@@ -89,7 +89,8 @@ def trajectories(
     for (everything, *small), (title, values) in zip(blocks, panels, strict=True):
         here = style.select_rows(drawn, values)
         _ground(everything, plane, x, y, value, levels=12)
-        everything.set_title(title)
+        text, size = style.wrap_title(title, _LARGE)
+        everything.set_title(text, size=size)
         for name, ax in zip(names, small, strict=True):
             _ground(ax, plane, x, y, value, levels=6)
             ax.tick_params(labelleft=False, labelbottom=False)

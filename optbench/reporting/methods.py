@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import pandas as pd
 
+from optbench.errors import UserError
+from optbench.optimizers.schedule import parse_schedule
 from optbench.reporting.html_tables import in_words
 
 
@@ -88,11 +91,22 @@ def _describe_tuning(tuning: Mapping[str, Any]) -> str:
 
 
 def _regularisation(runs: pd.DataFrame) -> str:
-    """Weight decay, clipping, schedules and averages, with the optimizers for which they were requested."""
-    decays, clips, own = (_requested(runs, word) for word in ("weight_decay", "clip", "lr_schedule"))
+    """Weight decay, clipping, averages and schedules, with the optimizers for which they were requested."""
+    decays, clips = (_requested(runs, word) for word in ("weight_decay", "clip"))
     clips = [f"{name}{_amounts(runs, name, _CLIPPING)}" for name in clips]
     averages = [f"{name}{_amounts(runs, name, _AVERAGING)}" for name in _requested(runs, "average_")]
     averaged = f", except for averages of {in_words(averages)}" if averages else ""
+    return " ".join([
+        f"Weight decay is 0{f', except for {in_words(decays)}' if decays else ''}.",
+        f"Gradients are not clipped{f', except by {in_words(clips)}' if clips else ''}.",
+        *_describe_rates(runs),
+        f"Evaluations use the weights of the optimizer{averaged}.",
+    ])  # fmt: skip
+
+
+def _describe_rates(runs: pd.DataFrame) -> list[str]:
+    """How the learning rate changes in the course of a run: by a schedule of the cell, or of the optimizer."""
+    own = list(dict.fromkeys([*_requested(runs, "lr_schedule"), *_requested(runs, "lr_warmup")]))
     schedules = [str(name) for name in runs["schedule"].unique() if name != "constant"]
     constant = "constant" in set(runs["schedule"]) or not schedules
     rate = (
@@ -100,12 +114,16 @@ def _regularisation(runs: pd.DataFrame) -> str:
     )
     if constant and schedules:
         rate += f", or follows the schedule {in_words(schedules)} where it is named"
-    return " ".join([
-        f"Weight decay is 0{f', except for {in_words(decays)}' if decays else ''}.",
-        f"Gradients are not clipped{f', except by {in_words(clips)}' if clips else ''}.",
-        f"{rate}{f'; with a schedule of their own: {in_words(own)}' if own else ''}.",
-        f"Evaluations use the weights of the optimizer{averaged}.",
-    ])  # fmt: skip
+    sentences = [f"{rate}{f'; with a schedule of their own: {in_words(own)}' if own else ''}."]
+    described, counted = [], False
+    for name in schedules:
+        with suppress(UserError):  # a schedule of another version
+            schedule = parse_schedule(name)
+            described.append(f"{name} is {schedule.describe()}")
+            counted |= bool(schedule.counted)
+    sentences += [f"{'; '.join(described)}."] if described else []
+    sentences += ["A step of a schedule is the gradient of one batch."] if counted else []
+    return sentences
 
 
 #: What the values of added hyperparameters mean.

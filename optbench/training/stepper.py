@@ -37,6 +37,8 @@ from optbench.training.step_cost import is_counting, measure_step_cost
 #: The remark on a training whose optimizer has a schedule of its own in addition to the cell's.
 OVERWRITTEN = "the schedule overwrote learning rates that the optimizer had changed itself"
 
+#: The remark on a training with a schedule whose optimizer has no learning rate in any of its groups.
+RATELESS = "the schedule had no effect: no parameter group has a learning rate `lr`"
 
 #: The error of an optimizer that differentiates the loss itself although its gradients are to be clipped.
 UNCLIPPED = "the optimizer differentiates the loss itself, and that gradient can't be clipped: leave out the clipping"
@@ -105,7 +107,7 @@ class Stepper:
         self._rates = {k: group["lr"] for k, group in enumerate(self.optimizer.param_groups) if "lr" in group}
         self._scheduled: dict[int, Any] = {}
         #: What readers have to know about a successful training, or "".
-        self.remark = ""
+        self.remark = "" if self._schedule is None or self._rates else RATELESS
         if is_counting(cell) and not self._step_cost:
             self.remark = (
                 f"the optimizer receives {self.facts['steps']} steps, which it takes only if each costs a gradient"
@@ -327,16 +329,17 @@ class Stepper:
                 tensor.copy_(copy)
 
     def _set_rates(self) -> None:
+        factor = self._factor()
         for place, rate in self._rates.items():
             group = self.optimizer.param_groups[place]
             if place in self._scheduled and group["lr"] != self._scheduled[place]:
                 self.remark = OVERWRITTEN
-            group["lr"] = self._scheduled[place] = rate * self._factor()
+            group["lr"] = self._scheduled[place] = rate * factor
 
     def _factor(self) -> float:
         """Returns the schedule's factor for the learning rates of the next step."""
         assert self._schedule is not None
-        return self._schedule(min(self.ledger.spent_share(self.batch_size / 2), 1.0))
+        return self._schedule.next_factor(self.ledger, self.batch_size)
 
     def set_training(self, training: bool) -> None:
         """Switches model and optimizer between training and evaluation; few optimizers distinguish them."""
@@ -360,8 +363,9 @@ def _explain_missing_graph() -> Iterator[None]:
 
 def _schedule(cell: Cell, hyperparameters: Mapping[str, Any]) -> Schedule | None:
     """Returns the optimizer's own schedule, or that of the cell; None for a constant learning rate."""
-    own = {**SCHEDULE_HYPERPARAMETERS, **cell.optimizer.fixed, **hyperparameters}
-    if any(own[key] != default for key, default in SCHEDULE_HYPERPARAMETERS.items()):
+    given = {**cell.optimizer.fixed, **hyperparameters}
+    own = {key: given[key] for key in SCHEDULE_HYPERPARAMETERS if key in given}
+    if any(value != SCHEDULE_HYPERPARAMETERS[key] for key, value in own.items()):
         return optimizer_schedule(own)
     return None if cell.schedule == "constant" else parse_schedule(cell.schedule)
 

@@ -41,6 +41,8 @@ def test_verbs_options_and_names() -> None:
     assert offered("report", "--rank-by", "test_") == {"test_metric", "test_loss"}
     assert offered("run", "--against", "ref") == offered("compare", "ref") == {"reference"}
     assert offered("list", "p") == {"problems", "presets"}
+    assert offered("run", "--schedule", "w") == {"wsd"}
+    assert offered("plan", "--schedule", "") >= {"constant", "inverse_sqrt", "restarts"}
 
 
 def test_results_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

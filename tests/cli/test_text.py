@@ -19,6 +19,7 @@ from optbench.metrics import METRICS
 from optbench.metrics.targets import list_targets
 from optbench.optimizers import registry
 from optbench.optimizers.registry import REGISTERED_OPTIMIZERS
+from optbench.optimizers.schedule_shapes import SHAPES
 from optbench.planning.matrix import make_plan
 from optbench.problem.data import DataSource
 from optbench.problem.registry import BUILT_IN_PROBLEMS, make_problem
@@ -127,6 +128,9 @@ def test_an_optimizer_whose_package_is_missing_says_how_to_get_it(monkeypatch: p
 
 def test_presets_and_metrics() -> None:
     assert [line for line in listing.list_text("presets").splitlines() if line[:-1] in {f"[{p}" for p in PRESETS}]
+    text = listing.list_text("schedules")
+    assert [line.partition("[")[0] for line in text.splitlines()[2:] if not line.startswith(" ")] == list(SHAPES)
+    assert "wsd[decay=0.2,shape=linear,final=…,warmup=0.0]\n    1, and over the last `decay` of the run" in text
     assert listing.list_text("metrics").splitlines()[0].split()[:2] == ["metric", "better"]
     assert [line.split()[0] for line in listing.list_text("metrics").splitlines()[1:]] == list(METRICS)
 

@@ -65,10 +65,12 @@ RUN_MISTAKES: list[tuple[tuple[str, ...], str]] = [
     (("--problem", "mnist_cn"), "unknown problem 'mnist_cn'; did you mean 'mnist_cnn'? (accepted: "),
     (("--problem", "quadratic_valley[dim=1]"), "quadratic_valley[dim] = 1 is out of range (accepted: 2 to 4096)"),
     (("--problem", "nowhere.py:Thing"), "nowhere.py does not exist (accepted: file.py:Class or package.module:Class)"),
-    (("--optimizer", "adam[epz=1]"), "unknown hyperparameter of adam 'epz'; did you mean 'eps'? (accepted: amsgrad, average_decay, "),
+    (("--optimizer", "adam[epz=1]"), "unknown hyperparameter of adam 'epz'; did you mean 'eps'? (accepted: amsgrad, "),
     (("--preset", "quik"), "unknown preset 'quik'; did you mean 'quick'? (accepted: full, quick, standard)"),
     (("--device", "cuda:99"), "device 'cuda:99' is not available on this machine (accepted: auto, cpu"),
-    (("--schedule", "cosine[warmup=2]"), "cosine[warmup] = 2 is out of range (accepted: a fraction of at least 0 and"),
+    (("--schedule", "cosine[warmup=2.0]"), "cosine[warmup] = 2.0 is out of range (accepted: a fraction of at least 0"),
+    (("--schedule", "wsd[decay=0.7,warmup=0.4]"), "warmup = 0.4 and decay = 0.7 are together longer than the run (acc"),
+    (("--schedule", "wsd[decay=99999]"), "decay = 99999 is longer than a run of quadratic_valley at batch size 20 of "),
     (("--sampler", "tpee"), "unknown sampler 'tpee'; did you mean 'tpe'? (accepted: gp, grid, quasi-random, random, t"),
     (("--seeds", "0"), "seeds = 0 is out of range (accepted: at least 1)"),
     (("--tuning-worth", "0.5"), "tuning.worth = 0.5: less than one run budget does not cover a single trial"),
@@ -81,7 +83,7 @@ RUN_MISTAKES: list[tuple[tuple[str, ...], str]] = [
     (("surplus",), "Got unexpected extra argument (surplus)"),
 ]  # fmt: skip
 #: Of these `plan` has options of its own, or asks for the cells in another way.
-PLAN_MISTAKES = [RUN_MISTAKES[number] for number in (1, 9, 12, 14, 16)]
+PLAN_MISTAKES = [RUN_MISTAKES[number] for number in (1, 9, 11, 14, 16, 18)]
 
 
 @pytest.mark.parametrize(

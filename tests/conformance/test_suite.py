@@ -171,9 +171,13 @@ def test_tables_of_a_file_are_checked_by_their_names(tmp_path: Path, capsys: pyt
         search.lr_schedule = ["constant", "cosine"]
         search.lr_warmup = { low = 0.0, high = 0.2, scale = "linear", when = { lr_schedule = "cosine" } }
         groups.rest = { where = "ndim != 2", base = "sgd" }
+
+        [optimizer.long]
+        base = "sgd"
+        arguments = { lr_warmup = 100000 }  # longer than the few steps of a check
     """)
     with pytest.raises(SystemExit) as ended:
-        main(["check", "pair", "--config", str(file), "--only", "search_space", "--only", "groups"])
+        main(["check", "pair", "long", "--config", str(file), "--only", "search_space", "--only", "groups"])
     assert ended.value.code == 0
     out = capsys.readouterr().out
     assert "lr_schedule constant or cosine; lr_warmup 0 to 0.2 linear where lr_schedule is cosine" in out

@@ -34,6 +34,16 @@ def last_paragraph(**columns: list[object]) -> str:
             "except for averages of sgd (exponential with decay 0.99) and adamw (over the last 0.25 of the run).",
         ),
         ({"schedule": ["cosine"] * 2}, "The learning rate follows the schedule cosine."),
+        ({"hp_lr_warmup": [0.0, 20]}, "The learning rate is constant; with a schedule of their own: adamw."),
+        ({"hp_lr_warmup": [None, 0.0]}, "The learning rate is constant."),
+        ({"schedule": ["cosine"] * 2}, "cosine is a cosine decay to 0."),
+        (
+            {"schedule": ["constant", "wsd[decay=0.2,shape=sqrt,warmup=100]"]},
+            "where it is named. wsd[decay=0.2,shape=sqrt,warmup=100] is a linear warm-up over 100 steps, then a "
+            "constant rate, and over the last 20 % of the run a decay of shape sqrt to 0. A step of a schedule is the "
+            "gradient of one batch.",
+        ),
+        ({"schedule": ["unheard[of=1]"] * 2}, "The learning rate follows the schedule unheard[of=1]."),
         ({"schedule": ["constant", "cosine"]}, "constant, or follows the schedule cosine where it is named."),
     ],
 )

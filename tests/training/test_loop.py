@@ -259,11 +259,13 @@ def test_a_schedule_scales_the_rate_over_the_budget(monkeypatch: pytest.MonkeyPa
         return step(self, *args)
 
     monkeypatch.setattr(torch.optim.SGD, "step", recording)
-    cell = cell_for(VALLEY, "sgd", 10, schedules=["cosine[warmup=0.1]"])
-    training(cell, 0.01, budget=1000)
-    progress = (np.arange(100) + 0.5) / 100
-    expected = np.where(progress < 0.1, progress / 0.1, 0.5 * (1 + np.cos(np.pi * (progress - 0.1) / 0.9)))
-    np.testing.assert_allclose(rates, 0.01 * expected, rtol=1e-12)
+    for warmup in ("0.1", "10"):
+        rates.clear()
+        cell = cell_for(VALLEY, "sgd", 10, schedules=[f"cosine[warmup={warmup}]"])
+        training(cell, 0.01, budget=1000)
+        progress = (np.arange(100) + 0.5) / 100
+        expected = np.where(progress < 0.1, progress / 0.1, 0.5 * (1 + np.cos(np.pi * (progress - 0.1) / 0.9)))
+        np.testing.assert_allclose(rates, 0.01 * expected, rtol=1e-12)
 
 
 def test_an_exception_is_a_record(monkeypatch: pytest.MonkeyPatch) -> None:

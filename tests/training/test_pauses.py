@@ -45,13 +45,15 @@ def figures(record: Training) -> dict[str, Any]:
         (TINY_NET, "lbfgs"),
         (TINY_NET, f"{OWN}:Averaging"),
         (TINY, f"{OWN}:Newton"),
+        (NORMED, "sgd[lr_schedule=wsd,lr_cooldown=30,lr_final=0.1,lr_warmup=9]"),
         (NORMED, "adam[clip_norm=0.5,average_share=0.6]"),
         (TINY, f"{OWN}:Newton[clip_value=0.1,average_decay=0.9]"),
     ],
 )
 def test_paused_trainings_have_the_bits_of_uninterrupted_ones(problem: str, optimizer: str) -> None:
     """With dropout and batch norm, closures, other weights for evaluations; another training runs in each pause."""
-    cell = cell_of(problem, optimizer, schedules=["cosine"])
+    schedule = "constant" if "lr_schedule" in optimizer else "wsd[decay=30,shape=sqrt,warmup=9]"
+    cell = cell_of(problem, optimizer, schedules=[schedule])
     problem_, data = load(cell.problem, SOURCE, cell.device)
     rates = cell.optimizer.defaults
     whole = [train(cell, problem_, data, rates, seed, BUDGET, test=True) for seed in (0, 1)]

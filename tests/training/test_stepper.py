@@ -16,6 +16,7 @@ from optbench.optimizers.combined import combine
 from optbench.planning.matrix import Cell, make_plan
 from optbench.problem.data import DataSource
 from optbench.training.device_data import load
+from optbench.training.excerpt import begin_excerpt
 from optbench.training.execution.population import train_population
 from optbench.training.execution.replica import Replica
 from optbench.training.loop import train
@@ -95,13 +96,68 @@ def test_facts_of_the_run_reach_the_constructor() -> None:
 
 def test_an_own_schedule_is_the_matrix_schedule() -> None:
     ends = []
-    for optimizer, text in (("sgd[lr_schedule=cosine,lr_warmup=0.2]", "constant"), ("sgd", "cosine[warmup=0.2]")):
-        cell = cell_of(TINY_NET, optimizer, schedules=[text])
-        problem, data = load(cell.problem, SOURCE, "cpu")
-        record = train(cell, problem, data, {"lr": 0.5}, 3, 240, test=True)
-        assert record.status == "ok", record.traceback
-        ends.append((record.test_loss, record.points))
-    assert ends[0] == ends[1]
+    pairs = (
+        ("sgd[lr_schedule=cosine,lr_warmup=0.2]", "cosine[warmup=0.2]"),
+        ("sgd[lr_schedule=wsd,lr_cooldown=8,lr_final=0.1,lr_warmup=5]", "wsd[decay=8,final=0.1,warmup=5]"),
+        ('sgd[lr_schedule="restarts[factor=1]",lr_final=0.1]', "restarts[factor=1,final=0.1]"),
+    )
+    for pair in pairs:
+        for optimizer, text in ((pair[0], "constant"), ("sgd", pair[1])):
+            cell = cell_of(TINY_NET, optimizer, schedules=[text])
+            problem, data = load(cell.problem, SOURCE, "cpu")
+            record = train(cell, problem, data, {"lr": 0.5}, 3, 240, test=True)
+            assert record.status == "ok", record.traceback
+            ends.append((record.test_loss, record.points))
+    assert ends[0::2] == ends[1::2]
+    assert len({end[0] for end in ends}) == len(pairs)
+
+
+def test_lengths_in_steps_are_the_gradients_of_batches() -> None:
+    """L-BFGS computes several gradients per step, so its rate is full after fewer steps and the same compute."""
+    cell = cell_of(TINY_NET, "lbfgs", schedules=["linear[warmup=20]"], run_budget="600examples")
+    stepper, seen = stepper_of(cell, budget=600), []
+    while stepper.ledger.affords_gradient(10):
+        spent = stepper.ledger.cost
+        stepper.step()
+        place = (spent + 5) / 10  # in gradients of a batch, in the middle of the first one
+        seen.append((stepper.optimizer.param_groups[0]["lr"], place / 20 if place < 20 else (60 - place) / 40))
+    np.testing.assert_allclose(*zip(*seen, strict=True), rtol=1e-12)
+    assert 3 < len(seen) < 30
+
+
+def test_steps_beyond_a_timed_excerpt_keep_a_rate_above_zero() -> None:
+    """A line search divides by the rate, and its steps may cost more than the excerpt was planned for."""
+    for schedule in ("cosine", "linear", "wsd[shape=sqrt]"):
+        cell = cell_of(TINY_NET, "lbfgs", schedules=[schedule])
+        stepper = begin_excerpt(cell, *load(cell.problem, SOURCE, cell.device), 1, 100.0)
+        rates = []
+        for _ in range(8):
+            stepper.step()
+            rates.append(stepper.optimizer.param_groups[0]["lr"])
+        assert stepper.ledger.cost > 110
+        assert min(rates) > 0
+
+
+class Rateless(torch.optim.Optimizer):
+    """Moves by the sign of the gradient, always as far."""
+
+    def __init__(self, params: Any, length: float = 1e-3) -> None:
+        super().__init__(params, {"length": length})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """One step."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.sub_(group["length"] * p.grad.sign())
+
+
+def test_a_schedule_without_a_rate_to_set_is_remarked() -> None:
+    rateless = stepper_of(cell_of(TINY_NET, f"{__file__}:Rateless", schedules=["cosine"]))
+    rateless.step()
+    assert rateless.remark == "the schedule had no effect: no parameter group has a learning rate `lr`"
+    assert stepper_of(cell_of(TINY_NET, f"{__file__}:Rateless")).remark == ""
+    assert stepper_of(cell_of(TINY_NET, "sgd", schedules=["cosine"])).remark == ""
 
 
 def test_two_schedules_at_once_are_refused() -> None:
@@ -116,7 +172,7 @@ def test_two_schedules_at_once_are_refused() -> None:
     ("text", "line"),
     [
         ("sgd[lr_schedule=cosin]", "unknown schedule 'cosin'; did you mean 'cosine'?"),
-        ("sgd[lr_warmup=1.0]", "is out of range (accepted: a fraction of at least 0 and less than 1)"),
+        ("sgd[lr_warmup=1.0]", "is out of range (accepted: a fraction of at least 0 and less than 1, or a"),
         ('sgd[lr_schedule="cosine[warmup=0.1]"]', "is not a single shape without warm-up"),
     ],
 )

@@ -156,7 +156,7 @@ class Population:
             # As for one model: a schedule sets the rate, whatever the optimizer has made of it.
             if self.stacked.reset_rate():
                 self.remark = OVERWRITTEN
-            factor = self._schedule(min(self.ledger.spent_share(self.batch_size / 2), 1.0))
+            factor = self._schedule.next_factor(self.ledger, self.batch_size)
         self.ledger.charge_gradient(self.batch_size)
         batch = self._augment(self.data.train.batch(self.batches.next()))
         losses = self.problem.stacked_loss(self.model, self.parameters, batch)

@@ -40,13 +40,13 @@ def both(problem: str, optimizer: str, factors: tuple[float, ...], budget: int =
 
 
 VALLEYS = (TINY, "quadratic_valley[dim=20,condition=9,rotated=true,reduction=sum,order=replacement]")
-SCHEDULES = ("constant", "cosine[warmup=0.2]", "step[at=(0.3,0.6),factor=0.5]")
+SCHEDULES = ("constant", "cosine[warmup=0.2]", "step[at=(0.3,0.6),factor=0.5]", "wsd[decay=0.3,warmup=12]")
 NETWORKS = (TINY_NET, "mlp[hidden=8]", "logistic_regression", "autoencoder[code=20]", "matrix_factorisation")
 
 
 @pytest.mark.parametrize(
     ("name", "problem", "schedule"),
-    # Each optimizer on both, and with two schedules.
+    # Each optimizer on both, and with two schedules; 12 steps are a part of each run.
     [
         (name, problem, SCHEDULES[(place + number) % len(SCHEDULES)])
         for place, name in enumerate(LINEAR)
