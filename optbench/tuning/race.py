@@ -29,7 +29,7 @@ from optbench.training.seeds import derive, trial_seed
 from optbench.tuning.axis import between, spread
 from optbench.tuning.design import design_points
 from optbench.tuning.study import rebuild_study
-from optbench.tuning.trial import Proposal, Trial, best_trial
+from optbench.tuning.trial import Proposal, Trial, best_trial, mean_loss
 from optbench.tuning.untried import ask_untried
 
 #: The name of this method among the pruners.
@@ -168,7 +168,7 @@ class _Stage:
     # The first stage
 
     def _cover(self) -> list[dict[str, Any]]:
-        first, worth = self._cost_at(self.stops[0]), self.cell.worth
+        first, worth = self._cost_at(self.stops[0]), self.cell.worth - self._reserve / self.whole
         share = COVER + sum(CONTINUE[: len(STOPS) - len(self.stops)])  # of stages that fall away
         count = 1 + math.floor(min(share * worth * self.whole - first, (worth - 1) * self.whole) / first)
         default = dict(self.cell.optimizer.defaults)
@@ -212,7 +212,7 @@ class _Stage:
         if last:
             most, new = (self.rest - self._reserve) // step, 0
         else:
-            budget = self.cell.worth * self.whole
+            budget = self.cell.worth * self.whole - self._reserve
             most = math.floor(CONTINUE[place] * budget / step + 1e-9)
             new = math.floor(REFINE[place] * budget / self._cost_at(until) + 1e-9)
         # The best one has to reach its end.
@@ -239,7 +239,7 @@ class _Stage:
         return sorted(paused, key=lambda trial: (-trial.until, trial.loss, trial.number))
 
     def _spend_rest(self) -> list[Proposal]:
-        """Spends what is left: to complete one trial, on new points that are trained to the end, on paused trials."""
+        """Spends what is left: to complete one trial, on new points, on paused trials, on further seeds."""
         end = self.cell.evaluations
         if len(self.trained) >= MOST_TRIALS * self.cell.worth or all(
             trial.status in ("error", "oom") for trial in self.trained.values()
@@ -249,49 +249,58 @@ class _Stage:
             for trial in self._paused():
                 if self._price(trial.number, end) <= self.rest:
                     return self._proposals([(trial.number, trial.hyperparameters)], end)
-        if finalists := self._finalists():
-            seed = trial_seed(1, self.study)
-            points = [trial.hyperparameters for trial in finalists]
-            return self._proposals([*enumerate(points, len(self.trained))], end, seed)
-        if self.rest >= self.whole and (points := self._refine(min(self.rest // self.whole, self.cell.round))):
+        spare = self.rest - self._reserve
+        if spare >= self.whole and (points := self._refine(min(spare // self.whole, self.cell.round))):
             return self._proposals([*enumerate(points, len(self.trained))], end)
-        for trial in self._paused():
-            until = next(stop for stop in self.stops if stop > trial.until)
-            if 0 < self._price(trial.number, until) <= self.rest:
-                return self._proposals([(trial.number, trial.hyperparameters)], until)
-        return []
+        if not self._repetitions:
+            for trial in self._paused():
+                until = next(stop for stop in self.stops if stop > trial.until)
+                if 0 < self._price(trial.number, until) <= spare:
+                    return self._proposals([(trial.number, trial.hyperparameters)], until)
+        return self._repeat()
 
-    # The second seed
+    # Further seeds
 
     @property
     def _reserve(self) -> int:
-        """What is kept for the second seed, if at least two trials can then be completed."""
-        return 2 * self.whole if self.cell.worth >= SECOND_SEED_FROM else 0
+        """What is kept for the second seed."""
+        return 2 * self.whole if self.cell.worth >= SECOND_SEED_FROM and not self._repetitions else 0
 
-    def _finalists(self) -> list[Trial]:
-        """Returns the two best points that reached their end, unless there is no budget to train them once more."""
-        first, ended = self._first_seed, [trial for trial in self.trained.values() if trial.status != "paused"]
-        complete = [trial for trial in first.values() if trial.status == "ok" and math.isfinite(trial.loss)]
-        repeated = any(trial.number not in first for trial in ended)
-        if repeated or len(complete) < 2 or not 0 < self._reserve <= self.rest:
+    @property
+    def _repetitions(self) -> int:
+        """The number of further seeds on which the best two points were trained."""
+        return (len(self.trained) - len(self._first_seed)) // 2
+
+    def _repeat(self) -> list[Proposal]:
+        """Returns the best two points that reached their end on one more seed, if the budget allows."""
+        points = [
+            [t for t in self.trained.values() if self._point(t) == self._point(f)] for f in self._first_seed.values()
+        ]
+        ended = [point for point in points if point[0].status == "ok" and len(point) == 1 + self._repetitions]
+        best = sorted(ended, key=lambda point: (mean_loss(point), point[0].number))[:2]
+        if self.cell.worth < SECOND_SEED_FROM or len(best) < 2 or self.rest < 2 * self.whole:
             return []
-        return sorted(complete, key=lambda trial: (trial.loss, trial.number))[:2]
+        chosen = enumerate([point[0].hyperparameters for point in best], len(self.trained))
+        return self._proposals([*chosen], self.cell.evaluations, trial_seed(1 + self._repetitions, self.study))
 
     @property
     def _first_seed(self) -> dict[int, Trial]:
         """The trials of the seed on which all points are compared, by number."""
         points: dict[Point, Trial] = {}
         for trial in self.trained.values():
-            points.setdefault(point_of(self.cell.optimizer.search, trial.hyperparameters), trial)
+            points.setdefault(self._point(trial), trial)
         return {trial.number: trial for trial in points.values()}
+
+    def _point(self, trial: Trial) -> Point:
+        return point_of(self.cell.optimizer.search, trial.hyperparameters)
 
     # New points
 
     def _refine(self, count: int) -> list[dict[str, Any]]:
         """Returns at most `count` new points."""
         best = best_trial(list(self.trained.values()))
-        if count < 1:
-            return []
+        if count < 1 or self._repetitions:
+            return []  # after the second seed, a new point would have no rival
         if best is None and self._axis is not None:
             return self._below()
         if self._axis is None or best is None or "lr" not in best.hyperparameters:

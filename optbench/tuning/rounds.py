@@ -163,10 +163,14 @@ def describe_exhaustion(cell: Cell, trials: Sequence[Trial], run_cost: int) -> s
     """
     if not cell.tuned:
         return ""
-    start, size = list(rounds(cell, trials, run_cost))[-1]
     space = cell.optimizer.search
     count = count_points(space, {point_of(space, trial.hyperparameters) for trial in trials})
-    if not count or start + size <= len(trials):
+    if cell.pruner == "race":
+        complete = cell.worth * run_cost - sum(trial.thirds for trial in trials) / THIRDS < run_cost
+    else:
+        start, size = list(rounds(cell, trials, run_cost))[-1]
+        complete = start + size > len(trials)
+    if not count or complete:
         return ""
     return (
         f"the search space has {count} points, and tuning tried each of them once: it ended after {len(trials)} "

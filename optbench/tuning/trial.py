@@ -87,12 +87,17 @@ def best_trial(trials: Sequence[Trial]) -> Trial | None:
         same = [point for point in points if point[0].hyperparameters == trial.hyperparameters]
         if trial.status in ("ok", "diverged"):
             points.append([trial]) if not same else same[0].append(trial)
-    scores = {point[0].number: (-len(point), _mean_loss(point)) for point in points}
+    scores = {point[0].number: (-len(point), mean_loss(point)) for point in points}
     finite = [trial for trial in complete if math.isfinite(scores.get(trial.number, (0, math.inf))[1])]
     return min(finite or complete, key=lambda trial: (*scores.get(trial.number, (0, trial.loss)), trial.number))
 
 
-def _mean_loss(trials: Sequence[Trial]) -> float:
+def mean_loss(trials: Sequence[Trial]) -> float:
+    """Returns the mean loss of trials of one point on several seeds; infinite if one of them has no loss.
+
+    Args:
+        trials: The trials.
+    """
     losses = [trial.loss if trial.status == "ok" and math.isfinite(trial.loss) else math.inf for trial in trials]
     return sum(losses) / len(losses)
 

@@ -2,10 +2,12 @@
 
     python -m tests.support.truth record FILE [CELLS]
     python -m tests.support.truth regret FILE WORTH…
+    python -m tests.support.truth compare FILE WORTH…
 
 The first command records, for each cell, four rates per decade from a decade below its range to a decade above, on
-five seeds: the validation loss at every evaluation. The second one replays the race on these curves, and prints the
-regret: the true mean loss at the selected rate over the best true mean loss on the grid.
+six seeds: the validation loss at every evaluation. The second one replays the race on these curves, and prints the
+regret: the true mean loss at the selected rate over the best true mean loss on the grid. The third one compares the
+race with other rules on the same curves.
 """
 
 from __future__ import annotations
@@ -21,9 +23,10 @@ import numpy as np
 
 from optbench.config.load import configure
 from optbench.planning.matrix import Cell, make_plan
-from optbench.training.record import SCORED_AFTER, divergence_limit
+from optbench.training.record import SCORED_AFTER, Point, Training, divergence_limit
 from optbench.training.seeds import trial_seed
 from optbench.tuning.race import RACE, next_stage
+from optbench.tuning.rounds import next_round
 from optbench.tuning.trial import Proposal, Trial, best_trial
 
 #: Rates per decade, decades beyond each end of the range, and seeds.
@@ -90,14 +93,19 @@ class Truth:
         self.means = judged(curves, cell.evaluations).mean(axis=1)
 
     def regret(self, seed: int) -> float:
-        """The regret of a race on one seed; that of a diverged rate is limited to ten times the initial loss."""
-        parts: list[Trial] = []
-        while proposals := next_stage(self.cell, parts, self.cell.run_cost):
-            parts += [self._train(proposal, seed) for proposal in proposals]
-        best = best_trial(list({part.number: part for part in parts}.values()))
+        """The regret of a tuning on one seed; that of a diverged rate is limited to ten times the initial loss."""
+        best = best_trial(self.tune(seed))
         ceiling = 10 * float(self.curves[..., 0].min())
         chosen = ceiling if best is None else float(self._at(best.hyperparameters["lr"], self.means))
         return min(chosen, ceiling) / float(self.means.min())
+
+    def tune(self, seed: int) -> list[Trial]:
+        """Replays a tuning, by the rule of the cell's pruner, and returns its trials."""
+        parts: list[Trial] = []
+        propose = next_stage if self.cell.pruner == RACE else next_round
+        while proposals := propose(self.cell, parts, self.cell.run_cost):
+            parts += [self._train(proposal, seed) for proposal in proposals]
+        return list({part.number: part for part in parts}.values())
 
     def _at(self, rate: float, values: np.ndarray) -> np.ndarray:
         """Interpolates log-losses between the two nearest rates; next to an infinite one, the nearer rate counts."""
@@ -119,11 +127,35 @@ class Truth:
         ended = int(bad[0]) if len(bad) else until
         steps = min(math.ceil(ended * budget / (evaluations * size)), budget // size)
         status = "diverged" if len(bad) else "ok" if until == evaluations else "paused"
+        pruned = self._prune(proposal, curve, ended) if proposal.observer and status == "ok" else 0
+        if pruned:
+            status, ended, steps = "skipped", pruned, math.ceil(pruned * budget / (evaluations * size))
         loss = math.nan if len(bad) else float(judged(curve, until))
         reports = {index: float(curve[index]) for index in range(ended)}
         return Trial(
             proposal.number, proposal.hyperparameters, status, float(curve[0]), loss, 3 * size * steps, reports, ended
         )
+
+    @staticmethod
+    def _prune(proposal: Proposal, curve: np.ndarray, ended: int) -> int:
+        """The evaluation after which the proposal's observer stops its training, or 0."""
+        assert proposal.observer is not None
+        observe, training = proposal.observer(), Training({}, 0)
+        for index in range(1, ended + 1):
+            training.points = [Point(index, 0, 0.0, math.nan, float(curve[index]), math.nan, 0)]
+            if observe(training):
+                return index
+        return 0
+
+
+#: Rules of tuning by name.
+RULES: dict[str, dict[str, Any]] = {
+    "race": {"pruner": RACE},
+    "design and edge rule": {"pruner": "none"},
+    "random": {"sampler": "random", "pruner": "none"},
+    "random, successive halving": {"sampler": "random", "pruner": "successive-halving"},
+    "grid": {"sampler": "grid", "pruner": "none"},
+}
 
 
 def _record_all(file: Path, most: int | None) -> None:
@@ -140,26 +172,46 @@ def _name(cell: Cell) -> str:
     return "|".join(map(str, cell.key))
 
 
-def _print_regrets(file: Path, worths: list[float]) -> None:
+def truths(file: Path, **tuning: Any) -> list[Truth]:
+    """The recorded cells of first-order optimizers, to be tuned in some way."""
     stored = np.load(file)
     curves = dict(zip(stored["cells"].tolist(), stored["valid"].astype(float), strict=True))
+    cells = [cell for cell in recorded_cells(**tuning) if not cell.optimizer.needs_closure and _name(cell) in curves]
+    return [Truth(cell, curves[_name(cell)]) for cell in cells]
+
+
+def _summary(regrets: np.ndarray) -> str:
+    low, high = np.quantile(regrets, [0.5, 0.95])
+    return f"median {low:.3f}, mean {regrets.mean():.3f}, 95 % {high:.3f}, worst {regrets.max():.3f}"
+
+
+def _print_regrets(file: Path, worths: list[float]) -> None:
     for worth in worths:
-        truths = [
-            Truth(cell, curves[_name(cell)])
-            for cell in recorded_cells(worth=worth, pruner=RACE)
-            if _name(cell) in curves and not cell.optimizer.needs_closure
-        ]
-        regrets = np.array([[truth.regret(seed) for seed in range(SEEDS)] for truth in truths])
-        low, high = np.quantile(regrets, [0.5, 0.95])
-        print(
-            f"worth {worth:g}, {len(truths)} cells, {SEEDS} seeds: regret median {low:.3f}, mean {regrets.mean():.3f}, "
-            f"95 % {high:.3f}, worst {regrets.max():.3f}"
-        )
+        known = truths(file, worth=worth, pruner=RACE)
+        regrets = np.array([[truth.regret(seed) for seed in range(SEEDS)] for truth in known])
+        print(f"worth {worth:g}, {len(known)} cells, {SEEDS} seeds: regret {_summary(regrets)}")
+        names = np.array([truth.cell.optimizer.label for truth in known])
+        medians = {str(name): float(np.median(regrets[names == name])) for name in dict.fromkeys(names)}
+        print("  medians: " + ", ".join(f"{name} {median:.3f}" for name, median in medians.items()))
+
+
+def _print_comparison(file: Path, worths: list[float]) -> None:
+    for rule, tuning in RULES.items():
+        for worth in worths:
+            known = truths(file, worth=worth, **tuning)
+            pairs = [(truth, seed) for truth in known for seed in range(SEEDS)]
+            regrets = np.array([truth.regret(seed) for truth, seed in pairs])
+            trials = np.mean(
+                [len({t.hyperparameters["lr"] for t in truth.tune(seed)}) for truth, seed in pairs[::SEEDS]]
+            )
+            print(f"{rule}, worth {worth:g}: {_summary(regrets)}; {trials:.1f} rates per cell", flush=True)
 
 
 if __name__ == "__main__":
     command, path, *rest = sys.argv[1:]
     if command == "record":
         _record_all(Path(path), int(rest[0]) if rest else None)
+    elif command == "compare":
+        _print_comparison(Path(path), [float(worth) for worth in rest])
     else:
         _print_regrets(Path(path), [float(worth) for worth in rest])
