@@ -111,7 +111,9 @@ class Schedule:
             words["timescale"] = "the warm-up's length" if self.warmup else "one step"
         if self.name == "wsd" and self.parameters["final"] is None:
             words["final"] = _in_words(EXPONENTIAL_END if self.parameters["shape"] == "exponential" else 0)
-        before = f"a linear warm-up over {_length_in_words(self.warmup)}, then " if self.warmup else ""
+        before = (
+            f"a linear warm-up over the first {_length_in_words(self.warmup)} of the run, then " if self.warmup else ""
+        )
         return before + shape.words.format(**words)
 
 
@@ -140,7 +142,7 @@ def parse_schedule(text: str) -> Schedule:
     known = parameters_of(name)
     for key, value in given.items():
         if key not in known:
-            raise unknown(f"parameter of schedule {name}", key, ["warmup", *known])
+            raise unknown(f"parameter of schedule {name}", key, known)
         if known[key].names and value not in known[key].names:
             raise unknown(f"{key} of schedule {name}", value, known[key].names)
         if not known[key].accepts(value):

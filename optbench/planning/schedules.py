@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +18,21 @@ if TYPE_CHECKING:
     from optbench.planning.matrix import Cell
     from optbench.planning.optimizer_choice import OptimizerChoice
 
+#: The first schedules.
+_FORMER = ("constant", "linear", "cosine", "step")
+
 
 def canonical_schedule(text: str) -> str:
-    """Return the text of a schedule as it is in a cell's identity; raises UserError if it is not valid."""
+    """Return the text of a schedule as it is in a cell's identity; raises UserError if it is not valid.
+
+    The order of parameters does not matter, except in texts that were accepted before there were further schedules:
+    stored cells have them as they were written.
+    """
     parse_schedule(text)
-    return str(selection.parse(text)[0])
+    [chosen] = selection.parse(text)
+    if chosen.name in _FORMER and dict(chosen.parameters).keys() <= {"at", "factor", "warmup"}:
+        return str(chosen)
+    return str(replace(chosen, parameters=tuple(sorted(chosen.parameters))))
 
 
 def check_schedules(cell: Cell) -> list[str]:

@@ -167,14 +167,14 @@ def test_a_warmup_that_outlasts_a_timed_excerpt_only_rises() -> None:
     ("text", "words"),
     [
         ("constant", "a constant rate"),
-        ("cosine[warmup=0.05]", "a linear warm-up over 5 %, then a cosine decay to 0"),
-        ("linear[final=0.1,warmup=1]", "a linear warm-up over 1 step, then a linear decay to 0.1"),
+        ("cosine[warmup=0.05]", "a linear warm-up over the first 5 % of the run, then a cosine decay to 0"),
+        ("linear[final=0.1,warmup=1]", "a linear warm-up over the first 1 step of the run, then a linear decay to 0.1"),
         ("step[at=0.5]", "multiplied by 0.1 at 0.5"),
         ("wsd", "a constant rate, and over the last 20 % of the run a decay of shape linear to 0"),
         (
             "wsd[decay=30,shape=exponential,warmup=100]",
-            "a linear warm-up over 100 steps, then a constant rate, and over the last 30 steps of the run a decay of "
-            "shape exponential to 0.1",
+            "a linear warm-up over the first 100 steps of the run, then a constant rate, and over the last 30 steps of "
+            "the run a decay of shape exponential to 0.1",
         ),
         ("inverse_sqrt", "a decay by 1/√(1 + t/τ), with a time scale τ of one step"),
         ("restarts[factor=1]", "3 cosine decays to 0, each 1 times as long as the one before"),
@@ -267,6 +267,7 @@ def test_steps_multiply_at_each_place(at: float, factor: float, places: list[flo
             "unknown parameter of schedule step 'fraction'; did you mean 'factor'? (accepted: at, fac",
         ),
         ("cosine[at=0.5]", "unknown parameter of schedule cosine 'at'"),
+        ("wsd[decy=0.2]", "did you mean 'decay'? (accepted: decay, final, shape, warmup)"),
         ("cosine[", "expected a parameter name"),
     ],
 )

@@ -154,6 +154,14 @@ def test_steps_stay_whole_and_shares_stay_as_they_were() -> None:
     assert cell("sgd[lr_warmup=1]").id != cell("sgd[lr_warmup=2]").id
 
 
+def test_the_order_of_parameters_is_part_of_the_identity_of_the_first_schedules_alone() -> None:
+    found = plan(schedules=["wsd[warmup=5,decay=0.2]", "wsd[decay=0.2,warmup=5]", "cosine[warmup=5,final=0.1]"])
+    assert [one.schedule for one in found.cells] == ["wsd[decay=0.2,warmup=5]", "cosine[final=0.1,warmup=5]"]
+    # Stored cells have such ids.
+    former = ["step[warmup=0.1,factor=0.5,at=(0.3,0.6)]", "linear[warmup=0.1]", "cosine[warmup=0.05]", "constant"]
+    assert [one.schedule for one in plan(schedules=former).cells] == former
+
+
 def test_steps_of_several_gradients_are_noted() -> None:
     assert plan("lbfgs", schedules=["cosine[warmup=5]"]).notes == (
         "optimizer lbfgs may compute several gradients per step, and warmup of schedule cosine[warmup=5] counts "

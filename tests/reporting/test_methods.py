@@ -39,9 +39,9 @@ def last_paragraph(**columns: list[object]) -> str:
         ({"schedule": ["cosine"] * 2}, "cosine is a cosine decay to 0."),
         (
             {"schedule": ["constant", "wsd[decay=0.2,shape=sqrt,warmup=100]"]},
-            "where it is named. wsd[decay=0.2,shape=sqrt,warmup=100] is a linear warm-up over 100 steps, then a "
-            "constant rate, and over the last 20 % of the run a decay of shape sqrt to 0. A step of a schedule is the "
-            "gradient of one batch.",
+            "where it is named. wsd[decay=0.2,shape=sqrt,warmup=100] is a linear warm-up over the first 100 steps of "
+            "the run, then a constant rate, and over the last 20 % of the run a decay of shape sqrt to 0. A step of a "
+            "schedule is the gradient of one batch.",
         ),
         ({"schedule": ["unheard[of=1]"] * 2}, "The learning rate follows the schedule unheard[of=1]."),
         ({"schedule": ["constant", "cosine"]}, "constant, or follows the schedule cosine where it is named."),
