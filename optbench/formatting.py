@@ -75,6 +75,12 @@ def format_cell(column: str, value: Any) -> str:
     return format_number(value)
 
 
+def in_words(names: Iterable[object]) -> str:
+    """Format a list in words: `a`, `a and b`, `a, b and c`."""
+    texts = [str(name) for name in names]
+    return " and ".join([", ".join(texts[:-1]), texts[-1]]) if len(texts) > 1 else "".join(texts)
+
+
 def is_numeric(column: pd.Series) -> bool:
     """Whether a column holds numbers and is therefore aligned right."""
     from pandas.api.types import is_bool_dtype, is_numeric_dtype

@@ -124,6 +124,7 @@ class Cell:
             "execution": self.execution.name,
             "arguments": self.optimizer.fixed,
             "defaults": self.optimizer.defaults,
+            "length_arguments": self.optimizer.length_arguments,
             "lr_range": rate.bounds if rate else None,
             "sampler": self.sampler if self.tuned else "",
             "problem_version": self.problem.version,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from optbench.formatting import format_cell, format_number, is_missing, is_numeric
+from optbench.formatting import format_cell, format_number, in_words, is_missing, is_numeric
+from optbench.metrics.known_length import NOTE
 from optbench.metrics.verdicts import SMALL, is_small
 from optbench.results.stored import GROUP
 
@@ -32,6 +33,8 @@ TEXTS = {
     "inconclusive": "Inconclusive: {names}.",
     "small_note": SMALL,
     "small": "Significant, but shown to be within the margin: {names}.",
+    "length_note": NOTE,
+    "length": "Only the better one knows the length of the training, so a schedule may explain part of it: {names}.",
 }
 
 
@@ -204,6 +207,9 @@ def _against(verdicts: pd.DataFrame) -> str:
     small = verdicts.loc[is_small(verdicts["note"]), "optimizer"]
     if len(small):
         parts.append(TEXTS["small"].format(names=in_words(small)))
+    helped = verdicts.loc[verdicts["note"].str.contains(NOTE, regex=False), "optimizer"]
+    if len(helped):
+        parts.append(TEXTS["length"].format(names=in_words(helped)))
     return " ".join(parts)
 
 
@@ -232,12 +238,6 @@ def _verdict(rows: pd.DataFrame) -> str:
     if len(near):
         return f"{text}, but the range of the test metric over seeds overlaps with that of {in_words(near)}."
     return f"{text}. No other range of the test metric over seeds overlaps." if len(rest) else f"{text}."
-
-
-def in_words(names: Iterable[object]) -> str:
-    """A list in words: `a`, `a and b`, `a, b and c`."""
-    texts = [str(name) for name in names]
-    return " and ".join([", ".join(texts[:-1]), texts[-1]]) if len(texts) > 1 else "".join(texts)
 
 
 def _where(cells: pd.DataFrame) -> list[Column]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from optbench.reporting.html_tables import in_words
+from optbench.formatting import in_words
 
 
 def methods(settings: Mapping[str, Any], rank_by: str, runs: pd.DataFrame) -> list[str]:
