@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from optbench.cli.leaderboard import leaderboard_text
 from optbench.errors import UserError, unknown
-from optbench.formatting import align_columns
+from optbench.formatting import align_columns, in_words
 from optbench.selection import format_value
 
 if TYPE_CHECKING:
@@ -69,11 +69,20 @@ def plan_text(plan: Plan, workers: int | None) -> str:
             f"{_pluralize(len(plan.cells), 'cell')}, {_pluralize(seeds, 'seed')}; "
             "cost in example gradients, including tuning",
             f"execution: {'; '.join(how for name, how in HOW.items() if name in used)}",
-            f"about {time(total / workers)} on {_pluralize(workers, 'worker')} "
-            "(estimated from measurements on a server CPU with one thread)",
+            f"about {time(total / workers)} on {_pluralize(workers, 'worker')} ({_describe_estimate(plan)})",
             *(f"note: {note}" for note in plan.notes),
         )
     )
+
+
+def _describe_estimate(plan: Plan) -> str:
+    """Says which times are measured on this machine."""
+    known = "estimated from measurements on a server CPU with one thread"
+    measured = list(dict.fromkeys(cell.problem.label for cell in plan.cells if plan.speed(cell)))
+    if not measured:
+        return known
+    here = f"{in_words(measured)} measured here by a few steps and an evaluation"
+    return here if all(plan.speed(cell) for cell in plan.cells) else f"{here}; the others {known}"
 
 
 def stored_text(plan: Plan, folder: Path) -> str:
