@@ -18,6 +18,7 @@ from optbench.metrics import fresh_seeds
 from optbench.metrics.compared import is_technical
 from optbench.metrics.known_length import KnownLengths
 from optbench.metrics.losses import require_columns
+from optbench.metrics.ranking import name_metric
 from optbench.metrics.recommendation_text import ALL, FRESH, TRIALS, write_sentence
 from optbench.metrics.tuning_budget import MOST_TRIALS, Budget, apply_budget, choose_budgets, list_trials
 from optbench.metrics.verdicts import verdicts_against
@@ -224,11 +225,7 @@ class _Evidence:
         return rows
 
     def _name_metric(self, problem: str) -> str:
-        kind, _, what = self.metric.partition("_")
-        if what != "metric":
-            return self.metric.replace("_", " ")
-        names = self.cells.loc[self.cells["problem"] == problem, "metric_name"]
-        return f"{kind} {names.iloc[0]}"
+        return name_metric(self.metric, str(self.cells.loc[self.cells["problem"] == problem, "metric_name"].iloc[0]))
 
 
 def _group(cells: list[_Cell], key: Callable[[_Cell], Any]) -> dict[Any, list[_Cell]]:

@@ -83,7 +83,8 @@ class Table:
 class Group:
     """The leaderboard of one problem, batch size, device and schedule, with its result in words.
 
-    `pool` names the optimizers in the first place, `against` the verdicts against the reference.
+    `pool` names the optimizers in the first place, `against` the verdicts against the reference, and `quotes` has a
+    sentence for each of them (see `metrics.quotation`).
     """
 
     title: str
@@ -91,6 +92,7 @@ class Group:
     pool: str
     against: str
     table: Table
+    quotes: Sequence[str] = ()
 
 
 def plain_table(frame: pd.DataFrame | None, caption: str) -> Table | None:
@@ -147,14 +149,20 @@ def _bounds(low: float, high: float) -> str:
     return "–" if is_missing(low) else f"{low:.3f} – {high:.3f}"
 
 
-def groups(board: pd.DataFrame, metrics: dict[str, str], verdicts: pd.DataFrame) -> Iterator[Group]:
+def groups(
+    board: pd.DataFrame, metrics: dict[str, str], verdicts: pd.DataFrame, quotes: Sequence[str] = ()
+) -> Iterator[Group]:
     """The leaderboard group by group.
 
     Args:
         board: The table `leaderboard`.
         metrics: The name of the metric by problem.
         verdicts: The table `verdicts`.
+        quotes: Sentences for its rows.
     """
+    quoted: dict[Any, list[str]] = {}
+    for key, text in zip(verdicts[GROUP].itertuples(index=False, name=None), quotes, strict=bool(quotes)):
+        quoted.setdefault(key, []).append(text)
     judged = dict(list(verdicts.groupby(GROUP, sort=False)))
     for key, rows in board.groupby(GROUP, sort=False):
         problem, batch, device, schedule = key
@@ -186,7 +194,8 @@ def groups(board: pd.DataFrame, metrics: dict[str, str], verdicts: pd.DataFrame)
         title = f"{problem}, batch {batch}, {device}, {schedule} learning rate"
         against = _against(judged[key]) if key in judged else ""
         where = dict(zip(GROUP, key, strict=True))
-        yield Group(title, where, _verdict(rows), against, Table(caption, columns, records, source="leaderboard"))
+        table = Table(caption, columns, records, source="leaderboard")
+        yield Group(title, where, _verdict(rows), against, table, quoted.get(key, ()))
 
 
 def _others(frame: pd.DataFrame, heading: str) -> list[Column]:
