@@ -106,7 +106,8 @@ def status_text(results: Results) -> str:
     rows = []
     states: Counter[str] = Counter()
     for cell in plan["cells"]:
-        progress = read_progress(directory.cell(cell["cell_id"]), cell, plan["seeds"], plan.get("studies", 1))
+        stored, result = directory.cell(cell["cell_id"]), results.cell_results[cell["cell_id"]]
+        progress = read_progress(stored, cell, plan["seeds"], plan.get("studies", 1), result)
         state = "damaged" if cell["cell_id"] in damage else progress.state
         states[state] += 1
         cost = f"{progress.spent:,.0f}" + (f" of {progress.budget:,.0f}" if progress.budget else "")
