@@ -67,6 +67,20 @@ def plan(
     return _plan(_configure(config, stored, choices), execution, stored, own, source=_source(data_dir, download=False))
 
 
+def measure_speeds(plan: Plan, data_dir: str | Path | None = None) -> Plan:
+    """Returns a plan whose estimates (`plan.seconds(cell)`) for own problems are measured, in a few seconds.
+
+    Args:
+        plan: The result of `plan`.
+        data_dir: As for `run`; nothing is downloaded.
+    """
+    if not any(cell.problem.own for cell in plan.cells):
+        return plan
+    from optbench.runner.speed import with_measured_speeds  # imports torch
+
+    return with_measured_speeds(plan, _source(data_dir, download=False))
+
+
 def run(
     config: Config | None = None,
     *,

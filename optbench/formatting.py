@@ -75,6 +75,12 @@ def format_cell(column: str, value: Any) -> str:
     return format_number(value)
 
 
+def in_words(names: Iterable[object]) -> str:
+    """Format a list in words: `a`, `a and b`, `a, b and c`."""
+    texts = [str(name) for name in names]
+    return " and ".join([", ".join(texts[:-1]), texts[-1]]) if len(texts) > 1 else "".join(texts)
+
+
 def is_numeric(column: pd.Series) -> bool:
     """Whether a column holds numbers and is therefore aligned right."""
     from pandas.api.types import is_bool_dtype, is_numeric_dtype
@@ -126,7 +132,8 @@ _LATEX = str.maketrans({
 })  # fmt: skip
 
 
-def _escape_latex(text: str) -> str:
+def escape_latex(text: str) -> str:
+    """Escape a text for LaTeX, so that special characters are printed."""
     escaped = text.translate(_LATEX)
     # A single hyphen within a text makes no ligature, and after a line break a bracket or star is an argument.
     escaped = re.sub(r"(?<!\})\{-\}(?!\{-\})", "-", escaped)
@@ -135,7 +142,7 @@ def _escape_latex(text: str) -> str:
 
 def to_latex(table: pd.DataFrame) -> str:
     """Format a table as a LaTeX `tabular` with booktabs rules; special characters are escaped."""
-    columns = _pad_columns(table, _escape_latex)
+    columns = _pad_columns(table, escape_latex)
     head, *body = (" & ".join(cells) + r" \\" for cells in zip(*columns, strict=True))
     # The last character of the Latin alphabet that pdfLaTeX knows without further packages is ž.
     foreign = sorted({character for row in (head, *body) for character in row if character > "ž"})

@@ -42,7 +42,8 @@ def format_leaderboard(board: pd.DataFrame, verdicts: pd.DataFrame, cells: pd.Da
         several = len(rows[GROUP].drop_duplicates()) > 1
         chosen = ", each optimizer at its best batch size" if several else ""
         heading = f"{problem}: test {metric}, median [lowest, highest] over seeds{chosen}{against}"
-        blocks.append(f"{heading}\n{to_text(_short(best, metric, reference, judged))}")
+        remarks = _remark_lengths(best, rows)
+        blocks.append("\n".join([heading, to_text(_short(best, metric, reference, judged)), *remarks]))
     if len(board[GROUP].drop_duplicates()) > 1:
         blocks.append(f"ranks over all tasks\n{to_text(summary)}")
     return "\n\n".join(blocks)
@@ -53,6 +54,21 @@ def _best_cells(rows: pd.DataFrame, higher: bool) -> pd.DataFrame:
     columns = ["test_metric", "rank", "optimizer"]
     ordered = rows.sort_values(columns, ascending=[not higher, True, True], na_position="last", kind="stable")
     return ordered.drop_duplicates("optimizer")
+
+
+def _remark_lengths(best: pd.DataFrame, rows: pd.DataFrame) -> list[str]:
+    """A line for each optimizer shown that knows the length of a training and ranks before one that does not."""
+    from optbench.metrics.known_length import NOTE
+    from optbench.results.stored import GROUP
+
+    if "audit" not in rows:
+        return []
+    others = rows[~rows["audit"].str.contains("known_length")]
+    last = others["rank"].astype(float).groupby([others[name] for name in GROUP], observed=True).max().to_dict()
+    knowing = best[best["audit"].str.contains("known_length")].astype({"rank": float}).to_dict("records")
+    # A cell without a rank (NaN) is neither before nor after another one.
+    names = [row["optimizer"] for row in knowing if row["rank"] < last.get(tuple(row[name] for name in GROUP), -1.0)]
+    return [f"  {name} knows the length of the training, and others do not: {NOTE}" for name in names]
 
 
 def _short(best: pd.DataFrame, metric: str, reference: str, judged: dict[Any, str]) -> pd.DataFrame:

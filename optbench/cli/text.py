@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from optbench.cli.leaderboard import leaderboard_text
 from optbench.errors import UserError, unknown
-from optbench.formatting import align_columns
+from optbench.formatting import align_columns, in_words
 from optbench.selection import format_value
 
 if TYPE_CHECKING:
@@ -70,11 +70,20 @@ def plan_text(plan: Plan, workers: int | None) -> str:
             f"{_pluralize(len(plan.cells), 'cell')}, {_pluralize(seeds, 'seed')}; "
             "cost in example gradients, including tuning",
             f"execution: {'; '.join(how for name, how in HOW.items() if name in used)}",
-            f"about {time(total / workers)} on {_pluralize(workers, 'worker')} "
-            "(estimated from measurements on a server CPU with one thread)",
+            f"about {time(total / workers)} on {_pluralize(workers, 'worker')} ({_describe_estimate(plan)})",
             *(f"note: {note}" for note in plan.notes),
         )
     )
+
+
+def _describe_estimate(plan: Plan) -> str:
+    """Says which times are measured on this machine."""
+    known = "estimated from measurements on a server CPU with one thread"
+    measured = list(dict.fromkeys(cell.problem.label for cell in plan.cells if plan.speed(cell)))
+    if not measured:
+        return known
+    here = f"{in_words(measured)} measured here by a few steps and an evaluation"
+    return here if all(plan.speed(cell) for cell in plan.cells) else f"{here}; the others {known}"
 
 
 def stored_text(plan: Plan, folder: Path) -> str:
@@ -98,7 +107,8 @@ def status_text(results: Results) -> str:
     rows = []
     states: Counter[str] = Counter()
     for cell in plan["cells"]:
-        progress = read_progress(directory.cell(cell["cell_id"]), cell, plan["seeds"], plan.get("studies", 1))
+        stored, result = directory.cell(cell["cell_id"]), results.cell_results[cell["cell_id"]]
+        progress = read_progress(stored, cell, plan["seeds"], plan.get("studies", 1), result)
         state = "damaged" if cell["cell_id"] in damage else progress.state
         states[state] += 1
         cost = f"{progress.spent:,.0f}" + (f" of {progress.budget:,.0f}" if progress.budget else "")

@@ -116,9 +116,10 @@ def plan(
     results: Path,
     **selection: Any,
 ) -> None:
-    """Print the cells of a benchmark, their cost and an estimated time, without running anything.
+    """Print the cells of a benchmark, their cost and an estimated time, without computing any.
 
-    It accepts the options of `run` that choose the configuration, the results and the data. It downloads nothing.
+    It accepts the options of `run` that choose the configuration, the results and the data. It downloads nothing. For
+    problems of your own, it takes a few steps to measure their speed.
     """
     from optbench import api
 
@@ -126,7 +127,7 @@ def plan(
         name=name, data_dir=data_dir, download=not no_download, execution=execution, against=against, results=results,
         **options.choices(selection),
     )  # fmt: skip
-    click.echo(text.plan_text(planned, workers))
+    click.echo(text.plan_text(api.measure_speeds(planned, data_dir), workers))
     if name is not None:
         click.echo(text.stored_text(planned, results / name))
 

@@ -15,7 +15,6 @@ from optbench.conformance.finding import failure, note, skip
 from optbench.conformance.place import describe_error
 from optbench.conformance.subject import OptimizerSubject, are_equal, clone_parameters, set_rates, take_steps
 from optbench.optimizers.search_space import Choices, Range
-from optbench.training.construct import run_facts
 from optbench.training.stepper import Stepper
 
 #: Number of steps in which the loss of the quadratic has to fall below half of its initial value.
@@ -53,8 +52,7 @@ def constructs(subject: OptimizerSubject) -> str:
             "call super().__init__(params, defaults), and do not change param_groups afterwards",
         )
     groups = len(stepper.optimizer.param_groups)
-    facts = run_facts(subject.net.cell)
-    filled = [f"{key} = {facts[fact]} ({fact})" for key, fact in subject.choice.from_run.items()]
+    filled = [f"{key} = {stepper.facts[fact]} ({fact})" for key, fact in subject.choice.from_run.items()]
     return f"{len(own)} parameters in {groups} group{'' if groups == 1 else 's'}" + (
         f"; filled in from the run: {', '.join(filled)}" if filled else ""
     )
@@ -99,7 +97,7 @@ def _works(subject: OptimizerSubject, needed: dict[str, bool]) -> bool:
 
 def moves(subject: OptimizerSubject) -> str:
     """Checks that every parameter moves and remains finite."""
-    stepper = subject.net.stepper()
+    stepper = subject.net.stepper(steps=5 * (PATIENCE + 1))
     before = clone_parameters(stepper)
     after = take_steps(stepper, 5)
     names = [name for name, _ in stepper.model.named_parameters()]
@@ -130,7 +128,8 @@ def descends(subject: OptimizerSubject) -> str:
     special = isinstance(space, Range) and str(space) != str(subject.search.get("lr"))
     searched = f" (range on quadratics: {space})" if special else ""
     for rate in rates:
-        stepper = subject.quadratic.stepper(hyperparameters={} if rate is None else {"lr": rate})
+        given = {} if rate is None else {"lr": rate}
+        stepper = subject.quadratic.stepper(hyperparameters=given, steps=DESCENT_STEPS)
         start = _loss(subject, stepper)
         take_steps(stepper, DESCENT_STEPS)
         ends.append(_loss(subject, stepper))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -24,10 +25,13 @@ from optbench.problem.data import Batch, Data, DataSource
 from optbench.problem.registry import make_problem
 from optbench.problem.validation import count_training_examples
 from optbench.training.device_data import ResidentData, load
+from optbench.training.excerpt import most_steps
 from optbench.training.stepper import Stepper
 
 _TOYS = "optbench.conformance.toy"
 UNLIMITED = 2**62
+#: The most steps that checks take, except those that name another number.
+STEPS = 8
 NOWHERE = DataSource(Path("unused"), download=False)
 
 
@@ -52,17 +56,27 @@ class Trainable:
         budget: int = UNLIMITED,
         hyperparameters: Mapping[str, Any] | None = None,
         choice: OptimizerChoice | None = None,
+        steps: int = STEPS,
     ) -> Stepper:
         """Returns the stepper of a new training.
+
+        An optimizer that receives the number of steps may fail after them. It receives that of a training of the cell,
+        or of a longer one if this is less than the check takes.
 
         Args:
             seed: Seed of the initial weights and the order of the data.
             budget: Budget in example gradients.
             hyperparameters: Values that replace the optimizer's defaults.
             choice: The optimizer (default: that of the cell).
+            steps: The most steps that will be taken.
         """
         cell = replace(self.cell, optimizer=choice) if choice else self.cell
         values = {**cell.optimizer.defaults, **(hyperparameters or {})}
+        stepper = Stepper(cell, self.problem, self.data, values, seed, Ledger(budget))
+        if steps <= most_steps(stepper, cell):
+            return stepper
+        times = math.ceil(steps / stepper.facts["steps"])
+        cell = replace(cell, run_budget=replace(cell.run_budget, amount=times * cell.run_budget.amount))
         return Stepper(cell, self.problem, self.data, values, seed, Ledger(budget))
 
 

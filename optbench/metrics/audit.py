@@ -13,6 +13,7 @@ import pandas as pd
 
 from optbench.formatting import format_number
 from optbench.metrics.compared import RUN
+from optbench.metrics.known_length import KnownLengths
 from optbench.metrics.losses import require_columns, seed_losses
 from optbench.results.stored import CELL, GROUP, STOPPED
 
@@ -53,6 +54,7 @@ def audit(
     | `repeated_seed` | a run occurs twice; the first one is counted |
     | `seedless` | runs on different seeds are equal to the last bit |
     | `versions` | the trials and runs of a cell were computed with several versions of torch |
+    | `known_length` | the optimizer knows the length of the training, and another one of the task does not |
     | `remark` | successful runs took no step, never changed the model, or have another remark |
 
     Args:
@@ -80,6 +82,7 @@ def audit(
         *_audit_fresh_seeds(runs),
         *_audit_seeds(trials, runs, cells),
         *_audit_versions(trials, runs, environments or {}),
+        *_audit_lengths(runs, cells),
         *_audit_remarks(runs),
     ]
     table = pd.DataFrame(findings, columns=["cell_id", "finding", "reason"])
@@ -134,6 +137,15 @@ def _split_studies(trials: pd.DataFrame) -> Iterator[_Study]:
     differing = (texts.groupby(trials["cell_id"].astype(str)).nunique() > 1).sum(axis=1)
     for name, own_loss, own_lr, own_cost, own_stopped in zip(names, *columns, strict=True):
         yield _Study(str(name), own_loss, own_lr, own_cost, int(own_stopped.sum()), int(differing[str(name)]))
+
+
+def _audit_lengths(runs: pd.DataFrame, cells: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
+    """Finds optimizers with a schedule, or with what they need for one, among others with a constant learning rate."""
+    found = KnownLengths(runs, cells).findings()
+    for cell in cells[[*CELL, "cell_id"]].to_dict("records") if found else []:
+        key = tuple(cell[name] for name in CELL)
+        if key in found:
+            yield str(cell["cell_id"]), "known_length", found[key]
 
 
 def _audit_remarks(runs: pd.DataFrame) -> Iterator[tuple[str, str, str]]:

@@ -141,17 +141,21 @@ def _with_counts(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.astype({name: "Int64" for name in _COUNTS if name in frame})
 
 
-def summary(board: pd.DataFrame) -> pd.DataFrame:
+def summary(board: pd.DataFrame, rank_by: str = "test_metric") -> pd.DataFrame:
     """Returns one row per optimizer of a leaderboard, by mean rank over the tasks in which it has one.
 
-    `groups` is the number of these tasks, `best_in` the number in which it is first and most of its runs ended,
-    `target_reached` the mean share
-    over tasks with a target, and `diverged` a number of runs.
+    `groups` is the number of these tasks, `best_in` the number in which it is first, most of its runs ended and their
+    median is known, `target_reached` the mean share over tasks with a target, and `diverged` a number of runs.
 
     Args:
         board: The frame of `leaderboard`.
+        rank_by: The metric of its ranks.
     """
     rows = []
+    # If no cell of a task has a value, all of them share the first place. Seconds are known where the cost is.
+    ranked = "cost_to_target" if rank_by == "seconds_to_target" else rank_by
+    known = board[ranked].notna() if ranked in board else pd.Series(True, index=board.index)
+    first = (board["rank"] == 1) & (2 * board["n_ok"] > board["n_runs"]) & known
     for optimizer, cells in board.groupby("optimizer", sort=True):
         ranks = cells["rank"].dropna().astype(float)
         rows.append(
@@ -160,7 +164,7 @@ def summary(board: pd.DataFrame) -> pd.DataFrame:
                 "mean_rank": ranks.mean(),
                 "median_rank": ranks.median(),
                 "groups": len(ranks),
-                "best_in": int(((cells["rank"] == 1) & (2 * cells["n_ok"] > cells["n_runs"])).sum()),
+                "best_in": int(first[cells.index].sum()),
                 "target_reached": cells["target_reached"].mean(),
                 "diverged": int(cells["diverged"].sum()),
                 "failed_cells": int(cells["status"].isin(FAILURES).sum()),

@@ -27,6 +27,17 @@ METRICS = {
 }
 
 
+def name_metric(metric: str, metric_name: str = "metric") -> str:
+    """Returns a metric in words, such as `test accuracy`.
+
+    Args:
+        metric: One of `METRICS`.
+        metric_name: The name of the problem's own metric.
+    """
+    kind, _, what = metric.partition("_")
+    return f"{kind} {metric_name}" if what == "metric" else metric.replace("_", " ")
+
+
 def higher_is_better(metric: str, metric_higher_is_better: bool) -> bool:
     """Returns whether higher values of a metric are better.
 

@@ -16,7 +16,9 @@ import pandas as pd
 
 from optbench.metrics import fresh_seeds
 from optbench.metrics.compared import is_technical
+from optbench.metrics.known_length import KnownLengths
 from optbench.metrics.losses import require_columns
+from optbench.metrics.ranking import name_metric
 from optbench.metrics.recommendation_text import ALL, FRESH, TRIALS, write_sentence
 from optbench.metrics.tuning_budget import MOST_TRIALS, Budget, apply_budget, choose_budgets, list_trials
 from optbench.metrics.verdicts import verdicts_against
@@ -121,6 +123,7 @@ class _Evidence:
         self.runs = fresh_seeds.final_runs(choices, runs)
         self._runs_by_task = dict(iter(self.runs.groupby(GROUP, observed=True)))
         self._judged: dict[Any, pd.DataFrame] = {}
+        self._lengths = KnownLengths(self.runs, cells)
         self.measured = fresh_seeds.measure_cells(self.runs, cells, metric)
         figures = self.measured.drop(columns=[*GROUP, "optimizer"]).rename(columns={"lr": "lr_final"})
         table = choices.assign(has_runs=choices["cell_id"].isin(runs["cell_id"]))
@@ -131,6 +134,13 @@ class _Evidence:
 
     def rank(self, part: list[_Cell]) -> list[dict[str, Any]]:
         """Returns the optimizers of a scope as rows, the best first."""
+        rows = self._rank(part)
+        tasks = [_task(rows[0])] if rows[0]["metric"] else list(dict.fromkeys(map(_task, part)))
+        knows = self._lengths.explain(tasks, rows[0]["optimizer"], [row["optimizer"] for row in rows[1:]])
+        rows[0]["knows"] = f"{rows[0]['optimizer']} {knows}" if knows else ""
+        return rows
+
+    def _rank(self, part: list[_Cell]) -> list[dict[str, Any]]:
         able = [cell for cell in part if not cell["reason"]]
         # A choice whose cell was repeated on fresh seeds with other values can only be compared by trials.
         unmatched = any(cell["has_runs"] and math.isnan(cell["n_seeds"]) for cell in able)
@@ -215,11 +225,7 @@ class _Evidence:
         return rows
 
     def _name_metric(self, problem: str) -> str:
-        kind, _, what = self.metric.partition("_")
-        if what != "metric":
-            return self.metric.replace("_", " ")
-        names = self.cells.loc[self.cells["problem"] == problem, "metric_name"]
-        return f"{kind} {names.iloc[0]}"
+        return name_metric(self.metric, str(self.cells.loc[self.cells["problem"] == problem, "metric_name"].iloc[0]))
 
 
 def _group(cells: list[_Cell], key: Callable[[_Cell], Any]) -> dict[Any, list[_Cell]]:

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from optbench.formatting import format_cell, format_number
+from optbench.metrics.known_length import NOTE
 from optbench.metrics.tuning_budget import Budget
 
 #: The scope of rows on all tasks together.
@@ -34,11 +35,12 @@ def write_sentence(
         return _write_refusal(ranked, scope, head) if row is ranked[0] else ""
     if not row["recommended"]:
         return ""
+    knows = f" {row['knows']}: {NOTE}." if row["knows"] else ""
     if row["rests_on"] == TRIALS:
-        return f"{head}: {_write_by_trials(row, ranked, scope)}"
+        return f"{head}: {_write_by_trials(row, ranked, scope)}{knows}"
     if row["metric"]:
-        return f"{head}: {_write_by_cell(row, ranked)}"
-    return f"{head}: {_write_by_order(row, ranked)}"
+        return f"{head}: {_write_by_cell(row, ranked)}{knows}"
+    return f"{head}: {_write_by_order(row, ranked)}{knows}"
 
 
 def _write_by_cell(row: dict[str, Any], ranked: list[dict[str, Any]]) -> str:

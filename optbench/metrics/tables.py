@@ -30,7 +30,7 @@ def all_tables(results: StoredResults, rank_by: str = "test_metric") -> dict[str
     frames = {name: getattr(results, name) for name in ("runs", "trials", "curves", "cells")}
     if len(results.studies):
         frames["studies"] = results.studies
-    tables = {"summary": summary(board), "leaderboard": board, "audit": findings, **frames}
+    tables = {"summary": summary(board, rank_by), "leaderboard": board, "audit": findings, **frames}
     for name, table in TABLES.items():
         tables[name] = table.make(results, tables, *([rank_by] if table.by_metric else []))
     return tables

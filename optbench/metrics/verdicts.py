@@ -13,6 +13,7 @@ from optbench.errors import unknown
 from optbench.formatting import format_number
 from optbench.metrics import losses as loss_frames
 from optbench.metrics.compared import directions, is_technical
+from optbench.metrics.known_length import KnownLengths
 from optbench.metrics.ranking import higher_is_better
 from optbench.metrics.timing_error import index_by_cell, ratio_error, timing_errors
 from optbench.results.stored import GROUP
@@ -57,8 +58,9 @@ def verdicts(
     - `effect_size`: mean/deviation of the paired differences, positive if the optimizer is better.
     - `probability`: the probability to be better on a new seed, with Clopper and Pearson's bounds.
 
-    What cannot be estimated is missing, and `note` gives the reason. Seconds are judged at both ends of what the
-    repetitions of the timing pass allow (see `timing_error`); the less certain end counts.
+    What cannot be estimated is missing, and `note` gives the reason. It also says if only the better one of the two
+    knows the length of the training (see `known_length`). Seconds are judged at both ends of what the repetitions of
+    the timing pass allow (see `timing_error`); the less certain end counts.
 
     Args:
         runs: Frame of runs (see `optbench.load`).
@@ -85,6 +87,7 @@ def verdicts_against(
     """Returns the `verdicts` against each of several references, one after another in one frame."""
     frame = loss_frames.seed_losses(runs, cells, metric)
     errors = index_by_cell(timing_errors(cells, metric))
+    lengths = KnownLengths(runs, cells)
     higher = {name: higher_is_better(metric, bool(flag)) for name, flag in directions(cells).items()}
     tasks = [
         _Task(group, losses, copies, errors, higher.get(group["problem"], False))
@@ -94,7 +97,7 @@ def verdicts_against(
         {**row, "reference": reference, "metric": metric}
         for reference in references
         for task in tasks
-        for row in _compare_with(reference, task, alpha, seed)
+        for row in _compare_with(reference, task, lengths, alpha, seed)
     ]
     rows += [
         {**row, "reference": reference, "metric": metric}
@@ -146,13 +149,16 @@ class _Task:
         self.copies = {str(name): column.to_numpy(dtype=float) for name, column in copies.items()}
 
 
-def _compare_with(reference: str, task: _Task, alpha: float, seed: int) -> list[dict[str, Any]]:
+def _compare_with(reference: str, task: _Task, lengths: KnownLengths, alpha: float, seed: int) -> list[dict[str, Any]]:
     others = [name for name in task.losses if name != reference]
     if reference not in task.losses:
         note = f"{reference} has no runs on this task"
         return [{**task.group, "optimizer": name, "verdict": "inconclusive", "note": note} for name in others]
     pairs = [_Pairs(task, name, reference) for name in others]
-    return [{**task.group, **row} for row in _decide(pairs, alpha, seed)]
+    place = tuple(task.group[name] for name in GROUP)
+    rows = _decide(pairs, alpha, seed)
+    notes = ("; ".join(filter(None, [row["note"], lengths.annotate(row, place, reference)])) for row in rows)
+    return [{**task.group, **row, "note": note} for row, note in zip(rows, notes, strict=True)]
 
 
 def _describe_lost(reference: str, task: _Task, cells: pd.DataFrame) -> list[dict[str, Any]]:

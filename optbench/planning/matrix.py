@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -35,6 +35,7 @@ from optbench.planning.optimizer_choice import (
 from optbench.planning.problem_choice import ProblemChoice
 from optbench.planning.revisions import revisions
 from optbench.planning.schedules import canonical_schedule, check_schedules
+from optbench.planning.speed import Speed, Speeds
 from optbench.problem.base import Problem
 from optbench.problem.data import DataSource, reading_from
 from optbench.problem.datasets.images import Images
@@ -124,6 +125,7 @@ class Cell:
             "execution": self.execution.name,
             "arguments": self.optimizer.fixed,
             "defaults": self.optimizer.defaults,
+            "length_arguments": self.optimizer.length_arguments,
             "lr_range": rate.bounds if rate else None,
             "sampler": self.sampler if self.tuned else "",
             "problem_version": self.problem.version,
@@ -153,19 +155,34 @@ class Plan:
     studies: int = 1
     #: Notes for the user on parts of the configuration that are not in the plan, and why.
     notes: tuple[str, ...] = ()
+    #: Measured speeds of problems, for estimates (see `runner.speed`).
+    speeds: Speeds = field(default_factory=dict)
 
     def trainings(self, cell: Cell) -> float:
         """Return the cost of a cell of this plan in trainings of a full run budget."""
         return cell.trainings(len(self.seeds), self.studies)
 
+    def speed(self, cell: Cell) -> Speed | None:
+        """Return the measured speed of a cell's problem, or None."""
+        return self.speeds.get((cell.problem.label, cell.batch_size, cell.device))
+
     def seconds(self, cell: Cell) -> float:
-        """Roughly estimate the seconds that a cell takes, from the problem's reference times on one CPU thread."""
-        problem = cell.problem.make()
+        """Estimate the seconds that a cell takes.
+
+        The estimate rests on the measured speed of the problem, or roughly on its reference times on one CPU thread.
+        """
+        speed, evaluations = self.speed(cell), 0.0
+        if speed is not None:
+            finals = len(self.seeds) * (2 if cell.tuned else 1)
+            evaluations = self.trainings(cell) * speed.evaluations + finals * speed.test
         if cell.run_budget.unit == "seconds":
-            return cell.run_budget.amount * self.trainings(cell)
-        steps = cell.run_cost / cell.batch_size
-        one = cell.run_cost * problem.microseconds_per_example + steps * problem.microseconds_per_step
-        return one * 1e-6 * self.trainings(cell)
+            one = cell.run_budget.amount
+        elif speed is not None:
+            one = cell.run_cost * speed.seconds_per_cost
+        else:
+            problem, steps = cell.problem.make(), cell.run_cost / cell.batch_size
+            one = 1e-6 * (cell.run_cost * problem.microseconds_per_example + steps * problem.microseconds_per_step)
+        return one * self.trainings(cell) + evaluations
 
 
 def make_plan(

@@ -144,6 +144,15 @@ class OptimizerChoice:
         return bool(SCHEDULE_HYPERPARAMETERS.keys() & {*self.arguments, *self.search})
 
     @property
+    def length_arguments(self) -> list[str]:
+        """Constructor arguments by which the optimizer knows the length of a training, as a schedule does."""
+        received = [name for name, fact in self.from_run.items() if fact in ("steps", "epochs")]
+        # Others that are set, such as max_iterations, may as well count something within a step.
+        words = ("total", "training", "epochs")
+        named = [name for name in self.arguments if name in LENGTH_ARGUMENTS and any(word in name for word in words)]
+        return [name for name in dict.fromkeys([*received, *named]) if self.arguments.get(name, 1) is not None]
+
+    @property
     def step(self) -> StepTraits:
         """The properties on which the choice of an execution depends."""
         special = ""

@@ -30,6 +30,11 @@ class ProblemChoice:
         """Distinguishes problems with the same label: the version, followed by the file hash of a user's problem."""
         return " ".join(str(self.identity[name])[:12] for name in ("version", "source") if name in self.identity)
 
+    @property
+    def own(self) -> bool:
+        """Whether it does not come with optbench, which knows the speed of its own problems."""
+        return "source" in self.identity
+
     @cached_property
     def measured(self) -> dict[str, Any]:
         """The metric's name and direction, and the target, as plain JSON values."""

@@ -47,8 +47,16 @@ def revisions(cell: Cell) -> dict[str, str]:
 def _leaves_trials(cell: Cell) -> bool:
     if not cell.tuned or cell.run_budget.unit == "seconds" or cell.run_cost < cell.batch_size:
         return False
-    whole = cell.run_cost - cell.run_cost % cell.batch_size
-    return cell.worth * cell.run_cost // whole > cell.worth // 1
+    cost, size = cell.run_cost, cell.batch_size
+    whole = cost - cost % size
+    if cell.worth * cost // whole > cell.worth // 1:
+        return True
+    if cell.pruner == "race":  # it has prices of its own
+        return False
+    # Trials that ended early, after some steps, may have left what almost bought `number` trials more.
+    rest = (cell.worth - 1) * cost
+    early = ((number, (rest - number * whole) // size) for number in range(1, int(cell.worth)))
+    return any(steps >= 1 and rest - steps * size < number * cost for number, steps in early)
 
 
 def _has_dear_steps(cell: Cell) -> bool:

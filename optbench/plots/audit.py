@@ -21,6 +21,7 @@ _LEGEND = [
 _SHORT = {
     "default_not_beaten": "default\nnot beaten", "still_falling": "still falling", "few_trials": "few trials",
     "reused_seed": "reused seed", "repeated_seed": "repeated seed",
+    "known_length": "known length",
 }  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -10,8 +10,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 
-from optbench.formatting import guard_formulas, to_latex, to_markdown, unify_types
+from optbench.formatting import escape_latex, escape_markdown, guard_formulas, to_latex, to_markdown, unify_types
 from optbench.metrics.leaderboard import for_paper
+from optbench.metrics.quotation import quotations
 from optbench.results.atomic import replace_file, write_bytes
 
 #: Rows of a csv file that are converted at a time.
@@ -29,11 +30,14 @@ def write_tables(tables: Mapping[str, pd.DataFrame], directory: Path, papers: se
     """Writes each table as parquet and csv, and those named in `papers` also as Markdown and LaTeX.
 
     A csv file keeps every digit: each number is the shortest text that reads back as the same number. Texts that a
-    spreadsheet would take for formulas begin with an apostrophe. Markdown and LaTeX show significant digits.
+    spreadsheet would take for formulas begin with an apostrophe. Markdown and LaTeX show significant digits. Those
+    of the leaderboard end with a sentence for each comparison (see `quotation`), in LaTeX as comments, because the file
+    is input as a table.
 
     Raises:
         OSError: A file cannot be written.
     """
+    quoted = {"verdicts", "cells"} <= tables.keys()
     for name, table in tables.items():
         written = unify_types(table)
         with replace_file(directory / f"{name}.parquet") as file:
@@ -41,8 +45,18 @@ def write_tables(tables: Mapping[str, pd.DataFrame], directory: Path, papers: se
         with replace_file(directory / f"{name}.csv") as file:
             _write_csv(guard_formulas(written), file)
         if name in papers:
-            write_bytes(directory / f"{name}.md", to_markdown(table).encode())
-            write_bytes(directory / f"{name}.tex", to_latex(_IN_PAPERS.get(name, _whole)(table)).encode())
+            quotes = quotations(tables["verdicts"], tables["cells"]) if name == "leaderboard" and quoted else []
+            write_bytes(directory / f"{name}.md", (to_markdown(table) + _quotes_markdown(quotes)).encode())
+            latex = to_latex(_IN_PAPERS.get(name, _whole)(table)) + _quotes_latex(quotes)
+            write_bytes(directory / f"{name}.tex", latex.encode())
+
+
+def _quotes_markdown(quotes: Sequence[str]) -> str:
+    return "\nTo quote:\n\n" + "".join(f"- {escape_markdown(text)}\n" for text in quotes) if quotes else ""
+
+
+def _quotes_latex(quotes: Sequence[str]) -> str:
+    return "% To quote:\n" + "".join(f"% {escape_latex(text)}\n" for text in quotes) if quotes else ""
 
 
 def _write_csv(table: pd.DataFrame, file: BinaryIO) -> None:

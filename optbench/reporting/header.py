@@ -8,11 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from optbench.formatting import format_cell
+from optbench.formatting import format_cell, in_words
 from optbench.metrics.compared import is_technical
 from optbench.metrics.leaderboard import FAILURES
 from optbench.metrics.recommendation import ALL
-from optbench.reporting.html_tables import in_words
 from optbench.results.stored import GROUP
 from optbench.statistics.planning import fewest_pairs
 

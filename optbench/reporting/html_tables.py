@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from optbench.formatting import format_cell, format_number, is_missing, is_numeric
+from optbench.formatting import format_cell, format_number, in_words, is_missing, is_numeric
+from optbench.metrics.known_length import NOTE
 from optbench.metrics.verdicts import SMALL, is_small
 from optbench.results.stored import GROUP
 
@@ -32,6 +33,8 @@ TEXTS = {
     "inconclusive": "Inconclusive: {names}.",
     "small_note": SMALL,
     "small": "Significant, but shown to be within the margin: {names}.",
+    "length_note": NOTE,
+    "length": "Only the better one knows the length of the training, so a schedule may explain part of it: {names}.",
 }
 
 
@@ -80,7 +83,8 @@ class Table:
 class Group:
     """The leaderboard of one problem, batch size, device and schedule, with its result in words.
 
-    `pool` names the optimizers in the first place, `against` the verdicts against the reference.
+    `pool` names the optimizers in the first place, `against` the verdicts against the reference, and `quotes` has a
+    sentence for each of them (see `metrics.quotation`).
     """
 
     title: str
@@ -88,6 +92,7 @@ class Group:
     pool: str
     against: str
     table: Table
+    quotes: Sequence[str] = ()
 
 
 def plain_table(frame: pd.DataFrame | None, caption: str) -> Table | None:
@@ -144,14 +149,20 @@ def _bounds(low: float, high: float) -> str:
     return "–" if is_missing(low) else f"{low:.3f} – {high:.3f}"
 
 
-def groups(board: pd.DataFrame, metrics: dict[str, str], verdicts: pd.DataFrame) -> Iterator[Group]:
+def groups(
+    board: pd.DataFrame, metrics: dict[str, str], verdicts: pd.DataFrame, quotes: Sequence[str] = ()
+) -> Iterator[Group]:
     """The leaderboard group by group.
 
     Args:
         board: The table `leaderboard`.
         metrics: The name of the metric by problem.
         verdicts: The table `verdicts`.
+        quotes: Sentences for its rows.
     """
+    quoted: dict[Any, list[str]] = {}
+    for key, text in zip(verdicts[GROUP].itertuples(index=False, name=None), quotes, strict=bool(quotes)):
+        quoted.setdefault(key, []).append(text)
     judged = dict(list(verdicts.groupby(GROUP, sort=False)))
     for key, rows in board.groupby(GROUP, sort=False):
         problem, batch, device, schedule = key
@@ -183,7 +194,8 @@ def groups(board: pd.DataFrame, metrics: dict[str, str], verdicts: pd.DataFrame)
         title = f"{problem}, batch {batch}, {device}, {schedule} learning rate"
         against = _against(judged[key]) if key in judged else ""
         where = dict(zip(GROUP, key, strict=True))
-        yield Group(title, where, _verdict(rows), against, Table(caption, columns, records, source="leaderboard"))
+        table = Table(caption, columns, records, source="leaderboard")
+        yield Group(title, where, _verdict(rows), against, table, quoted.get(key, ()))
 
 
 def _others(frame: pd.DataFrame, heading: str) -> list[Column]:
@@ -204,6 +216,9 @@ def _against(verdicts: pd.DataFrame) -> str:
     small = verdicts.loc[is_small(verdicts["note"]), "optimizer"]
     if len(small):
         parts.append(TEXTS["small"].format(names=in_words(small)))
+    helped = verdicts.loc[verdicts["note"].str.contains(NOTE, regex=False), "optimizer"]
+    if len(helped):
+        parts.append(TEXTS["length"].format(names=in_words(helped)))
     return " ".join(parts)
 
 
@@ -232,12 +247,6 @@ def _verdict(rows: pd.DataFrame) -> str:
     if len(near):
         return f"{text}, but the range of the test metric over seeds overlaps with that of {in_words(near)}."
     return f"{text}. No other range of the test metric over seeds overlaps." if len(rest) else f"{text}."
-
-
-def in_words(names: Iterable[object]) -> str:
-    """A list in words: `a`, `a and b`, `a, b and c`."""
-    texts = [str(name) for name in names]
-    return " and ".join([", ".join(texts[:-1]), texts[-1]]) if len(texts) > 1 else "".join(texts)
 
 
 def _where(cells: pd.DataFrame) -> list[Column]:

@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from optbench.errors import UserError
+from optbench.formatting import in_words
 from optbench.optimizers.schedule import parse_schedule
-from optbench.reporting.html_tables import in_words
 
 
 def methods(settings: Mapping[str, Any], rank_by: str, runs: pd.DataFrame) -> list[str]:

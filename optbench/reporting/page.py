@@ -14,6 +14,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from optbench.metrics.quotation import quotations
 from optbench.metrics.verdicts import choose_reference
 from optbench.plots.draw import Picture
 from optbench.reporting import header, images, matrices, trust
@@ -144,7 +145,7 @@ def render(
             improvement_caption=matrices.TEXTS["improvement"],
             speedups=matrices.speedup_rows(tables["target_summary"], names, reference),
             improvements=matrices.improvement_rows(tables["probability_of_improvement"], names),
-            groups=list(content.groups(board, metrics, tables["verdicts"])),
+            groups=list(content.groups(board, metrics, tables["verdicts"], quotations(tables["verdicts"], cells))),
             figures={name: Slot.of(name, figure, drawn, cells) for name, figure in FIGURES.items()},
             more_of={
                 section: [(plot, captions[plot], drawn["", plot]) for plot in plots if ("", plot) in drawn]

@@ -1,6 +1,6 @@
 """The progress of a cell, for `optbench status`.
 
-For a finished cell only its result is read: a matrix may have 100,000 cells, and every file opened takes time.
+For a finished cell only its result is needed: a matrix may have 100,000 cells, and every file opened takes time.
 """
 
 from __future__ import annotations
@@ -28,7 +28,13 @@ class CellProgress:
     error: str
 
 
-def read_progress(store: CellStore, cell: dict[str, Any], seeds: Sequence[int], studies: int) -> CellProgress:
+def read_progress(
+    store: CellStore,
+    cell: dict[str, Any],
+    seeds: Sequence[int],
+    studies: int,
+    result: dict[str, Any] | None = None,
+) -> CellProgress:
     """Reads the progress of a planned cell.
 
     Args:
@@ -36,8 +42,9 @@ def read_progress(store: CellStore, cell: dict[str, Any], seeds: Sequence[int], 
         cell: The cell's entry in the plan.
         seeds: Seeds of the final runs.
         studies: Number of tunings of the cell.
+        result: The cell's result, if it was read already.
     """
-    result = store.result()
+    result = result or store.result()
     state = derive_state(result, seeds, studies)
     result = result or {}
     if state == "done" and "trials" in result:

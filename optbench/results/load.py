@@ -94,12 +94,17 @@ class Results:
         )
 
     @cached_property
+    def cell_results(self) -> dict[str, dict[str, Any] | None]:
+        """By id, the result of each planned cell, or None if it is not finished; read once."""
+        return {cell["cell_id"]: self.directory.cell(cell["cell_id"]).result() for cell in self.plan["cells"]}
+
+    @cached_property
     def damage(self) -> dict[str, str]:
         """Sentences on damaged files by cell id, and by "" for one of the directory itself."""
         file = self.directory.find_damage()
         found = {"": f"{file} of {self.name} is damaged; the next `optbench run` writes it again"} if file else {}
         for cell in self.plan["cells"]:
-            if file := self.directory.cell(cell["cell_id"]).find_damage():
+            if file := self.directory.cell(cell["cell_id"]).find_damage(self.cell_results[cell["cell_id"]]):
                 found[cell["cell_id"]] = (
                     f"cell {cell['cell_id']} of {self.name} ({cell['optimizer']} on {cell['problem']}, batch "
                     f"{cell['batch_size']}): {file} is damaged and left out; the next `optbench run` computes the cell "

@@ -178,18 +178,22 @@ class CellStore:
         trials = sum(len(self.trials(study)) for study in (0, *self.studies()))
         return trials + (sum(1 for _ in runs.glob("*.json")) if runs.is_dir() else 0)
 
-    def find_damage(self) -> str:
+    def find_damage(self, result: dict[str, Any] | None = None) -> str:
         """Returns the first file that is damaged, or shorter than its curves imply; "" if there is none.
 
         A torn last line of an unfinished cell is not damage: its trial is computed again.
+
+        Args:
+            result: The cell's result, if it was read already.
         """
+        result = result or self.result()
         for path in sorted(self.folder.rglob("*.json")):
             name = path.relative_to(self.folder).as_posix()
             seed, _, default = path.stem.partition("-")
             run = name.startswith("runs/") and seed.isdigit()
-            if (self.run(int(seed), not default) if run else self._read(name)) is None:
+            read = name == "result.json" and result is not None
+            if not read and (self.run(int(seed), not default) if run else self._read(name)) is None:
                 return name
-        result = self.result()
         for study in (0, *self.studies()):
             lines = self._trials(study)
             # The bytes are read first: a trial appended in between must not look like a damaged line.

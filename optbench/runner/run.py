@@ -231,7 +231,7 @@ class _Coordinator:
         from optbench.runner.cell import execute, record_lost
 
         # Compute the most expensive cells first, so that all workers finish at about the same time.
-        weights = {cell.id: max(self.plan.seconds(cell), 1e-9) for cell in missing}
+        weights = {cell.id: max(self._estimate_seconds(cell), 1e-9) for cell in missing}
         jobs = [self._job(cell) for cell in sorted(missing, key=lambda cell: -weights[cell.id])]
         with self.progress.phase("training", sum(weights.values())) as phase:
 
@@ -265,6 +265,13 @@ class _Coordinator:
     def _job(self, cell: Cell) -> Job:
         shared = self.plan.seeds, self.directory, self.options.source, self.environment
         return Job(cell, *shared, studies=self.plan.studies)
+
+    def _estimate_seconds(self, cell: Cell) -> float:
+        """Returns the estimated seconds of a cell, by the speed that the timing pass measured if there is one."""
+        timing = self.directory.cell(cell.id).timing()
+        if timing is None or cell.run_budget.unit == "seconds":
+            return self.plan.seconds(cell)
+        return float(cell.run_cost * timing["seconds_per_cost"] * self.plan.trainings(cell))
 
     def _stored_fraction(self, cell: Cell) -> float:
         """Returns the fraction of a cell's trainings that are stored, between 0 and 0.99."""

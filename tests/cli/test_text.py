@@ -24,6 +24,7 @@ from optbench.planning.matrix import make_plan
 from optbench.problem.data import DataSource
 from optbench.problem.registry import BUILT_IN_PROBLEMS, make_problem
 from optbench.results.load import Results
+from optbench.results.store import CellStore
 from optbench.runner.options import RunOptions
 from tests.support.tiny import CHOICES
 
@@ -69,6 +70,19 @@ def test_the_state_of_a_complete_run(tiny_run: Results) -> None:
         # two trials of 400, tuned and untuned runs on two seeds
         assert line.split()[1:] == ["tiny", optimizer, "10", "cpu", "done", "2", "800", "of", "800", "4"]
     assert lines[-1] == "2 done, 0 failed, 0 missing"
+
+
+def test_the_state_reads_each_result_once(tiny_run: Results, monkeypatch: pytest.MonkeyPatch) -> None:
+    names, read = [], CellStore._read
+
+    def count(store: CellStore, name: str) -> dict[str, object] | None:
+        names.append(name)
+        return read(store, name)
+
+    monkeypatch.setattr(CellStore, "_read", count)
+    text = listing.status_text(optbench.load(tiny_run.directory.folder))
+    assert text == listing.status_text(tiny_run)
+    assert names.count("result.json") == len(tiny_run.plan["cells"]) == 2
 
 
 def test_the_state_of_failed_and_missing_cells(partly_failed_run: Results) -> None:

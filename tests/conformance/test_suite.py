@@ -210,3 +210,36 @@ def test_weights_that_are_not_finite_are_one_finding() -> None:
     findings = list(check(f"{PASSES}:Overflowing"))
     assert [finding.check for finding in findings if finding.outcome == "failed"] == ["steps"]
     assert findings[-1].reason == "the weights are not finite after three steps at its default rate"
+
+
+@pytest.mark.parametrize("passes", [1, 2, 5])
+def test_an_optimizer_that_plans_its_steps_passes_whatever_its_steps_cost(tmp_path: Path, passes: int) -> None:
+    """It receives as many steps as a check takes: it has a rate for each of them, and fails after the last one."""
+    file = tmp_path / "planned.py"
+    file.write_text(PLANNED)
+    findings = list(check(f"{file}:Planned[passes={passes}]"))
+    assert [(one.check, one.reason) for one in findings if one.outcome == "failed"] == []
+    received = re.search(r"filled in from the run: total_steps = (\d+) \(steps\)", findings[0].reason)
+    assert received
+    assert 8 <= int(received[1]) < 16, "no more than checks need"
+
+
+PLANNED = """
+import torch
+
+class Planned(torch.optim.Optimizer):
+    def __init__(self, params, total_steps, lr=0.05, passes=2):
+        super().__init__(params, {"lr": lr, "taken": 0})
+        self.passes, self.shares = passes, torch.linspace(1, 0.1, total_steps).tolist()
+
+    def step(self, closure):
+        with torch.enable_grad():
+            for _ in range(self.passes):
+                closure()
+        for group in self.param_groups:
+            rate = group["lr"] * self.shares[group["taken"]]
+            group["taken"] += 1
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.data.sub_(rate * p.grad)
+"""

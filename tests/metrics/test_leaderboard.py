@@ -129,6 +129,23 @@ def test_targets_count_misses_as_infinite() -> None:
     assert board["rank"].isna().all()
 
 
+@pytest.mark.parametrize("rank_by", ["test_metric", "cost_to_target", "seconds_to_target"])
+def test_nobody_is_best_where_nobody_has_a_value(rank_by: str) -> None:
+    """All share the first place of a task without any value; one value makes its optimizer the best."""
+    frames = make(optimizers=["adam", "sgd"], problems=[ONE], batch_sizes=[64])
+    mine = frames.runs["optimizer"] == "adam"
+    frames.runs["target_reached"], frames.runs["seconds_to_target"] = False, math.nan
+    columns = ["test_metric", "cost_to_target", "seconds_to_target"]
+    frames.runs[columns] = math.nan
+    board = leaderboard(frames.runs, frames.cells, rank_by)
+    assert board["rank"].tolist() == [1, 1]
+    assert summary(board, rank_by)["best_in"].tolist() == [0, 0]
+    frames.runs.loc[mine, "target_reached"] = True
+    frames.runs.loc[mine, columns] = 0.5
+    board = leaderboard(frames.runs, frames.cells, rank_by)
+    assert summary(board, rank_by).set_index("optimizer")["best_in"].to_dict() == {"adam": 1, "sgd": 0}
+
+
 def test_another_metric_ranks_in_its_own_direction() -> None:
     frames = make(problems=[ONE], batch_sizes=[64])
     board = leaderboard(frames.runs, frames.cells, "test_loss")

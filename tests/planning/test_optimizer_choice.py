@@ -119,3 +119,13 @@ def test_two_schedules_that_meet_are_noted(tmp_path: Path) -> None:
     given = {"mine": {"class": told, "arguments": {"total_steps": 100}}}
     assert "total_steps" in plan("mine", optimizer=given, schedules=["cosine"]).notes[0]
     assert plan(told, plain, "adamw_scheduled", "adam").notes == ()
+
+
+def test_arguments_that_tell_the_length_are_recorded(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(FILE)
+    tables = {"given": {"class": f"{file}:Told", "arguments": {"total_steps": 100}}}
+    names = {f"{file}:Told": ["total_steps"], f"{file}:Told[total_steps=50]": ["total_steps"], "given": ["total_steps"],
+             f"{file}:Plain": [], "adam": [], "adamw_scheduled": []}  # fmt: skip
+    found = {name: plan(name, optimizer=tables).cells[0].record() for name in names}
+    assert {name: record["length_arguments"] for name, record in found.items()} == names

@@ -42,8 +42,10 @@ def _traits(path: str, size: int, modified: int) -> frozenset[str]:
     try:
         with _guarded(), Image.open(path) as image:
             layout = str(image.tile[0].args) if image.tile else ""
+            # Pillow reads what follows the pixels of a PNG only with them.
+            exif = image.getexif() if _has_text_after_pixels(path, image.format) else Image.Image.getexif(image)
             found = {
-                "turned": image.format != "TIFF" and Image.Image.getexif(image).get(_ORIENTATION, 1) != 1,
+                "turned": image.format != "TIFF" and exif.get(_ORIENTATION, 1) != 1,
                 "transparent": image.has_transparency_data,
                 "deep": image.mode.startswith("I"),
                 "sixteen": ";16" in layout and not image.mode.startswith("I"),
@@ -51,6 +53,21 @@ def _traits(path: str, size: int, modified: int) -> frozenset[str]:
     except Exception:  # reading the image names it and the reason
         return frozenset()
     return frozenset(name for name, holds in found.items() if holds)
+
+
+def _has_text_after_pixels(path: str, kind: str | None) -> bool:
+    """Whether an image is a PNG with a chunk after its pixels that may hold EXIF data."""
+    if kind != "PNG":
+        return False
+    pixels = False
+    with Path(path).open("rb") as file:
+        file.seek(8)
+        while len(head := file.read(8)) == 8:
+            pixels |= head[4:] == b"IDAT"
+            if pixels and head[4:] in (b"eXIf", b"tEXt", b"zTXt", b"iTXt"):
+                return True
+            file.seek(int.from_bytes(head[:4]) + 4, 1)
+    return False
 
 
 def range_of(paths: Iterable[str]) -> tuple[int, int]:

@@ -70,6 +70,8 @@ function against(task) {
   });
   const small = rows.filter((row) => row.note.startsWith(sentence("small_note", {}))).map((row) => row.optimizer);
   if (small.length) parts.push(sentence("small", { names: inWords(small) }));
+  const helped = rows.filter((row) => row.note.includes(sentence("length_note", {}))).map((row) => row.optimizer);
+  if (helped.length) parts.push(sentence("length", { names: inWords(helped) }));
   return [sentence("against", { reference: state.reference, comparisons }), ...parts].join(" ");
 }
 

@@ -23,7 +23,7 @@ from optbench.config.schema import Config
 from optbench.errors import UserError
 from optbench.planning.matrix import make_plan
 from optbench.problem.data import Batch, Data, DataSource
-from optbench.problem.datasets import decode
+from optbench.problem.datasets import decode, image_file
 from optbench.problem.datasets.classification import ImageClassification
 from optbench.problem.datasets.folder import scan
 from optbench.problem.datasets.pixels import Pixels, draw_split, standardise
@@ -345,6 +345,37 @@ def four(**images: Image.Image) -> dict[str, Image.Image]:
 
 
 GRADIENT = np.tile(np.linspace(0, 255, 8).astype(np.uint8), (8, 1))
+
+
+def move_behind_pixels(file: Path, kind: bytes) -> None:
+    """Moves the EXIF chunk of a PNG behind its pixels, where the standard allows it too; as text, like older tools."""
+    data, chunks, place = file.read_bytes(), [], 8
+    while place < len(data):
+        end = place + 12 + int.from_bytes(data[place : place + 4])
+        chunks.append(data[place:end])
+        place = end
+    [exif] = [chunk for chunk in chunks if chunk[4:8] == b"eXIf"]
+    content = exif[8:-4]
+    if kind == b"tEXt":
+        profile = b"Exif\x00\x00" + content
+        content = b"Raw profile type exif\x00\nexif\n%8d\n%s\n" % (len(profile), profile.hex().encode())
+    late = len(content).to_bytes(4) + kind + content + zlib.crc32(kind + content).to_bytes(4)
+    kept = [chunk for chunk in chunks if chunk[4:8] not in (b"eXIf", b"IEND")]
+    file.write_bytes(data[:8] + b"".join([*kept, late, chunks[-1]]))
+
+
+@pytest.mark.parametrize("kind", [b"eXIf", b"tEXt"])
+def test_an_orientation_after_the_pixels_is_known_and_applied(kind: bytes, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    files = [tmp_path / f"{name}.png" for name in ("before", "after", "without")]
+    for file, given in zip(files, ({"exif": exif}, {"exif": exif}, {}), strict=True):
+        Image.fromarray(GRADIENT).save(file, **given)
+    move_behind_pixels(files[1], kind)
+    assert [image_file.traits(str(file)) for file in files] == [{"turned"}, {"turned"}, frozenset()]
+    before, after, without = (image_file.read(str(file), 8, 1, (0, 255)) for file in files)
+    assert np.array_equal(before, after)
+    assert np.array_equal(after[::-1, ::-1], without)
 
 
 @pytest.mark.parametrize("ending", ["jpg", "png", "tif", "webp"])
