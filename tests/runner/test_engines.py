@@ -125,6 +125,27 @@ def test_calls_one_after_another_share_a_worker(first_calls: FirstCalls) -> None
     assert first_calls.children == first_calls.pids
 
 
+def test_workers_have_the_environment_that_there_is_when_their_engine_is_made(
+    first_calls: FirstCalls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not that of their original, which an engine before has started."""
+    monkeypatch.setenv("OPTBENCH_TEST_LATER", "here")
+    monkeypatch.delenv("HOME", raising=False)
+    with ProcessEngine(1, 1) as engine:
+        found = engine.submit(_environment).result()
+    assert found["OPTBENCH_TEST_LATER"] == "here"
+    assert "HOME" not in found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there are workers copies")
+def test_workers_are_copies_of_a_process_with_one_thread_that_has_imported_torch(processes: ProcessEngine) -> None:
+    """A copy of several threads may wait for ever for one that it lacks."""
+    server, threads, torch = processes.submit(_describe_original).result()
+    assert server != os.getpid()
+    assert threads == 1
+    assert torch
+
+
 def test_workers_ignore_ctrl_c_from_their_very_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """They inherit it from the process that starts them."""
     before, then = signal.getsignal(signal.SIGINT), []
@@ -140,6 +161,15 @@ def test_workers_ignore_ctrl_c_from_their_very_start(monkeypatch: pytest.MonkeyP
         engine.submit(_double, 1).result()
     assert then == [signal.SIG_IGN]
     assert signal.getsignal(signal.SIGINT) == before
+
+
+def _environment() -> dict[str, str]:
+    return dict(os.environ)
+
+
+def _describe_original() -> tuple[int, int, bool]:
+    parent = os.getppid()
+    return parent, len(list(Path(f"/proc/{parent}/task").iterdir())), "torch._dynamo" in sys.modules
 
 
 def _prepare(text: str) -> None:
