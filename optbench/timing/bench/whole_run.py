@@ -1,6 +1,8 @@
-"""Processor and wall time of `optbench run` by phases, of two checkouts in turn.
+"""Processor and wall time of `optbench run` by phases, of two versions in turn.
 
     python -m optbench.timing.bench.whole_run BEFORE AFTER --pairs 5 -- --problem quadratic_valley
+
+BEFORE and AFTER are Python interpreters, each of an environment in which a version is installed.
 
 Only on Linux, whose process table shows the processor time of processes that have not ended yet.
 """
@@ -10,7 +12,6 @@ from __future__ import annotations
 import ctypes
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -89,28 +90,27 @@ def _session_seconds(session: int) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def _measure_checkout(tree: Path, arguments: Sequence[str]) -> Times:
+def _measure_version(python: str, arguments: Sequence[str]) -> Times:
     with tempfile.TemporaryDirectory() as place:
-        environment = {**os.environ, "PYTHONPATH": str(tree), "PYTHONSAFEPATH": "1"}
-        command = [sys.executable, "-m", "optbench", "run", "--name", "measured", "--results", place, *arguments]
-        return measure_command(command, environment, Path(place))
+        command = [python, "-m", "optbench", "run", "--name", "measured", "--results", place, *arguments]
+        return measure_command(command, os.environ, Path(place))
 
 
 @click.command()
-@click.argument("before", type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path))
-@click.argument("after", type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path))
+@click.argument("before", type=click.Path(exists=True, dir_okay=False))
+@click.argument("after", type=click.Path(exists=True, dir_okay=False))
 @click.argument("arguments", nargs=-1)
 @click.option("--pairs", type=click.IntRange(min=1), default=3, show_default=True, help="Number of pairs.")
-def main(before: Path, after: Path, arguments: tuple[str, ...], pairs: int) -> None:
-    """Compare `optbench run ARGUMENTS` of the checkouts AFTER and BEFORE, in turn, by phases."""
-    sides: dict[Path, list[Times]] = {before: [], after: []}
+def main(before: str, after: str, arguments: tuple[str, ...], pairs: int) -> None:
+    """Compare `optbench run ARGUMENTS` by the interpreters AFTER and BEFORE, in turn, by phases."""
+    sides: dict[str, list[Times]] = {before: [], after: []}
     for pair in range(pairs):
-        for tree in (before, after) if pair % 2 == 0 else (after, before):
-            sides[tree].append(_measure_checkout(tree, arguments))
+        for python in (before, after) if pair % 2 == 0 else (after, before):
+            sides[python].append(_measure_version(str(Path(python).absolute()), arguments))
     rows = []
     for phase in (*PHASES, "the whole command"):
         for number, unit in enumerate(("s wall", "s processor")):
-            a, b = (np.array([times[phase][number] for times in sides[tree]]) for tree in (after, before))
+            a, b = (np.array([times[phase][number] for times in sides[python]]) for python in (after, before))
             rows.append(Ratio(phase, unit, a, b, better="low").row())
     click.echo(align_columns(((HEAD[0].replace("A / B", "after / before"), *HEAD[1:]), *rows), right=(1, 2, 4, 6)))
 
