@@ -12,9 +12,10 @@ import queue
 import signal
 import sys
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from optbench.machine.device import cores, make_deterministic
@@ -188,15 +189,35 @@ class ProcessEngine(Executor):
 def begin_imports() -> ForkServerContext | SpawnContext:
     """Starts the process of which workers are copies, if it isn't running, and returns the context for workers.
 
-    It imports while the caller goes on. It ends with this process.
+    It imports while the caller goes on. It ends with this process. Where it can't be started, workers are fresh
+    interpreters: its socket needs a temporary folder, with a short name.
     """
-    if sys.platform != "linux":
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_IMPORTED)
-    with ignore_interrupts():
-        multiprocessing.forkserver.ensure_running()
-    return context
+    if sys.platform == "linux":
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(_IMPORTED)
+        try:
+            with ignore_interrupts(), _without_working_directory():
+                multiprocessing.forkserver.ensure_running()
+        except OSError:
+            pass
+        else:
+            return context
+    return multiprocessing.get_context("spawn")
+
+
+@contextmanager
+def _without_working_directory() -> Iterator[None]:
+    """A context in which new interpreters don't import from the working directory, whose files may have any name."""
+    name = "PYTHONSAFEPATH"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def _do_nothing() -> None:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from optbench.runner.engines import ProcessEngine, SerialEngine, default_workers, make_engine
+from optbench.runner.engines import ProcessEngine, SerialEngine, begin_imports, default_workers, make_engine
 from optbench.runner.last_words import describe_loss
 from tests.support.waiting import wait_until
 
@@ -144,6 +144,33 @@ def test_workers_are_copies_of_a_process_with_one_thread_that_has_imported_torch
     assert server != os.getpid()
     assert threads == 1
     assert torch
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there are workers copies")
+@pytest.mark.parametrize("path", [None, "0"])
+def test_the_original_imports_nothing_from_the_working_directory(
+    path: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file `queue.py` there would be taken for the library's."""
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    if path is not None:
+        monkeypatch.setenv("PYTHONSAFEPATH", path)
+    found = []
+    monkeypatch.setattr(
+        "multiprocessing.forkserver.ensure_running", lambda: found.append(os.environ.get("PYTHONSAFEPATH"))
+    )
+    assert begin_imports().get_start_method() == "forkserver"
+    assert (found, os.environ.get("PYTHONSAFEPATH")) == (["1"], path)
+
+
+def test_workers_are_fresh_where_the_original_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name of its socket must have less than 108 characters, those of the temporary folder among them."""
+
+    def refuse() -> None:
+        raise OSError("AF_UNIX path too long")
+
+    monkeypatch.setattr("multiprocessing.forkserver.ensure_running", refuse)
+    assert begin_imports().get_start_method() == "spawn"
 
 
 def test_workers_ignore_ctrl_c_from_their_very_start(monkeypatch: pytest.MonkeyPatch) -> None:
