@@ -200,9 +200,14 @@ def test_a_dead_worker_fails_its_cell_alone_and_two_workers_compute_what_one_pro
     folder = tmp_path / "run"
     process = forked.start(_command(program, folder, 2, *TINY_ARGUMENTS))
 
+    def is_worker(process: psutil.Process) -> bool:
+        """On Linux it is a child of the fork server, whose command line it has."""
+        own, others = (" ".join(one.cmdline()) if one else "" for one in (process, process.parent()))
+        return "spawn_main" in own or ("multiprocessing.forkserver" in own and "multiprocessing.forkserver" in others)
+
     def workers() -> list[psutil.Process]:
         started = psutil.Process(process.pid).children(recursive=True)
-        return [worker for worker in started if any("spawn_main" in word for word in worker.cmdline())]
+        return [worker for worker in started if is_worker(worker)]
 
     def has_begun() -> bool:
         return any(b"\n" in path.read_bytes() for path in folder.glob("cells/*/trials.jsonl"))

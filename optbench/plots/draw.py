@@ -95,7 +95,8 @@ def draw_all(
             suppress(BrokenProcessPool),
             ProcessPoolExecutor(processes, multiprocessing.get_context("fork"), _hold, held) as pool,
         ):
-            pictures = list(pool.map(_draw_held, *zip(*jobs, strict=True)))
+            # The plots of single problems come first, because they have more panels and take longer.
+            pictures = list(pool.map(_draw_held, *zip(*reversed(jobs), strict=True)))[::-1]
     if pictures is None:
         pictures = [_draw(results, tables, folder, formats, *job) for job in jobs]
     return [picture for picture in pictures if picture is not None]

@@ -19,7 +19,7 @@ from optbench.problem.data import Data
 from optbench.results.atomic import ResultsWriteError
 from optbench.results.directory import ResultsDirectory
 from optbench.results.store import FAILED
-from optbench.runner.engines import default_workers, make_engine
+from optbench.runner.engines import begin_imports, default_workers, make_engine
 from optbench.runner.job import Job
 from optbench.runner.last_words import LostWorker, describe_loss
 from optbench.runner.options import RunOptions
@@ -83,6 +83,8 @@ def run(
             damaged = {c.id: file for c in plan.cells if (file := directory.cell(c.id).find_damage())}
             states |= dict.fromkeys(damaged, "missing")
         missing = [cell for cell in plan.cells if states[cell.id] in to_compute]
+        if missing and options.engine == "processes":
+            begin_imports()  # meanwhile, the checks before the start import torch here
         outdated = [] if start_over else describe_outdated(directory, missing)
         # Every check that needs no training runs before the first write.
         no_sharing = options.engine == "serial" or options.elsewhere

@@ -57,20 +57,10 @@ optbench.runner.window.time = types.SimpleNamespace(monotonic=later, sleep=time.
 """
 
 
-#: Workers are copies of a process that has imported torch: this run needs several, and each one takes seconds to
-#: start afresh.
-COPIES = """
-import multiprocessing
-get_context = multiprocessing.get_context
-multiprocessing.get_context = lambda method=None: get_context(method and "forkserver")
-multiprocessing.set_forkserver_preload(["torch._dynamo", "optbench.runner.cell", "optbench.runner.timing_pass"])
-"""
-
-
 def test_faults_of_cells_leave_the_others_alone(undisturbed: Path, tmp_path: Path) -> None:
     """Each is recorded with its cause; the optimizers mended, the same command with --retry-failed ends."""
     folder = tmp_path / "run"
-    before = LATER.format(hangs=str(tmp_path)) + COPIES
+    before = LATER.format(hangs=str(tmp_path))
     faulty = command(folder, "--workers", "1", "--cell-timeout", "1000", before=before)
     done = ended(faulty, faults(" ".join(CAUSES), tmp_path))
     assert done.returncode == 1, done.stderr

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from optbench.runner.engines import ProcessEngine, SerialEngine, default_workers, make_engine
+from optbench.runner.engines import ProcessEngine, SerialEngine, begin_imports, default_workers, make_engine
 from optbench.runner.last_words import describe_loss
 from tests.support.waiting import wait_until
 
@@ -125,6 +125,54 @@ def test_calls_one_after_another_share_a_worker(first_calls: FirstCalls) -> None
     assert first_calls.children == first_calls.pids
 
 
+def test_workers_have_the_environment_that_there_is_when_their_engine_is_made(
+    first_calls: FirstCalls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not that of their original, which an engine before has started."""
+    monkeypatch.setenv("OPTBENCH_TEST_LATER", "here")
+    monkeypatch.delenv("HOME", raising=False)
+    with ProcessEngine(1, 1) as engine:
+        found = engine.submit(_environment).result()
+    assert found["OPTBENCH_TEST_LATER"] == "here"
+    assert "HOME" not in found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there are workers copies")
+def test_workers_are_copies_of_a_process_with_one_thread_that_has_imported_torch(processes: ProcessEngine) -> None:
+    """A copy of several threads may wait for ever for one that it lacks."""
+    server, threads, torch = processes.submit(_describe_original).result()
+    assert server != os.getpid()
+    assert threads == 1
+    assert torch
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there are workers copies")
+@pytest.mark.parametrize("path", [None, "0"])
+def test_the_original_imports_nothing_from_the_working_directory(
+    path: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file `queue.py` there would be taken for the library's."""
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    if path is not None:
+        monkeypatch.setenv("PYTHONSAFEPATH", path)
+    found = []
+    monkeypatch.setattr(
+        "multiprocessing.forkserver.ensure_running", lambda: found.append(os.environ.get("PYTHONSAFEPATH"))
+    )
+    assert begin_imports().get_start_method() == "forkserver"
+    assert (found, os.environ.get("PYTHONSAFEPATH")) == (["1"], path)
+
+
+def test_workers_are_fresh_where_the_original_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name of its socket must have less than 108 characters, those of the temporary folder among them."""
+
+    def refuse() -> None:
+        raise OSError("AF_UNIX path too long")
+
+    monkeypatch.setattr("multiprocessing.forkserver.ensure_running", refuse)
+    assert begin_imports().get_start_method() == "spawn"
+
+
 def test_workers_ignore_ctrl_c_from_their_very_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """They inherit it from the process that starts them."""
     before, then = signal.getsignal(signal.SIGINT), []
@@ -140,6 +188,15 @@ def test_workers_ignore_ctrl_c_from_their_very_start(monkeypatch: pytest.MonkeyP
         engine.submit(_double, 1).result()
     assert then == [signal.SIG_IGN]
     assert signal.getsignal(signal.SIGINT) == before
+
+
+def _environment() -> dict[str, str]:
+    return dict(os.environ)
+
+
+def _describe_original() -> tuple[int, int, bool]:
+    parent = os.getppid()
+    return parent, len(list(Path(f"/proc/{parent}/task").iterdir())), "torch._dynamo" in sys.modules
 
 
 def _prepare(text: str) -> None:

@@ -2,7 +2,7 @@
 
 On Linux they are copies of a process that has imported everything (`fork_server`), elsewhere those of `subprocess`.
 What such a copy can't show needs `subprocess`: what is imported and how long that takes, what is changed before, other
-variables PYTHON… of the environment. The worker processes that it starts are fresh interpreters as always.
+variables PYTHON… of the environment. Worker processes are started as always.
 """
 
 from __future__ import annotations

@@ -155,14 +155,15 @@ def _count_results(folder: Path) -> int:
 
 
 def _workers(coordinator: int) -> list[int]:
-    """The worker processes of a coordinator, including those that are starting."""
-    pids = []
+    """The worker processes of a coordinator, including those that are starting: the children of its fork server."""
+    parents: dict[int, int] = {}
+    servers: set[int] = set()
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError, IndexError):
-            parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
-            if int(parent) == coordinator and b"spawn_main" in (process / "cmdline").read_bytes():
-                pids.append(int(process.name))
-    return pids
+            parents[int(process.name)] = int((process / "stat").read_text().rpartition(")")[2].split()[1])
+            if b"multiprocessing.forkserver" in (process / "cmdline").read_bytes():
+                servers.add(int(process.name))
+    return [pid for pid, parent in parents.items() if parent in servers and parents.get(parent) == coordinator]
 
 
 def _resident_mib(pid: int) -> float:
