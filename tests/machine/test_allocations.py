@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -31,3 +33,23 @@ def test_the_profiler_is_silent_and_last_words_are_not(capfd: pytest.CaptureFixt
     memory_changes(work)
     assert capfd.readouterr() == ("", "double free or corruption\n")
     assert dict(os.environ) == before
+
+
+THREADED = """
+import os, threading, torch
+from optbench.machine.allocations import memory_changes
+
+def measure():
+    print(memory_changes(lambda: (torch.ones(10), os.write(2, b"last words"))))
+
+thread = threading.Thread(target=measure)
+thread.start()
+thread.join()
+"""
+
+
+@pytest.mark.processes
+def test_the_profiler_is_silent_in_another_thread_than_that_of_the_import() -> None:
+    """As in a worker of Dask. The profiler complains once per process, so it has to be a new one."""
+    ran = subprocess.run([sys.executable, "-c", THREADED], capture_output=True, text=True, check=True)
+    assert (ran.stdout, ran.stderr) == ("[40, -40]\n", "last words")
