@@ -70,7 +70,8 @@ def list_trials(trials: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) -
         number=frame.groupby("cell_id", observed=True).cumcount() + 1,
         seconds=spent * frame["cell_id"].map(per_cost).to_numpy(dtype=float),
     )
-    tried = _join_races(tried, set(frame.loc[frame["status"] == STOPPED, "cell_id"]))
+    raced = set(frame.loc[frame["status"] == STOPPED, "cell_id"])
+    tried = _join_races(tried.assign(loss=_mean_over_seeds(frame, tried["loss"], raced)), raced)
     untuned = cells.loc[_has_nothing_to_tune(cells, runs, frame), [*CELL, "cell_id"]]
     untuned = untuned.assign(lr=math.nan, trial=-1, loss=math.nan, number=0, seconds=0.0)
     table = pd.concat([part for part in (tried, untuned) if len(part)] or [tried], ignore_index=True)
@@ -80,6 +81,16 @@ def list_trials(trials: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) -
     return table.assign(
         regret=np.log(ratio.astype(float)), memory=table["cell_id"].map(_memory(runs)).to_numpy(dtype=float)
     )
+
+
+def _mean_over_seeds(frame: pd.DataFrame, loss: pd.Series, raced: set[str]) -> pd.Series:
+    """The losses of trials; in races, the mean over the seeds of a point, and infinite for points with fewer seeds."""
+    names = [name for name in frame if name == "lr" or str(name).startswith("hp_")]
+    point = [frame["cell_id"], *(frame[name].astype(str) for name in names)]
+    by_point = loss.groupby(point, observed=True, dropna=False)
+    seeds, means = by_point.transform("size"), by_point.transform("mean")
+    most = seeds.groupby(frame["cell_id"], observed=True).transform("max")
+    return loss.where(~frame["cell_id"].isin(raced), means.where(seeds == most, np.inf))
 
 
 def _join_races(tried: pd.DataFrame, raced: set[str]) -> pd.DataFrame:

@@ -208,11 +208,11 @@ class Session:
                 self.records[place].charge(ledger)
             # One step can pass several evaluation points, if it computes several gradients: evaluate once for them.
             reached = max(self._index, ledger.thirds * evaluations // budget_thirds)
-            self._index = reached if affordable else until
+            self._index = reached if affordable or reached >= until else until
             self._evaluate(self._index)
             if affordable:
                 self._observe()
-            elif ledger.limit < budget_thirds:
+            elif reached < until and ledger.limit < budget_thirds:
                 self._stop(f"a step needs more than the share of the budget up to evaluation {until}")
         self._random = random_state(self.cell.device)
 

@@ -96,3 +96,16 @@ def test_tables_of_trials_take_a_race_as_a_whole(race: optbench.Results) -> None
     for trials, runs in ((1, "default"), (None, "tuned")):
         applied = apply_budget(tried, race.cells, Budget(trials=trials)).set_index("cell_id")
         assert set(applied.loc[tuned.index, "runs"]) == {runs}
+
+
+def test_at_worth_6_the_recommendation_is_the_point_with_the_lower_mean_over_two_seeds(tmp_path: Path) -> None:
+    results = run_tiny(tmp_path / "run", **{**CHOICES, "problems": [TINY], "optimizers": ["sgd"], "tuning_worth": 6})
+    [cell] = results.cells.to_dict("records")
+    complete = results.trials[results.trials["status"] == "ok"]
+    points = complete.groupby("lr")["valid_loss"].agg(["size", "mean"])
+    assert complete["seed"].nunique() >= 2
+    finalists = points[points["size"] == points["size"].max()]
+    assert len(finalists) == 2
+    assert cell["lr_tuned"] == finalists["mean"].idxmin()
+    tried = list_trials(results.trials, results.runs, results.cells)
+    assert cell["lr_tuned"] in set(tried["lr"])
