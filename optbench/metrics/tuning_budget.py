@@ -32,7 +32,8 @@ class Budget:
 def choose_budgets(trials: pd.DataFrame, cells: pd.DataFrame) -> list[Budget]:
     """Returns the default budgets: no tuning, half of the trials that every finished cell has, and all of them.
 
-    Half of a race finds nothing, so there it is left out.
+    Half of a race finds nothing, so there it is left out. All races count as the longest one: they have the same
+    compute, and their number of trials depends on how many ended early.
 
     Args:
         trials: Frame of trials.
@@ -41,6 +42,8 @@ def choose_budgets(trials: pd.DataFrame, cells: pd.DataFrame) -> list[Budget]:
     counts = trials.drop_duplicates(["cell_id", "trial"]).groupby("cell_id", observed=True).size()
     if counts.empty:
         return []
+    raced = counts.index.isin(trials.loc[trials["status"] == STOPPED, "cell_id"])
+    counts = counts.where(~raced, counts[raced].max())
     finished = counts[counts.index.isin(cells.loc[~cells["status"].isin(_UNFINISHED), "cell_id"])]
     most = int((counts if finished.empty else finished).min())
     half = 1 if (trials["status"] == STOPPED).any() else max(most // 2, 1)
@@ -103,12 +106,12 @@ def _join_races(tried: pd.DataFrame, raced: set[str]) -> pd.DataFrame:
     if not race.any():
         return tried
     ends = tried[race].groupby("cell_id", observed=True)[["number", "seconds"]].transform("max")
-    whole = tried[race].assign(number=ends["number"], seconds=ends["seconds"])
+    whole = tried[race].assign(number=ends["number"].max(), seconds=ends["seconds"])
     best = whole.sort_values("loss", kind="stable").drop_duplicates("cell_id")
     worst = best.set_index("cell_id")["loss"]
     default = tried[race & (tried["trial"] == 0)]
     default = default.assign(loss=np.nextafter(default["cell_id"].map(worst).to_numpy(dtype=float), np.inf))
-    return pd.concat([tried[~race], default[default["number"] < 2], best[best["trial"] > 0]]).sort_index()
+    return pd.concat([tried[~race], default[default["number"] < 2], best], ignore_index=True)
 
 
 def _has_nothing_to_tune(cells: pd.DataFrame, runs: pd.DataFrame, trials: pd.DataFrame) -> pd.Series:
