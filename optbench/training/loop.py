@@ -212,7 +212,7 @@ class Session:
             self._evaluate(self._index)
             if affordable:
                 self._observe()
-            elif ledger.limit < budget_thirds:
+            elif reached < until and ledger.limit < budget_thirds:
                 self._stop(f"a step needs more than the share of the budget up to evaluation {until}")
         self._random = random_state(self.cell.device)
 
