@@ -173,7 +173,7 @@ class Plan:
         """
         speed, evaluations = self.speed(cell), 0.0
         if speed is not None:
-            finals = len(self.seeds) * (2 if cell.tuned else 1)
+            finals = self.trainings(cell) - (self.studies * cell.worth if cell.tuned else 0)
             evaluations = self.trainings(cell) * speed.evaluations + finals * speed.test
         if cell.run_budget.unit == "seconds":
             one = cell.run_budget.amount

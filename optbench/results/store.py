@@ -14,6 +14,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from optbench.budget import THIRDS
 from optbench.results.atomic import append_json_line, read_json_lines, write_bytes, write_json
 from optbench.results.checksum import DamagedRecord, seal, unseal
 from optbench.results.stored import STOPPED
@@ -203,11 +204,15 @@ class CellStore:
                 return str(lines.relative_to(self.folder))
         if result is None or result["status"] in FAILED:
             return ""
-        trials, lines = len(self.trials()), self._trials(0)
+        trials, lines = self.trials(), self._trials(0)
+        # Without the last part of a trial that was continued, no trial is missing.
+        spent = sum(trial["thirds"] for trial in trials) / THIRDS
+        if spent != result.get("tuning_cost", spent):
+            return lines.name
         runs = {run_name(seed, tuned) for seed in result["seeds"] for tuned in (True, False)}
         for curve in sorted((self.folder / "curves").glob("*.json")):
             kind, _, name = curve.stem.partition("-")
-            if kind == "trial" and int(name) >= trials:
+            if kind == "trial" and int(name) >= len(trials):
                 return lines.name
             # Of a seed that was added later, the run may not be written yet.
             if kind == "run" and name in runs and not (self.folder / "runs" / f"{name}.json").exists():

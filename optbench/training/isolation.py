@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from optbench.budget import Ledger
+from optbench.machine.settings import keep_settings
 from optbench.planning.matrix import Cell
 from optbench.problem.base import Problem
 from optbench.training.device_data import ResidentData
@@ -65,8 +66,8 @@ def describe_dependence(cell: Cell) -> str:
     own_problem = f" or of problem {cell.problem.label}" if "source" in cell.problem.identity else ""
     code = f"the code of optimizer {cell.optimizer.label}{own_problem}"
     return (
-        f"repeated in the same process, a training had other losses: {code} keeps state between trainings (reset it in "
-        "the constructor, or declare reset = 'module:function'), or draws random numbers without the seed"
+        f"repeated in the same process, a training had other losses: {code} keeps state between trainings (keep it in "
+        "the instance, or declare reset = 'module:function'), or draws random numbers without the seed"
     )
 
 
@@ -74,15 +75,16 @@ def _move(cell: Cell, problem: Problem, data: ResidentData) -> Tensor | None:
     """Returns the distance that each parameter moves in a few steps; None if the steps fail."""
     seconds = cell.run_budget.unit == "seconds"
     try:
-        ledger = Ledger(cell.training_examples if seconds else cell.run_cost)
-        stepper = Stepper(cell, problem, data, cell.optimizer.defaults, _SEED, ledger)
-        parameters = list(stepper.model.parameters())
-        start = [parameter.detach().clone() for parameter in parameters]
-        for _ in range(_STEPS):
-            if not ledger.affords_gradient(cell.batch_size) or not stepper.step():
-                break
-        pairs = zip(parameters, start, strict=True)
-        return torch.stack([(end.detach() - first).double().norm().cpu() for end, first in pairs])
+        with keep_settings():  # a constructor may have changed them
+            ledger = Ledger(cell.training_examples if seconds else cell.run_cost)
+            stepper = Stepper(cell, problem, data, cell.optimizer.defaults, _SEED, ledger)
+            parameters = list(stepper.model.parameters())
+            start = [parameter.detach().clone() for parameter in parameters]
+            for _ in range(_STEPS):
+                if not ledger.affords_gradient(cell.batch_size) or not stepper.step():
+                    break
+            pairs = zip(parameters, start, strict=True)
+            return torch.stack([(end.detach() - first).double().norm().cpu() for end, first in pairs])
     except Exception:  # the trainings themselves report it
         return None
 

@@ -164,12 +164,16 @@ def describe_exhaustion(cell: Cell, trials: Sequence[Trial], run_cost: int) -> s
     if not cell.tuned:
         return ""
     space = cell.optimizer.search
-    count = count_points(space, {point_of(space, trial.hyperparameters) for trial in trials})
+    tried = {point_of(space, trial.hyperparameters) for trial in trials}
+    count = count_points(space, tried)
     if cell.pruner == "race":
-        complete = cell.worth * run_cost - sum(trial.thirds for trial in trials) / THIRDS < run_cost
+        whole = max(run_cost - run_cost % cell.batch_size, 1)
+        left = cell.worth * whole * THIRDS - sum(trial.thirds for trial in trials)
+        # What is left after all points were tried buys further seeds for the best two.
+        complete = len(tried) < len(trials) or left < whole * THIRDS
     else:
         start, size = list(rounds(cell, trials, run_cost))[-1]
-        complete = start + size > len(trials)
+        complete = start + size <= len(trials)
     if not count or complete:
         return ""
     return (

@@ -67,8 +67,8 @@ def test_budgets_in_seconds_have_no_cost_yet() -> None:
 def test_the_state_of_a_complete_run(tiny_run: Results) -> None:
     lines = listing.status_text(tiny_run).splitlines()
     for line, optimizer in zip(lines[1:3], ("sgd", "adam"), strict=True):
-        # two trials of 400, tuned and untuned runs on two seeds
-        assert line.split()[1:] == ["tiny", optimizer, "10", "cpu", "done", "2", "800", "of", "800", "4"]
+        # three trials, of which one is complete (400) and two stop halfway, tuned and untuned runs on two seeds
+        assert line.split()[1:] == ["tiny", optimizer, "10", "cpu", "done", "3", "800", "of", "800", "4"]
     assert lines[-1] == "2 done, 0 failed, 0 missing"
 
 
@@ -99,7 +99,7 @@ def test_the_state_of_a_partial_run(tiny_copy: Path) -> None:
     assert lines[-2] == "1 done, 0 failed, 1 missing"
     assert lines[-1] == "1 cell of other configurations in this directory (not part of the tables)"
     [missing] = [line for line in lines if line.startswith(cells[0].name)]
-    assert missing.split()[5:] == ["missing", "2", "800", "4"]
+    assert missing.split()[5:] == ["missing", "3", "800", "4"]
 
 
 def test_problems_with_parameters_and_defaults() -> None:

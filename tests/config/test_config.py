@@ -41,9 +41,8 @@ def test_presets_are_valid_and_run_everything(name: str) -> None:
 def test_quick_is_the_default_and_the_presets_grow() -> None:
     assert load_config() == load_config("quick")
     quick, standard, full = (load_config(name) for name in PRESETS)
-    assert quick.seeds == 3
-    assert (standard.seeds, standard.preset) == (5, "standard")
-    assert quick.seeds < standard.seeds < full.seeds
+    assert (quick.seeds, standard.seeds, full.seeds) == (10, 5, 10)
+    assert quick.evaluations < standard.evaluations < full.evaluations
     assert quick.tuning.worth < standard.tuning.worth < full.tuning.worth
     assert len(full.schedules) > len(standard.schedules)
 

@@ -46,7 +46,7 @@ def test_own_optimizer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     run = example("own_optimizer").main(tmp_path, **CHEAP)
     assert_complete(run, {"Signum", "adam", "sgd"}, {"mlp", "mlp[layers=4]"})
     betas = run.trials.loc[run.trials["optimizer"] == "Signum", "hp_beta"]
-    assert betas.nunique() == 2  # the default and a proposal
+    assert betas.nunique() > 2  # the default and proposals
     assert betas.between(0.5, 0.99).all()
     verdicts = optbench.compare(run.folder).verdicts
     assert sorted(zip(verdicts["problem"], verdicts["optimizer"], strict=True)) == [

@@ -48,6 +48,20 @@ def test_between_rates_it_is_interpolated_and_outside_nothing_is_known() -> None
     assert math.isnan(table.loc["q", "regret"])
 
 
+def test_next_to_a_rate_at_which_training_was_stopped_nothing_is_known() -> None:
+    rates = {"p": 0.1, "q": 1.0, "r": 10.0}
+    cells = [cell_of(problem=problem, lr_tuned=rate) for problem, rate in rates.items()]
+    trials = [trial_of(cell, 0, rate, 1.0) for cell, rate in zip(cells, rates.values(), strict=True)]
+    trials += [trial_of(cells[0], 1, 0.5, 3.0, status="stopped"), trial_of(cells[0], 2, 1.0, 2.0)]
+    table = lr_transfer(frame(trials, "trials"), frame(cells, "cells")).set_index(["from_problem", "to_problem"])
+    assert table.loc[("q", "p"), ["outcome", "regret"]].tolist() == ["measured", 1.0]
+    assert table.loc[("r", "p"), "outcome"] == "not tried"
+    cells[1]["lr_tuned"] = 0.5
+    table = lr_transfer(frame(trials, "trials"), frame(cells, "cells")).set_index(["from_problem", "to_problem"])
+    assert table.loc[("q", "p"), "outcome"] == "stopped"
+    assert math.isnan(table.loc[("q", "p"), "regret"])
+
+
 def test_regret_is_never_negative_and_zero_for_an_equal_rate() -> None:
     rng = np.random.default_rng(0)
     cells = [cell_of(optimizer, problem, size) for optimizer in ("adam", "sgd") for problem in "pqr" for size in (1, 2)]

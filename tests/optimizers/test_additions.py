@@ -200,7 +200,13 @@ def test_frames_have_them_as_hyperparameters_and_tuning_chooses_them(tmp_path: P
         "arguments": {"lr": 0.1},
         "search": {"clip_norm": {"low": 0.01, "high": 1.0, "zero": True}, "average_share": [0, 0.5]},
     }
-    choices = {**QUICK, "optimizers": ["t", "sgd", "sgd[clip_value=0.1]"], "seeds": 1, "tuning_worth": 5}
+    choices = {
+        **QUICK,
+        "optimizers": ["t", "sgd", "sgd[clip_value=0.1]"],
+        "seeds": 1,
+        "tuning_worth": 5,
+        "tuning_pruner": "none",
+    }
     results = optbench.run(
         name="tuned", results=tmp_path, engine="serial", outputs=False, run_budget="120examples",
         optimizer={"t": table}, **choices,

@@ -178,7 +178,7 @@ def test_no_verdict_needs_torch(halves: tuple[Path, Path]) -> None:
 
 def test_recommend(whole: optbench.Results, halves: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     table = optbench.recommend(whole.directory.folder)
-    assert table["trials"].unique().tolist() == [1, 2]
+    assert table["trials"].unique().tolist() == [1, 3]
     pd.testing.assert_frame_equal(optbench.recommend(*halves), table)
     assert _main(["recommend", *map(str, halves), "--trials", "2", "--seconds", "1e9"]) == COMPLETE
     out = capsys.readouterr().out.splitlines()

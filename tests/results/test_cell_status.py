@@ -15,8 +15,9 @@ from optbench.results.store import CellStore
 
 
 def counted(folder: Path, cell_id: str) -> tuple[int, float, int]:
-    """Trials, their cost and runs, from the files alone."""
-    trials = [json.loads(line) for line in (folder / "cells" / cell_id / "trials.jsonl").read_text().splitlines()]
+    """Trials, their cost and runs, from the files alone. Of a trial that was continued, the last line counts."""
+    lines = map(json.loads, (folder / "cells" / cell_id / "trials.jsonl").read_text().splitlines())
+    trials = {trial["trial"]: trial for trial in lines}.values()
     runs = list((folder / "cells" / cell_id / "runs").glob("*.json"))
     return len(trials), sum(trial["thirds"] for trial in trials) / 3, len(runs)
 
@@ -38,14 +39,14 @@ def test_what_is_not_finished_is_counted(tiny_copy: Path, partly_failed_run: Res
     cell, older = json.loads((tiny_copy / "plan.json").read_text())["cells"]
     (tiny_copy / "cells" / cell["cell_id"] / "result.json").unlink()
     next((tiny_copy / "cells" / cell["cell_id"] / "runs").iterdir()).unlink()
-    assert of(tiny_copy, cell) == CellProgress("missing", 2, 800.0, None, 3, "")
+    assert of(tiny_copy, cell) == CellProgress("missing", 3, 800.0, None, 3, "")
     # Results of earlier versions don't name their number of trials.
     path = tiny_copy / "cells" / older["cell_id"] / "result.json"
     result = json.loads(path.read_text())
     path.write_text(
         json.dumps(seal({key: value for key, value in result.items() if key not in ("trials", "checksum")}))
     )
-    assert of(tiny_copy, older) == CellProgress("done", 2, 800.0, 800.0, 4, "")
+    assert of(tiny_copy, older) == CellProgress("done", 3, 800.0, 800.0, 4, "")
     folder = partly_failed_run.directory.folder
     failed = [found for cell in partly_failed_run.plan["cells"] if (found := of(folder, cell)).state == "failed"]
-    assert [(one.trials, one.runs, one.error[:12]) for one in failed] == [(2, 0, "RuntimeError")]
+    assert [(one.trials, one.runs, one.error[:12]) for one in failed] == [(3, 0, "RuntimeError")]

@@ -132,15 +132,17 @@ def test_other_hyperparameters_are_columns_after_the_learning_rate(tmp_path: Pat
 
 
 def test_there_is_a_row_for_everything(tiny_run: Results) -> None:
-    cells, seeds, trials, points = 2, 2, 2, CHOICES["evaluations"] + 1
+    # Of the three trials of a race, two stop halfway.
+    cells, seeds, trials, points = 2, 2, 3, CHOICES["evaluations"] + 1
     assert len(tiny_run.cells) == cells
     assert len(tiny_run.runs) == cells * seeds * 2
     assert len(tiny_run.trials) == cells * trials
-    assert len(tiny_run.curves) == (cells * seeds * 2 + cells * trials) * points
+    assert len(tiny_run.curves) == (cells * seeds * 2 + cells) * points + cells * 2 * (points // 2 + 1)
     assert set(map(tuple, tiny_run.runs[["optimizer", "seed", "tuned"]].to_numpy())) == {
         (optimizer, seed, tuned) for optimizer in ("sgd", "adam") for seed in (0, 1) for tuned in (True, False)
     }
-    assert set(tiny_run.runs["status"]) == set(tiny_run.trials["status"]) == {"ok"}
+    assert set(tiny_run.runs["status"]) == {"ok"}
+    assert tiny_run.trials.groupby("cell_id")["status"].agg(sorted).tolist() == [["ok", "stopped", "stopped"]] * cells
     assert not set(tiny_run.trials["seed"]) & set(tiny_run.runs["seed"])
 
 
@@ -162,13 +164,13 @@ def test_figures_agree_across_the_frames(tiny_run: Results) -> None:
         curve = curves.query("cell_id == @row.cell_id and kind == 'trial' and trial == @row.trial")
         assert (curve["step"].iloc[0], curve["tuned"].any()) == (0, False)
         assert curve["valid_loss"].iloc[-1] == row["valid_loss"]
-        assert row["cost"] == 400
+        assert row["cost"] == curve["cost"].iloc[-1] == {"ok": 400, "stopped": 200}[row["status"]]
     for _, cell in cells.iterrows():
         own = trials.query("cell_id == @cell.cell_id")
         assert cell["tuning_cost"] == own["cost"].sum() <= cell["tuning_budget"] == 800
         assert cell["trials"] == len(own)
         assert own["lr"].iloc[0] == cell["lr_default"]
-        assert cell["lr_tuned"] == own.loc[own["valid_loss"].idxmin(), "lr"]
+        assert cell["lr_tuned"] == own.loc[own["valid_loss"].where(own["status"] == "ok").idxmin(), "lr"]
         found = runs.query("cell_id == @cell.cell_id")
         assert set(found.query("tuned")["lr"]) == {cell["lr_tuned"]}
         assert set(found.query("not tuned")["lr"]) == {cell["lr_default"]}
@@ -221,10 +223,10 @@ def test_a_failed_cell_has_a_row_for_each_of_its_runs(partly_failed_run: Results
     assert list(partly_failed_run.runs.columns) == CONTRACT["runs"]
     cell = partly_failed_run.cells.set_index("optimizer").loc["raising"]
     assert (cell["status"], cell["error"]) == ("error", "RuntimeError: the third step is too much")
-    assert cell["tuning_cost"] == 60  # what was computed before its trials failed is charged
+    assert cell["tuning_cost"] == 90  # what was computed before its trials failed is charged
     assert math.isnan(cell["lr_tuned"])
     trial = partly_failed_run.trials.query("optimizer == 'raising'")
-    assert (list(trial["status"]), list(trial["cost"])) == (["error"] * 2, [30.0] * 2)
+    assert (list(trial["status"]), list(trial["cost"])) == (["error"] * 3, [30.0] * 3)
     assert trial["lr"].iloc[0] == 0.1
 
 
@@ -337,7 +339,7 @@ def test_what_is_missing_of_a_partial_run_is_left_out(tiny_copy: Path) -> None:
     own = frames.runs.query("cell_id == @cell.name")
     assert set(map(tuple, own[["seed", "tuned"]].to_numpy())) == {(0, True), (0, False), (1, False)}
     row = frames.cells.set_index("cell_id").loc[cell.name]
-    assert (row["status"], row["trials"], row["tuning_cost"]) == ("missing", 2, 800)
+    assert (row["status"], row["trials"], row["tuning_cost"]) == ("missing", 3, 800)
     assert math.isnan(row["lr_tuned"])
     assert len(frames.runs) == 7
 
@@ -352,9 +354,9 @@ def test_a_damaged_record_is_a_missing_one(damaged: bytes, tiny_copy: Path) -> N
     frames = collected(tiny_copy)
     own = frames.runs.query("cell_id == @cell.name")
     assert set(map(tuple, own[["seed", "tuned"]].to_numpy())) == {(0, False), (1, True), (1, False)}
-    assert len(frames.curves.query("cell_id == @cell.name and kind == 'trial'")) == 5
+    assert len(frames.curves.query("cell_id == @cell.name and kind == 'trial'")) == 2 * 3
     assert not own.query("seed == 1 and tuned")["target_reached"].any()
-    assert len(frames.trials) == 4
+    assert len(frames.trials) == 6
 
 
 def test_only_planned_cells_and_seeds_are_read(tiny_copy: Path) -> None:

@@ -31,7 +31,7 @@ def test_tuning_differs_only_between_optimizers_that_are_tuned() -> None:
     ("change", "words"),
     [
         ({"tuning_sampler": "random"}, "tuning sampler is random, not tpe"),
-        ({"tuning_pruner": "median"}, "tuning pruner is median, not none"),
+        ({"tuning_pruner": "median"}, "tuning pruner is median, not race"),
         ({"tuning_round": 1}, "tuning round is 1, not 2"),
     ],
 )

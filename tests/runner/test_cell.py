@@ -15,6 +15,7 @@ from optbench.metrics.definitions import write_index
 from optbench.metrics.tables import all_tables
 from optbench.optimizers.builtin import BUILT_IN
 from optbench.training.loop import Course
+from optbench.training.seeds import trial_seed
 from tests.support.passes import PASSES
 from tests.support.tiny import EXPLODING, OUT_OF_MEMORY, RAISING, TINY, TINY_NET, run_tiny
 
@@ -72,7 +73,7 @@ def test_trial_zero_is_the_default_and_tuning_seeds_are_never_reported_on(all_op
     defaults = {name: spec.default_lr for name, spec in BUILT_IN.items()}
     assert (first["lr"] == first["optimizer"].map(defaults)).all()
     assert not set(trials["seed"]) & set(runs["seed"])
-    assert trials.groupby("cell_id")["seed"].nunique().equals(trials.groupby("cell_id").size())
+    assert set(trials["seed"]) == {trial_seed(0)}  # points are compared, not the luck of their seeds
     assert set(runs["seed"]) == {0, 1}
 
 
@@ -253,16 +254,15 @@ def test_a_trial_that_raises_is_one_trial(tmp_path: Path) -> None:
     assert list(cells["status"]) == ["ok", "error"]
     trials = results.trials[results.trials["optimizer"] == "Choosy"]
     assert set(trials.loc[trials["lr"] > 0.1, "status"]) == {"error"}
-    assert set(trials.loc[trials["lr"] <= 0.1, "status"]) == {"ok"}
+    assert set(trials.loc[trials["lr"] <= 0.1, "status"]) == {"ok", "stopped"}
     runs = results.runs[results.runs["optimizer"] == "Choosy"]
     assert set(runs["status"]) == {"ok"}
 
 
 def test_a_fixed_rate_is_every_trials(tmp_path: Path) -> None:
     results = run_tiny(tmp_path / "run", optimizers=["adamw[lr=0.05]"], tuning_worth=4, seeds=1, problems=[TINY_NET])
-    assert len(results.trials) == 4
     assert set(results.trials["lr"]) == set(results.runs["lr"]) == {0.05}
-    assert len(set(results.trials["hp_weight_decay"])) == 4
+    assert len(set(results.trials["hp_weight_decay"])) == len(results.trials) > 4
 
 
 def test_a_training_that_never_moves_is_said(tmp_path: Path) -> None:
@@ -284,14 +284,17 @@ def test_an_optimizer_that_is_told_its_steps_is_timed_and_has_a_budget_in_second
         assert results.cells["step_ms"].notna().all(), budget
 
 
-@pytest.mark.parametrize("batch_size", [10, 70])
-def test_a_batch_that_doesnt_divide_the_budget_buys_no_further_trials(batch_size: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("batch_size", "pruner"), [(10, "none"), (70, "none"), (70, "race")])
+def test_a_batch_that_doesnt_divide_the_budget_buys_no_further_trials(
+    batch_size: int, pruner: str, tmp_path: Path
+) -> None:
     results = run_tiny(
         tmp_path / "run",
         optimizers=["sgd"],
         batch_sizes=[batch_size],
         run_budget="100examples",
         tuning_worth=6,
+        tuning_pruner=pruner,
         seeds=1,
     )
     assert len(results.trials) == 6

@@ -70,3 +70,17 @@ class Exploding(_Descent):
 
     def factor(self) -> float:
         return 1e30
+
+
+class ResetInConstructor(_Descent):
+    """Counts its steps in the class, from zero in each constructor: another training may be in between."""
+
+    steps = 0
+
+    def __init__(self, params: Any, lr: float = 0.05) -> None:
+        super().__init__(params, lr)
+        ResetInConstructor.steps = 0
+
+    def factor(self) -> float:
+        ResetInConstructor.steps += 1
+        return 1.0 / ResetInConstructor.steps

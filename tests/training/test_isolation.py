@@ -51,6 +51,12 @@ def test_state_that_shows_late_is_found(name: str, execution: str) -> None:
     assert "reset = 'module:function'" in error
 
 
+@pytest.mark.parametrize(("worth", "found"), [(0, set()), (4, {"ResetInConstructor"})])
+def test_a_race_finds_state_that_each_constructor_resets(worth: int, found: set[str]) -> None:
+    """Its trials are trained by turns; without pauses, the state is reset right before the steps begin."""
+    assert remarked(run("ResetInConstructor", tuning_worth=worth, execution="eager")) == found
+
+
 def test_cells_after_the_one_in_which_it_was_found_have_the_remark_too() -> None:
     """After 200 steps the counter changes nothing more, so the second cell repeats its steps."""
     found = run("LateCounter", problems=[TINY_NET, TINY])

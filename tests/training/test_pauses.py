@@ -86,6 +86,15 @@ def test_a_limit_is_never_exceeded_and_ends_a_training_whose_step_does_not_fit(o
     assert course.record.error == "a step needs more than the share of the budget up to evaluation 4"
 
 
+def test_a_training_that_costs_exactly_its_limit_can_be_continued() -> None:
+    cell = cell_of(TINY_NET, "sgd")
+    course = Course(cell, *load(cell.problem, SOURCE, cell.device), {"lr": 0.1}, 0, BUDGET)
+    course.advance(2, 3 * BUDGET // 4)
+    assert (course.record.status, course.record.error, course.record.cost) == ("ok", "", BUDGET // 4)
+    course.advance(8)
+    assert (course.record.status, course.record.points[-1].index, course.record.cost) == ("ok", 8, BUDGET)
+
+
 def test_a_training_whose_memory_was_needed_is_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     cell = cell_of(TINY_NET, "adam")
     problem, data = load(cell.problem, SOURCE, cell.device)

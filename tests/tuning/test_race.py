@@ -141,11 +141,19 @@ def test_an_interrupted_stage_is_proposed_again(optimizer: str, tuning: dict[str
     assert again == whole
 
 
-def test_no_point_is_trained_twice() -> None:
-    """A space of six points: each is one trial, and the best ones are trained to the end."""
-    trials = latest(tune(cell_of("names", worth=6), lambda values, share: 1 + values["weight_decay"] - share))
-    points = [tuple(sorted(trial.hyperparameters.items())) for trial in trials]
-    assert len(points) == len(set(points)) == 6
+@pytest.mark.parametrize(("worth", "repeated"), [(4, 0), (6, 2)])
+def test_no_point_is_trained_twice_on_one_seed(worth: int, repeated: int) -> None:
+    """A space of six points: each is one trial, and the best ones are trained to the end, from worth 6 on twice."""
+    cell = cell_of("names", worth=worth)
+    parts, seeds = [], {}
+    while proposals := next_stage(cell, parts, RUN_COST):
+        seeds |= {proposal.number: proposal.seed for proposal in proposals}
+        parts += [train(cell, proposal, lambda values, share: 1 + values["weight_decay"] - share)
+                  for proposal in proposals]  # fmt: skip
+    trials = latest(parts)
+    points = [(seeds[trial.number], *sorted(trial.hyperparameters.items())) for trial in trials]
+    assert len(points) == len(set(points)) == 6 + repeated
+    assert len({point[1:] for point in points}) == 6
     best = best_trial(trials)
     assert best is not None
     assert best.hyperparameters["weight_decay"] == 0.0
@@ -211,9 +219,10 @@ def test_a_second_seed_for_the_best_two_points_lowers_the_regret(monkeypatch: py
 
 def test_the_best_two_points_are_trained_on_a_second_seed_and_compared_by_the_mean() -> None:
     cell = cell_of(worth=8)
-    trials = latest(tune(cell))
-    seeds = {proposal.seed for parts in range(len(trials)) for proposal in next_stage(cell, trials[:parts], RUN_COST)}
-    assert seeds == {trial_seed(0), trial_seed(1)}
+    parts = tune(cell)
+    trials = latest(parts)
+    seeds = [proposal.seed for done in range(len(parts)) for proposal in next_stage(cell, parts[:done], RUN_COST)[:1]]
+    assert seeds == [trial_seed(0)] * (len(parts) - 2) + [trial_seed(1)] * 2
     rates = [trial.hyperparameters["lr"] for trial in trials if trial.status == "ok"]
     assert sorted(rates.count(rate) for rate in set(rates))[-2:] == [2, 2]
     lucky = [

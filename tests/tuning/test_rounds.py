@@ -15,7 +15,7 @@ from optbench.config.schema import SAMPLERS
 from optbench.optimizers.search_space import Range
 from optbench.planning.matrix import Cell, make_plan
 from optbench.training.record import Point, Training
-from optbench.training.seeds import TUNING_SEEDS
+from optbench.training.seeds import trial_seed
 from optbench.tuning.rounds import extend_space, next_round, rounds
 from optbench.tuning.trial import Proposal, Trial, best_trial, edge_of
 
@@ -24,7 +24,7 @@ RUN_COST = 1000
 
 def cell_for(optimizer: str = "adam", /, **choices: Any) -> Cell:
     """A cell whose range of rates is 1e-3 to 1e1."""
-    choices = {"tuning_worth": 12, "tuning_round": 1, **choices}
+    choices = {"tuning_worth": 12, "tuning_round": 1, "tuning_pruner": "none", **choices}
     return make_plan(
         configure(problems=["quadratic_valley"], optimizers=[optimizer], batch_sizes=[10], **choices)
     ).cells[0]
@@ -86,7 +86,7 @@ def test_proposals_are_a_function_of_cell_and_past_alone(sampler: str) -> None:
         again = propose(cell, trials[:count], RUN_COST)
         assert again is not None
         assert again.hyperparameters == trials[count].hyperparameters
-        assert again.seed == TUNING_SEEDS + count
+        assert again.seed == trial_seed(0)
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "gp"])
@@ -285,7 +285,7 @@ def test_a_round_is_proposed_from_the_rounds_before_alone(sampler: str, size: in
             for count in range(1, min(2, len(whole)) if slow else len(whole)):
                 rest = next_round(cell, [*trials, *done[:count]], RUN_COST)
                 assert rates(rest) == rates(whole[count:])
-                assert [p.seed for p in rest] == [TUNING_SEEDS + p.number for p in whole[count:]]
+                assert {p.seed for p in rest} == {trial_seed(0)}
         trials += [trial(p.number, p.hyperparameters["lr"]) for p in whole]
     assert len(trials) == 12
 

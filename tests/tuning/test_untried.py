@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from optbench.config.load import configure
 from optbench.config.schema import SAMPLERS
 from optbench.optimizers.points import is_finite, point_of
 from optbench.planning.matrix import Cell, make_plan
+from optbench.tuning.race import next_stage
 from optbench.tuning.rounds import describe_exhaustion, next_round
 from optbench.tuning.trial import Trial
 from tests.support.tiny import TINY
@@ -39,9 +42,9 @@ def cell_of(space: str, sampler: str = "tpe", **choices: Any) -> Cell:
     search, _ = SPACES[space]
     name = "lbfgs" if "history_size" in search else "momentum" if "momentum" in search else "adam"
     base = {"base": name, "arguments": ARGUMENTS, "search": search}
-    choices = {"tuning_worth": 20, "tuning_sampler": sampler, **choices}
+    choices = {"tuning_worth": 20, "tuning_sampler": sampler, "tuning_pruner": "none", **choices}
     [cell] = make_plan(
-        configure(problems=[TINY], optimizers=["mine"], optimizer={"mine": base}, batch_sizes=[10], **choices)
+        configure(problems=[TINY], optimizers=["mine"], optimizer={"mine": base}, **{"batch_sizes": [10], **choices})
     ).cells
     return cell
 
@@ -92,6 +95,34 @@ def test_an_interrupted_tuning_proposes_the_same(space: str, sampler: str) -> No
             assert proposal.hyperparameters == trial.hyperparameters
 
 
+def race(cell: Cell) -> list[Trial]:
+    """The parts of a made-up race, whose steps compute one gradient each."""
+    parts: list[Trial] = []
+    while proposals := next_stage(cell, parts, RUN_COST):
+        for proposal in proposals:
+            steps = math.ceil((proposal.until or cell.evaluations) * RUN_COST / (cell.evaluations * cell.batch_size))
+            thirds = THIRDS * cell.batch_size * min(steps, RUN_COST // cell.batch_size)
+            status = "ok" if proposal.until == cell.evaluations else "paused"
+            parts.append(replace(finish(proposal), status=status, thirds=thirds, until=proposal.until))
+    return parts
+
+
+@pytest.mark.parametrize("batch_size", [10, 150])
+@pytest.mark.parametrize(("worth", "ends_early"), [(4, True), (5.5, True), (6, False), (9, False), (20, False)])
+def test_from_worth_6_on_a_race_spends_on_further_seeds_what_its_points_leave(
+    worth: float, ends_early: bool, batch_size: int
+) -> None:
+    """A batch of 150 leaves a tenth of every run, which is no budget that could have been spent."""
+    cell = cell_of("one_list", tuning_worth=worth, tuning_pruner="race", batch_sizes=[batch_size])
+    parts = race(cell)
+    trials = list({part.number: part for part in parts}.values())
+    points = {point_of(cell.optimizer.search, trial.hyperparameters) for trial in trials}
+    assert len(points) == 3
+    assert (len(trials) > 3) == (not ends_early)
+    remark = describe_exhaustion(cell, trials, RUN_COST)
+    assert ("has 3 points" in remark) == bool(remark) == ends_early
+
+
 def test_a_budget_that_ends_first_is_no_remark() -> None:
     cell = cell_of("mixed", tuning_worth=4)
     trials = tune(cell)
@@ -108,7 +139,7 @@ def test_zero_is_tried_beside_a_range_in_every_sampler(sampler: str) -> None:
     [cell] = make_plan(
         configure(
             problems=[TINY], optimizers=["mine"], optimizer={"mine": table}, batch_sizes=[10], tuning_worth=17,
-            tuning_sampler=sampler,
+            tuning_sampler=sampler, tuning_pruner="none",
         )
     ).cells  # fmt: skip
     decays = [trial.hyperparameters["weight_decay"] for trial in tune(cell)]
@@ -134,16 +165,17 @@ class Two(torch.optim.SGD):
 """
 
 
-def test_a_run_says_that_tuning_ended_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("pruner", ["race", "none"])
+def test_a_run_says_that_tuning_ended_early(pruner: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "two.py").write_text(FILE)
     found = optbench.run(
-        problems=[TINY], optimizers=["two.py:Two"], batch_sizes=[10], seeds=2, tuning_worth=9, engine="serial",
-        outputs=False, name="two",
+        problems=[TINY], optimizers=["two.py:Two"], batch_sizes=[10], seeds=2, tuning_worth=5, engine="serial",
+        outputs=False, name="two", tuning_pruner=pruner,
     )  # fmt: skip
     assert len(found.trials) == 2
     [cell] = found.cells.itertuples()
     assert cell.tuning_cost < cell.tuning_budget
     errors = set(found.runs.query("tuned")["error"])
     assert errors == {"the search space has 2 points, and tuning tried each of them once: it ended after 2 trials, "
-                      "although its budget is worth 9"}  # fmt: skip
+                      "although its budget is worth 5"}  # fmt: skip

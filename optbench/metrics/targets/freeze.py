@@ -1,6 +1,6 @@
 """Computes targets from a pool of reference runs, to be frozen before anything is compared with them.
 
-    python -m optbench.metrics.targets.freeze results/NAME --first-seed 3
+    python -m optbench.metrics.targets.freeze results/NAME --first-seed 10
 
 prints an entry of `frozen.toml` for each problem of the results.
 """

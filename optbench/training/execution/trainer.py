@@ -57,9 +57,10 @@ class Trainer:
         self._remember = remember
         self._linearity: str | None = None
         self._most: int | None = None
-        #: What has to be trained to repeat the first training: replicas, budget, test, execution; and its losses.
+        #: What has to be trained to repeat the first whole training (as long as all pause, the first that came
+        #: farthest): replicas, budget, test, execution; the evaluation that it reached; and its losses.
         self._first: tuple[Sequence[Replica], int, bool, str] | None = None
-        self._first_losses = ""
+        self._first_until, self._first_losses = -1, ""
         self._trained = 0
         #: Paused trainings, the one that was paused first at the front.
         self._paused: dict[str, Course] = {}
@@ -86,15 +87,17 @@ class Trainer:
             test: Whether the test split is evaluated after the last step, and the training loss at every evaluation.
         """
         for replica, record in zip(replicas, self._train(replicas, budget, test), strict=True):
-            if self._first is None:
+            until = self.cell.evaluations if replica.until is None else replica.until
+            if until > self._first_until:
                 # A population of another size may be rounded in another way.
                 together = replicas if self.execution == "population" else [replica]
                 self._first, self._first_losses = (together, budget, test, self.execution), _losses(record)
+                self._first_until = until
             self._trained += 1
             yield record
 
     def repeats_first(self) -> bool:
-        """Trains the first replica once more, and returns whether all its losses are the same.
+        """Trains the first replica that reached its end once more, and returns whether all its losses are the same.
 
         In a population, those that were trained with it are trained once more, too.
 
