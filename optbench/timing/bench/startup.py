@@ -77,7 +77,7 @@ def make_finished_directory(place: Path, conditions: int) -> Path:
     directory = ResultsDirectory(folder)
     directory.create()
     plan = make_plan(load_config(file=matrix(place, conditions)))
-    result = {"status": "ok", "seeds": [0], "trials": 4, "tuning_cost": 100.0, "tuning_budget": 100.0, "error": ""}
+    result = {"status": "ok", "seeds": [0], "trials": 0, "tuning_cost": 0.0, "tuning_budget": 100.0, "error": ""}
     for cell in plan.cells:
         directory.cell(cell.id).write_result(result)
     for path in (folder / "tables" / "summary.parquet", folder / "plots" / "none.svg", report_path(folder)):
