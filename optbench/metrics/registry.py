@@ -14,6 +14,7 @@ from optbench.metrics.critical_difference import critical_difference
 from optbench.metrics.data_profile import data_profile
 from optbench.metrics.failures import failures
 from optbench.metrics.final import final_loss, final_metric
+from optbench.metrics.hyperparameters import hyperparameters
 from optbench.metrics.lr_sensitivity import lr_sensitivity
 from optbench.metrics.lr_transfer import lr_transfer
 from optbench.metrics.pairwise_profile import pairwise_profile
@@ -68,6 +69,9 @@ TABLES: dict[str, Table] = {
     "best_of_k": Table(lambda results, tables: best_of_k(results.trials, results.cells, results.studies)),
     "lr_sensitivity": Table(
         lambda results, tables: lr_sensitivity(results.trials, results.runs, results.cells), paper=True
+    ),
+    "hyperparameters": Table(
+        lambda results, tables: hyperparameters(results.trials, results.runs, results.cells), paper=True
     ),
     "lr_transfer": Table(lambda results, tables: lr_transfer(results.trials, results.cells)),
     "batch_scaling": Table(lambda results, tables: batch_scaling(tables["target_summary"], results.cells), paper=True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -239,6 +240,27 @@ def search_identity(tried: Range | Choices) -> dict[str, Any]:
         if not entry.get(name):
             entry.pop(name, None)
     return entry
+
+
+def space_text(space: Space) -> str:
+    """Return a search space as JSON, from which `read_space` makes it again."""
+    return json.dumps({name: search_identity(tried) for name, tried in space.items()}, ensure_ascii=False)
+
+
+def read_space(text: str) -> dict[str, Range | Choices]:
+    """Return the search space that `space_text` wrote; an empty one for an empty text."""
+    space: dict[str, Range | Choices] = {}
+    for name, entry in (json.loads(text) if text else {}).items():
+        when = tuple((key, _as_tuples(values)) for key, values in entry.pop("when", ()))
+        if "values" in entry:
+            space[name] = Choices(_as_tuples(entry["values"]), when)
+        else:
+            space[name] = Range(**entry, when=when)
+    return space
+
+
+def _as_tuples(value: Any) -> Any:
+    return tuple(map(_as_tuples, value)) if isinstance(value, list) else value
 
 
 def _centres(count: int) -> list[float]:

@@ -155,7 +155,7 @@ def test_entries_of_betas_are_hyperparameters_of_their_own() -> None:
     [
         ({"beta1": 1.0}, "adam[beta1] = 1.0 is out of range (accepted: a number of at least 0 and below 1)"),
         ({"beta2": -0.1}, "adam[beta2] = -0.1 is out of range (accepted: a number of at least 0 and below 1)"),
-        ({"beta1": True}, "adam[beta1] = true is out of range (accepted: a number of at least 0 and below 1)"),
+        ({"beta1": True}, "adam[beta1] = True is not valid (accepted: a number of at least 0 and below 1)"),
         ({"beta1": 0.5, "betas": (0.9, 0.99)}, "adam has both betas and beta1, which is one of its entries (accepted: "
          "one)"),
     ],
