@@ -58,7 +58,7 @@ def lr_transfer(trials: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
         outcome=[
             "measured" if np.isfinite(one) else "diverges" if np.isinf(one)
             else "stopped" if curves[cell].is_unknown(rate) else "not tried"
-            for one, cell, rate in zip(loss, table["cell_id_to"], table["lr"], strict=True)
+            for one, cell, rate in zip(loss, table["cell_id_to"], table["lr_tuned_from"], strict=True)
         ],
     )  # fmt: skip
     return table[_COLUMNS]
