@@ -68,7 +68,7 @@ def column_of(name: str) -> str:
 
 
 def searched_space(cell: Mapping[Any, Any]) -> dict[str, Range | Choices]:
-    """Returns the space that the tuning of a cell has searched, with an extended range of the learning rate.
+    """Returns the space that the tuning of a cell has searched: the learning rate first, with its extended range.
 
     Args:
         cell: A row of the frame of cells.
@@ -80,7 +80,7 @@ def searched_space(cell: Mapping[Any, Any]) -> dict[str, Range | Choices]:
         space["lr"] = Range(float(cell["lr_low"]), float(cell["lr_high"]))
     if known and isinstance(rate := space.get("lr"), Range):
         space["lr"] = replace(rate, low=min(rate.low, float(low)), high=max(rate.high, float(high)))  # type: ignore[arg-type]
-    return space
+    return {name: space[name] for name in sorted(space, key=lambda name: name != "lr")}
 
 
 def _describe(tried: Range | Choices) -> str:

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from optbench.metrics.hyperparameters import column_of, searched_space
 from optbench.metrics.importance import place
-from optbench.optimizers.search_space import Choices
+from optbench.optimizers.search_space import Choices, Range
 from optbench.plots import style
 from optbench.results.stored import STOPPED
 
@@ -77,7 +77,7 @@ def importance(table: pd.DataFrame, trials: pd.DataFrame, cells: pd.DataFrame) -
             best = ended[ended["valid_loss"] == ended["valid_loss"].min()]
             ax.plot(best["position"], best["valid_loss"], "D", color=style.VERMILLION, markersize=5, zorder=4)
             marks = [tried.position(v) for v in tried.values] if isinstance(tried, Choices) else [0.0, 0.5, 1.0]
-            ax.set_xticks(marks, [_label(tried.at(mark)) for mark in marks])
+            ax.set_xticks(marks, [_label(tried, tried.at(mark)) for mark in marks])
             ax.set_xlim(-0.05, 1.05)
             if len(points) and (points["valid_loss"] > 0).all():
                 ax.set_yscale("log")
@@ -85,5 +85,10 @@ def importance(table: pd.DataFrame, trials: pd.DataFrame, cells: pd.DataFrame) -
     return figure, pd.concat(drawn, ignore_index=True)
 
 
-def _label(value: object) -> str:
-    return style.plain_number(float(f"{value:.2g}")) if isinstance(value, float) else str(value)
+def _label(tried: Range | Choices, value: object) -> str:
+    """A tick label with two significant digits, near 1 of the distance from 1."""
+    if not isinstance(value, float):
+        return str(value)
+    if isinstance(tried, Range) and tried.complement:
+        return f"{1 - float(f'{1 - value:.2g}'):.6g}"
+    return style.plain_number(float(f"{value:.2g}"))

@@ -156,8 +156,8 @@ PLOTS: dict[str, Plot] = {
     "importance": Plot(
         lambda results, tables, problem: importance(tables["importance"], results.trials, results.cells),
         "Each mark is one tuning trial; each row is one cell. A hyperparameter matters if good trials are only found "
-        "in a part of its range. The title has its share in deciding which trials are among the best quarter. With a few "
-        "dozen trials, such shares are largely due to chance; the table has their number.",
+        "in a part of its range. The title has its share in deciding which trials are among the best quarter. With a "
+        "few dozen trials, such shares are largely due to chance; the table has their number.",
         each_problem=False,
     ),
     "loss_against_cost": Plot(

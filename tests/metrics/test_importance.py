@@ -83,6 +83,7 @@ def test_the_figure_has_a_panel_for_each_and_marks_every_trial() -> None:
     assert drawn is not None
     figure, points = drawn
     assert figure.axes[1].get_title(loc="left").startswith("momentum: ")
+    assert [label.get_text() for label in figure.axes[1].get_xticklabels()] == ["0.5", "0.955", "0.996"]
     assert points.groupby("hyperparameter").size().to_dict() == {"lr": 40, "momentum": 40, "kind": 40}
     assert all(len(ax.lines[0].get_xdata()) == len(ax.lines[1].get_xdata()) == 20 for ax in figure.axes)
     assert plot_of(importance(trials_of(3), cells), trials, cells) is None
