@@ -65,6 +65,11 @@ def template(preset_name: str) -> str:
     parts += _settings(Config, settings, skipped=tables)
     parts.append("[tuning]\n" + "\n".join(_settings(Tuning, settings.get("tuning", {}))))
     parts.append(OWN_OPTIMIZER)
+    for optimizer, table in settings.get("optimizer", {}).items():
+        lines = [f"{key} = {_toml(value)}\n" for key, value in table.items() if key != "search"]
+        search = [f"{_key(key)} = {_toml(value)}\n" for key, value in table.get("search", {}).items()]
+        heading = f"\n[optimizer.{optimizer}.search]\n" if search else ""
+        parts.append(f"[optimizer.{optimizer}]\n{''.join(lines)}{heading}{''.join(search)}")
     return "\n".join(parts)
 
 
@@ -92,10 +97,15 @@ def _default(field: FieldInfo) -> str:
     return _toml(field.examples[0] if field.default is None and field.examples else field.default)
 
 
+def _key(name: str) -> str:
+    """Formats a key of a TOML table, in quotes if it contains a dot."""
+    return json.dumps(name) if "." in name else name
+
+
 def _toml(value: Any) -> str:
     match value:
         case dict():
-            return "{ " + ", ".join(f"{key} = {_toml(inner)}" for key, inner in value.items()) + " }"
+            return "{ " + ", ".join(f"{_key(key)} = {_toml(inner)}" for key, inner in value.items()) + " }"
         case list() | tuple() if any(isinstance(inner, dict) for inner in value):
             return "[\n" + "".join(f"    {_toml(inner)},\n" for inner in value) + "]"
         case list() | tuple():

@@ -38,7 +38,7 @@ def configure(
 
     Args:
         config: A complete configuration, returned unchanged if nothing else is given.
-        preset: "quick", "standard" or "full"; by default the file's preset, then `base`, then "quick".
+        preset: "quick", "standard", "full" or "recipe"; by default the file's preset, then `base`, then "quick".
         file: Path of a TOML file.
         base: Settings that replace the default preset.
         **choices: Settings by TOML key, such as `optimizers=["adam"]` or `seeds=5`; `tuning_worth` stands for
@@ -68,7 +68,7 @@ def load_config(
     If the file has `[optimizer.NAME]` tables but no list of optimizers, these tables are the optimizers.
 
     Args:
-        preset_name: "quick", "standard" or "full"; by default the file's preset, then `base`, then "quick".
+        preset_name: "quick", "standard", "full" or "recipe"; by default the file's preset, then `base`, then "quick".
         file: Path of a TOML file.
         choices: Settings by key of the file; a dotted key refers to an entry of a table (`tuning.worth`). A choice of
             `run_budget` or `batch_sizes` also replaces those that the preset sets for single problems.

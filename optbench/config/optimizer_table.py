@@ -29,12 +29,12 @@ class Strict(BaseModel):
 class SearchRange(Strict):
     """The search space of one hyperparameter: a range or a list of values, optionally with a condition.
 
-    With `zero`, 0 is tried in addition to a range.
+    With `zero`, 0 is tried in addition to a range. The scale `log_complement` is logarithmic in 1 − value.
     """
 
     low: Number | None = None
     high: Number | None = None
-    scale: Literal["log", "linear"] = "log"
+    scale: Literal["log", "linear", "log_complement"] = "log"
     zero: Annotated[bool, Field(strict=True)] = False
     values: tuple[Any, ...] = ()
     when: dict[str, Any] = {}
@@ -47,7 +47,8 @@ class SearchRange(Strict):
             elif self.values or self.low is None or self.high is None:
                 raise ValueError("neither a range nor a list (accepted: low and high, or values)")
             else:
-                Range(self.low, self.high, self.scale == "log", zero=self.zero)
+                complement = self.scale == "log_complement"
+                Range(self.low, self.high, self.scale == "log", zero=self.zero, complement=complement)
         except UserError as error:
             raise ValueError(str(error)) from None
         return self
@@ -163,7 +164,8 @@ def _ranges(name: str, tables: Mapping[str, SearchRange], base: OptimizerSpec) -
             default = 0 if key in LENGTHS else base.hyperparameters.get(key)
             whole = is_count(default, entry.low, entry.high)
             when = _condition(base, entry.when)
-            space[key] = Range(entry.low, entry.high, entry.scale == "log", whole, when, entry.zero)
+            complement = entry.scale == "log_complement"
+            space[key] = Range(entry.low, entry.high, entry.scale == "log", whole, when, entry.zero, complement)
     return space
 
 
@@ -211,12 +213,14 @@ def _add_group(spec: OptimizerSpec, group: str, entry: GroupTable) -> OptimizerS
     always = {**partner.arguments, **own} if partner else own
     ranges = _ranges(f"{spec.name}.{group}", entry.search, owner)
     defaults = {**owner.known, **owner.arguments} | ({} if partner else {"lr": spec.default_lr})
+    # An entry of a tuple, such as beta1, is one of the group's own tuple.
+    names = [owner.entries[key][0] if key in owner.entries else key for key in (*always, *ranges)]
     return replace(
         spec,
         arguments={**spec.arguments, **{f"{group}.{k}": value for k, value in always.items() if k not in ranges}},
         hyperparameters={
             **spec.hyperparameters,
-            **{f"{group}.{key}": own.get(key, defaults.get(key)) for key in {**always, **ranges}},
+            **{f"{group}.{key}": own.get(key, defaults.get(key)) for key in dict.fromkeys(names)},
         },
         search={**spec.search, **{f"{group}.{key}": tried for key, tried in ranges.items()}},
         groups={**spec.groups, group: entry.where if entry.where is not None else entry.parameters},

@@ -104,7 +104,7 @@ class Config(Strict):
     """A complete description of a benchmark, except for the location of its data and the machine that runs it."""
 
     preset: str | None = Field(
-        default=None, description="Preset that provides the settings not given here: quick, standard, full."
+        default=None, description="Preset that provides the settings not given here: quick, standard, full, recipe."
     )
     problems: tuple[_TextOrEntry, ...] = Field(
         min_length=1,

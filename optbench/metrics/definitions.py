@@ -36,6 +36,8 @@ SECTIONS = {
     "studies": "28-the-best-of-k-trials-metricsbest_of_k-statisticsbest_of",
     "lr_sensitivity": "29-learning-rates-sensitivity-and-transfer-metricslr_sensitivity-metricslr_transfer",
     "lr_transfer": "29-learning-rates-sensitivity-and-transfer-metricslr_sensitivity-metricslr_transfer",
+    "hyperparameters": "31-hyperparameters-metricshyperparameters-metricsimportance",
+    "importance": "31-hyperparameters-metricshyperparameters-metricsimportance",
     "batch_scaling": "30-batch-scaling-metricsbatch_scaling",
 }
 

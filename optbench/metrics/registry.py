@@ -14,6 +14,8 @@ from optbench.metrics.critical_difference import critical_difference
 from optbench.metrics.data_profile import data_profile
 from optbench.metrics.failures import failures
 from optbench.metrics.final import final_loss, final_metric
+from optbench.metrics.hyperparameters import hyperparameters
+from optbench.metrics.importance import importance
 from optbench.metrics.lr_sensitivity import lr_sensitivity
 from optbench.metrics.lr_transfer import lr_transfer
 from optbench.metrics.pairwise_profile import pairwise_profile
@@ -69,6 +71,10 @@ TABLES: dict[str, Table] = {
     "lr_sensitivity": Table(
         lambda results, tables: lr_sensitivity(results.trials, results.runs, results.cells), paper=True
     ),
+    "hyperparameters": Table(
+        lambda results, tables: hyperparameters(results.trials, results.runs, results.cells), paper=True
+    ),
+    "importance": Table(lambda results, tables: importance(results.trials, results.cells), paper=True),
     "lr_transfer": Table(lambda results, tables: lr_transfer(results.trials, results.cells)),
     "batch_scaling": Table(lambda results, tables: batch_scaling(tables["target_summary"], results.cells), paper=True),
     "aggregate": Table(lambda results, tables: aggregate(results.runs, results.curves, results.cells), paper=True),

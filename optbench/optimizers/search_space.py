@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -25,7 +26,10 @@ class Range:
     A logarithmic range can't contain 0. With `zero`, the value 0 is tried in addition:
     `Range(1e-4, 1.0, zero=True)` stands for {0} ∪ [1e-4, 1].
 
-    Raises UserError if the range is empty or if a logarithmic range includes 0.
+    For values just below 1, such as momentum, the scale may be logarithmic in 1 − value:
+    `Range(0.5, 0.999, log=False, complement=True)` has 0.9776 in its middle, as 1 − value goes from 0.5 to 0.001.
+
+    Raises UserError if the range is empty, if a logarithmic range includes 0, or if one in 1 − value includes 1.
     """
 
     #: Lower bound, inclusive.
@@ -40,9 +44,14 @@ class Range:
     when: Condition = ()
     #: Whether 0 is tried in addition to a range that begins above 0.
     zero: bool = False
+    #: Whether the scale is logarithmic in 1 − value, instead of `log`.
+    complement: bool = False
 
     def __post_init__(self) -> None:
         finite = math.isfinite(self.low) and math.isfinite(self.high)
+        if self.complement and (not finite or not self.low < self.high < 1 or self.log or self.zero or self.whole):
+            accepted = "low < high < 1 on a scale that is logarithmic in 1 − value, without zero = true"
+            raise out_of_range("search range", (self.low, self.high), accepted)
         if not finite or not self.low < self.high or ((self.log or self.zero) and self.low <= 0):
             accepted = "0 < low < high on a log scale" if self.log else "low < high"
             if self.low <= 0 < self.high and self.log:
@@ -62,6 +71,8 @@ class Range:
             return ZERO_SHARE / 2
         if self.log:
             share = math.log(value / self.low) / math.log(self.high / self.low)
+        elif self.complement:
+            share = math.log((1 - value) / (1 - self.low)) / math.log((1 - self.high) / (1 - self.low))
         else:
             share = (value - self.low) / (self.high - self.low)
         return ZERO_SHARE + (1 - ZERO_SHARE) * share if self.zero else share
@@ -72,6 +83,9 @@ class Range:
             if share <= ZERO_SHARE:
                 return 0 if self.whole else 0.0
             share = (share - ZERO_SHARE) / (1 - ZERO_SHARE)
+        if self.complement:
+            value = 1 - (1 - self.low) * ((1 - self.high) / (1 - self.low)) ** share
+            return min(max(value, self.low), self.high)  # rounding
         width = self.high / self.low if self.log else self.high - self.low
         value = float(self.low * width**share) if self.log else self.low + width * share
         return min(max(round(value), math.ceil(self.low)), math.floor(self.high)) if self.whole else value
@@ -107,7 +121,10 @@ class Range:
         return [0, self.low, self.high] if self.zero else [self.low, self.high]
 
     def __str__(self) -> str:
-        zero, scale = "0 or " if self.zero else "", "" if self.log else " linear"
+        zero, scale = (
+            "0 or " if self.zero else "",
+            "" if self.log else " in 1 − value" if self.complement else " linear",
+        )
         return f"{zero}{self.low:g} to {self.high:g}{scale}{_format_condition(self.when)}"
 
 
@@ -219,10 +236,31 @@ def check_conditions(owner: str, space: Space, known: Iterable[str]) -> None:
 def search_identity(tried: Range | Choices) -> dict[str, Any]:
     """Return a range or list as it enters a cell's identity; later fields are omitted if they are empty."""
     entry = asdict(tried)
-    for name in ("when", "zero"):
+    for name in ("when", "zero", "complement"):
         if not entry.get(name):
             entry.pop(name, None)
     return entry
+
+
+def space_text(space: Space) -> str:
+    """Return a search space as JSON, from which `read_space` makes it again."""
+    return json.dumps({name: search_identity(tried) for name, tried in space.items()}, ensure_ascii=False)
+
+
+def read_space(text: str) -> dict[str, Range | Choices]:
+    """Return the search space that `space_text` wrote; an empty one for an empty text."""
+    space: dict[str, Range | Choices] = {}
+    for name, entry in (json.loads(text) if text else {}).items():
+        when = tuple((key, _as_tuples(values)) for key, values in entry.pop("when", ()))
+        if "values" in entry:
+            space[name] = Choices(_as_tuples(entry["values"]), when)
+        else:
+            space[name] = Range(**entry, when=when)
+    return space
+
+
+def _as_tuples(value: Any) -> Any:
+    return tuple(map(_as_tuples, value)) if isinstance(value, list) else value
 
 
 def _centres(count: int) -> list[float]:

@@ -142,6 +142,11 @@ class OptimizerSpec:
             if key in SCHEDULE_HYPERPARAMETERS:
                 fixed[key] = self._schedule_value(key, value)
                 continue
+            if key in self.entries:
+                if not is_number(value) or not 0 <= value < 1:
+                    raise out_of_range(f"{self.name}[{key}]", value, "a number of at least 0 and below 1")
+                fixed[key] = float(value)
+                continue
             # A whole-number default does not imply whole numbers: torch writes `momentum=0` for 0.0.
             low = -math.inf if is_number(known[key]) and known[key] < 0 else 0.0
             fixed[key] = convert(f"{self.name}[{key}]", value, known[key], AcceptedValues(low=low, none=True))
@@ -150,6 +155,7 @@ class OptimizerSpec:
         for key in self.added & search.keys():
             search[key] = convert_added_space(f"the search space of {self.name}.{key}", key, search[key])
         arguments = self._without_idle_additions({**self.arguments, **fixed})
+        self._check_entries({*arguments, *search}, search)
         check_compatible(
             self.name, self.added & {*arguments, *search}, self.averages, {**self.hyperparameters, **arguments}, search
         )
@@ -168,6 +174,17 @@ class OptimizerSpec:
             for key, value in arguments.items()
         }
         return {key: value for key, value in converted.items() if key not in self.added or value}
+
+    def _check_entries(self, used: set[str], search: Mapping[str, Range | Choices]) -> None:
+        """Refuse an entry of a tuple together with the whole tuple, and search spaces of entries with other values."""
+        for key in self.entries.keys() & used:
+            if (whole := self.entries[key][0]) in used:
+                raise UserError(f"{self.name} has both {whole} and {key}, which is one of its entries (accepted: one)")
+            tried = search.get(key)
+            for value in () if tried is None else tried.bounds:
+                if not is_number(value) or not 0 <= value < 1:
+                    what = f"the search space of {self.name}.{key}"
+                    raise out_of_range(what, value, "numbers of at least 0 and below 1")
 
     def unknown_hyperparameter(self, key: str, purpose: str = "") -> UserError:
         """Return the error for a hyperparameter that the optimizer does not have.
@@ -194,7 +211,22 @@ class OptimizerSpec:
         """All hyperparameters that can be fixed or searched, with their defaults."""
         rate = {} if self.default_lr is None else {"lr": self.default_lr}
         schedules = {} if self.default_lr is None else SCHEDULE_HYPERPARAMETERS
-        return {**rate, **schedules, **ADDITIONS, **self.hyperparameters}
+        entries = {key: self.hyperparameters[whole][index] for key, (whole, index) in self.entries.items()}
+        return {**rate, **schedules, **ADDITIONS, **entries, **self.hyperparameters}
+
+    @property
+    def entries(self) -> dict[str, tuple[str, int]]:
+        """The entries of `betas` as hyperparameters of their own, `beta1`, `beta2`, …, with the tuple and the index.
+
+        They can be searched one by one. A parameter group has them under its name, as `NAME.beta1`.
+        """
+        return {
+            f"{name[:-1]}{index + 1}": (name, index)
+            for name, default in self.hyperparameters.items()
+            if name.rpartition(".")[2] == "betas" and isinstance(default, tuple) and all(map(is_number, default))
+            for index in range(len(default))
+            if f"{name[:-1]}{index + 1}" not in self.hyperparameters
+        }
 
     @property
     def added(self) -> frozenset[str]:

@@ -22,6 +22,7 @@ from optbench.errors import UserError, out_of_range, unknown
 from optbench.importing import source_digest
 from optbench.machine.device import resolve_device
 from optbench.optimizers.registry import code_version, optimizer_names, optimizer_spec
+from optbench.optimizers.search_space import space_text
 from optbench.optimizers.spec import ConfiguredOptimizer, OptimizerSpec
 from optbench.planning.batch_sizes import choose_batch_sizes
 from optbench.planning.execution import Execution, choose_execution
@@ -127,6 +128,7 @@ class Cell:
             "defaults": self.optimizer.defaults,
             "length_arguments": self.optimizer.length_arguments,
             "lr_range": rate.bounds if rate else None,
+            "search": space_text(self.optimizer.search) if self.tuned else "",
             "sampler": self.sampler if self.tuned else "",
             "problem_version": self.problem.version,
             "threads": self.threads,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,8 @@ class OptimizerChoice:
     tunable: frozenset[str] = frozenset()
     #: Names of the fixed or searched hyperparameters that optbench adds (`optimizers.additions`).
     added: frozenset[str] = frozenset()
+    #: Tuples of which a single entry is fixed or searched (`OptimizerSpec.entries`), with their defaults.
+    tuples: dict[str, tuple[float, ...]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -72,7 +74,8 @@ class OptimizerChoice:
             "partners": {group: _identity_of(target) for group, target in self.partners.items()},
             "reset": _identity_of(self.reset) if self.reset else "",
         }
-        del parts["label"], parts["linear_in_rate"], parts["tunable"], parts["package"], parts["added"]
+        for name in ("label", "linear_in_rate", "tunable", "package", "added", "tuples"):
+            del parts[name]
         for name in _LATER:
             if not parts[name]:
                 del parts[name]
@@ -127,7 +130,11 @@ class OptimizerChoice:
             hyperparameters: The training's values.
         """
         applied = SCHEDULE_HYPERPARAMETERS.keys() | self.added
-        return {key: value for key, value in {**self.fixed, **hyperparameters}.items() if key not in applied}
+        values = {key: value for key, value in {**self.fixed, **hyperparameters}.items() if key not in applied}
+        for name, defaults in self.tuples.items():
+            entries = [values.pop(f"{name[:-1]}{place}", value) for place, value in enumerate(defaults, 1)]
+            values[name] = tuple(entries)
+        return values
 
     def additions(self, hyperparameters: Mapping[str, Any]) -> dict[str, float]:
         """Return the values of all `ADDITIONS` in a training; 0 means off.
@@ -197,6 +204,11 @@ def choose_optimizer(label: str, chosen: ConfiguredOptimizer, source: str, probl
         source=source,
         tunable=spec.fixed_search | spec.search.keys(),
         added=spec.added & {*chosen.arguments, *chosen.search},
+        tuples={
+            whole: spec.hyperparameters[whole]
+            for key, (whole, _) in spec.entries.items()
+            if key in chosen.arguments or key in chosen.search
+        },
     )
 
 

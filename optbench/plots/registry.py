@@ -19,6 +19,7 @@ from optbench.plots.critical_difference import critical_difference
 from optbench.plots.data_profile import data_profile
 from optbench.plots.failures import failures
 from optbench.plots.final import final_loss, final_metric
+from optbench.plots.importance import importance
 from optbench.plots.loss_against_cost import loss_against_cost
 from optbench.plots.lr_sensitivity import lr_sensitivity
 from optbench.plots.lr_transfer import lr_transfer
@@ -150,6 +151,13 @@ PLOTS: dict[str, Plot] = {
         "The loss in quality if an optimizer uses the learning rate that was tuned at another batch size or on another "
         "problem. Close to 0, the rate carries over; further right, it must be tuned again. Pairs whose rate lies "
         "outside the rates that were tried give no result and are only counted.",
+        each_problem=False,
+    ),
+    "importance": Plot(
+        lambda results, tables, problem: importance(tables["importance"], results.trials, results.cells),
+        "Each mark is one tuning trial; each row is one cell. A hyperparameter matters if good trials are only found "
+        "in a part of its range. The title has its share in deciding which trials are among the best quarter. With a "
+        "few dozen trials, such shares are largely due to chance; the table has their number.",
         each_problem=False,
     ),
     "loss_against_cost": Plot(

@@ -135,7 +135,7 @@ MORE = {
     "answer": ["recommendation", "verdicts"],
     "profile": ["data_profile", "pairwise_profile"],
     "pairs": ["critical_difference"],
-    "rates": ["lr_transfer"],
+    "rates": ["importance", "lr_transfer"],
 }
 
 #: The plots that the page contains.

@@ -288,6 +288,24 @@ def tuning_tables(cells: pd.DataFrame) -> Iterator[Table]:
         yield Table(caption, columns, [row for row in records if row["problem"] == problem], source="cells")
 
 
+def hyperparameter_tables(table: pd.DataFrame, cells: pd.DataFrame) -> Iterator[Table]:
+    """For each problem a table of the searched hyperparameters of its cells that searched several of them."""
+    columns = [
+        *_where(cells),
+        Column("hyperparameter", "hyperparameter"),
+        Column("searched", "searched"),
+        Column("scale", "scale"),
+        Column("condition", "condition"),
+        Column("start", "start", NUMBER),
+        Column("chosen", "chosen", NUMBER),
+        Column("trials", "trials", NUMBER),
+    ]
+    several = table[table.groupby("cell_id")["hyperparameter"].transform("size") > 1]
+    for problem in several["problem"].unique():
+        rows = several[several["problem"] == problem].to_dict("records")
+        yield Table(f"{problem}: hyperparameters searched and chosen.", columns, rows, source="hyperparameters")
+
+
 def _range(low: float, high: float) -> str:
     if math.isnan(low) or math.isnan(high):
         return "–"

@@ -152,6 +152,7 @@ def render(
                 for section, plots in MORE.items()
             },
             tuning=list(content.tuning_tables(cells)),
+            searched=list(content.hyperparameter_tables(tables["hyperparameters"], cells)),
             failures=trust.failures_table(tables["failures"]),
             spending=trust.spending_table(cells, tables["trials"]),
             audit=trust.audit_table(tables["audit"]),

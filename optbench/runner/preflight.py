@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -20,6 +20,7 @@ from optbench.problem.base import Problem, load_problem_data
 from optbench.problem.data import Batch, Data, DataSource
 from optbench.results.directory import ResultsDirectory
 from optbench.results.machines import list_machines
+from optbench.selection import format_value
 from optbench.training.shared_data import SharedMemory
 
 
@@ -166,7 +167,8 @@ def check_optimizers(cells: Sequence[Cell]) -> list[str]:
         cells: The cells to be computed.
 
     Returns:
-        One line for each optimizer that is not applicable to some of the problems.
+        One line for each optimizer that is not applicable to some of the problems, and for each value of a search
+        space with which an optimizer of torch or optbench can't be constructed.
 
     Raises:
         UserError: An optimizer rejects its arguments, its constructor returns something else, or no cell is
@@ -179,11 +181,14 @@ def check_optimizers(cells: Sequence[Cell]) -> list[str]:
 
     model = torch.nn.Linear(2, 2)
     inapplicable: dict[tuple[str, str], str] = {}
+    rejected: dict[str, None] = {}
     for (label, _), (choice, problem) in _distinct_pairs(cells).items():
         try:
             optimizer: object = make_optimizer(
                 choice, problem.make().model() if choice.groups else model, choice.defaults
             )
+            if choice.trusted and not choice.groups:
+                rejected |= dict.fromkeys(_rejected_values(choice, model))
             if not isinstance(optimizer, torch.optim.Optimizer):
                 raise UserError(f"{label} returns a {type(optimizer).__name__} (accepted: a torch.optim.Optimizer)")
             if (averaging := choice.added & {*AVERAGING}) and averages_weights(optimizer):
@@ -204,7 +209,23 @@ def check_optimizers(cells: Sequence[Cell]) -> list[str]:
     counts = Counter((cell.optimizer.label, cell.problem.label) for cell in cells)
     if inapplicable and sum(counts[pair] for pair in inapplicable) == len(cells):
         raise UserError("; ".join(inapplicable.values()))
-    return [f"{line}; cells that will be recorded as failed: {counts[pair]}" for pair, line in inapplicable.items()]
+    failed = [f"{line}; cells that will be recorded as failed: {counts[pair]}" for pair, line in inapplicable.items()]
+    return [*failed, *rejected]
+
+
+def _rejected_values(choice: OptimizerChoice, model: Any) -> Iterator[str]:
+    """Tries the ends of each range and each value of a list, with the defaults of all other hyperparameters."""
+    from optbench.training.construct import make_optimizer
+
+    for name, tried in choice.search.items():
+        for value in () if tried.when else tried.bounds:
+            try:
+                make_optimizer(choice, model, {**choice.defaults, name: value})
+            except (ValueError, TypeError) as error:
+                yield (
+                    f"optimizer {choice.label} rejects {name} = {format_value(value)} of its search space at the "
+                    f"defaults of the others ({one_line(error)}); such trials fail"
+                )
 
 
 def _distinct_pairs(cells: Iterable[Cell]) -> dict[tuple[str, str], tuple[OptimizerChoice, ProblemChoice]]:

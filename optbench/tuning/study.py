@@ -51,9 +51,9 @@ def ask_trial(study: optuna.Study, space: Space) -> optuna.trial.Trial:
 
 
 def encode(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Converts values for Optuna, which has no tuples and no ranges with a separate 0.
+    """Converts values for Optuna, which has no tuples, no ranges with a separate 0 and no scale of 1 − value.
 
-    Of a list with tuples it gets the index, and of a range with `zero` the position on its axis.
+    Of a list with tuples it gets the index, and of a range with `zero` or `complement` the position on its axis.
 
     Args:
         space: The search space.
@@ -65,7 +65,7 @@ def encode(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:
 def _encode_value(tried: Range | Choices, value: Any) -> Any:
     if isinstance(tried, Choices):
         return tried.values.index(value) if tried.structured else value
-    return tried.position(value) if tried.zero else value
+    return tried.position(value) if tried.zero or tried.complement else value
 
 
 def decode(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def decode(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:
 def _decode_value(tried: Range | Choices, value: Any) -> Any:
     if isinstance(tried, Choices):
         return tried.values[value] if tried.structured else value
-    return tried.at(value) if tried.zero else value
+    return tried.at(value) if tried.zero or tried.complement else value
 
 
 def _categories(choices: Choices) -> tuple[Any, ...]:
@@ -91,7 +91,7 @@ def _categories(choices: Choices) -> tuple[Any, ...]:
 def _suggest(trial: optuna.trial.Trial, name: str, values: Range | Choices) -> None:
     if isinstance(values, Choices):
         trial.suggest_categorical(name, _categories(values))
-    elif values.zero:
+    elif values.zero or values.complement:
         trial.suggest_float(name, 0.0, 1.0)
     elif values.whole:
         trial.suggest_int(name, math.ceil(values.low), math.floor(values.high), log=values.log)
@@ -102,7 +102,7 @@ def _suggest(trial: optuna.trial.Trial, name: str, values: Range | Choices) -> N
 def _distribution(values: Range | Choices) -> optuna.distributions.BaseDistribution:
     if isinstance(values, Choices):
         return optuna.distributions.CategoricalDistribution(_categories(values))
-    if values.zero:
+    if values.zero or values.complement:
         return optuna.distributions.FloatDistribution(0.0, 1.0)
     if values.whole:
         return optuna.distributions.IntDistribution(math.ceil(values.low), math.floor(values.high), log=values.log)

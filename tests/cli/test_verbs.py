@@ -66,7 +66,7 @@ RUN_MISTAKES: list[tuple[tuple[str, ...], str]] = [
     (("--problem", "quadratic_valley[dim=1]"), "quadratic_valley[dim] = 1 is out of range (accepted: 2 to 4096)"),
     (("--problem", "nowhere.py:Thing"), "nowhere.py does not exist (accepted: file.py:Class or package.module:Class)"),
     (("--optimizer", "adam[epz=1]"), "unknown hyperparameter of adam 'epz'; did you mean 'eps'? (accepted: amsgrad, "),
-    (("--preset", "quik"), "unknown preset 'quik'; did you mean 'quick'? (accepted: full, quick, standard)"),
+    (("--preset", "quik"), "unknown preset 'quik'; did you mean 'quick'? (accepted: full, quick, recipe, standard)"),
     (("--device", "cuda:99"), "device 'cuda:99' is not available on this machine (accepted: auto, cpu"),
     (("--schedule", "cosine[warmup=2.0]"), "cosine[warmup] = 2.0 is out of range (accepted: a fraction of at least 0"),
     (("--schedule", "wsd[decay=0.7,warmup=0.4]"), "warmup = 0.4 and decay = 0.7 are together longer than the run (acc"),

@@ -33,6 +33,8 @@ def complaint(tmp_path: Path, text: str, **choices: Any) -> str:
 def test_presets_are_valid_and_run_everything(name: str) -> None:
     config = load_config(name)
     assert config.preset == name
+    if name == "recipe":
+        return  # one problem on the optimizers' own search spaces; tests/config/test_recipe.py
     assert list(config.optimizers) == list(BUILT_IN)
     selections = " ".join(entry if isinstance(entry, str) else entry.select for entry in config.problems)
     assert all(problem in selections for problem in ("quadratic_valley", "mnist_cnn", "cifar_resnet"))
@@ -40,7 +42,7 @@ def test_presets_are_valid_and_run_everything(name: str) -> None:
 
 def test_quick_is_the_default_and_the_presets_grow() -> None:
     assert load_config() == load_config("quick")
-    quick, standard, full = (load_config(name) for name in PRESETS)
+    quick, standard, full = (load_config(name) for name in ("quick", "standard", "full"))
     assert (quick.seeds, standard.seeds, full.seeds) == (10, 5, 10)
     assert quick.evaluations < standard.evaluations < full.evaluations
     assert quick.tuning.worth < standard.tuning.worth < full.tuning.worth
@@ -152,7 +154,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_unknown_presets(tmp_path: Path) -> None:
-    expected = "unknown preset 'quik'; did you mean 'quick'? (accepted: full, quick, standard)"
+    expected = "unknown preset 'quik'; did you mean 'quick'? (accepted: full, quick, recipe, standard)"
     with pytest.raises(UserError) as caught:
         preset("quik")
     assert str(caught.value) == expected

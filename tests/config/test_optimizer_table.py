@@ -15,6 +15,7 @@ from optbench.config.optimizer_table import OptimizerTable, build_spec
 from optbench.errors import Inapplicable, UserError
 from optbench.optimizers.search_space import Choices, Range
 from optbench.planning.matrix import Cell, make_plan
+from optbench.planning.optimizer_choice import choose_optimizer
 from optbench.runner.preflight import check_optimizers
 from optbench.training.construct import make_optimizer
 from tests.support.own import OWN
@@ -208,3 +209,22 @@ def test_the_tables_of_the_document_work(tmp_path: Path, monkeypatch: pytest.Mon
     cells = make_plan(load_config(file=Path("my.toml"), choices={"problems": [TINY_NET], "devices": ["cpu"]})).cells
     check_optimizers(cells)
     assert {cell.optimizer.label for cell in cells} == set(load_config(file=Path("my.toml")).optimizers)
+
+
+def test_entries_of_betas_are_searched_one_by_one_in_groups_too() -> None:
+    near_one = {"low": 0.5, "high": 0.99, "scale": "log_complement"}
+    table = OptimizerTable.model_validate(
+        {
+            "base": "adamw",
+            "search": {"beta1": near_one},
+            "groups": {"flat": {"where": "ndim == 1", "base": "adam", "search": {"beta2": near_one}}},
+        }
+    )
+    spec = build_spec("mine", table)
+    assert spec.search["beta1"] == spec.search["flat.beta2"] == Range(0.5, 0.99, log=False, complement=True)
+    chosen = choose_optimizer("mine", spec.configured({}), "", TinyNet())
+    optimizer = make_optimizer(chosen, TinyNet().model(), {"lr": 0.1, "beta1": 0.7, "flat.beta2": 0.8})
+    assert sorted(group["betas"] for group in optimizer.param_groups) == [(0.7, 0.999), (0.9, 0.8)]
+    for entry in ({"values": [0.5, 1.0]}, {"low": 0.5, "high": 2.0}):
+        with pytest.raises(UserError, match="beta1"):
+            build_spec("mine", OptimizerTable.model_validate({"base": "adamw", "search": {"beta1": entry}}))

@@ -134,3 +134,23 @@ def test_as_text() -> None:
     assert str(SPACE["warmup"]) == "0 to 0.2 linear where shape is cosine"
     assert str(SPACE["shape"]) == "flat or cosine"
     assert math.isclose(Range(1e-5, 1e-1).at(0.5), 1e-3)
+
+
+NEAR_ONE = Range(0.5, 0.999, log=False, complement=True)
+
+
+@given(st.floats(0, 1))
+def test_a_range_near_one_is_logarithmic_in_the_distance_from_one(share: float) -> None:
+    value = NEAR_ONE.at(share)
+    assert NEAR_ONE.contains(value)
+    assert math.log10(1 - value) == pytest.approx(math.log10(0.5) + share * (math.log10(0.001) - math.log10(0.5)))
+    assert NEAR_ONE.position(value) == pytest.approx(share, abs=1e-9)
+
+
+def test_a_range_near_one_may_begin_at_zero_and_ends_below_one() -> None:
+    assert Range(0.0, 0.99, log=False, complement=True).at(0.5) == pytest.approx(0.9)
+    assert str(NEAR_ONE) == "0.5 to 0.999 in 1 − value"
+    assert search_identity(NEAR_ONE)["complement"] is True
+    for low, high, more in ((0.5, 1.0, {}), (0.9, 0.5, {}), (0.5, 0.9, {"zero": True}), (0.5, 0.9, {"log": True})):
+        with pytest.raises(UserError, match="low < high < 1"):
+            Range(low, high, **{"log": False, "complement": True, **more})  # type: ignore[arg-type]

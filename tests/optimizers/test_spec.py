@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from optbench.errors import UserError
+from optbench.optimizers.registry import optimizer_spec
 from optbench.optimizers.search_space import Range
 from optbench.optimizers.spec import OptimizerSpec
 from tests.support.tiny import Tiny, TinyNet
@@ -138,3 +139,28 @@ def test_an_optimizer_without_a_learning_rate_has_none_to_fix() -> None:
     assert free.configured({}).search_space(TinyNet()) == {}
     with pytest.raises(UserError, match=r"unknown hyperparameter of free 'lr' \(accepted: average_decay, .*, x\)"):
         free.configured({"lr": 1})
+
+
+def test_entries_of_betas_are_hyperparameters_of_their_own() -> None:
+    chosen = optimizer_spec("adam").configured({"beta1": 0.5})
+    assert chosen.arguments == {"beta1": 0.5}
+    assert {key: chosen.defaults[key] for key in ("beta1", "beta2")} == {"beta1": 0.5, "beta2": 0.999}
+    assert "beta1" not in optimizer_spec("sgd").known
+    assert {"rest.beta1", "rest.beta2"} < optimizer_spec("muon").known.keys()
+    assert "beta3" in optimizer_spec("adan").known
+
+
+@pytest.mark.parametrize(
+    ("parameters", "line"),
+    [
+        ({"beta1": 1.0}, "adam[beta1] = 1.0 is out of range (accepted: a number of at least 0 and below 1)"),
+        ({"beta2": -0.1}, "adam[beta2] = -0.1 is out of range (accepted: a number of at least 0 and below 1)"),
+        ({"beta1": True}, "adam[beta1] = True is not valid (accepted: a number of at least 0 and below 1)"),
+        ({"beta1": 0.5, "betas": (0.9, 0.99)}, "adam has both betas and beta1, which is one of its entries (accepted: "
+         "one)"),
+    ],
+)  # fmt: skip
+def test_entries_of_betas_that_do_not_fit(parameters: dict[str, Any], line: str) -> None:
+    with pytest.raises(UserError) as refused:
+        optimizer_spec("adam").configured(parameters)
+    assert str(refused.value) == line

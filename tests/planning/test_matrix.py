@@ -123,7 +123,7 @@ def test_a_problem_may_have_its_own_budget_and_batch_sizes(tmp_path: Path) -> No
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("preset", ["quick", "standard", "full"])
+@pytest.mark.parametrize("preset", ["quick", "standard", "full", "recipe"])
 def test_a_problem_decides_where_nobody_else_does(preset: str) -> None:
     """A preset decides for its own problems alone."""
     found = make_plan(configure(preset=preset, problems=[TINY], optimizers=["sgd"], schedules=["constant"]))

@@ -38,7 +38,7 @@ CONTRACT = {
         *COMMON[:6], *STATUS, "lr_default", "lr_tuned", "others_tuned", "lr_low", "lr_high", "lr_low_searched",
         "lr_high_searched", "edge", "sampler", "trials", "tuning_budget", "tuning_cost", "run_budget", "metric_name",
         "metric_higher_is_better", "target", "step_ms", "step_ms_low", "step_ms_high", "seconds", "environment",
-        "timed_in", "execution", "problem_version", "threads", "evaluations", "studies", "length_arguments",
+        "timed_in", "execution", "problem_version", "threads", "evaluations", "studies", "length_arguments", "search",
     ],
 }  # fmt: skip
 WHOLE = [
@@ -67,6 +67,7 @@ TEXTS = [
     "edge",
     "others_tuned",
     "length_arguments",
+    "search",
     "sampler",
     "metric_name",
     "execution",

@@ -17,7 +17,7 @@ from optbench.errors import UserError
 from optbench.machine.settings import planned_settings, write_settings
 from optbench.planning.matrix import Cell, make_plan
 from optbench.problem.data import DataSource
-from optbench.runner.preflight import check_data, find_changed_settings
+from optbench.runner.preflight import check_data, check_optimizers, find_changed_settings
 from optbench.training import landscape as plane
 from tests.support.tiny import TINY, TINY_NET, TinyNet, run_tiny
 
@@ -154,3 +154,17 @@ def test_a_step_that_changes_settings_does_not_affect_later_trainings(tmp_path: 
     same = beside.runs.query("optimizer == 'sgd'")
     assert same["test_loss"].tolist() == plain.runs["test_loss"].tolist()
     write_settings(planned_settings(1))
+
+
+def test_values_of_a_search_space_that_torch_rejects_are_noted_before_anything_is_computed() -> None:
+    tables = {
+        "bad": {"base": "nesterov", "search": {"momentum": [0.0, 0.9]}},
+        "pairs": {"base": "adam", "search": {"betas": [[0.9, 0.99], [0.9, 1.0]]}},
+        "good": {"base": "nesterov", "search": {"momentum": [0.5, 0.9]}},
+    }
+    choices = {"problems": [TINY], "optimizers": [*tables], "optimizer": tables, "batch_sizes": [10]}
+    notes = check_optimizers(make_plan(configure(**choices)).cells)
+    assert [note.partition(" at the")[0] for note in notes] == [
+        "optimizer bad rejects momentum = 0.0 of its search space",
+        "optimizer pairs rejects betas = (0.9,1.0) of its search space",
+    ]

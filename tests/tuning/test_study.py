@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 
+import optuna
+import pytest
+
 from optbench.optimizers.search_space import Choices, Range
 from optbench.tuning.rounds import next_round
-from optbench.tuning.study import decode, encode, rebuild_study
+from optbench.tuning.study import ask_trial, decode, encode, rebuild_study
 from optbench.tuning.trial import Trial
 from tests.support.passes import PASSES
 from tests.support.tiny import TINY
 from tests.training.test_stepper import cell_of
 
 PAIRS = ((0.9, 0.999), (0.8, 0.99), (0.5, 0.9))
+SEEDED = optuna.samplers.RandomSampler(seed=0)
 SPACE = {"betas": Choices(PAIRS), "lr": Range(1e-3, 1.0), "kind": Choices(("a", "b"))}
 
 
@@ -43,3 +47,13 @@ def test_proposals_are_tuples() -> None:
     proposed = {proposal.hyperparameters["betas"] for proposal in next_round(cell, [], 100)}
     assert proposed <= set(PAIRS)
     assert len(proposed) > 1
+
+
+def test_a_range_near_one_reaches_the_sampler_on_its_scale() -> None:
+    space = {"momentum": Range(0.5, 0.999, log=False, complement=True)}
+    assert encode(space, {"momentum": 0.5}) == {"momentum": 0.0}
+    assert decode(space, encode(space, {"momentum": 0.9})) == pytest.approx({"momentum": 0.9})
+    drawn = sorted(
+        decode(space, ask_trial(optuna.create_study(sampler=SEEDED), space).params)["momentum"] for _ in "." * 99
+    )
+    assert 0.96 < drawn[49] < 0.99, "half of the draws are above 0.978, the middle of the scale"

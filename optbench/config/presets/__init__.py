@@ -8,7 +8,7 @@ from typing import Any
 
 from optbench.errors import unknown
 
-PRESETS = ("quick", "standard", "full")
+PRESETS = ("quick", "standard", "full", "recipe")
 
 
 def preset(name: str) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def test_without_any_target_a_row_says_so(file: Path) -> None:
 
 
 def test_every_preset_on_hand_has_several_frozen_targets() -> None:
-    for preset in ("quick", "standard", "full"):
+    for preset in ("quick", "standard", "full", "recipe"):
         for cell in {cell.problem.label: cell for cell in optbench.plan(preset=preset).cells}.values():
             problem = cell.problem.make()
             row = cell_of(problem=cell.problem.label, metric_name=problem.metric_name,
