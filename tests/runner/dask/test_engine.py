@@ -156,10 +156,15 @@ import time
 from pathlib import Path
 import torch
 
+class Slow(torch.optim.SGD):
+    def step(self, closure=None):  # the cell whose steps take longest is computed first
+        time.sleep(0.003)
+        return super().step(closure)
+
 def patient(params, lr=0.1):
     while lr != 0.1 and Path({hold!r}).exists():
         time.sleep(0.01)
-    return torch.optim.SGD(params, lr=lr)
+    return Slow(params, lr=lr)
 """
 
 
