@@ -24,7 +24,7 @@ NEW = f"{OWN}:Heir"
 def test_one_problem_of_the_reference_is_run_as_it_was_there() -> None:
     """Its budget is that of the reference, which isn't the problem's own."""
     reference = FrozenResults(reference_folder())
-    chosen = "cifar_resnet[depth=8,width=8,data=digits,augment=false]"
+    chosen = "cifar_resnet[depth=8,width=4,data=digits,augment=false]"
     plan = optbench.plan(against="reference", optimizers=[NEW], problems=[chosen], batch_sizes=[100])
     [cell] = plan.cells
     theirs = {

@@ -36,7 +36,7 @@ STANDS_FOR = {
     "python -m optbench experiment NAME": "optbench experiment 'adam[steps=50]'",
     "python -m optbench experiment NAME --quick": "optbench experiment 'adam[steps=20]' --quick",
     "optbench timing record NAME": "optbench timing record before",
-    "python -m optbench.metrics.targets.freeze results/NAME --first-seed 3":
+    "python -m optbench.metrics.targets.freeze results/NAME --first-seed 10":
         "python -m optbench.metrics.targets.freeze results/quick --first-seed 1",
     "python -m optbench timing ab origin/${{ github.base_ref }} HEAD --markdown timing.md --plot timing":
         "optbench timing ab origin/main HEAD --markdown timing.md --plot timing",
