@@ -414,7 +414,8 @@ HEAVY = {
     "distributed", "dask", "sqlalchemy",
 }  # fmt: skip
 LIGHT = [
-    ["--help"], ["--version"], ["run", "--help"], ["plan"], *(["plan", "--preset", name] for name in PRESETS if name != "recipe"),  # its Muon is a class of torch
+    ["--help"], ["--version"], ["run", "--help"], ["plan"],
+    *(["plan", "--preset", name] for name in PRESETS if name != "recipe"),  # its NAdam is a class of torch
     *(["list", what] for what in ("problems", "optimizers", "presets", "metrics")), ["status", "tiny"],
     ["experiment", "--list"],
 ]  # fmt: skip
