@@ -62,7 +62,8 @@ def measure_command(command: Sequence[str], environment: Mapping[str, str], fold
     wall = time.perf_counter() - started
     with suppress(ChildProcessError):
         while True:
-            os.wait()
+            os.waitpid(-process.pid, 0)  # of the command's group alone: this process may have other children
+    ctypes.CDLL(None).prctl(_SUBREAPER, 0, 0, 0, 0)
     if code or waiting:
         raise RuntimeError(f"{' '.join(command)} ended with {code}, without the line {waiting[:1]}")
     marks.append((wall, _ended_seconds() - before))
