@@ -75,7 +75,7 @@ def leaderboard(runs: pd.DataFrame, cells: pd.DataFrame, rank_by: str = "test_me
         "score": -_medians(ranked, rank_by, -ascending),
     })  # fmt: skip
     # Cells that an older version froze do not have it.
-    others = cells["others_tuned"].fillna("") if "others_tuned" in cells else ""
+    others = cells["others_tuned"].astype(object).fillna("") if "others_tuned" in cells else ""
     board = cells[[*CELL, "cell_id", "edge", "status", "lr_tuned", "target"]].assign(others_tuned=others)
     board = board.join(figures, on="cell_id")
     own = (board["status"].isin(FAILURES) & ~is_technical(cells)).to_numpy()

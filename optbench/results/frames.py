@@ -274,7 +274,7 @@ def _set_dtypes(frame: pd.DataFrame, rows: list[dict[str, Any]], columns: list[s
             "error", "edge", "sampler", "environment", "timed_in", "problem_version", "others_tuned",
             "length_arguments", "search",
         ):  # fmt: skip
-            frame[name] = frame[name].fillna("").astype("object")
+            frame[name] = frame[name].astype("object").fillna("")
         elif name in ("tuned", "target_reached", "metric_higher_is_better"):
             frame[name] = frame[name].astype("bool")
         elif name not in (*COMMON[:6], "status", "kind", "metric_name", "execution"):

@@ -128,6 +128,12 @@ class Opened:
     def all_drawn(self) -> None:
         self.page.wait_for_function("!document.querySelector('.plot.waiting')")
 
+    def text(self) -> str:
+        """What a reader can see of the whole page; sections that the browser hasn't laid out yet would have none."""
+        self.all_drawn()
+        self.page.wait_for_selector("html:not(.busy)", state="attached")
+        return " ".join(self.page.locator("body").inner_text().split())
+
     def drawn(self, name: str) -> dict[str, Any]:
         """The figure of this name, once it is drawn: its data and layout as plotly has them."""
         self.page.locator(f"#figure-{name}").scroll_into_view_if_needed()

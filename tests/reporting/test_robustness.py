@@ -124,11 +124,11 @@ def test_what_is_not_there_is_said(opened: Open, tmp_path: Path, options: dict[s
     }
     made = make_page(tmp_path / "part", **(small | options))
     page = opened(made.address)
-    assert said in " ".join(page.page.locator("body").inner_text().split())
     page.page.wait_for_function(
         "[...document.querySelectorAll('figure[data-figure] .plot')]"
         ".every(one => one.closest('[hidden]') || one.textContent)"
     )
-    page.all_drawn()
-    assert "NaN" not in page.page.locator("main").inner_text()
-    assert "undefined" not in page.page.locator("main").inner_text()
+    text = page.text()
+    assert said in text
+    assert "NaN" not in text
+    assert "undefined" not in text
