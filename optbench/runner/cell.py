@@ -24,7 +24,7 @@ from optbench.training.execution.replica import Replica
 from optbench.training.execution.trainer import Trainer
 from optbench.training.isolation import code_of, depends_on_past, describe_dependence, note_dependence
 from optbench.training.record import Training
-from optbench.tuning.race import RACE, next_stage
+from optbench.tuning.race import RACE, Race
 from optbench.tuning.rounds import describe_exhaustion, extend_space, next_round
 from optbench.tuning.searched import find_edge, searched_space
 from optbench.tuning.trial import Trial, best_trial, edge_of
@@ -138,9 +138,15 @@ class _CellRunner:
             study: Number of the tuning. Study 0 chooses the hyperparameters; the others repeat the tuning with other
                 seeds.
         """
-        evaluations, propose = self.cell.evaluations, next_stage if self.cell.pruner == RACE else next_round
+        evaluations, race = self.cell.evaluations, Race(self.cell, self.run_cost, study)
         parts = self.parts if study == 0 else [_from_record(part, evaluations) for part in self.store.parts(study)]
-        while self.cell.tuned and (proposals := propose(self.cell, parts, self.run_cost, study)):
+        while self.cell.tuned:
+            if self.cell.pruner == RACE:
+                proposals = race.propose(parts)
+            else:
+                proposals = next_round(self.cell, parts, self.run_cost, study)
+            if not proposals:
+                break
             replicas = [Replica(p.hyperparameters, p.seed, p.observer, p.until, p.limit) for p in proposals]
             trainings = self._train(replicas)
             for proposal, training in zip(proposals, trainings, strict=True):

@@ -67,22 +67,20 @@ def design_points(cell: Cell, space: Space, count: int) -> list[list[float]]:
 
 
 def _point(cell: Cell, number: int, space: Space, size: int) -> list[float] | None:
-    dimensions = len(cell.optimizer.search)
-    if cell.sampler == "grid":
-        points = _grid(space, size)
-        if may_repeat(space):
-            points = _distinct(cell, space, points)
-        return points[number - 1] if number <= len(points) else None
-    # Point 0 is the lower edge of every range.
+    points = _grid(space, size) if cell.sampler == "grid" else _halton(cell, number, space)
     if may_repeat(space):
-        distinct = _distinct(cell, space, halton(16 * number + 64, dimensions, first=1).tolist())
-        return distinct[number - 1] if number <= len(distinct) else None
-    covering = halton(
-        2 * number, dimensions, first=1
-    )  # more than enough, since only points near the default are skipped
-    if (default := _default_point(cell, space)) is not None:
-        covering = covering[np.abs(covering - default).max(axis=1) > SAME_POINT]
-    return [float(share) for share in covering[number - 1]]
+        points = _distinct(cell, space, points)
+    elif (default := _default_point(cell, space)) is not None:
+        points = [point for point in points if np.abs(np.array(point) - default).max() > SAME_POINT]
+    return points[number - 1] if number <= len(points) else None
+
+
+def _halton(cell: Cell, number: int, space: Space) -> list[list[float]]:
+    """Returns enough points for the one with this number to be among those that remain."""
+    count = 16 * number + 64 if may_repeat(space) else 2 * number
+    # Point 0 is the lower edge of every range.
+    points: list[list[float]] = halton(count, len(cell.optimizer.search), first=1).tolist()
+    return points
 
 
 def _grid(space: Space, size: int) -> list[list[float]]:

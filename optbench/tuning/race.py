@@ -15,21 +15,21 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from optbench.budget import THIRDS
-from optbench.optimizers.points import Point, point_of
+from optbench.optimizers.points import point_of
 from optbench.optimizers.search_space import Range
 from optbench.planning.matrix import Cell
 from optbench.training.seeds import derive, trial_seed
 from optbench.tuning.axis import between, spread
 from optbench.tuning.design import design_points
 from optbench.tuning.study import rebuild_study
-from optbench.tuning.trial import Proposal, Trial, best_trial, mean_loss
+from optbench.tuning.trial import Proposal, Trial, best_trial, by_point, mean_loss
 from optbench.tuning.untried import ask_untried
 
 #: The name of this method among the pruners.
@@ -61,16 +61,35 @@ def next_stage(cell: Cell, parts: Sequence[Trial], run_cost: int, study: int = 0
     Returns:
         The proposals; empty if the tuning is complete.
     """
-    trained: dict[int, Trial] = {}
-    done = 0
-    for stage in itertools.count():
-        proposals = _Stage(cell, run_cost, study, stage, trained).propose()
-        new = parts[done : done + len(proposals)]
-        if not proposals or len(new) < len(proposals):
-            return proposals[len(new) :]
-        trained |= {trial.number: trial for trial in new}
-        done += len(new)
-    raise AssertionError("unreachable")
+    return Race(cell, run_cost, study).propose(parts)
+
+
+class Race:
+    """The stages of a race, each computed once: a sampler such as GP takes long to propose.
+
+    Args:
+        cell: The cell.
+        run_cost: Cost of one training in example gradients.
+        study: Number of the tuning, 0 for the first.
+    """
+
+    def __init__(self, cell: Cell, run_cost: int, study: int = 0) -> None:
+        self._stage, self._done = _Stage(cell, run_cost, study, 0, {}), 0
+
+    def propose(self, parts: Sequence[Trial]) -> list[Proposal]:
+        """Proposes what `next_stage` does.
+
+        Args:
+            parts: The trained parts: those of the last call, and further ones.
+        """
+        while True:
+            proposals = self._stage.proposals
+            new = parts[self._done : self._done + len(proposals)]
+            if not proposals or len(new) < len(proposals):
+                return proposals[len(new) :]
+            trained = {**self._stage.trained, **{trial.number: trial for trial in new}}
+            self._stage = replace(self._stage, number=self._stage.number + 1, trained=trained)
+            self._done += len(new)
 
 
 @dataclass(frozen=True)
@@ -91,8 +110,9 @@ class _Stage:
     number: int
     trained: Mapping[int, Trial]
 
-    def propose(self) -> list[Proposal]:
-        """Returns the parts that this stage trains."""
+    @cached_property
+    def proposals(self) -> list[Proposal]:
+        """The parts that this stage trains."""
         if self.number == 0:
             points = [*enumerate(self._cover())]
             return self._proposals(points, self.stops[0] if len(points) > 1 else self.cell.evaluations)
@@ -130,34 +150,25 @@ class _Stage:
         """What is left of the tuning budget, in thirds."""
         return math.floor(self.cell.worth * self.whole) - sum(trial.thirds for trial in self.trained.values())
 
+    def _spent(self, number: int) -> int:
+        return self.trained[number].thirds if number in self.trained else 0
+
     def _price(self, number: int, until: int) -> int:
-        spent = self.trained[number].thirds if number in self.trained else 0
-        return max(0, self._cost_at(until) - spent)
+        return max(0, self._cost_at(until) - self._spent(number))
 
     def _proposals(
-        self, chosen: Sequence[tuple[int, dict[str, Any]]], until: int, seed: int | None = None
+        self, chosen: Sequence[tuple[int, dict[str, Any]]], until: int, repetition: int = 0
     ) -> list[Proposal]:
         """Makes proposals. Before its end, each has a limit: together they leave enough to complete one trial."""
         prices = [self._price(number, until) for number, _ in chosen]
-        last = until >= self.cell.evaluations
         slack = max(0, self.rest - sum(prices) - (self.whole - self._cost_at(until)))
-        spent = [self.trained[number].thirds if number in self.trained else 0 for number, _ in chosen]
-        most = THIRDS * self.run_cost
-        limits = [
-            None if last else min(most, before + price + slack // len(chosen))
-            for price, before in zip(prices, spent, strict=True)
-        ]
-        return [
-            Proposal(
-                number,
-                trial_seed(0, self.study) if seed is None else seed,
-                {**self._fixed, **values},
-                None,
-                until,
-                limit,
-            )
-            for (number, values), limit in zip(chosen, limits, strict=True)
-        ]
+        seed = trial_seed(repetition, self.study)
+        proposals = []
+        for (number, values), price in zip(chosen, prices, strict=True):
+            limit = min(THIRDS * self.run_cost, self._spent(number) + price + slack // len(chosen))
+            last = until >= self.cell.evaluations
+            proposals.append(Proposal(number, seed, {**self._fixed, **values}, None, until, None if last else limit))
+        return proposals
 
     @property
     def _fixed(self) -> dict[str, Any]:
@@ -207,18 +218,14 @@ class _Stage:
         if not alive:
             return self._spend_rest()
         place = self.number - 1 + len(STOPS) - len(self.stops)
-        last = until >= self.cell.evaluations
         step = max(1, self._price(alive[0].number, until))
-        if last:
-            most, new = (self.rest - self._reserve) // step, 0
-        else:
+        most, new, finish = len(alive), 0, self._reserve
+        if until < self.cell.evaluations:
             budget = self.cell.worth * self.whole - self._reserve
-            most = math.floor(CONTINUE[place] * budget / step + 1e-9)
+            most = max(1, math.floor(CONTINUE[place] * budget / step + 1e-9))
             new = math.floor(REFINE[place] * budget / self._cost_at(until) + 1e-9)
-        # The best one has to reach its end.
-        finish = self._reserve if last else self.whole - self._cost_at(until)
-        affordable = (self.rest - finish) // step
-        kept = alive[: min(max(1, most), affordable)]
+            finish = self.whole - self._cost_at(until)  # the best one has to reach its end
+        kept = alive[: min(most, (self.rest - finish) // step)]
         if not kept:
             return self._spend_rest()
         left = self.rest - finish - step * len(kept)
@@ -269,30 +276,20 @@ class _Stage:
     @property
     def _repetitions(self) -> int:
         """The number of further seeds on which the best two points were trained."""
-        return (len(self.trained) - len(self._first_seed)) // 2
+        return max(map(len, self._points), default=1) - 1
 
     def _repeat(self) -> list[Proposal]:
         """Returns the best two points that reached their end on one more seed, if the budget allows."""
-        points = [
-            [t for t in self.trained.values() if self._point(t) == self._point(f)] for f in self._first_seed.values()
-        ]
-        ended = [point for point in points if point[0].status == "ok" and len(point) == 1 + self._repetitions]
+        ended = [p for p in self._points if p[0].status == "ok" and len(p) == 1 + self._repetitions]
         best = sorted(ended, key=lambda point: (mean_loss(point), point[0].number))[:2]
         if self.cell.worth < SECOND_SEED_FROM or len(best) < 2 or self.rest < 2 * self.whole:
             return []
         chosen = enumerate([point[0].hyperparameters for point in best], len(self.trained))
-        return self._proposals([*chosen], self.cell.evaluations, trial_seed(1 + self._repetitions, self.study))
+        return self._proposals([*chosen], self.cell.evaluations, 1 + self._repetitions)
 
-    @property
-    def _first_seed(self) -> dict[int, Trial]:
-        """The trials of the seed on which all points are compared, by number."""
-        points: dict[Point, Trial] = {}
-        for trial in self.trained.values():
-            points.setdefault(self._point(trial), trial)
-        return {trial.number: trial for trial in points.values()}
-
-    def _point(self, trial: Trial) -> Point:
-        return point_of(self.cell.optimizer.search, trial.hyperparameters)
+    @cached_property
+    def _points(self) -> list[list[Trial]]:
+        return by_point(list(self.trained.values()))
 
     # New points
 
@@ -305,7 +302,7 @@ class _Stage:
             return self._below()
         if self._axis is None or best is None or "lr" not in best.hyperparameters:
             return self._ask(count)
-        tried = {float(trial.hyperparameters["lr"]): trial for trial in self._first_seed.values()}
+        tried = {float(point[0].hyperparameters["lr"]): point[0] for point in self._points}
         return [{"lr": rate} for rate in itertools.islice(between(tried, best), count)]
 
     def _below(self) -> list[dict[str, Any]]:
@@ -322,7 +319,8 @@ class _Stage:
         space, earlier = self.cell.optimizer.search, list(self.trained.values())
         study = rebuild_study(self.cell, earlier, space, self.study)
         # On one seed, a point that is proposed again would have the same bits.
-        tried = {point_of(space, trial.hyperparameters) for trial in earlier}
+        known = [self.cell.optimizer.defaults, *(trial.hyperparameters for trial in earlier)]
+        tried = {point_of(space, hyperparameters) for hyperparameters in known}
         points: list[dict[str, Any]] = []
         for number in range(len(earlier), len(earlier) + count):
             random = np.random.default_rng(derive(f"{self.cell.id}/{number}/study {self.study}", "untried"))

@@ -82,14 +82,22 @@ def best_trial(trials: Sequence[Trial]) -> Trial | None:
     if not complete:
         longest = max((trial.until for trial in known), default=0)
         return min((t for t in known if t.until == longest), key=lambda trial: (trial.loss, trial.number), default=None)
-    points: list[list[Trial]] = []
-    for trial in sorted(trials, key=lambda trial: trial.number):
-        same = [point for point in points if point[0].hyperparameters == trial.hyperparameters]
-        if trial.status in ("ok", "diverged"):
-            points.append([trial]) if not same else same[0].append(trial)
+    points = by_point([trial for trial in trials if trial.status in ("ok", "diverged")])
     scores = {point[0].number: (-len(point), mean_loss(point)) for point in points}
     finite = [trial for trial in complete if math.isfinite(scores.get(trial.number, (0, math.inf))[1])]
     return min(finite or complete, key=lambda trial: (*scores.get(trial.number, (0, trial.loss)), trial.number))
+
+
+def by_point(trials: Sequence[Trial]) -> list[list[Trial]]:
+    """Returns the trials of each point of the search space, which differ in their seeds, by their numbers.
+
+    Args:
+        trials: Trials in any order.
+    """
+    points: dict[str, list[Trial]] = {}
+    for trial in sorted(trials, key=lambda trial: trial.number):
+        points.setdefault(repr(sorted(trial.hyperparameters.items())), []).append(trial)
+    return list(points.values())
 
 
 def mean_loss(trials: Sequence[Trial]) -> float:

@@ -14,7 +14,7 @@ import pytest
 from optbench.config.load import configure
 from optbench.planning.matrix import Cell, make_plan
 from optbench.training.seeds import trial_seed
-from optbench.tuning.race import next_stage
+from optbench.tuning.race import Race, next_stage
 from optbench.tuning.searched import find_edge, searched_space
 from optbench.tuning.trial import Proposal, Trial, best_trial
 from tests.support.truth import Truth, rates_of, recorded_cells, truths
@@ -157,6 +157,38 @@ def test_no_point_is_trained_twice_on_one_seed(worth: int, repeated: int) -> Non
     best = best_trial(trials)
     assert best is not None
     assert best.hyperparameters["weight_decay"] == 0.0
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "two", "names"])
+@pytest.mark.parametrize("sampler", ["tpe", "random", "grid", "quasi-random"])
+@pytest.mark.parametrize(("worth", "batch_size", "noise"), [(1.5, 500, 0.0), (4, 100, 1.0), (7, 1200, 0.0)])
+def test_every_race_pays_for_different_trainings_within_its_budget(
+    optimizer: str, sampler: str, worth: float, batch_size: int, noise: float
+) -> None:
+    cell = cell_of(optimizer, batch_size, sampler=sampler, worth=worth)
+    race, random = Race(cell, RUN_COST), np.random.default_rng(0)
+    parts: list[Trial] = []
+    seeds: dict[int, int] = {}
+    while proposals := race.propose(parts):
+        assert proposals == next_stage(cell, parts, RUN_COST)
+        seeds |= {proposal.number: proposal.seed for proposal in proposals}
+        parts += [
+            train(cell, proposal, lambda values, share: values.get("lr", 1.0) + noise * random.random() - share)
+            for proposal in proposals
+        ]
+    trials = latest(parts)
+    assert len({(seeds[t.number], *sorted(t.hyperparameters.items())) for t in trials}) == len(trials)
+    assert any(trial.status == "ok" for trial in trials)
+    assert sum(trial.thirds for trial in trials) <= 3 * worth * (RUN_COST - RUN_COST % batch_size)
+
+
+def test_a_budget_of_two_whole_runs_buys_a_second_rate() -> None:
+    cell = replace(cell_of(batch_size=1200, worth=2), evaluations=1)
+    first = next_stage(cell, [], RUN_COST)
+    assert [(proposal.hyperparameters["lr"], proposal.until) for proposal in first] == [(0.001, 1)]
+    done = Trial(0, {"lr": 0.001}, "ok", 2.3, 1.0, 3 * RUN_COST, {1: 1.0}, 1)
+    [second] = next_stage(cell, [done], RUN_COST)
+    assert second.hyperparameters["lr"] == pytest.approx(0.001 / 10**0.5)
 
 
 def test_diverged_trials_leave_their_budget_to_others() -> None:
