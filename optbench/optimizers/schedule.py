@@ -75,8 +75,8 @@ class Schedule:
     @property
     def counted(self) -> list[str]:
         """The parameters that are given in steps."""
-        lengths = {"warmup": self.warmup, **self.parameters}
-        return [key for key, value in lengths.items() if key in ("warmup", "decay", "timescale") and is_steps(value)]
+        values, known = {"warmup": self.warmup, **self.parameters}, parameters_of(self.name)
+        return [key for key, value in values.items() if known[key].length and is_steps(value)]
 
     def check_length(self, steps: float = math.inf, run: str = "the run") -> None:
         """Check that warm-up and decay fit into a run.
@@ -217,10 +217,6 @@ def _length_in_words(length: Length | None) -> str:
 
 
 def _in_words(value: Any) -> str:
-    return (
-        ", ".join(map(_in_words, value))
-        if isinstance(value, tuple)
-        else f"{value:g}"
-        if is_number(value)
-        else str(value)
-    )
+    if isinstance(value, tuple):
+        return ", ".join(map(_in_words, value))
+    return f"{value:g}" if is_number(value) else str(value)

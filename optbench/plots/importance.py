@@ -5,6 +5,7 @@ from __future__ import annotations
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -56,33 +57,36 @@ def importance(table: pd.DataFrame, trials: pd.DataFrame, cells: pd.DataFrame) -
         titles=titles,
     )
     drawn = []
+    for ax in axes:
+        ax.set_visible(False)
     for row, cell_id in enumerate(shown):
         space = searched_space(rows[cell_id])
         mine = trials[(trials["cell_id"] == cell_id) & np.isfinite(trials["valid_loss"].astype(float))]
         mine = mine[mine["status"].isin(["ok", STOPPED])].drop_duplicates("trial")
-        for column in range(across):
-            ax = axes[row * across + column]
-            if column >= len(own[cell_id]):
-                ax.set_visible(False)
-                continue
-            name = str(own[cell_id]["hyperparameter"].iloc[column])
-            tried, values = space[name], mine[column_of(name)]
+        for ax, name in zip(axes[row * across :], map(str, own[cell_id]["hyperparameter"]), strict=False):
+            values = mine[column_of(name)]
             points = mine[["cell_id", "optimizer", "trial", "status", "valid_loss"]].assign(
-                hyperparameter=name, value=values.astype(str), position=[place(tried, value) for value in values]
+                hyperparameter=name, value=values.astype(str), position=[place(space[name], value) for value in values]
             )
+            _draw_slice(ax, space[name], points)
             drawn.append(points)
-            ended, stopped = points[points["status"] == "ok"], points[points["status"] == STOPPED]
-            ax.plot(stopped["position"], stopped["valid_loss"], ".", color=style.INK, markersize=3, alpha=0.5)
-            ax.plot(ended["position"], ended["valid_loss"], "o", color=style.BLUE, markersize=3.5)
-            best = ended[ended["valid_loss"] == ended["valid_loss"].min()]
-            ax.plot(best["position"], best["valid_loss"], "D", color=style.VERMILLION, markersize=5, zorder=4)
-            marks = [tried.position(v) for v in tried.values] if isinstance(tried, Choices) else [0.0, 0.5, 1.0]
-            ax.set_xticks(marks, [_label(tried, tried.at(mark)) for mark in marks])
-            ax.set_xlim(-0.05, 1.05)
-            if len(points) and (points["valid_loss"] > 0).all():
-                ax.set_yscale("log")
-                style.plain_ticks(ax.yaxis, *ax.get_ylim())
     return figure, pd.concat(drawn, ignore_index=True)
+
+
+def _draw_slice(ax: Axes, tried: Range | Choices, points: pd.DataFrame) -> None:
+    """Draws the trials' losses over one hyperparameter."""
+    ax.set_visible(True)
+    ended, stopped = points[points["status"] == "ok"], points[points["status"] == STOPPED]
+    ax.plot(stopped["position"], stopped["valid_loss"], ".", color=style.INK, markersize=3, alpha=0.5)
+    ax.plot(ended["position"], ended["valid_loss"], "o", color=style.BLUE, markersize=3.5)
+    best = ended[ended["valid_loss"] == ended["valid_loss"].min()]
+    ax.plot(best["position"], best["valid_loss"], "D", color=style.VERMILLION, markersize=5, zorder=4)
+    marks = [tried.position(v) for v in tried.values] if isinstance(tried, Choices) else [0.0, 0.5, 1.0]
+    ax.set_xticks(marks, [_label(tried, tried.at(mark)) for mark in marks])
+    ax.set_xlim(-0.05, 1.05)
+    if len(points) and (points["valid_loss"] > 0).all():
+        ax.set_yscale("log")
+        style.plain_ticks(ax.yaxis, *ax.get_ylim())
 
 
 def _label(tried: Range | Choices, value: object) -> str:
