@@ -162,10 +162,15 @@ def _kill_and_resume(
 @pytest.mark.slow
 @pytest.mark.processes
 @pytest.mark.parametrize("workers", [1, 2])
-def test_killed_runs_resume_to_the_same_frames(workers: int, program: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("execution", ["eager", "population"])
+def test_killed_runs_resume_to_the_same_frames(
+    workers: int, execution: str, program: list[str], tmp_path: Path
+) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    subprocess.run(_command(program, whole, 3 - workers, *TINY_ARGUMENTS), check=True, capture_output=True)
-    hit = _kill_and_resume(program, killed, TINY_ARGUMENTS, workers, kills=4, longest=7.0)
+    arguments = (*TINY_ARGUMENTS, "--optimizer", "adam", "--tuning-worth", "8", "--execution", execution)
+    subprocess.run(_command(program, whole, 3 - workers, *arguments), check=True, capture_output=True)
+    assert set(optbench.load(whole).trials["status"]) >= {"ok", "stopped"}
+    hit = _kill_and_resume(program, killed, arguments, workers, kills=6, longest=9.0)
     assert hit >= 2
     assert_same_results(killed, whole)
 
