@@ -195,8 +195,10 @@ class Session:
             due = (self._index + 1) * budget_thirds
             synchronize(self.cell.device)
             started = time.perf_counter()
+            undone = False
             while affordable and ledger.thirds * evaluations < due:
-                if affordable := replicas.step():
+                undone = not (affordable := replicas.step())
+                if affordable:
                     if self.traced:
                         self._positions.append(replicas.positions())
                     affordable = ledger.affords_gradient(size)
@@ -212,7 +214,7 @@ class Session:
             self._evaluate(self._index)
             if affordable:
                 self._observe()
-            elif reached < until and ledger.limit < budget_thirds:
+            elif (undone or reached < until) and ledger.limit < budget_thirds:
                 self._stop(f"a step needs more than the share of the budget up to evaluation {until}")
         self._random = random_state(self.cell.device)
 

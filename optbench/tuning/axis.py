@@ -12,8 +12,8 @@ from optbench.tuning.trial import Trial
 
 #: New rates are at least this far from those that were tried, in decades.
 CLOSEST = 0.1
-#: The distance of the first two rates, in decades.
-FIRST = 0.5
+#: A rate beyond all that were tried is at most this far from them, in decades.
+FARTHEST = 0.5
 
 
 def spread(rates: Range, default: float, count: int) -> list[float]:
@@ -45,7 +45,7 @@ def between(tried: Mapping[float, Trial], best: Trial) -> Iterator[float]:
     """
     rates, rate = sorted(tried), float(best.hyperparameters["lr"])
     place = rates.index(rate)
-    distance = (rates[-1] / rates[0]) ** (1 / (len(rates) - 1)) if len(rates) > 1 else 10**FIRST
+    distance = min(10**FARTHEST, (rates[-1] / rates[0]) ** (1 / (len(rates) - 1)) if len(rates) > 1 else math.inf)
     sides = []
     for neighbour, step in ((place + 1, 1), (place - 1, -1)):
         if 0 <= neighbour < len(rates):

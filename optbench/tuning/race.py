@@ -45,8 +45,9 @@ PER_DECADE = 2
 SECOND_SEED_FROM = 6.0
 #: Decades below the range in which rates are tried if all trials diverge.
 MOST_BELOW = 3
-#: The largest number of trials per run budget that the tuning is worth, for trials that cost next to nothing.
-MOST_TRIALS = 25
+#: The largest numbers of trials per run budget that the tuning is worth, for trials that cost next to nothing: if one
+#: of them has a finite loss, and if none has.
+MOST_TRIALS, MOST_FRUITLESS = 25, 5
 
 
 def next_stage(cell: Cell, parts: Sequence[Trial], run_cost: int, study: int = 0) -> list[Proposal]:
@@ -148,7 +149,11 @@ class _Stage:
     @cached_property
     def rest(self) -> int:
         """What is left of the tuning budget, in thirds."""
-        return math.floor(self.cell.worth * self.whole) - sum(trial.thirds for trial in self.trained.values())
+        return math.floor(self.cell.worth * self.whole) - sum(map(self._charge, self.trained.values()))
+
+    def _charge(self, trial: Trial) -> int:
+        """What a trial uses up. One that raised an error costs next to nothing, and would buy others without end."""
+        return max(trial.thirds, self._cost_at(self.stops[0])) if trial.status in ("error", "oom") else trial.thirds
 
     def _spent(self, number: int) -> int:
         return self.trained[number].thirds if number in self.trained else 0
@@ -161,7 +166,7 @@ class _Stage:
     ) -> list[Proposal]:
         """Makes proposals. Before its end, each has a limit: together they leave enough to complete one trial."""
         prices = [self._price(number, until) for number, _ in chosen]
-        slack = max(0, self.rest - sum(prices) - (self.whole - self._cost_at(until)))
+        slack = max(0, self.rest - sum(prices) - self._to_finish(until))
         seed = trial_seed(repetition, self.study)
         proposals = []
         for (number, values), price in zip(chosen, prices, strict=True):
@@ -169,6 +174,15 @@ class _Stage:
             last = until >= self.cell.evaluations
             proposals.append(Proposal(number, seed, {**self._fixed, **values}, None, until, None if last else limit))
         return proposals
+
+    def _to_finish(self, until: int) -> int:
+        """What has to be left, when trials pause, to complete one of them, and for the second seed."""
+        if until >= self.cell.evaluations:
+            return self._reserve
+        optimizer = self.cell.optimizer
+        # A trial whose step does not fit in before the pause can't be continued: another one starts anew.
+        several = optimizer.needs_closure or optimizer.second_backward
+        return self._reserve + self.whole - (0 if several else self._cost_at(until))
 
     @property
     def _fixed(self) -> dict[str, Any]:
@@ -218,17 +232,19 @@ class _Stage:
         if not alive:
             return self._spend_rest()
         place = self.number - 1 + len(STOPS) - len(self.stops)
-        step = max(1, self._price(alive[0].number, until))
-        most, new, finish = len(alive), 0, self._reserve
+        most, new, left = len(alive), 0, self.rest - self._to_finish(until)
         if until < self.cell.evaluations:
             budget = self.cell.worth * self.whole - self._reserve
+            step = self._cost_at(until) - self._cost_at(before)
             most = max(1, math.floor(CONTINUE[place] * budget / step + 1e-9))
             new = math.floor(REFINE[place] * budget / self._cost_at(until) + 1e-9)
-            finish = self.whole - self._cost_at(until)  # the best one has to reach its end
-        kept = alive[: min(most, (self.rest - finish) // step)]
+        kept = []
+        for trial in alive[:most]:
+            if (price := self._price(trial.number, until)) <= left:
+                kept.append(trial)
+                left -= price
         if not kept:
             return self._spend_rest()
-        left = self.rest - finish - step * len(kept)
         new = max(0, min(new, left // self._cost_at(until)))
         points = self._refine(new)
         chosen = [(trial.number, trial.hyperparameters) for trial in kept]
@@ -247,24 +263,39 @@ class _Stage:
 
     def _spend_rest(self) -> list[Proposal]:
         """Spends what is left: to complete one trial, on new points, on paused trials, on further seeds."""
-        end = self.cell.evaluations
-        if len(self.trained) >= MOST_TRIALS * self.cell.worth or all(
+        known = any(math.isfinite(trial.loss) for trial in self.trained.values())
+        if len(self.trained) >= (MOST_TRIALS if known else MOST_FRUITLESS) * self.cell.worth or all(
             trial.status in ("error", "oom") for trial in self.trained.values()
         ):
             return []
-        if not any(trial.status == "ok" for trial in self.trained.values()):
-            for trial in self._paused():
-                if self._price(trial.number, end) <= self.rest:
-                    return self._proposals([(trial.number, trial.hyperparameters)], end)
-        spare = self.rest - self._reserve
+        kept = self.rest - self._reserve
+        return self._complete_one() or self._spend(kept) or self._repeat() or self._spend(self.rest)
+
+    def _complete_one(self) -> list[Proposal]:
+        """Returns the best trial to be trained to its end, if none was."""
+        end = self.cell.evaluations
+        if any(trial.status == "ok" for trial in self.trained.values()):
+            return []
+        for trial in self._paused():
+            if self._price(trial.number, end) <= self.rest:
+                return self._proposals([(trial.number, trial.hyperparameters)], end)
+        stopped = [t for t in self.trained.values() if t.status == "skipped" and math.isfinite(t.loss)]
+        if not stopped or self.rest < self.whole:
+            return []
+        best = min(stopped, key=lambda trial: (-trial.until, trial.loss, trial.number))
+        return self._proposals([(len(self.trained), best.hyperparameters)], end)
+
+    def _spend(self, spare: int) -> list[Proposal]:
+        """Returns new points that are trained to their end, or else a paused trial to be continued."""
+        if self._repetitions:
+            return []  # after the second seed, a new point would have no rival
         if spare >= self.whole and (points := self._refine(min(spare // self.whole, self.cell.round))):
-            return self._proposals([*enumerate(points, len(self.trained))], end)
-        if not self._repetitions:
-            for trial in self._paused():
-                until = next(stop for stop in self.stops if stop > trial.until)
-                if 0 < self._price(trial.number, until) <= spare:
-                    return self._proposals([(trial.number, trial.hyperparameters)], until)
-        return self._repeat()
+            return self._proposals([*enumerate(points, len(self.trained))], self.cell.evaluations)
+        for trial in self._paused():
+            until = next(stop for stop in self.stops if stop > trial.until)
+            if 0 < self._price(trial.number, until) <= spare:
+                return self._proposals([(trial.number, trial.hyperparameters)], until)
+        return []
 
     # Further seeds
 
@@ -280,7 +311,7 @@ class _Stage:
 
     def _repeat(self) -> list[Proposal]:
         """Returns the best two points that reached their end on one more seed, if the budget allows."""
-        ended = [p for p in self._points if p[0].status == "ok" and len(p) == 1 + self._repetitions]
+        ended = [p for p in self._points if len(p) == 1 + self._repetitions and math.isfinite(mean_loss(p))]
         best = sorted(ended, key=lambda point: (mean_loss(point), point[0].number))[:2]
         if self.cell.worth < SECOND_SEED_FROM or len(best) < 2 or self.rest < 2 * self.whole:
             return []
@@ -289,20 +320,21 @@ class _Stage:
 
     @cached_property
     def _points(self) -> list[list[Trial]]:
-        return by_point(list(self.trained.values()))
+        """The trials of each point, without those that were ended early: they may have been started anew."""
+        return by_point([trial for trial in self.trained.values() if trial.status != "skipped"])
 
     # New points
 
     def _refine(self, count: int) -> list[dict[str, Any]]:
         """Returns at most `count` new points."""
         best = best_trial(list(self.trained.values()))
-        if count < 1 or self._repetitions:
-            return []  # after the second seed, a new point would have no rival
+        if count < 1:
+            return []
         if best is None and self._axis is not None:
             return self._below()
         if self._axis is None or best is None or "lr" not in best.hyperparameters:
             return self._ask(count)
-        tried = {float(point[0].hyperparameters["lr"]): point[0] for point in self._points}
+        tried = {float(trial.hyperparameters["lr"]): trial for trial in [*self.trained.values()][::-1]}
         return [{"lr": rate} for rate in itertools.islice(between(tried, best), count)]
 
     def _below(self) -> list[dict[str, Any]]:

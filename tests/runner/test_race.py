@@ -64,13 +64,33 @@ def test_a_tuned_run_has_the_chosen_rate(race: optbench.Results) -> None:
 def test_it_continues_after_any_part_to_the_same_numbers(race: optbench.Results, tmp_path: Path, kept: int) -> None:
     folder = tmp_path / "run"
     shutil.copytree(race.directory.folder, folder)
-    for cell in folder.glob("cells/*"):
-        lines = (cell / "trials.jsonl").read_text().splitlines(keepends=True)
-        (cell / "trials.jsonl").write_text("".join(lines[:kept]) + lines[kept][:20])  # a torn line
-        (cell / "result.json").unlink()
-        shutil.rmtree(cell / "runs")
+    _cut(folder, kept)
     run_tiny(folder, **CHOICES)
     assert_same_results(folder, race.directory.folder)
+
+
+def test_line_searches_that_meet_their_limits_are_never_continued(tmp_path: Path) -> None:
+    """In runs of a few steps of several gradients each; the part after an undone step would not be the same again."""
+    short = {**CHOICES, "optimizers": ["lbfgs[max_iter=4]"], "run_budget": "200examples"}
+    whole = run_tiny(tmp_path / "whole", **short)
+    assert set(whole.cells["status"]) == {"ok"}
+    assert (whole.cells["tuning_cost"] <= whole.cells["tuning_budget"]).all()
+    assert {"skipped", "ok"} <= set(whole.trials["status"])
+    for kept in (2, 5, 8, 11):
+        folder = tmp_path / f"{kept}"
+        shutil.copytree(whole.directory.folder, folder)
+        _cut(folder, kept)
+        run_tiny(folder, **short)
+        assert_same_results(folder, whole.directory.folder)
+
+
+def _cut(folder: Path, kept: int) -> None:
+    """Leaves the first parts of each tuning, and a torn line."""
+    for cell in folder.glob("cells/*"):
+        lines = (cell / "trials.jsonl").read_text().splitlines(keepends=True)
+        (cell / "trials.jsonl").write_text("".join(lines[:kept]) + "".join(lines[kept : kept + 1])[:20])
+        (cell / "result.json").unlink()
+        shutil.rmtree(cell / "runs")
 
 
 def test_trials_that_diverge_or_raise_end_the_race(tmp_path: Path) -> None:

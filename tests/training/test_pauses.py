@@ -86,6 +86,15 @@ def test_a_limit_is_never_exceeded_and_ends_a_training_whose_step_does_not_fit(o
     assert course.record.error == "a step needs more than the share of the budget up to evaluation 4"
 
 
+def test_a_training_whose_step_was_undone_ends_also_beyond_the_evaluation() -> None:
+    """The step's cost reaches the evaluation; the optimizer has seen a batch of a step that was not taken."""
+    cell = cell_of(TINY_NET, "lbfgs[max_iter=20]")
+    course = Course(cell, *load(cell.problem, SOURCE, cell.device), cell.optimizer.defaults, 0, BUDGET)
+    course.advance(1, 3 * BUDGET // 8)
+    assert course.ledger.thirds == 3 * BUDGET // 8
+    assert (course.record.status, course.record.points[-1].index) == ("skipped", 1)
+
+
 def test_a_training_that_costs_exactly_its_limit_can_be_continued() -> None:
     cell = cell_of(TINY_NET, "sgd")
     course = Course(cell, *load(cell.problem, SOURCE, cell.device), {"lr": 0.1}, 0, BUDGET)

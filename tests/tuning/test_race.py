@@ -14,6 +14,7 @@ import pytest
 from optbench.config.load import configure
 from optbench.planning.matrix import Cell, make_plan
 from optbench.training.seeds import trial_seed
+from optbench.tuning.axis import between
 from optbench.tuning.race import Race, next_stage
 from optbench.tuning.searched import find_edge, searched_space
 from optbench.tuning.trial import Proposal, Trial, best_trial
@@ -62,7 +63,8 @@ def train(cell: Cell, proposal: Proposal, loss: Loss, gradients: int = 1) -> Tri
     steps = math.ceil(until * RUN_COST / (EVALUATIONS * size))
     limit = 3 * RUN_COST if proposal.limit is None else proposal.limit
     fits = until == EVALUATIONS or 3 * size * steps <= limit
-    thirds = 3 * size * min(steps, limit // (3 * size))
+    # A step that does not fit in costs what it took until then.
+    thirds = 3 * size * steps if 3 * size * steps <= limit else limit - limit % (3 * cell.batch_size)
     value = loss(proposal.hyperparameters, until / EVALUATIONS)
     status = "diverged" if math.isnan(value) else "ok" if until == EVALUATIONS else "paused" if fits else "skipped"
     reports = {until: value} if status != "diverged" else {}
@@ -111,8 +113,10 @@ def test_beyond_the_range_it_is_extended_and_an_edge_is_said(best: float, edge: 
     assert find_edge(cell, trials) == edge
 
 
-@pytest.mark.parametrize("worth", [1, 1.5, 2, 3, 4, 6, 10, 20])
-@pytest.mark.parametrize(("batch_size", "gradients"), [(20, 1), (20, 25), (100, 1), (100, 3), (500, 1), (1200, 1)])
+@pytest.mark.parametrize("worth", [1, 1.5, 2, 3, 4, 6, 7, 10, 20])
+@pytest.mark.parametrize(
+    ("batch_size", "gradients"), [(20, 1), (20, 7), (20, 25), (100, 1), (100, 3), (100, 10), (500, 1), (1200, 1)]
+)
 def test_no_budget_is_exceeded_and_little_is_left(worth: float, batch_size: int, gradients: int) -> None:
     """Steps of 25 gradients are those of a line search; with a batch of 1200, a run has three steps."""
     cell = cell_of("lbfgs" if gradients > 1 else "adam", batch_size=batch_size, worth=worth)
@@ -159,6 +163,33 @@ def test_no_point_is_trained_twice_on_one_seed(worth: int, repeated: int) -> Non
     assert best.hyperparameters["weight_decay"] == 0.0
 
 
+@pytest.mark.parametrize("worth", [1, 2, 4, 5.9, 6, 7, 10])
+@pytest.mark.parametrize("run_cost", [100, 400, 1000])
+@pytest.mark.parametrize("most", [4, 25])
+def test_line_searches_of_any_length_stay_within_the_budget_and_one_trial_ends(
+    worth: float, run_cost: int, most: int
+) -> None:
+    """Each step computes 1 to `most` gradients; one that exceeds the limit is charged up to there, and the last one."""
+    cell = replace(cell_of("lbfgs", batch_size=20, worth=worth), batch_size=10)
+    race, random = Race(cell, run_cost), np.random.default_rng(run_cost)
+    parts: list[Trial] = []
+    while proposals := race.propose(parts):
+        for proposal in proposals:
+            until, limit = proposal.until or EVALUATIONS, (3 * run_cost if proposal.limit is None else proposal.limit)
+            thirds = next((part.thirds for part in parts[::-1] if part.number == proposal.number), 0)
+            undone = False
+            while thirds * EVALUATIONS < until * 3 * run_cost and not undone:
+                step = 30 * int(random.integers(1, most + 1))
+                undone = thirds + step > limit
+                thirds = limit - limit % 30 if undone else thirds + step
+            status = "ok" if until == EVALUATIONS else "skipped" if undone else "paused"
+            value = valley(proposal.hyperparameters, until / EVALUATIONS, 1.0)
+            parts.append(Trial(proposal.number, proposal.hyperparameters, status, 2.3, value, thirds, {}, until))
+    trials = latest(parts)
+    assert sum(trial.thirds for trial in trials) <= 3 * worth * run_cost
+    assert any(trial.status == "ok" for trial in trials)
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "two", "names"])
 @pytest.mark.parametrize("sampler", ["tpe", "random", "grid", "quasi-random"])
 @pytest.mark.parametrize(("worth", "batch_size", "noise"), [(1.5, 500, 0.0), (4, 100, 1.0), (7, 1200, 0.0)])
@@ -191,6 +222,12 @@ def test_a_budget_of_two_whole_runs_buys_a_second_rate() -> None:
     assert second.hyperparameters["lr"] == pytest.approx(0.001 / 10**0.5)
 
 
+def test_beyond_two_distant_rates_the_next_one_is_near() -> None:
+    """Not two decades above the range."""
+    tried = {rate: Trial(n, {"lr": rate}, "ok", 2.3, 1.0 - n, 100) for n, rate in enumerate((0.001, 0.1))}
+    assert [round(rate, 3) for rate in between(tried, tried[0.1])] == [0.316, 0.01]
+
+
 def test_diverged_trials_leave_their_budget_to_others() -> None:
     cell = cell_of()
     some = latest(tune(cell, lambda values, share: valley(values, share, 1e-4)))
@@ -206,7 +243,19 @@ def test_a_tuning_in_which_everything_diverges_or_raises_ends() -> None:
         return parts
 
     assert len(fail(cell_of(), "diverged")) <= 10 + 3
+    assert len(fail(cell_of("two"), "diverged")) <= 5 * 4 + 1
     assert len(fail(cell_of(), "error")) < 12
+
+
+def test_trials_that_raise_buy_no_others() -> None:
+    cell = cell_of("two")
+    parts: list[Trial] = []
+    while proposals := next_stage(cell, parts, RUN_COST):
+        for p in proposals:
+            raised = Trial(p.number, p.hyperparameters, "error", 2.3, math.nan, 0, {}, 1)
+            parts.append(raised if p.number else train(cell, p, lambda values, share: 1.0 - share))
+    assert parts[-1].status == "error"
+    assert len(latest(parts)) <= 8 * 4
 
 
 def test_if_no_trial_is_complete_the_one_that_came_farthest_is_chosen() -> None:
