@@ -52,7 +52,7 @@ def audit(
     | `selection` | the chosen rate is not that of the trial with the lowest validation loss |
     | `reused_seed` | a seed was used for two trials, or for both tuning and final runs |
     | `repeated_seed` | a run occurs twice; the first one is counted |
-    | `seedless` | runs on different seeds are equal to the last bit |
+    | `seedless` | runs on different seeds are equal up to rounding |
     | `versions` | the trials and runs of a cell were computed with several versions of torch |
     | `known_length` | the optimizer knows the length of the training, and another one of the task does not |
     | `remark` | successful runs took no step, never changed the model, or have another remark |
@@ -318,5 +318,6 @@ def _audit_seeds(trials: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) 
         yield (
             str(cell_id),
             "seedless",
-            f"{number} seeds repeat another seed bit by bit and are not counted as observations",
+            f"{number} seed{'s repeat' if number != 1 else ' repeats'} another one and "
+            f"{'are' if number != 1 else 'is'} not counted as {'observations' if number != 1 else 'an observation'}",
         )

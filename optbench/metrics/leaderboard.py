@@ -13,7 +13,7 @@ import pandas as pd
 
 from optbench.formatting import format_cell, format_number
 from optbench.metrics import METRICS, higher_is_better
-from optbench.metrics.compared import directions, drop_repeated_runs, is_technical, merge_ties, select_runs, signs
+from optbench.metrics.compared import directions, drop_copied_runs, is_technical, merge_ties, select_runs, signs
 from optbench.results.stored import CELL, GROUP
 
 #: Statuses of failed cells and runs. `skipped` is not a failure here: such a run was never started.
@@ -32,7 +32,7 @@ _COUNTS = ["rank", "n_ok", "n_runs", "diverged", "groups", "best_in", "failed_ce
 
 
 def leaderboard(runs: pd.DataFrame, cells: pd.DataFrame, rank_by: str = "test_metric") -> pd.DataFrame:
-    """Returns one row per cell, ranked within its task by a median over seeds.
+    """Returns one row per cell, ranked within its task by a median over seeds, each distinct observation once.
 
     Ties share the better rank. A cell that failed before any run is ranked last; a cell that has not run yet, or failed
     for a technical reason (see `compared.is_technical`), has no rank. `test_metric_low` and `_high` are the range over
@@ -46,7 +46,7 @@ def leaderboard(runs: pd.DataFrame, cells: pd.DataFrame, rank_by: str = "test_me
     """
     # Frames may hold a cell twice, and categories without rows.
     cells = cells.drop_duplicates("cell_id")
-    runs = drop_repeated_runs(runs)
+    runs = drop_copied_runs(runs)
     ranked = select_runs(runs, cells)
     default = runs[~runs["tuned"].astype(bool) & (runs["status"] != "skipped")]
     higher = directions(cells)

@@ -38,7 +38,8 @@ __all__ = ["ALL", "MOST_TRIALS", "Budget", "choose_budgets", "explain_small_budg
 COLUMNS = [
     "trials", "tuning_worth", "seconds", "memory_bytes", "scope", "optimizer", "recommended", "rests_on", "batch_size",
     "others", "metric", "n_seeds", "value", "mean", "mean_low", "mean_high", "expected_regret", "regret_low",
-    "regret_high", "not_told_apart", "lr_start", "lr_low", "lr_high", "problems", "tasks", "feasible_tasks", "sentence", "note",
+    "regret_high", "not_told_apart", "lr_start", "lr_low", "lr_high", "problems", "tasks", "feasible_tasks", "sentence",
+    "note",
 ]  # fmt: skip
 #: A cell with its choice within a budget, and how it ended on fresh seeds.
 _Cell = dict[Any, Any]

@@ -293,7 +293,9 @@ def _more_seeds(pairs: _Pairs, alpha: float, tested: int) -> tuple[float, str]:
 def _join_notes(pairs: _Pairs, *reasons: str) -> str:
     notes = list(reasons)
     if pairs.copies:
-        notes.append(f"{pairs.copies} seeds repeat others bit by bit and are not counted")
+        one = pairs.copies == 1
+        repeat = "seed repeats another one and is" if one else "seeds repeat others and are"
+        notes.append(f"{pairs.copies} {repeat} not counted")
     if any(pairs.error) and not any(map(math.isnan, pairs.error)):
         low, high = (format_number(100 * math.expm1(end), 2, True) for end in pairs.error)
         notes.append(f"the error of the step times allows a ratio {low} to +{high} % from this one")

@@ -128,7 +128,7 @@ def test_runs_that_are_there_twice() -> None:
 def test_seeds_without_effect() -> None:
     found = study({"adam": [1.0] * 4}, trials=FINE)
     found.runs["train_loss"] = 1.0
-    assert findings(found) == {"seedless": "3 seeds repeat another seed bit by bit and are not counted as observations"}
+    assert findings(found) == {"seedless": "3 seeds repeat another one and are not counted as observations"}
 
 
 def test_a_leaderboard_marks_each_finding_once() -> None:

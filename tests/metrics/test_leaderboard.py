@@ -12,10 +12,14 @@ import pandas as pd
 import pytest
 
 from optbench.formatting import format_cell, format_number, to_latex, to_markdown, to_text
+from optbench.metrics.final import final_metric
+from optbench.metrics.fresh_seeds import measure_cells
 from optbench.metrics.leaderboard import for_paper, leaderboard, summary
+from optbench.metrics.losses import medians, seed_losses
 from optbench.metrics.tables import all_tables
 from optbench.reporting.files import write_tables
 from tests.support.frames import PROBLEMS, VALLEY, make
+from tests.support.studies import study
 
 ONE = PROBLEMS[1]
 
@@ -28,7 +32,7 @@ def board_of(values: dict[str, list[float | None]], higher: bool = True, tuned: 
     template = frames.runs.iloc[0].to_dict()
     rows = [
         template | {"cell_id": f"{ONE}-{name}-64", "optimizer": name, "seed": seed, "tuned": tuned,
-                    "status": "diverged" if value is None else "ok",
+                    "train_loss": float(seed), "status": "diverged" if value is None else "ok",
                     "test_metric": math.nan if value is None else value}
         for name, seeds in values.items() for seed, value in enumerate(seeds)
     ]  # fmt: skip
@@ -54,6 +58,22 @@ def test_a_diverged_seed_is_worse_than_every_number(higher: bool) -> None:
     assert math.isnan(board.loc["nadam", "test_metric"])
     assert board.loc["nadam", ["n_ok", "n_runs", "diverged"]].tolist() == [1, 3, 2]
     assert board.loc["nadam", "test_metric_low"] == good
+
+
+def test_copies_of_a_seed_are_one_observation_on_every_table() -> None:
+    """Five seeds repeat one run up to the last bits: the medians are those of the three observations."""
+    values = {"adam": [0.2, *[0.2 * (1 + 1e-7 * step) for step in range(1, 5)], 0.4, 0.6]}
+    found = study(values | {"sgd": [0.3 + 0.01 * step for step in range(7)]})
+    found.runs["train_loss"] = found.runs["test_loss"]
+    board = leaderboard(found.runs, found.cells).set_index("optimizer")
+    assert board.loc["adam", ["n_ok", "n_runs"]].tolist() == [3, 3]
+    assert board["n_runs"]["sgd"] == 7
+    final = final_metric(found.runs, found.curves, found.cells).set_index("optimizer")
+    own = measure_cells(found.runs, found.cells, "test_metric").set_index("optimizer")
+    losses = medians(seed_losses(found.runs, found.cells)).set_index("optimizer")
+    for median in (board["test_metric"], final["median"], own["value"], losses["loss"]):
+        assert median.to_dict() == pytest.approx({"adam": 0.4, "sgd": 0.33})
+    assert final["n_seeds"].to_dict() == own["n_seeds"].to_dict() == {"adam": 3, "sgd": 7}
 
 
 def test_an_even_number_of_seeds_with_half_of_them_lost_has_no_median() -> None:

@@ -205,7 +205,7 @@ def test_seeds_that_have_no_effect_are_one_observation() -> None:
     found.runs["train_loss"] = found.runs["test_loss"]
     row = only(found)
     assert (row["n_pairs"], row["verdict"]) == (1, "inconclusive")
-    assert "7 seeds repeat others bit by bit" in row["note"]
+    assert "7 seeds repeat others and are not counted" in row["note"]
 
 
 def test_a_seed_that_is_there_twice_counts_once() -> None:
