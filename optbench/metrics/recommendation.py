@@ -140,6 +140,7 @@ class _Evidence:
         self.choices: list[_Cell] = table.merge(figures, on="cell_id", how="left").to_dict("records")
         for cell in self.choices:
             cell["optimizer"] = str(cell["optimizer"])
+            cell["others"] = cell["others"] if cell["runs"] == "tuned" else ""  # those of the cell are the tuned ones
             cell["lr"] = cell["lr"] if math.isnan(cell["lr_final"]) else cell["lr_final"]
 
     def rank(self, part: list[_Cell]) -> list[dict[str, Any]]:

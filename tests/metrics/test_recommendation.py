@@ -165,8 +165,11 @@ def test_no_tuning_rests_on_the_runs_at_the_default_rate() -> None:
     found = study(CSV, trials=CSV_TRIALS)
     worse = found.runs.assign(tuned=False, lr=0.001, test_metric=2 * found.runs["test_metric"])
     found.runs = pd.concat([found.runs, worse], ignore_index=True)
+    found.cells["others_tuned"] = "eps=1e-5"
     best = of(found, Budget(trials=1)).query("scope == 'all tasks' and recommended").iloc[0]
-    assert best[["rests_on", "optimizer", "lr_start"]].tolist() == ["fresh seeds", "adam", 0.001]
+    assert best[["rests_on", "optimizer", "lr_start", "others"]].tolist() == ["fresh seeds", "adam", 0.001, ""]
+    assert "eps" not in best["sentence"]
+    assert of(found, Budget(trials=4))["others"].eq("eps=1e-5").any()
     assert best["value"] == pytest.approx(0.36)
 
 
