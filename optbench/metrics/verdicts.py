@@ -19,6 +19,7 @@ from optbench.metrics.timing_error import index_by_cell, ratio_error, timing_err
 from optbench.results.stored import GROUP
 from optbench.statistics import paired, planning
 from optbench.statistics.equality import RESOLUTION
+from optbench.statistics.fewest import fewest_pairs
 from optbench.statistics.intervals import t_interval
 
 #: Ratios of losses within this factor, and differences of metrics within this share of the reference's median, do not
@@ -275,7 +276,7 @@ def _more_seeds(pairs: _Pairs, alpha: float, tested: int) -> tuple[float, str]:
         return math.nan, "no seed was run by both"
     if math.isnan(error):
         return math.nan, "the error of the step times is unknown"
-    least = planning.fewest_pairs(alpha, tested)
+    least = fewest_pairs(alpha, tested)
     too_few = f"fewer than {least} pairs cannot decide between {tested + 1} optimizers" if n < least else ""
     if not pairs.measured:
         return math.nan, "; ".join(filter(None, [too_few, "more seeds cannot be estimated from failed runs"]))
