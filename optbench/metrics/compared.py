@@ -111,6 +111,23 @@ def signs(problems: pd.Series, higher: pd.Series) -> np.ndarray:
     return np.where(problems.astype(object).map(higher.to_dict()).eq(True).to_numpy(dtype=bool), 1.0, -1.0)
 
 
+def limit_at_zero(low: pd.Series, values: np.ndarray, problems: pd.Series, higher: pd.Series) -> pd.Series:
+    """Limits the lower bounds of intervals to 0 on problems whose values are losses that were never negative.
+
+    The true mean of such a loss isn't negative either, so the limited interval covers it as often as the whole one.
+
+    Args:
+        low: The lower bounds by row; its index has the problem of each.
+        values: The values of runs, of shape (n,); those that are not finite are ignored.
+        problems: The problems of these runs, of shape (n,).
+        higher: The series of `directions`; empty if a lower value is better on every problem.
+    """
+    finite = pd.Series(values, dtype=float)
+    finite = finite[np.isfinite(finite)].groupby(problems.astype(object).to_numpy()[np.isfinite(finite)]).min()
+    bounded = {str(name) for name, least in finite.items() if least >= 0 and not higher.get(name, False)}
+    return low.where(~low.index.isin(bounded), low.clip(lower=0))
+
+
 def merge_ties(values: pd.Series, by: Sequence[pd.Series]) -> pd.Series:
     """Makes values equal that are equal up to rounding, so that they tie in a ranking (see `statistics.equality`).
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from optbench.metrics.aggregate import middle_scores
-from optbench.metrics.compared import directions, drop_copied_runs, drop_repeated_runs, merge_ties
+from optbench.metrics.compared import directions, drop_copied_runs, drop_repeated_runs, limit_at_zero, merge_ties
 from optbench.metrics.losses import seed_losses
 from optbench.metrics.probability_of_improvement import probability_of_improvement
 from optbench.metrics.ranking import higher_is_better
@@ -63,6 +63,10 @@ def measure_cells(runs: pd.DataFrame, cells: pd.DataFrame, metric: str) -> pd.Da
     columns = [*CELL, "score", "value", "mean", "mean_low", "mean_high", "n_seeds"]
     table = pd.DataFrame(rows, columns=columns)
     table["score"] = merge_ties(table["score"], [table["problem"]])
+    flags = {name: higher_is_better(metric, bool(higher.get(name, False))) for name in table["problem"]}
+    low = pd.Series(table["mean_low"].to_numpy(dtype=float), table["problem"].astype(object))
+    values = losses["loss"].to_numpy(dtype=float)
+    table["mean_low"] = limit_at_zero(low, values, losses["problem"], pd.Series(flags, dtype=bool)).to_numpy()
     first = runs.drop_duplicates(CELL)[[*CELL, "lr", "cell_id"]]
     ended = pd.to_numeric(runs["test_loss"]).astype(float)
     ended = ended.where((runs["status"] == "ok") & np.isfinite(ended), np.inf).groupby(runs["cell_id"]).median()

@@ -10,13 +10,16 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
+import optbench
 from optbench.formatting import format_cell, format_number, to_latex, to_markdown, to_text
 from optbench.metrics.final import final_metric
 from optbench.metrics.fresh_seeds import measure_cells
 from optbench.metrics.leaderboard import for_paper, leaderboard, summary
 from optbench.metrics.losses import medians, seed_losses
 from optbench.metrics.tables import all_tables
+from optbench.metrics.verdicts import verdicts
 from optbench.reporting.files import write_tables
 from tests.support.frames import PROBLEMS, VALLEY, make
 from tests.support.studies import study
@@ -325,6 +328,34 @@ def test_columns_have_their_own_digits() -> None:
     assert format_cell("mean_rank", 1.5) == "1.50"
     assert format_cell("tuning_cost", 71234.3333) == "71,234"
     assert format_cell("cost_to_target", math.nan) == "–"
+
+
+def test_a_paper_gets_the_mean_with_its_interval_and_the_verdict(tmp_path: Path) -> None:
+    adam, mine = [1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6], [0.01, 0.02, 0.01, 0.02, 0.03, 0.02, 3.0]
+    outcomes = {"adam": adam, "mine": mine, "worse": [2 * value for value in adam], "lost": [1.0, *[None] * 6]}
+    found = study(outcomes)
+    default = found.runs.assign(tuned=False, test_metric=9.0)
+    found.runs = pd.concat([default, found.runs], ignore_index=True)
+    final = final_metric(found.runs, found.curves, found.cells)
+    judged = verdicts(found.runs, found.cells, "adam")
+    board = leaderboard(found.runs, found.cells)
+    table = for_paper(board, final, judged)
+    assert list(table)[4:] == ["test metric", "mean ± 95 %", "n", "against adam", "p"]
+    table = table.set_index("optimizer")
+    low, high = stats.t.interval(0.95, 6, np.mean(adam), stats.sem(adam))
+    assert table.loc["adam", "mean ± 95 %"] == f"1.30 ± {format_number((high - low) / 2, 2)}"
+    low, high = stats.t.interval(0.95, 6, np.mean(mine), stats.sem(mine))
+    assert low < 0
+    assert table.loc["mine", "mean ± 95 %"] == f"{format_number(np.mean(mine), 3)} [0, {format_number(high, 3)}]"
+    row = judged.set_index("optimizer").loc["worse"]
+    assert table.loc["worse", ["n", "against adam", "p"]].tolist() == [7, "loss", format_number(row["p_holm"], 2)]
+    assert table.loc["adam", ["against adam", "p"]].tolist() == ["–", "–"]
+    write_tables({"leaderboard": board, "final_metric": final, "verdicts": judged, "cells": found.cells}, tmp_path,
+                 {"leaderboard"})  # fmt: skip
+    latex, markdown = ((tmp_path / f"leaderboard.{kind}").read_text("utf-8") for kind in ("tex", "md"))
+    assert "mean ± 95" in latex
+    assert "| mean ± 95 % | n | against adam | p |" in " ".join(markdown.split())
+    assert f"Computed with optbench {optbench.__version__}." in markdown
 
 
 def test_a_paper_gets_five_columns() -> None:
