@@ -279,7 +279,8 @@ def _more_seeds(pairs: _Pairs, alpha: float, tested: int) -> tuple[float, str]:
     least = fewest_pairs(alpha, tested)
     too_few = f"fewer than {least} pairs cannot decide between {tested + 1} optimizers" if n < least else ""
     if not pairs.measured:
-        return math.nan, "; ".join(filter(None, [too_few, "more seeds cannot be estimated from failed runs"]))
+        reason = f"more seeds cannot be estimated from {_name_unmeasured(pairs)}"
+        return math.nan, "; ".join(filter(None, [too_few, reason]))
     if n < 2:
         return math.nan, "; ".join(filter(None, [too_few, "more seeds cannot be estimated from one pair"]))
     deviation = planning.planning_deviation(float(differences.std(ddof=1)), n)
@@ -289,6 +290,12 @@ def _more_seeds(pairs: _Pairs, alpha: float, tested: int) -> tuple[float, str]:
         reason = f"even {planning.MOST_SEEDS:,} seeds are unlikely to decide"
         return math.nan, "; ".join(filter(None, [too_few, reason]))
     return max(needed - n, 1), too_few
+
+
+def _name_unmeasured(pairs: _Pairs) -> str:
+    """What makes a mean effect impossible: failed runs, or values of 0, whose ratio to others is infinite."""
+    failed = not np.isfinite([pairs.loss, pairs.other]).all()
+    return "runs that failed or have no finite value" if failed else "values of 0, whose ratio to others is infinite"
 
 
 def _join_notes(pairs: _Pairs, *reasons: str) -> str:
@@ -301,5 +308,5 @@ def _join_notes(pairs: _Pairs, *reasons: str) -> str:
         low, high = (format_number(100 * math.expm1(end), 2, True) for end in pairs.error)
         notes.append(f"the error of the step times allows a ratio {low} to +{high} % from this one")
     if len(pairs.differences) and not pairs.measured:
-        notes.append("no mean effect, because it is infinite on some seeds or both failed")
+        notes.append(f"no mean effect because of {_name_unmeasured(pairs)}")
     return "; ".join(filter(None, notes))
