@@ -6,9 +6,11 @@ The functions of this package do everything that the command line does. Heavy mo
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
     from optbench.api import check, compare, figure, plan, recommend, report, run
     from optbench.config.load import load_config
     from optbench.config.schema import Config
@@ -39,6 +41,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return version("optbench")
     if name not in _HOME:
         raise AttributeError(f"module 'optbench' has no attribute {name!r}")
     value = getattr(import_module(f"optbench.{_HOME[name]}"), name)

@@ -269,11 +269,12 @@ def recommend(
 ) -> pd.DataFrame:
     """Recommends an optimizer for a given tuning budget, with its batch size and learning rate, and the evidence.
 
-    Without a budget, three are considered: no tuning, half of the trials in the results, and all of them.
+    Without a budget, those of the results are considered: no tuning and all of it, and half of it unless it raced.
 
     Args:
         *folders: Results directories, frozen results, or "reference".
-        trials: Number of tuning trials; 1 means the default learning rate, untuned.
+        trials: Tuning budget in complete trials, each with the compute of one run; 1 means the default learning rate,
+            untuned.
         seconds: Time limit for all tuning trials together, at the speed measured in isolation.
         memory_mib: Memory limit in MiB per step, including optimizer state.
 
@@ -284,7 +285,7 @@ def recommend(
         UserError: The results can't be joined, a budget is not valid, or `seconds` is given for results that were
             timed on different machines.
     """
-    from optbench.metrics.recommendation import MOST_TRIALS, Budget, recommendation
+    from optbench.metrics.recommendation import MOST_TRIALS, Budget, explain_small_budget, recommendation
     from optbench.results.frozen import open_results
     from optbench.results.join import join
     from optbench.results.machines import check_seconds
@@ -301,7 +302,10 @@ def recommend(
         check_seconds("seconds of tuning", results.machines, "a number of trials, or no limit")
     budgets = None if (trials, seconds, memory) == (None, None, None) else [Budget(trials, seconds, memory)]
     table = recommendation(results.trials, results.runs, results.cells, budgets, results.curves)
-    table.attrs["notes"] = [*results.warnings, *getattr(results, "notes", ())]
+    notes = [*results.warnings, *getattr(results, "notes", ())]
+    if trials is not None and trials > 1:
+        notes += explain_small_budget(trials, results.trials, results.cells)
+    table.attrs["notes"] = notes
     return table
 
 

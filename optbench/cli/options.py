@@ -9,15 +9,17 @@ from typing import Any
 import click
 
 from optbench.cli import completion
+from optbench.config.presets import PRESETS, preset
 
 
 def selection(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds the options that choose what is run; shared by `run` and `plan`."""
+    quick = preset("quick")
     options = [
         click.option(
             "--preset",
             metavar="NAME",
-            help="Configuration to start from: quick (default), standard or full.",
+            help=f"Configuration to start from: {PRESETS[0]} (default), {', '.join(PRESETS[1:-1])} or {PRESETS[-1]}.",
             shell_complete=completion.complete_presets,
         ),
         click.option(
@@ -68,7 +70,10 @@ def selection(command: Callable[..., Any]) -> Callable[..., Any]:
             shell_complete=completion.complete_from("optimizers.schedule:NAMES"),
         ),
         click.option(
-            "--seeds", type=int, metavar="N", help="Number of final runs per cell, each with its own seed (quick: 3)."
+            "--seeds",
+            type=int,
+            metavar="N",
+            help=f"Number of final runs per cell, each with its own seed (quick: {quick['seeds']}).",
         ),
         click.option(
             "--run-budget",
@@ -79,7 +84,8 @@ def selection(command: Callable[..., Any]) -> Callable[..., Any]:
             "--tuning-worth",
             type=float,
             metavar="K",
-            help="Tuning budget of each cell as a multiple of the run budget (quick: 4); 0 switches tuning off.",
+            help="Tuning budget of each cell as a multiple of the run budget "
+            f"(quick: {quick['tuning']['worth']}); 0 switches tuning off.",
         ),
         click.option(
             "--studies",

@@ -49,6 +49,7 @@ def plan_text(plan: Plan, workers: int | None) -> str:
     """
     from optbench.runner.engines import default_workers
     from optbench.runner.progress import duration
+    from optbench.runner.seeds_needed import describe_undecided
 
     def time(seconds: float) -> str:
         return duration(seconds) if seconds >= 0.5 else "<1 s"
@@ -71,7 +72,7 @@ def plan_text(plan: Plan, workers: int | None) -> str:
             "cost in example gradients, including tuning",
             f"execution: {'; '.join(how for name, how in HOW.items() if name in used)}",
             f"about {time(total / workers)} on {_pluralize(workers, 'worker')} ({_describe_estimate(plan)})",
-            *(f"note: {note}" for note in plan.notes),
+            *(f"note: {note}" for note in (*plan.notes, describe_undecided(plan)) if note),
         )
     )
 

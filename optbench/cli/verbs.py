@@ -197,7 +197,10 @@ def compare(names: tuple[str, ...], results: Path, reference: str | None, rank_b
 @click.argument("names", nargs=-1, required=True, metavar="NAME…", shell_complete=completion.complete_stored_results)
 @options.results
 @click.option(
-    "--trials", type=int, metavar="N", help="Number of tuning trials; 1 means the default learning rate, untuned."
+    "--trials",
+    type=int,
+    metavar="N",
+    help="Tuning budget in complete trials, each with the compute of one run; 1 means untuned.",
 )
 @click.option("--seconds", type=float, metavar="S", help="Time limit in seconds for all tuning trials together.")
 @click.option("--memory", type=float, metavar="MIB", help="Memory limit in MiB per step, including optimizer state.")
@@ -206,8 +209,8 @@ def recommend(
 ) -> None:
     """Recommend an optimizer for a given tuning budget, with its batch size, learning rate and evidence.
 
-    NAME is the name of a results directory, its path, or `reference`. Without a budget, three are considered: no
-    tuning, half of the trials in the results, and all of them.
+    NAME is the name of a results directory, its path, or `reference`. Without a budget, those of the results are
+    considered: no tuning and all of it, and half of it unless it raced.
     """
     from optbench import api
 

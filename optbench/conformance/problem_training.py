@@ -77,6 +77,8 @@ def workers(subject: ProblemSubject) -> str:
             f"fails in a worker process: {describe_error(error)}",
             "make loss() and model() work without an earlier call of load_data()",
         ) from error
+    if math.isnan(here) and math.isnan(there):
+        return "the same loss in a worker process, which is NaN"
     if not math.isclose(here, there, rel_tol=1e-4, abs_tol=1e-7):
         raise failure(
             f"the loss is {here:g} in this process, but {there:g} in a worker process",

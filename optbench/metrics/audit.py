@@ -50,9 +50,9 @@ def audit(
     | `default_not_beaten` | no trial beat the default rate, or the tuned rate is worse on fresh seeds |
     | `inclusion` | an optimizer ended with a worse loss than one that it contains as a special case |
     | `selection` | the chosen rate is not that of the trial with the lowest validation loss |
-    | `reused_seed` | a seed was used for two trials, or for both tuning and final runs |
+    | `reused_seed` | trials trained a point twice on a seed, or a seed was used for both tuning and final runs |
     | `repeated_seed` | a run occurs twice; the first one is counted |
-    | `seedless` | runs on different seeds are equal to the last bit |
+    | `seedless` | runs on different seeds are equal up to rounding |
     | `versions` | the trials and runs of a cell were computed with several versions of torch |
     | `known_length` | the optimizer knows the length of the training, and another one of the task does not |
     | `remark` | successful runs took no step, never changed the model, or have another remark |
@@ -296,10 +296,11 @@ def _audit_seeds(trials: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) 
     tuning = pd.Series(list(zip(trials["cell_id"], trials["seed"], strict=True)), dtype=object)
     for cell_id, seed in sorted(set(tuning[tuning.isin(reported)])):
         yield str(cell_id), "reused_seed", f"seed {seed} was used for tuning and for a final run"
-    # A race compares all points of a cell on one seed.
-    several = trials.groupby("cell_id", observed=True)["seed"].transform("nunique").to_numpy() > 1
-    for cell_id, seed in sorted(set(tuning[tuning.duplicated() & several])):
-        yield str(cell_id), "reused_seed", f"several trials used seed {seed}"
+    # The points of a tuning share their seeds, but a point that is trained again on a seed has the same bits.
+    names = [name for name in trials if name == "lr" or str(name).startswith("hp_")]
+    again = pd.DataFrame({"at": tuning, **{name: trials[name].astype(str).to_numpy() for name in names}}).duplicated()
+    for cell_id, seed in sorted(set(tuning[again])):
+        yield str(cell_id), "reused_seed", f"several trials trained the same values on seed {seed}"
     repeated = runs[runs.duplicated(RUN, keep=False)]
     for (cell_id, seed, tuned), same in repeated.groupby(RUN, observed=True):
         alike = len(same[["status", "train_loss", "valid_loss", "test_loss"]].drop_duplicates()) == 1
@@ -318,5 +319,6 @@ def _audit_seeds(trials: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) 
         yield (
             str(cell_id),
             "seedless",
-            f"{number} seeds repeat another seed bit by bit and are not counted as observations",
+            f"{number} seed{'s repeat' if number != 1 else ' repeats'} another one and "
+            f"{'are' if number != 1 else 'is'} not counted as {'observations' if number != 1 else 'an observation'}",
         )

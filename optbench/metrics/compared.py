@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 
 from optbench.results.stored import LOST_WORKER
-from optbench.statistics.equality import merge_equal
+from optbench.statistics.equality import are_equal, merge_equal
 
 #: The columns that identify a run.
 RUN = ["cell_id", "seed", "tuned"]
-#: Columns that agree to the last bit between two seeds only if the seed has no effect.
-_FINGERPRINT = ["train_loss", "valid_loss", "test_loss"]
+#: Columns that are all equal between two seeds only if the seed has no effect.
+FINGERPRINT = ["train_loss", "valid_loss", "test_loss"]
 #: From this number of seeds on, figures show an interval instead of the single seeds.
 ENOUGH_FOR_INTERVALS = 10
 
@@ -28,16 +28,37 @@ def drop_repeated_runs(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def drop_copied_runs(runs: pd.DataFrame) -> pd.DataFrame:
-    """Keeps one of several runs of a cell whose losses are equal to the last bit.
+    """Keeps one of several runs of a cell whose losses are equal (see `find_copies`).
 
     Equal losses mean that the seed had no effect (for example, one fixed seed), so the runs are one observation.
     Repeated runs are dropped as well (see `drop_repeated_runs`).
     """
     runs = drop_repeated_runs(runs)
-    figures = runs[_FINGERPRINT].to_numpy(dtype=float, na_value=np.nan)
-    known = (runs["status"] == "ok").to_numpy() & np.isfinite(figures).all(axis=1)
-    copies = known & runs.duplicated(["cell_id", "tuned", *_FINGERPRINT]).to_numpy()
+    copies = (find_copies(runs) != runs["seed"]).to_numpy()
     return runs[~copies] if copies.any() else runs
+
+
+def find_copies(runs: pd.DataFrame) -> pd.Series:
+    """Returns the smallest seed of the same cell and tuning with equal losses: a run's own, unless seeds have no
+    effect.
+
+    Losses are equal up to rounding (see `statistics.equality`): the last bit of a run depends on how many are trained
+    at once. Failed runs are not compared.
+
+    Args:
+        runs: Frame of runs, each of them once.
+    """
+    figures = runs[FINGERPRINT].to_numpy(dtype=float, na_value=np.nan)
+    known = (runs["status"] == "ok").to_numpy() & np.isfinite(figures).all(axis=1)
+    seeds = runs["seed"].to_numpy(dtype="int64")
+    least = seeds.copy()
+    groups = runs[known].groupby(["cell_id", "tuned"], observed=True, sort=False).indices
+    for places in groups.values():
+        own = np.flatnonzero(known)[places]
+        own = own[np.argsort(seeds[own], kind="stable")]
+        equal = are_equal(figures[own][:, None], figures[own][None]).all(axis=2)
+        least[own] = seeds[own][equal.argmax(axis=1)]
+    return pd.Series(least, runs.index)
 
 
 def select_runs(runs: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
@@ -88,6 +109,23 @@ def signs(problems: pd.Series, higher: pd.Series) -> np.ndarray:
         higher: The series of `directions`.
     """
     return np.where(problems.astype(object).map(higher.to_dict()).eq(True).to_numpy(dtype=bool), 1.0, -1.0)
+
+
+def limit_at_zero(low: pd.Series, values: np.ndarray, problems: pd.Series, higher: pd.Series) -> pd.Series:
+    """Limits the lower bounds of intervals to 0 on problems whose values are losses that were never negative.
+
+    The true mean of such a loss isn't negative either, so the limited interval covers it as often as the whole one.
+
+    Args:
+        low: The lower bounds by row; its index has the problem of each.
+        values: The values of runs, of shape (n,); those that are not finite are ignored.
+        problems: The problems of these runs, of shape (n,).
+        higher: The series of `directions`; empty if a lower value is better on every problem.
+    """
+    finite = pd.Series(values, dtype=float)
+    finite = finite[np.isfinite(finite)].groupby(problems.astype(object).to_numpy()[np.isfinite(finite)]).min()
+    bounded = {str(name) for name, least in finite.items() if least >= 0 and not higher.get(name, False)}
+    return low.where(~low.index.isin(bounded), low.clip(lower=0))
 
 
 def merge_ties(values: pd.Series, by: Sequence[pd.Series]) -> pd.Series:

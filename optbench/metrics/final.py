@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from optbench.metrics.compared import directions, drop_copied_runs, is_technical, signs
+from optbench.metrics.compared import directions, drop_copied_runs, is_technical, limit_at_zero, signs
 from optbench.results.stored import CELL
 from optbench.statistics.intervals import t_bounds
 
@@ -24,8 +24,8 @@ def final_loss(runs: pd.DataFrame, curves: pd.DataFrame, cells: pd.DataFrame) ->
     """Returns the loss on the test set after the last step, one row per cell and tuning (`tuned`: at the tuned rate).
 
     The columns are those of the cell, `tuned`, `n_seeds`, `n_ok`, `median`, `mean`, `mean_low` and `mean_high` (95 %
-    t-interval), `lowest` and `highest` (of the runs that ended). The start that limits the mean is the validation loss
-    at step 0.
+    t-interval, limited to 0 for losses that were never negative), `lowest` and `highest` (of the runs that ended). The
+    start that limits the mean is the validation loss at step 0.
 
     Args:
         runs: Frame of runs (see `optbench.load`).
@@ -67,6 +67,7 @@ def _summarize_ends(
     ).reset_index()  # fmt: skip
     mean = frame["mean"].where(~frame["unknown"]).to_numpy(dtype=float)
     low, high = t_bounds(mean, frame["deviation"], frame["n_seeds"])
+    low = limit_at_zero(pd.Series(low, frame["problem"].astype(object)), values, runs["problem"], higher).to_numpy()
     median = frame["median"].where(np.isfinite(frame["median"]))
     up, turned = frame["sign"].to_numpy(dtype=float), frame["sign"].to_numpy() < 0
     return frame[[*CELL, "tuned", "n_seeds", "n_ok"]].assign(

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from optbench.metrics.aggregate import middle_scores
-from optbench.metrics.compared import directions, drop_repeated_runs, merge_ties
+from optbench.metrics.compared import directions, drop_copied_runs, drop_repeated_runs, limit_at_zero, merge_ties
 from optbench.metrics.losses import seed_losses
 from optbench.metrics.probability_of_improvement import probability_of_improvement
 from optbench.metrics.ranking import higher_is_better
@@ -35,14 +35,15 @@ def measure_cells(runs: pd.DataFrame, cells: pd.DataFrame, metric: str) -> pd.Da
     """Returns one row per cell that has final runs: how it ended, as the leaderboard has it.
 
     The columns are `CELL`, `cell_id`, `score` (the median loss over seeds, lower is better, infinite for failures),
-    `value` (the median of the metric), `mean`, `mean_low`, `mean_high` (over distinct seeds; missing if one failed),
-    `n_seeds`, `lr`, `others` and `test_loss` (the median). Equal scores of a problem are made the same number.
+    `value` (the median of the metric), `mean`, `mean_low`, `mean_high` (missing if a seed failed), `n_seeds`, `lr`,
+    `others` and `test_loss` (the median). Equal scores of a problem are made the same number.
 
     Args:
         runs: The frame of `final_runs`.
         cells: Frame of cells, each of them once.
         metric: One of `metrics.METRICS`.
     """
+    runs = drop_copied_runs(runs)
     losses = seed_losses(runs, cells, metric)
     higher = directions(cells)
     rows: list[dict[str, Any]] = []
@@ -51,18 +52,21 @@ def measure_cells(runs: pd.DataFrame, cells: pd.DataFrame, metric: str) -> pd.Da
         sign = -1.0 if higher_is_better(metric, bool(higher.get(about["problem"], False))) else 1.0
         values = sign * part["loss"].to_numpy(dtype=float)
         score = float(np.median(part["loss"]))
-        distinct = values[(part["copy_of"] == part["seed"]).to_numpy()]
-        whole = np.isfinite(distinct).all()
-        low, high = t_interval(distinct) if whole else (math.nan, math.nan)
+        whole = np.isfinite(values).all()
+        low, high = t_interval(values) if whole else (math.nan, math.nan)
         score, value = (score, sign * score) if math.isfinite(score) else (math.inf, math.nan)
         rows.append(about | {
             "score": score, "value": value,
-            "mean": float(distinct.mean()) if whole else math.nan, "mean_low": low, "mean_high": high,
+            "mean": float(values.mean()) if whole else math.nan, "mean_low": low, "mean_high": high,
             "n_seeds": len(part),
         })  # fmt: skip
     columns = [*CELL, "score", "value", "mean", "mean_low", "mean_high", "n_seeds"]
     table = pd.DataFrame(rows, columns=columns)
     table["score"] = merge_ties(table["score"], [table["problem"]])
+    flags = {name: higher_is_better(metric, bool(higher.get(name, False))) for name in table["problem"]}
+    low = pd.Series(table["mean_low"].to_numpy(dtype=float), table["problem"].astype(object))
+    values = losses["loss"].to_numpy(dtype=float)
+    table["mean_low"] = limit_at_zero(low, values, losses["problem"], pd.Series(flags, dtype=bool)).to_numpy()
     first = runs.drop_duplicates(CELL)[[*CELL, "lr", "cell_id"]]
     ended = pd.to_numeric(runs["test_loss"]).astype(float)
     ended = ended.where((runs["status"] == "ok") & np.isfinite(ended), np.inf).groupby(runs["cell_id"]).median()

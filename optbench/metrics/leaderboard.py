@@ -13,7 +13,7 @@ import pandas as pd
 
 from optbench.formatting import format_cell, format_number
 from optbench.metrics import METRICS, higher_is_better
-from optbench.metrics.compared import directions, drop_repeated_runs, is_technical, merge_ties, select_runs, signs
+from optbench.metrics.compared import directions, drop_copied_runs, is_technical, merge_ties, select_runs, signs
 from optbench.results.stored import CELL, GROUP
 
 #: Statuses of failed cells and runs. `skipped` is not a failure here: such a run was never started.
@@ -32,7 +32,7 @@ _COUNTS = ["rank", "n_ok", "n_runs", "diverged", "groups", "best_in", "failed_ce
 
 
 def leaderboard(runs: pd.DataFrame, cells: pd.DataFrame, rank_by: str = "test_metric") -> pd.DataFrame:
-    """Returns one row per cell, ranked within its task by a median over seeds.
+    """Returns one row per cell, ranked within its task by a median over seeds, each distinct observation once.
 
     Ties share the better rank. A cell that failed before any run is ranked last; a cell that has not run yet, or failed
     for a technical reason (see `compared.is_technical`), has no rank. `test_metric_low` and `_high` are the range over
@@ -46,7 +46,7 @@ def leaderboard(runs: pd.DataFrame, cells: pd.DataFrame, rank_by: str = "test_me
     """
     # Frames may hold a cell twice, and categories without rows.
     cells = cells.drop_duplicates("cell_id")
-    runs = drop_repeated_runs(runs)
+    runs = drop_copied_runs(runs)
     ranked = select_runs(runs, cells)
     default = runs[~runs["tuned"].astype(bool) & (runs["status"] != "skipped")]
     higher = directions(cells)
@@ -93,14 +93,20 @@ def leaderboard(runs: pd.DataFrame, cells: pd.DataFrame, rank_by: str = "test_me
     return _with_counts(board[_COLUMNS])
 
 
-def for_paper(board: pd.DataFrame) -> pd.DataFrame:
-    """Returns the five columns of a leaderboard that a paper prints, as text with three digits.
+def for_paper(
+    board: pd.DataFrame, final: pd.DataFrame | None = None, verdicts: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Returns the columns of a leaderboard that a paper prints, as text with three digits, for the compared runs alone.
 
     They are problem, batch size, optimizer, learning rate, and the median of the test metric with the range over the
-    seeds. Device and schedule are columns only if there are several.
+    seeds. `final` adds the mean with the half width of its 95 % interval and the number of seeds, `verdicts` the
+    verdict against the reference and its adjusted p-value. An interval that is limited by 0 has both of its ends
+    instead of a half width. Device and schedule are columns only if there are several.
 
     Args:
         board: The frame of `leaderboard`.
+        final: The frame of `final_metric`.
+        verdicts: The frame of `verdicts`.
     """
     several = [name for name in ("device", "schedule") if board[name].nunique() > 1]
     names = {"problem": "problem", "batch_size": "batch size", **dict(zip(several, several, strict=True))}
@@ -108,7 +114,27 @@ def for_paper(board: pd.DataFrame) -> pd.DataFrame:
     table["learning rate"] = [format_cell("lr", rate) for rate in board["lr"]]
     measured = zip(board["test_metric"], board["test_metric_low"], board["test_metric_high"], strict=True)
     table["test metric"] = [_with_range(*values) for values in measured]
+    if final is not None:
+        # A cell has tuned runs, or untuned ones if there is nothing to tune.
+        own = board[CELL].merge(final.sort_values("tuned").drop_duplicates(CELL, keep="last"), on=CELL, how="left")
+        ends = zip(own["mean"], own["mean_low"], own["mean_high"], strict=True)
+        table["mean ± 95 %"] = [_with_half_width(*values) for values in ends]
+        table["n"] = own["n_seeds"].astype("Int64").to_numpy()
+    if verdicts is not None and len(verdicts):
+        own = board[CELL].merge(verdicts.drop_duplicates(CELL), on=CELL, how="left")
+        table[f"against {verdicts['reference'].iloc[0]}"] = own["verdict"].astype(object).fillna("–").to_numpy()
+        p = own["p_holm"].where(own["verdict"] != "tie", own["p_tie"]).astype(float)
+        table["p"] = [format_number(value, 2) for value in p]
     return table
+
+
+def _with_half_width(mean: float, low: float, high: float) -> str:
+    middle, half = format_number(mean, 3), high - mean
+    if math.isnan(half):
+        return middle
+    if not np.isclose(half, mean - low):
+        return f"{middle} [{format_number(low, 3)}, {format_number(high, 3)}]"
+    return f"{middle} ± {format_number(half, 2)}"
 
 
 def _with_range(median: float, low: float, high: float) -> str:

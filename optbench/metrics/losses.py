@@ -12,23 +12,21 @@ import numpy as np
 import pandas as pd
 
 from optbench.errors import UserError, unknown
-from optbench.metrics.compared import directions, merge_ties, select_runs
+from optbench.metrics.compared import FINGERPRINT, directions, find_copies, merge_ties, select_runs
 from optbench.metrics.ranking import METRICS, higher_is_better
 from optbench.results.stored import CELL, GROUP
 from optbench.statistics.equality import are_equal
 
-#: Columns that agree to the last bit between two seeds only if the seed has no effect.
-_FINGERPRINT = ["train_loss", "valid_loss", "test_loss"]
-_NEEDED = [*CELL, "cell_id", "seed", "status", "tuned", *_FINGERPRINT]
+_NEEDED = [*CELL, "cell_id", "seed", "status", "tuned", *FINGERPRINT]
 
 
 def seed_losses(runs: pd.DataFrame, cells: pd.DataFrame, metric: str = "test_metric") -> pd.DataFrame:
     """Returns one row per compared run (see `compared.select_runs`): the columns of `CELL`, `seed`, `loss`, `copy_of`.
 
     `loss` is the column `metric`, negated if higher is better, and infinite for a failure. `copy_of` is the smallest
-    seed of the cell whose losses are equal to the last bit: the seed itself, unless seeds have no effect. For
-    `…_to_target`, problems without a target have no rows, and neither have runs that reached their target at an unknown
-    time (seconds without timings), which is not a failure.
+    seed of the cell whose losses are equal: the seed itself, unless seeds have no effect (see `compared.find_copies`).
+    For `…_to_target`, problems without a target have no rows, and neither have runs that reached their target at an
+    unknown time (seconds without timings), which is not a failure.
 
     Args:
         runs: Frame of runs.
@@ -54,7 +52,7 @@ def seed_losses(runs: pd.DataFrame, cells: pd.DataFrame, metric: str = "test_met
     value = pd.to_numeric(runs[metric]).to_numpy(dtype=float, na_value=np.nan)
     done = (runs["status"] == "ok").to_numpy() & np.isfinite(value)
     frame = runs[[*CELL, "seed"]].assign(
-        loss=np.where(done, sign * value, np.inf), copy_of=_least_equal_seed(runs).to_numpy()
+        loss=np.where(done, sign * value, np.inf), copy_of=find_copies(runs).to_numpy()
     )
     return frame.sort_values([*CELL, "seed"], ignore_index=True)
 
@@ -86,16 +84,12 @@ def _refuse_namesakes(runs: pd.DataFrame) -> None:
         )
 
 
-def _least_equal_seed(runs: pd.DataFrame) -> pd.Series:
-    """Returns for each run the smallest seed of its cell with the same finite losses; its own if there is no other."""
-    finite = np.isfinite(runs[_FINGERPRINT].to_numpy(dtype=float, na_value=np.nan)).all(axis=1)
-    known = (runs["status"] == "ok") & np.asarray(finite)
-    least = runs[known].groupby(["cell_id", *_FINGERPRINT], observed=True, sort=False)["seed"].transform("min")
-    return runs["seed"].astype("int64").where(~known, least.reindex(runs.index)).astype("int64")
-
-
 def medians(losses: pd.DataFrame) -> pd.DataFrame:
-    """Returns the median loss of each cell, columns `CELL` and `loss`; infinite if half of the seeds failed."""
+    """Returns the median loss of each cell, columns `CELL` and `loss`; infinite if half of the seeds failed.
+
+    Seeds that copy another one are not observations of their own, and are left out.
+    """
+    losses = losses.drop_duplicates([*CELL, "copy_of"])
     with np.errstate(invalid="ignore"):
         return losses.groupby(CELL, observed=True, sort=True)["loss"].median().fillna(np.inf).reset_index()
 

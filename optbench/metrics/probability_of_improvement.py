@@ -21,7 +21,7 @@ def probability_of_improvement(runs: pd.DataFrame, cells: pd.DataFrame, metric: 
     Ties count half. The bounds are Clopper and Pearson's (see `statistics.paired.share`). A seed of a problem is one
     observation: its score is the share of the problem's batch sizes, devices and schedules on which the first optimizer
     is better. The bounds are about other seeds on these problems. `meaningful` is the criterion of Bouthillier et al.
-    (2021): a lower bound above 0.5 and an upper bound above 0.75. Seeds that repeat another one bit by bit are counted
+    (2021): a lower bound above 0.5 and an upper bound above 0.75. Seeds that repeat another one are counted
     once.
 
     Args:
@@ -82,7 +82,7 @@ def _scores(frame: pd.DataFrame, names: list[str]) -> tuple[np.ndarray, np.ndarr
 
 
 def _find_copies(copies: np.ndarray, seeds: np.ndarray) -> np.ndarray:
-    """Returns whether a pair repeats an earlier seed bit by bit: copies of shape (seeds, k) to (seeds, k, k)."""
+    """Returns whether a pair repeats an earlier seed: copies of shape (seeds, k) to (seeds, k, k)."""
     n, k = copies.shape
     repeated = np.zeros((n, k, k), dtype=bool)
     # Only rows with copies, of which there are usually none.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import Any
 
 import pandas as pd
@@ -25,7 +26,8 @@ def quotations(verdicts: pd.DataFrame, cells: pd.DataFrame) -> list[str]:
     """Returns a sentence for each verdict, in the order of the table.
 
     It says who is compared with whom, on which task, by which metric, and the difference or ratio with its 95 %
-    interval, the p-value with its test, the number of paired seeds, and what the tuning of both was allowed to cost.
+    interval, the p-value with its test, the number of paired seeds, what the tuning of both was allowed to cost, and
+    the version of optbench.
 
     Args:
         verdicts: The table `verdicts`.
@@ -51,7 +53,7 @@ def _write(row: dict[Any, Any], cells: list[dict[Any, Any]], family: int, small:
         return f"{text}cannot be compared with {other} {by}: {row['note'] or 'no seed was run by both'}."
     within = ", although by less than the margin," if small else ""
     text += f"{_WORDS[row['verdict']]} {other}{within} {by}: {_write_effect(row)} ({_write_test(row, family)})."
-    text += f" {_write_budgets(who, other, cells)}"
+    text += f" {_write_budgets(who, other, cells)} Computed with optbench {version('optbench')}."
     if NOTE in row["note"]:
         text += f" Only the better one knows the length of the training: {NOTE}."
     return text
@@ -59,6 +61,8 @@ def _write(row: dict[Any, Any], cells: list[dict[Any, Any]], family: int, small:
 
 def _write_effect(row: dict[Any, Any]) -> str:
     effect, low, high = (float(row[name]) for name in ("effect", "effect_low", "effect_high"))
+    if pd.isna(effect) and not (row["n_failed"] or row["n_failed_reference"]):
+        return "values of 0 have no ratio, so there is no mean effect"
     if pd.isna(effect):
         return (
             f"{row['n_failed']} of its runs and {row['n_failed_reference']} of those of {row['reference']} failed, so "

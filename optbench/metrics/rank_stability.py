@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from optbench.metrics.compared import select_runs
+from optbench.metrics.compared import drop_copied_runs, select_runs
 from optbench.metrics.losses import seed_losses, task_ranks
 from optbench.results.stored import CELL, GROUP
 
@@ -106,7 +106,7 @@ def _vary_target(
     if times is None or times.empty:
         return
     keys = ["cell_id", "seed", "tuned"]
-    times = times.merge(select_runs(runs, cells)[keys], on=keys)
+    times = times.merge(drop_copied_runs(select_runs(runs, cells))[keys], on=keys).assign(copy_of=lambda t: t["seed"])
     reached = times["reached"].fillna(False).astype(bool)
     times = times.assign(loss=times["cost_to_target"].astype(float).where(reached, np.inf))
     for name, part in times.groupby("target_name", observed=True, sort=False):
@@ -120,8 +120,8 @@ def _vary_budget(runs: pd.DataFrame, curves: pd.DataFrame, cells: pd.DataFrame) 
     keys = ["cell_id", "seed", "tuned"]
     constant = (curves["schedule"] == "constant") & (curves["kind"] == "run")
     points = curves.loc[constant, [*keys, "cost", "valid_loss"]]
-    chosen = select_runs(runs, cells)
-    chosen = chosen.loc[chosen["schedule"] == "constant", [*CELL, *keys, "status"]]
+    chosen = drop_copied_runs(select_runs(runs, cells)).assign(copy_of=lambda own: own["seed"])
+    chosen = chosen.loc[chosen["schedule"] == "constant", [*CELL, *keys, "copy_of", "status"]]
     budget = cells.drop_duplicates("cell_id").set_index("cell_id")["run_budget"].astype(float)
     points = points.assign(share=points["cost"] / points["cell_id"].map(budget).to_numpy(dtype=float))
     points = points.sort_values("cost", kind="stable")

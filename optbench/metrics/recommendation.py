@@ -20,21 +20,30 @@ from optbench.metrics.known_length import KnownLengths
 from optbench.metrics.losses import require_columns
 from optbench.metrics.ranking import name_metric
 from optbench.metrics.recommendation_text import ALL, FRESH, TRIALS, write_sentence
-from optbench.metrics.tuning_budget import MOST_TRIALS, Budget, apply_budget, choose_budgets, list_trials
+from optbench.metrics.tuning_budget import (
+    MOST_TRIALS,
+    Budget,
+    apply_budget,
+    choose_budgets,
+    convert_to_runs,
+    explain_small_budget,
+    list_trials,
+)
 from optbench.metrics.verdicts import verdicts_against
 from optbench.results.stored import GROUP
 from optbench.statistics.intervals import t_interval
 
-__all__ = ["ALL", "MOST_TRIALS", "Budget", "choose_budgets", "recommendation"]
+__all__ = ["ALL", "MOST_TRIALS", "Budget", "choose_budgets", "explain_small_budget", "recommendation"]
 
 COLUMNS = [
-    "trials", "seconds", "memory_bytes", "scope", "optimizer", "recommended", "rests_on", "batch_size", "others",
-    "metric", "n_seeds", "value", "mean", "mean_low", "mean_high", "expected_regret", "regret_low", "regret_high",
-    "not_told_apart", "lr_start", "lr_low", "lr_high", "problems", "tasks", "feasible_tasks", "sentence", "note",
+    "trials", "tuning_worth", "seconds", "memory_bytes", "scope", "optimizer", "recommended", "rests_on", "batch_size",
+    "others", "metric", "n_seeds", "value", "mean", "mean_low", "mean_high", "expected_regret", "regret_low",
+    "regret_high", "not_told_apart", "lr_start", "lr_low", "lr_high", "problems", "tasks", "feasible_tasks", "sentence",
+    "note",
 ]  # fmt: skip
 #: A cell with its choice within a budget, and how it ended on fresh seeds.
 _Cell = dict[Any, Any]
-_FLOATS = ["seconds", "memory_bytes", "value", "mean", "mean_low", "mean_high"]
+_FLOATS = ["tuning_worth", "seconds", "memory_bytes", "value", "mean", "mean_low", "mean_high"]
 
 
 def recommendation(
@@ -47,9 +56,10 @@ def recommendation(
 ) -> pd.DataFrame:
     """Returns one row per budget, scope and optimizer, the best first; recommended ones have a `sentence`.
 
-    Scopes are all tasks, problems with several tasks, and tasks. Within a budget, the hyperparameters of a cell are
-    those of its lowest validation loss among the first trials that fit. If these are the tuned ones or the default,
-    there are final runs with them, and the row `rests_on` these fresh seeds:
+    `tuning_worth` is the compute of the budget's `trials` in run budgets. Scopes are all tasks, problems with several
+    tasks, and tasks. Within a budget, the hyperparameters of a cell are those of its lowest validation loss among the
+    first trials that fit. If these are the tuned ones or the default, there are final runs with them, and the row
+    `rests_on` these fresh seeds:
 
     - On one problem, optimizers are in the order of their best cell's median `metric`, the leaderboard's. `batch_size`,
       `lr_start`, `others`, `n_seeds`, `value` (that median), `mean` and its t-interval are of that cell.
@@ -83,13 +93,13 @@ def recommendation(
     tried = list_trials(trials, runs, cells)
     rows: list[dict[str, Any]] = []
     for budget in budgets:
-        choices = apply_budget(tried, cells, budget)
+        choices, worth = apply_budget(tried, cells, budget), convert_to_runs(budget, tried, cells)
         evidence = _Evidence(choices, runs, cells, curves, metric)
         for scope, part in _list_scopes(evidence.choices):
             ranked = evidence.rank(part)
-            about = {"scope": scope, **_limit_columns(budget)}
+            about = {"scope": scope, "tuning_worth": worth, **_limit_columns(budget)}
             rows += [
-                row | about | {"sentence": write_sentence(row, ranked, scope, budget, tuned=len(trials) > 0)}
+                row | about | {"sentence": write_sentence(row, ranked, scope, budget, worth, len(trials) > 0)}
                 for row in ranked
             ]
     table = pd.DataFrame(rows, columns=COLUMNS)
@@ -130,6 +140,7 @@ class _Evidence:
         self.choices: list[_Cell] = table.merge(figures, on="cell_id", how="left").to_dict("records")
         for cell in self.choices:
             cell["optimizer"] = str(cell["optimizer"])
+            cell["others"] = cell["others"] if cell["runs"] == "tuned" else ""  # those of the cell are the tuned ones
             cell["lr"] = cell["lr"] if math.isnan(cell["lr_final"]) else cell["lr_final"]
 
     def rank(self, part: list[_Cell]) -> list[dict[str, Any]]:
@@ -269,7 +280,8 @@ def _describe(own: list[_Cell], tasks: int) -> dict[str, Any]:
         "optimizer": own[0]["optimizer"], "recommended": False, "not_told_apart": pd.NA,
         "problems": len({cell["problem"] for cell in own}), "tasks": len(own), "feasible_tasks": len(able),
         "lr_start": float(start), "lr_low": float(low), "lr_high": float(high), "others": "", "metric": "",
-        "batch_size": None, "n_seeds": None, "note": _explain_infeasible([cell["reason"] for cell in own], tasks),
+        "batch_size": None, "n_seeds": None, "cut": any(cell["cut"] for cell in own),
+        "note": _explain_infeasible([cell["reason"] for cell in own], tasks),
         **dict.fromkeys(("expected_regret", "regret_low", "regret_high"), math.nan),
     }  # fmt: skip
 

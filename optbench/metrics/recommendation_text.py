@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from optbench.formatting import format_cell, format_number
+from optbench.formatting import format_cell, format_number, in_words
 from optbench.metrics.known_length import NOTE
 from optbench.metrics.tuning_budget import Budget
 
@@ -18,7 +18,12 @@ FRESH, TRIALS = "fresh seeds", "single trials"
 
 
 def write_sentence(
-    row: dict[str, Any], ranked: list[dict[str, Any]], scope: str, budget: Budget, tuned: bool = True
+    row: dict[str, Any],
+    ranked: list[dict[str, Any]],
+    scope: str,
+    budget: Budget,
+    worth: float = math.nan,
+    tuned: bool = True,
 ) -> str:
     """Returns the sentence of a row; empty unless it is recommended, or the first one and none is.
 
@@ -27,15 +32,17 @@ def write_sentence(
         ranked: The rows of the same budget and scope, the best first.
         scope: The scope.
         budget: The budget.
+        worth: The compute of its trials in run budgets (see `tuning_budget.convert_to_runs`).
         tuned: Whether anything was tuned.
     """
     where = "" if scope == ALL else f" on {scope}"
-    head = f"With {_describe_budget(budget)}{where}" if tuned else f"Nothing was tuned{where}"
+    head = f"With {_describe_budget(budget, worth)}{where}" if tuned else f"Nothing was tuned{where}"
     if not ranked[0]["recommended"]:
         return _write_refusal(ranked, scope, head) if row is ranked[0] else ""
     if not row["recommended"]:
         return ""
     knows = f" {row['knows']}: {NOTE}." if row["knows"] else ""
+    knows += _name_untuned(ranked)
     if row["rests_on"] == TRIALS:
         return f"{head}: {_write_by_trials(row, ranked, scope)}{knows}"
     if row["metric"]:
@@ -119,6 +126,15 @@ def _write_by_trials(row: dict[str, Any], ranked: list[dict[str, Any]], scope: s
     return text + (f" Not significantly worse: {', '.join(others)}." if others else "")
 
 
+def _name_untuned(ranked: list[dict[str, Any]]) -> str:
+    """Which optimizers take part untuned, because the budget is smaller than that of their tuning."""
+    names = [str(row["optimizer"]) for row in ranked if row["cut"]]
+    if not names:
+        return ""
+    who = "All are untuned" if len(names) == len(ranked) else f"Untuned: {in_words(names)}"
+    return f" {who}, because the tuning has more compute than this budget."
+
+
 def _write_refusal(ranked: list[dict[str, Any]], scope: str, head: str) -> str:
     """Returns the sentence of the first row if no optimizer can be recommended."""
     best = max(ranked, key=lambda row: row["feasible_tasks"])
@@ -142,10 +158,12 @@ def _format_percent(share: float) -> str:
     return f"{format_number(100 * share, 3, True)} %"
 
 
-def _describe_budget(budget: Budget) -> str:
+def _describe_budget(budget: Budget, worth: float) -> str:
     parts = []
     if budget.trials is not None:
-        parts.append("no tuning" if budget.trials == 1 else f"{budget.trials} tuning trials")
+        number = float(budget.trials) if math.isnan(worth) else worth
+        runs = f"{format_number(number, 3, True)} run{'' if number == 1 else 's'}"
+        parts.append(f"the compute of {runs} for tuning" if number else "no tuning")
     if budget.seconds is not None:
         parts.append(f"{format_number(float(budget.seconds), 3, True)} s of tuning")
     if budget.memory_bytes is not None:

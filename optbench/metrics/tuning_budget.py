@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from optbench.formatting import format_number
 from optbench.results.stored import CELL, GROUP, STOPPED
 
 #: The largest number of trials in a budget.
@@ -20,8 +21,9 @@ _UNFINISHED = ("missing", "error", "oom", "timeout")
 class Budget:
     """Limits of tuning an optimizer; None means no limit.
 
-    `trials` limits the number of trials, `seconds` the time of all trials together (at the speed measured in
-    isolation), and `memory_bytes` the peak allocation of a step plus the optimizer's state.
+    `trials` limits the compute to that of so many complete trials: a race trains parts of many, for the compute of a
+    few. `seconds` limits the time of all trials together (at the speed measured in isolation), and `memory_bytes` the
+    peak allocation of a step plus the optimizer's state.
     """
 
     trials: int | None = None
@@ -42,21 +44,68 @@ def choose_budgets(trials: pd.DataFrame, cells: pd.DataFrame) -> list[Budget]:
     counts = trials.drop_duplicates(["cell_id", "trial"]).groupby("cell_id", observed=True).size()
     if counts.empty:
         return []
-    raced = counts.index.isin(trials.loc[trials["status"] == STOPPED, "cell_id"])
+    raced = counts.index.isin(_list_races(trials, cells))
     counts = counts.where(~raced, counts[raced].max())
     finished = counts[counts.index.isin(cells.loc[~cells["status"].isin(_UNFINISHED), "cell_id"])]
     most = int((counts if finished.empty else finished).min())
-    half = 1 if (trials["status"] == STOPPED).any() else max(most // 2, 1)
+    half = 1 if raced.any() else max(most // 2, 1)
     return [Budget(trials=number) for number in sorted({1, half, most})]
+
+
+def convert_to_runs(budget: Budget, tried: pd.DataFrame, cells: pd.DataFrame) -> float:
+    """Returns the compute of a budget's trials in run budgets: 0 without tuning, NaN if unknown.
+
+    Args:
+        budget: The budget.
+        tried: The frame of `list_trials`.
+        cells: Frame of cells.
+    """
+    if budget.trials is None or budget.trials == 1:
+        return math.nan if budget.trials is None else 0.0
+    whole = measure_worths(cells[cells["cell_id"].isin(tried.loc[tried["trial"] >= 0, "cell_id"])]).max()
+    if tried["number"].max() <= budget.trials <= tried["length"].max():
+        return float(whole)
+    return float(budget.trials)
+
+
+def explain_small_budget(number: int, trials: pd.DataFrame, cells: pd.DataFrame) -> list[str]:
+    """Returns a note if races had more compute than a number of trials, so that only untuned results are known.
+
+    Args:
+        number: Number of trials.
+        trials: Frame of trials.
+        cells: Frame of cells.
+    """
+    worths = measure_worths(cells[cells["cell_id"].isin(_list_races(trials, cells))]).dropna()
+    if worths.empty or number >= worths.min():
+        return []
+    least, most = (format_number(float(worth), 3, True) for worth in (worths.min(), worths.max()))
+    runs = f"{least} runs" if least == most else f"{least} to {most} runs"
+    return [
+        f"the tunings have the compute of {runs}; for less, only untuned results are known "
+        f"(accepted: --trials 1, or at least {math.ceil(worths.min())})"
+    ]
+
+
+def measure_worths(cells: pd.DataFrame) -> pd.Series:
+    """Returns the tuning budget of each cell in run budgets, by `cell_id`; missing if it is unknown.
+
+    Args:
+        cells: Frame of cells, each of them once.
+    """
+    names = ["tuning_budget", "run_budget"]
+    tuning, run = (pd.to_numeric(cells[name]).astype(float) for name in names)
+    return pd.Series((tuning / run).to_numpy(), index=cells["cell_id"].astype(object)).round(9)
 
 
 def list_trials(trials: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     """Returns one row per trial, in the order of the tuning.
 
     The columns are `CELL`, `cell_id`, `lr`, `trial`, `loss` (infinite if the trial failed), `regret` (log(loss/lowest
-    loss of the task); missing unless both are positive), `number` (from 1), `seconds` (of tuning at its end) and
-    `memory`. Cells without trials have one row, `trial` −1: their optimizer has nothing to tune, which fits into every
-    number of trials and takes no time.
+    loss of the task); missing unless both are positive), `number` (from 1, of complete trials that have the compute up
+    to its end), `length` (`number`, or the number of trials in the longest race), `race` (whether it is of a race),
+    `seconds` (of tuning at its end) and `memory`. Cells without trials have one row, `trial` −1: their optimizer has
+    nothing to tune, which fits into every number of trials and takes no time.
 
     Args:
         trials: Frame of trials.
@@ -73,10 +122,15 @@ def list_trials(trials: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) -
         number=frame.groupby("cell_id", observed=True).cumcount() + 1,
         seconds=spent * frame["cell_id"].map(per_cost).to_numpy(dtype=float),
     )
-    raced = set(frame.loc[frame["status"] == STOPPED, "cell_id"])
-    tried = _join_races(tried.assign(loss=_mean_over_seeds(frame, tried["loss"], raced)), raced)
+    raced = _list_races(frame, cells)
+    tried = tried.assign(
+        loss=_mean_over_seeds(frame, tried["loss"], raced),
+        length=tried["number"],
+        race=tried["cell_id"].isin(raced).to_numpy(dtype=bool),
+    )
+    tried = _join_races(tried, measure_worths(cells.drop_duplicates("cell_id")))
     untuned = cells.loc[_has_nothing_to_tune(cells, runs, frame), [*CELL, "cell_id"]]
-    untuned = untuned.assign(lr=math.nan, trial=-1, loss=math.nan, number=0, seconds=0.0)
+    untuned = untuned.assign(lr=math.nan, trial=-1, loss=math.nan, number=0, length=0, race=False, seconds=0.0)
     table = pd.concat([part for part in (tried, untuned) if len(part)] or [tried], ignore_index=True)
     best = table.groupby(GROUP, observed=True)["loss"].transform("min")
     # Ratios need positive losses; otherwise regret is undefined and missing.
@@ -84,6 +138,13 @@ def list_trials(trials: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) -
     return table.assign(
         regret=np.log(ratio.astype(float)), memory=table["cell_id"].map(_memory(runs)).to_numpy(dtype=float)
     )
+
+
+def _list_races(trials: pd.DataFrame, cells: pd.DataFrame) -> set[str]:
+    """Returns the cells that were tuned by races: finished ones may have stopped no trial, if they have few points."""
+    stopped = set(trials.loc[trials["status"] == STOPPED, "cell_id"])
+    finished = set(cells.loc[~cells["status"].isin(_UNFINISHED), "cell_id"])
+    return stopped | (finished & set(trials["cell_id"]) if stopped else set())
 
 
 def _mean_over_seeds(frame: pd.DataFrame, loss: pd.Series, raced: set[str]) -> pd.Series:
@@ -96,17 +157,21 @@ def _mean_over_seeds(frame: pd.DataFrame, loss: pd.Series, raced: set[str]) -> p
     return loss.where(~frame["cell_id"].isin(raced), means.where(seeds == most, np.inf))
 
 
-def _join_races(tried: pd.DataFrame, raced: set[str]) -> pd.DataFrame:
-    """Keeps the best trial of each race, which only the whole race finds: it fits if all trials do.
+def _join_races(tried: pd.DataFrame, worths: pd.Series) -> pd.DataFrame:
+    """Keeps the best trial of each race, which only the whole race finds: it fits if the compute of the race does.
+
+    A race of a tuning that is worth 4 runs has the compute of 4 trials, whatever number of trials it has.
 
     The default, trial 0, is kept in addition, as just worse than the best: it needs no tuning. It stands for the runs
     at the default, so its loss at a pause need not be comparable.
     """
-    race = tried["cell_id"].isin(raced)
+    race = tried["race"]
     if not race.any():
         return tried
     ends = tried[race].groupby("cell_id", observed=True)[["number", "seconds"]].transform("max")
-    whole = tried[race].assign(number=ends["number"].max(), seconds=ends["seconds"])
+    longest = ends["number"].max()
+    worth = np.ceil(tried.loc[race, "cell_id"].map(worths).astype(float)).fillna(longest)
+    whole = tried[race].assign(number=worth.clip(upper=longest), length=longest, seconds=ends["seconds"])
     best = whole.sort_values("loss", kind="stable").drop_duplicates("cell_id")
     worst = best.set_index("cell_id")["loss"]
     default = tried[race & (tried["trial"] == 0)]
@@ -127,10 +192,12 @@ def _memory(runs: pd.DataFrame) -> pd.Series:
 
 
 def apply_budget(tried: pd.DataFrame, cells: pd.DataFrame, budget: Budget) -> pd.DataFrame:
-    """Returns one row per cell, its best trial that fits: `CELL`, `cell_id`, `lr`, `loss`, `regret`, `runs`, `reason`.
+    """Returns one row per cell, its best trial that fits: `CELL`, `cell_id`, `lr`, `loss`, `regret`, `runs`, `cut`,
+    `reason`.
 
-    `runs` says which final runs have the hyperparameters of that trial: `tuned`, `default`, or none (empty). `reason`
-    says why there is no trial, and is empty if there is one.
+    `cut` says whether it is the default because the race does not fit into a budget for tuning. `runs` says which final
+    runs have the hyperparameters of that trial: `tuned`, `default`, or none (empty). `reason` says why there is no
+    trial, and is empty if there is one.
 
     Args:
         tried: The frame of `list_trials`.
@@ -145,9 +212,9 @@ def apply_budget(tried: pd.DataFrame, cells: pd.DataFrame, budget: Budget) -> pd
     if budget.memory_bytes is not None:
         fits &= tried["memory"] <= budget.memory_bytes
     by_cell = tried.groupby("cell_id", observed=True)
-    about = by_cell[["number", "seconds", "memory"]].max()
+    about = by_cell[["length", "seconds", "memory"]].max()
     about["longest"] = (by_cell["seconds"].diff().fillna(tried["seconds"])).groupby(tried["cell_id"]).max()
-    short = about.index[~_exhausts_budget(about, budget) & (about["number"] > 0)]
+    short = about.index[~_exhausts_budget(about, budget) & (about["length"] > 0)]
     fits &= ~tried["cell_id"].isin(short)
     untuned = tried["trial"] < 0
     order = ["loss", "number"]
@@ -156,6 +223,7 @@ def apply_budget(tried: pd.DataFrame, cells: pd.DataFrame, budget: Budget) -> pd
     final = able.drop_duplicates("cell_id").set_index("cell_id")["trial"]
     at_default = chosen["trial"] <= 0
     tuned = (chosen["trial"] == final.reindex(chosen.index)) & (chosen["trial"] >= 0)
+    chosen["cut"] = chosen["race"].astype(bool) & ~tuned & (budget.trials != 1)
     chosen["runs"] = np.where(tuned, "tuned", np.where(at_default, "default", ""))
     reason = pd.Series("no finite loss within the budget", index=about.index)
     reason[short] = "tuned for less than the budget"
@@ -166,10 +234,12 @@ def apply_budget(tried: pd.DataFrame, cells: pd.DataFrame, budget: Budget) -> pd
         reason[about["seconds"].isna()] = "times unknown"
     run = cells[cells["cell_id"].isin(about.index)]
     chosen.index = chosen.index.astype(run["cell_id"].dtype)  # an empty frame has another type
-    choices = run[["cell_id", *CELL]].join(chosen[["lr", "loss", "regret", "runs"]], on="cell_id")
+    choices = run[["cell_id", *CELL]].join(chosen[["lr", "loss", "regret", "runs", "cut"]], on="cell_id")
     found = choices["cell_id"].isin(chosen.index)
     return choices.assign(
-        runs=choices["runs"].fillna(""), reason=choices["cell_id"].map(reason).astype(object).where(~found, "")
+        runs=choices["runs"].fillna(""),
+        cut=choices["cut"].eq(True),
+        reason=choices["cell_id"].map(reason).astype(object).where(~found, ""),
     )
 
 
@@ -179,7 +249,7 @@ def _exhausts_budget(about: pd.DataFrame, budget: Budget) -> pd.Series:
         return pd.Series(True, index=about.index)
     spent = pd.Series(False, index=about.index)
     if budget.trials is not None:
-        spent |= about["number"] >= budget.trials
+        spent |= about["length"] >= budget.trials
     if budget.seconds is not None:
         spent |= about["seconds"] + about["longest"] > budget.seconds
     return spent

@@ -19,6 +19,7 @@ from optbench.metrics.timing_error import index_by_cell, ratio_error, timing_err
 from optbench.results.stored import GROUP
 from optbench.statistics import paired, planning
 from optbench.statistics.equality import RESOLUTION
+from optbench.statistics.fewest import fewest_pairs
 from optbench.statistics.intervals import t_interval
 
 #: Ratios of losses within this factor, and differences of metrics within this share of the reference's median, do not
@@ -275,10 +276,11 @@ def _more_seeds(pairs: _Pairs, alpha: float, tested: int) -> tuple[float, str]:
         return math.nan, "no seed was run by both"
     if math.isnan(error):
         return math.nan, "the error of the step times is unknown"
-    least = planning.fewest_pairs(alpha, tested)
+    least = fewest_pairs(alpha, tested)
     too_few = f"fewer than {least} pairs cannot decide between {tested + 1} optimizers" if n < least else ""
     if not pairs.measured:
-        return math.nan, "; ".join(filter(None, [too_few, "more seeds cannot be estimated from failed runs"]))
+        reason = f"more seeds cannot be estimated from {_name_unmeasured(pairs)}"
+        return math.nan, "; ".join(filter(None, [too_few, reason]))
     if n < 2:
         return math.nan, "; ".join(filter(None, [too_few, "more seeds cannot be estimated from one pair"]))
     deviation = planning.planning_deviation(float(differences.std(ddof=1)), n)
@@ -290,13 +292,21 @@ def _more_seeds(pairs: _Pairs, alpha: float, tested: int) -> tuple[float, str]:
     return max(needed - n, 1), too_few
 
 
+def _name_unmeasured(pairs: _Pairs) -> str:
+    """What makes a mean effect impossible: failed runs, or values of 0, whose ratio to others is infinite."""
+    failed = not np.isfinite([pairs.loss, pairs.other]).all()
+    return "runs that failed or have no finite value" if failed else "values of 0, whose ratio to others is infinite"
+
+
 def _join_notes(pairs: _Pairs, *reasons: str) -> str:
     notes = list(reasons)
     if pairs.copies:
-        notes.append(f"{pairs.copies} seeds repeat others bit by bit and are not counted")
+        one = pairs.copies == 1
+        repeat = "seed repeats another one and is" if one else "seeds repeat others and are"
+        notes.append(f"{pairs.copies} {repeat} not counted")
     if any(pairs.error) and not any(map(math.isnan, pairs.error)):
         low, high = (format_number(100 * math.expm1(end), 2, True) for end in pairs.error)
         notes.append(f"the error of the step times allows a ratio {low} to +{high} % from this one")
     if len(pairs.differences) and not pairs.measured:
-        notes.append("no mean effect, because it is infinite on some seeds or both failed")
+        notes.append(f"no mean effect because of {_name_unmeasured(pairs)}")
     return "; ".join(filter(None, notes))

@@ -39,7 +39,8 @@ def batch_size_heatmap(board: pd.DataFrame, cells: pd.DataFrame, problem: str) -
     column = max(1.1, 0.085 * max(map(len, lines), default=0) + 0.1)
     figure, (ax,) = style.sheet(
         problem,
-        f"test {metric}: median over seeds, tuned, {style.scope(cells)}; darker is better",
+        f"test {metric}: median over seeds, {style.describe_tuning(cells['trials'] > 0)}, {style.scope(cells)}; "
+        "darker is better",
         1,
         size=(max(5.2, column * drawn.shape[1]), 0.36 * max(len(drawn), 1)),
         labels=drawn.index,

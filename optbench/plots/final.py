@@ -52,7 +52,7 @@ def _final(
     values = runs[column].astype(float)[np.isfinite(runs[column].astype(float))]
     figure, axes = style.sheet(
         problem,
-        f"test {what} after the last step: each seed, tuned, {style.scope(cells)}",
+        f"test {what} after the last step: each seed, {style.describe_tuning(own['tuned'])}, {style.scope(cells)}",
         len(panels),
         _keys(own),
         size=(2.6, 0.3 * len(names) + 0.2),

@@ -51,7 +51,8 @@ def _at(costs: np.ndarray, seed: pd.DataFrame) -> np.ndarray:
 
 @mpl.rc_context(style.RC)
 def loss_against_cost(curves: pd.DataFrame, cells: pd.DataFrame, problem: str) -> tuple[Figure, pd.DataFrame]:
-    """Draws the median validation loss of the tuned runs against cost, one panel per batch size, device and schedule.
+    """Draws the median validation loss of the compared runs against cost, one panel per batch size, device and
+    schedule.
 
     Thin lines are seeds, and a cross marks a run that failed. Returns the figure and the medians drawn (see
     `median_curves`).
@@ -68,7 +69,7 @@ def loss_against_cost(curves: pd.DataFrame, cells: pd.DataFrame, problem: str) -
     figure, axes = style.sheet(
         problem,
         f"validation loss against compute: median of {seeds} seed{'s' * (seeds != 1)} (thin: each seed), "
-        f"tuned, {style.scope(cells)}",
+        f"{style.describe_tuning(tuned['tuned'])}, {style.scope(cells)}",
         len(panels),
         [style.key(looks[name], name) for name in sorted(cells["optimizer"].unique())],
         titles=[title for title, _ in panels],

@@ -13,7 +13,7 @@ from optbench.plots import style
 
 @mpl.rc_context(style.RC)
 def recommendation(table: pd.DataFrame, cells: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
-    """Draws one panel per budget of trials and one row per optimizer, the lowest expected regret at the top.
+    """Draws one panel per tuning budget and one row per optimizer, the lowest expected regret at the top.
 
     `table` is the frame of `metrics.recommendation`; its rows about all tasks with a budget of trials are drawn. Bars
     are intervals. Marks are hollow for optimizers without a significant difference from the recommended one. Returns
@@ -43,8 +43,9 @@ def recommendation(table: pd.DataFrame, cells: pd.DataFrame) -> tuple[Figure, pd
         for line, name in enumerate(names):
             if name in part.index:
                 _line(ax, line, part.loc[name], looks[name], high)
-        trials = "no tuning" if budget == 1 else f"{budget} trials"
-        ax.set(title=trials, xscale="log", xlim=(0.95, high), ylim=(len(names) - 0.4, -0.6), xlabel="loss / best found")
+        worth = float(part["tuning_worth"].iloc[0])
+        title = f"compute of {worth:.3g} run{'s' * (worth != 1)}" if worth else "no tuning"
+        ax.set(title=title, xscale="log", xlim=(0.95, high), ylim=(len(names) - 0.4, -0.6), xlabel="loss / best found")
         style.plain_ticks(ax.xaxis, 0.95, high)
         ax.set_yticks(range(len(names)), names)
         ax.tick_params(axis="y", length=0)

@@ -108,7 +108,7 @@ FORMATS: dict[str, dict[str, None]] = {
 #: An SVG with more characters than this is an image on the page, and so has a PNG in any case.
 LARGE = 90_000
 _KNOWN = {
-    "sgd": Look(INK, SOLID, "o"),
+    "sgd": Look(INK, SOLID, "d"),
     "momentum": Look(BLUE, SOLID, "s"),
     "nesterov": Look(SKY, DASHED, "D"),
     "adam": Look(VERMILLION, SOLID, "^"),
@@ -117,27 +117,31 @@ _KNOWN = {
     "rmsprop": Look(GREEN, SOLID, ">"),
     "adagrad": Look(PURPLE, DASHDOT, "p"),
     "adadelta": Look(GREEN, DOTTED, "h"),
-    "lbfgs": Look(INK, DOTTED, "*"),
+    "lbfgs": Look(INK, DOTTED, "P"),
 }  # fmt: skip
 
 
 _COLORS = (BLUE, VERMILLION, ORANGE, SKY, GREEN, PURPLE, INK)
 _DASHES = (DASHDOT, DASHED, DOTTED, SOLID)
-_MARKERS = "XP8dHos^v<>Dph*"
+#: A cross, a circle and a star have meanings of their own: a failed run, the start, and the minimum.
+_MARKERS = "P8dHs^v<>Dph"
 
 
 def looks(optimizers: Iterable[str]) -> dict[str, Look]:
-    """A look for each optimizer: up to seven have seven colours, and up to fifteen have different marks.
+    """A look for each optimizer: up to seven have seven colours, and up to twelve have different marks.
 
-    Built-in optimizers prefer a fixed look, others one of the free combinations of colour and dash, by their name, so
-    that they look the same in nearly all results. If the colour, or the mark, is taken by an optimizer that comes
-    first (built-in ones, then by the alphabet), the next free one is used. Pass all optimizers of the results, so that
-    their plots agree.
+    Built-in optimizers prefer a fixed look, others one of the free combinations of colour and dash, by their name
+    without parameters, so that they look the same in nearly all results. If the colour, or the mark, is taken by an
+    optimizer that comes first (built-in ones, their variants, then by the alphabet), the next free one is used. Pass
+    all optimizers of the results, so that their plots agree.
     """
     chosen: dict[str, Look] = {}
     names = set(optimizers)
-    for name in (*(name for name in _KNOWN if name in names), *sorted(names - _KNOWN.keys())):
-        chosen[name] = _distinguish(_KNOWN.get(name) or _preferred_look(name), chosen.values())
+    bases = {name: name.partition("[")[0] for name in names}
+    variants = sorted(name for name in names - _KNOWN.keys() if bases[name] in _KNOWN)
+    first = [*(name for name in _KNOWN if name in names), *variants]
+    for name in (*first, *sorted(names.difference(first))):
+        chosen[name] = _distinguish(_KNOWN.get(bases[name]) or _preferred_look(bases[name]), chosen.values())
     return dict(sorted(chosen.items()))
 
 
@@ -321,6 +325,18 @@ def parts(cells: pd.DataFrame) -> list[tuple[str, dict[Any, Any]]]:
         (", ".join([f"batch {row['batch_size']}", *(str(row[name]) for name in several)]), row)
         for row in panels.to_dict("records")
     ]
+
+
+def describe_tuning(tuned: pd.Series) -> str:
+    """A word for a figure's subtitle: whether what it shows was tuned.
+
+    Args:
+        tuned: Whether each run, or cell, that is shown was tuned.
+    """
+    flags = tuned.fillna(False).astype(bool)
+    if flags.any() and not flags.all():
+        return "tuned, unless there is nothing to tune"
+    return "tuned" if flags.any() else "untuned"
 
 
 def select_rows(frame: pd.DataFrame, values: dict[Any, Any]) -> pd.DataFrame:

@@ -60,8 +60,8 @@ def time_to_target(times: pd.DataFrame, cells: pd.DataFrame, problem: str) -> tu
     metric = cells["metric_name"].dropna()
     figure, axes = style.sheet(
         problem,
-        f"fraction of seeds whose validation {metric.iloc[0] if len(metric) else 'metric'} has met the target, tuned, "
-        f"{style.scope(cells)}",
+        f"fraction of seeds whose validation {metric.iloc[0] if len(metric) else 'metric'} has met the target, "
+        f"{style.describe_tuning(times['tuned'])}, {style.scope(cells)}",
         len(parts) * len(names),
         [style.key(looks[name], name) for name in sorted(cells["optimizer"].unique())],
         size=(2.6, 1.9),

@@ -54,7 +54,7 @@ def trajectories(
     y: np.ndarray,
     value: np.ndarray,
 ) -> tuple[Figure, pd.DataFrame]:
-    """Draws the tuned path of the first seed of every optimizer, per batch size, device and schedule.
+    """Draws the path of the first seed of every optimizer, per batch size, device and schedule.
 
     There is one panel with all optimizers and one for each. Paths end at the border of the domain; a run that failed
     ends in a cross. The levels of the contours are evenly spaced in the logarithm of the function's excess over its
@@ -81,7 +81,7 @@ def trajectories(
     panels = style.parts(cells)
     figure, blocks = _blocks(
         problem,
-        f"paths of the tuned runs from one start, first seed, {style.scope(cells)}; "
+        f"paths from one start, first seed, {style.describe_tuning(paths['tuned'])}, {style.scope(cells)}; "
         "contours evenly spaced in log(excess over the minimum)",
         panels=len(panels),
         small=len(names),

@@ -10,7 +10,7 @@ import pandas as pd
 
 from optbench.baselines.against import load_with_baseline
 from optbench.errors import UserError
-from optbench.formatting import format_number, to_text
+from optbench.formatting import format_number, in_words, to_text
 from optbench.metrics import losses
 from optbench.metrics.definitions import write_index
 from optbench.metrics.tables import all_tables
@@ -27,6 +27,7 @@ class Comparison:
 
     results: JoinedResults
     tables: dict[str, pd.DataFrame]
+    metric: str = "test_metric"
 
     @property
     def verdicts(self) -> pd.DataFrame:
@@ -71,7 +72,7 @@ def compare_folders(
         raise UserError("; ".join([str(error), *joined.notes])) from None
     tables = all_tables(joined, metric)
     judged = verdicts(joined.runs, joined.cells, reference, metric)
-    comparison = Comparison(joined, tables | {"verdicts": judged})
+    comparison = Comparison(joined, tables | {"verdicts": judged}, metric)
     if output is not None:
         _write(comparison, output)
     return comparison
@@ -105,10 +106,21 @@ def _text(comparison: Comparison) -> str:
     """The output of the command line: each task with its verdicts, then the notes."""
     blocks = verdict_blocks(comparison.verdicts, comparison.leaderboard)
     if not blocks:
-        blocks = ["nothing to compare: no two optimizers were run on the same problem, batch size, device and schedule"]
+        blocks = [f"nothing to compare: {_explain_nothing(comparison)}"]
     if comparison.notes:
         blocks.append("\n".join(f"note: {note}" for note in comparison.notes))
     return "\n\n".join(blocks)
+
+
+def _explain_nothing(comparison: Comparison) -> str:
+    """Why there is no verdict: no task has two optimizers, or the metric needs a target or times that are missing."""
+    runs, cells = comparison.results.runs, comparison.results.cells
+    if not (runs.groupby(GROUP, observed=True)["optimizer"].nunique() > 1).any():
+        return "no two optimizers were run on the same problem, batch size, device and schedule"
+    if comparison.metric.endswith("_to_target") and cells["target"].isna().all():
+        names = in_words(sorted(map(str, cells["problem"].unique())))
+        return f"{comparison.metric} needs a target, and {names} declare{'s' * (cells['problem'].nunique() == 1)} none"
+    return f"no two optimizers have a known {comparison.metric} on the same task"
 
 
 def verdict_blocks(

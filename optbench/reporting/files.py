@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,26 +18,18 @@ from optbench.results.atomic import replace_file, write_bytes
 #: Rows of a csv file that are converted at a time.
 _ROWS = 100_000
 
-#: The columns that papers print of tables with many.
-_IN_PAPERS: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {"leaderboard": for_paper}
-
-
-def _whole(table: pd.DataFrame) -> pd.DataFrame:
-    return table
-
 
 def write_tables(tables: Mapping[str, pd.DataFrame], directory: Path, papers: set[str]) -> None:
     """Writes each table as parquet and csv, and those named in `papers` also as Markdown and LaTeX.
 
     A csv file keeps every digit: each number is the shortest text that reads back as the same number. Texts that a
     spreadsheet would take for formulas begin with an apostrophe. Markdown and LaTeX show significant digits. Those
-    of the leaderboard end with a sentence for each comparison (see `quotation`), in LaTeX as comments, because the file
-    is input as a table.
+    of the leaderboard have the columns that papers print (see `for_paper`; in Markdown after the whole table), and end
+    with a sentence for each comparison (see `quotation`), in LaTeX as comments, because the file is input as a table.
 
     Raises:
         OSError: A file cannot be written.
     """
-    quoted = {"verdicts", "cells"} <= tables.keys()
     for name, table in tables.items():
         written = unify_types(table)
         with replace_file(directory / f"{name}.parquet") as file:
@@ -45,10 +37,20 @@ def write_tables(tables: Mapping[str, pd.DataFrame], directory: Path, papers: se
         with replace_file(directory / f"{name}.csv") as file:
             _write_csv(guard_formulas(written), file)
         if name in papers:
-            quotes = quotations(tables["verdicts"], tables["cells"]) if name == "leaderboard" and quoted else []
-            write_bytes(directory / f"{name}.md", (to_markdown(table) + _quotes_markdown(quotes)).encode())
-            latex = to_latex(_IN_PAPERS.get(name, _whole)(table)) + _quotes_latex(quotes)
+            markdown, latex = to_markdown(table), to_latex(table)
+            if name == "leaderboard":
+                markdown, latex = _print_leaderboard(tables)
+            write_bytes(directory / f"{name}.md", markdown.encode())
             write_bytes(directory / f"{name}.tex", latex.encode())
+
+
+def _print_leaderboard(tables: Mapping[str, pd.DataFrame]) -> tuple[str, str]:
+    """Returns the leaderboard as Markdown and as LaTeX."""
+    board, judged = tables["leaderboard"], tables.get("verdicts")
+    printed = for_paper(board, tables.get("final_metric"), judged)
+    quotes = quotations(judged, tables["cells"]) if judged is not None and "cells" in tables else []
+    markdown = f"{to_markdown(board)}\nFor a paper:\n\n{to_markdown(printed)}{_quotes_markdown(quotes)}"
+    return markdown, to_latex(printed) + _quotes_latex(quotes)
 
 
 def _quotes_markdown(quotes: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from optbench.metrics.compared import is_technical
 from optbench.metrics.leaderboard import FAILURES
 from optbench.metrics.recommendation import ALL
 from optbench.results.stored import GROUP
-from optbench.statistics.planning import fewest_pairs
+from optbench.statistics.fewest import describe_few_seeds
 
 
 def completeness(cells: pd.DataFrame) -> str:
@@ -45,11 +45,8 @@ def banners(cells: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
     most = int(cells.groupby(GROUP, observed=True)["optimizer"].nunique().max()) if len(cells) else 0
     if most == 1:
         texts.append("No task has two optimizers: there is nothing to compare, and no verdict.")
-    elif seeds < (enough := fewest_pairs(comparisons=max(most, 2) - 1)):
-        texts.append(
-            f"{count_text(seeds, 'seed')}: too few to conclude that one optimizer beats another within one task. With "
-            f"{most} optimizers, a verdict needs at least {enough} seeds. Read differences within a task as hints."
-        )
+    elif most and (few := describe_few_seeds(seeds, most)):
+        texts.append(f"{few} Read differences within a task as hints.")
     return texts
 
 

@@ -188,8 +188,8 @@ def groups(
             for row in rows.to_dict("records")
         ]
         caption = (
-            f"Median test {metric} of the tuned runs, with the range over seeds. The cost to the target is a median "
-            "over seeds, in example gradients."
+            f"Median test {metric} of the final runs (tuned, if there is anything to tune), with the range over seeds. "
+            "The cost to the target is a median over seeds, in example gradients."
         )
         title = f"{problem}, batch {batch}, {device}, {schedule} learning rate"
         against = _against(judged[key]) if key in judged else ""

@@ -12,6 +12,9 @@ from optbench.errors import UserError
 from optbench.formatting import in_words
 from optbench.optimizers.schedule import parse_schedule
 
+#: The tuning budget from which on a race trains its best points on further seeds (`tuning.race`, which needs torch).
+_SECOND_SEED_FROM = 6.0
+
 
 def methods(settings: Mapping[str, Any], rank_by: str, runs: pd.DataFrame) -> list[str]:
     """The protocol as one paragraph per rule.
@@ -79,6 +82,8 @@ def _describe_tuning(tuning: Mapping[str, Any]) -> str:
             "continued. Later stages try new points, between the best one and its neighbours or where the "
             f"{name} sampler proposes them. All trials of a tuning have the same seed, which no final run has."
         )
+        if tuning.get("worth", 0) >= _SECOND_SEED_FROM:
+            texts[-1] += " The two best points are also trained on further seeds, and their means are compared."
     else:
         texts.append("The first trial uses the optimizer's default values.")
         texts.append(_SAMPLERS.get(sampler, f"The {sampler} sampler proposes the next ones."))

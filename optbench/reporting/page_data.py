@@ -33,8 +33,8 @@ DOWNLOADS = (
 MOST = 3_000_000
 _DASHES = {style.SOLID: "solid", style.DASHED: "7px,3px", style.DOTTED: "2px,2px", style.DASHDOT: "8px,3px,2px,3px"}
 _MARKERS = {
-    "o": "circle", "s": "square", "D": "diamond", "^": "triangle-up", "v": "triangle-down", "<": "triangle-left",
-    ">": "triangle-right", "p": "pentagon", "h": "hexagon", "*": "star", "X": "x", "P": "cross", "8": "octagon",
+    "s": "square", "D": "diamond", "^": "triangle-up", "v": "triangle-down", "<": "triangle-left",
+    ">": "triangle-right", "p": "pentagon", "h": "hexagon", "H": "hexagon2", "P": "cross", "8": "octagon",
     "d": "diamond-tall",
 }  # fmt: skip
 
@@ -131,7 +131,7 @@ def _verdicts(runs: pd.DataFrame, cells: pd.DataFrame, known: pd.DataFrame, metr
 def _looks(cells: pd.DataFrame) -> dict[str, dict[str, str]]:
     """The colour, dash and marker of each optimizer in all figures."""
     return {
-        name: {"color": look.color, "dash": _DASHES[look.dash], "marker": _MARKERS.get(look.marker, "circle")}
+        name: {"color": look.color, "dash": _DASHES[look.dash], "marker": _MARKERS[look.marker]}
         for name, look in style.looks(str(name) for name in cells["optimizer"].unique()).items()
     }
 

@@ -26,6 +26,7 @@ from optbench.runner.options import RunOptions
 from optbench.runner.outdated import describe_outdated
 from optbench.runner.preflight import check_data, check_optimizers, check_second_budgets, find_changed_settings
 from optbench.runner.progress import SilentProgress
+from optbench.runner.seeds_needed import describe_undecided
 from optbench.runner.window import Engine, TimeLimit, run_jobs
 from optbench.training.shared_data import SharedMemory
 
@@ -132,6 +133,8 @@ def run(
             if missing:
                 for note in (*notes, *doubts, *(find_doubts(config) if progress.visible else ())):
                     progress.message(note)
+                if few := describe_undecided(plan, stored=options.against is not None):
+                    progress.message(few)
                 progress.message(_describe_missing(plan, missing))
                 key = str(environment["key"])
                 _Coordinator(plan, directory, options, key, memory, client, progress).run(missing)

@@ -14,21 +14,10 @@ from functools import lru_cache
 import numpy as np
 from scipy import integrate, special, stats
 
+from optbench.statistics.fewest import fewest_pairs
+
 #: The largest number of seeds that is planned.
 MOST_SEEDS = 10_000
-
-
-def fewest_pairs(alpha: float = 0.05, comparisons: int = 1, sides: int = 2) -> int:
-    """Returns the smallest number of pairs with which a sign-flip test can be significant after Holm's adjustment.
-
-    It is the smallest n with sides/2^n · comparisons ≤ alpha.
-
-    Args:
-        alpha: Significance level.
-        comparisons: Number of tests in the family.
-        sides: 2 for a two-sided test, 1 for a one-sided one.
-    """
-    return max(1, math.ceil(math.log2(sides * comparisons / alpha) - 1e-12))
 
 
 def attainable(alpha: float, n: int, sides: int = 2) -> float:

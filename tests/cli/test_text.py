@@ -52,10 +52,20 @@ def test_the_plan_shows_every_cell_with_its_cost_and_the_whole_time() -> None:
 
 def test_the_time_is_shared_by_the_workers() -> None:
     plan = make_plan(configure(**{**CHOICES, "run_budget": "1000000epochs"}))
-    times = {workers: listing.plan_text(plan, workers).splitlines()[-1] for workers in (1, 2)}
+    times = {workers: listing.plan_text(plan, workers).splitlines()[-2] for workers in (1, 2)}
     one, two = (int(re.search(r"about (\d+) h", times[workers])[1]) for workers in (1, 2))  # type: ignore[index]
     assert one == pytest.approx(2 * two, abs=1)
     assert "on 1 worker (" in times[1]
+
+
+@pytest.mark.parametrize(("optimizers", "seeds", "needed"), [(["sgd", "adam"], 5, 6), (["sgd", "adam", "nadam"], 6, 7)])
+def test_a_plan_says_when_its_seeds_can_decide_nothing(optimizers: list[str], seeds: int, needed: int) -> None:
+    plan = make_plan(configure(**{**CHOICES, "optimizers": optimizers, "seeds": seeds}))
+    notes = [line for line in listing.plan_text(plan, workers=1).splitlines() if line.startswith("note: ")]
+    assert notes == [f"note: {seeds} seeds: too few to conclude that one optimizer beats another within one task. "
+                     f"With {len(optimizers)} optimizers, a verdict needs at least {needed} seeds."]  # fmt: skip
+    for able in ({"optimizers": optimizers, "seeds": needed}, {"optimizers": ["sgd"], "seeds": 1}):
+        assert "too few" not in listing.plan_text(make_plan(configure(**{**CHOICES, **able})), workers=1)
 
 
 def test_budgets_in_seconds_have_no_cost_yet() -> None:

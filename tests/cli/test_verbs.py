@@ -15,7 +15,7 @@ import optbench
 from optbench.cli import verbs
 from optbench.cli.verbs import COMPLETE, INTERRUPTED, SOME_FAILED, WRONG_USE, _main
 from optbench.config.load import load_config
-from optbench.config.presets import PRESETS
+from optbench.config.presets import PRESETS, preset
 from optbench.results import atomic
 from tests.support.drawn import only
 from tests.support.same_results import assert_same_results
@@ -454,3 +454,21 @@ def test_a_plan_takes_the_options_of_a_run_and_says_what_is_stored(
     assert capsys.readouterr().out.splitlines()[-1] == f"0 of 2 cells stored in {complete.parent / 'another'}"
     assert not (complete.parent / "another").exists()
     assert "invalid results name 'a/b'" in refused(capsys, "plan", *chosen, "--name", "a/b")
+
+
+def test_help_has_the_numbers_of_the_preset(capsys: pytest.CaptureFixture[str]) -> None:
+    quick = preset("quick")
+    for verb in ("run", "plan"):
+        assert _main([verb, "--help"]) == COMPLETE
+        shown = " ".join(capsys.readouterr().out.split())
+        assert f"each with its own seed (quick: {quick['seeds']})." in shown
+        assert f"multiple of the run budget (quick: {quick['tuning']['worth']});" in shown
+        for name in PRESETS:
+            assert name in shown.partition("Configuration to start from:")[2].partition(".")[0]
+
+
+def test_the_documents_have_the_numbers_of_the_preset() -> None:
+    quick = preset("quick")
+    text = " ".join((Path(__file__).parents[2] / "docs" / "methodology.md").read_text("utf-8").split())
+    worth = quick["tuning"]["worth"]
+    assert f"The quick preset has {quick['seeds']} seeds and a tuning budget of {worth} run budgets." in text

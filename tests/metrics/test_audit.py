@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 import pytest
 
+from optbench.config.load import configure
 from optbench.metrics.audit import add_findings, audit
+from optbench.planning.matrix import make_plan
 from optbench.results.stored import CELL
+from optbench.tuning.race import next_stage
+from optbench.tuning.trial import Trial
 from tests.support.frames import make
 from tests.support.studies import Study, study
 
@@ -94,10 +100,11 @@ def test_inclusion() -> None:
 def test_seeds_that_served_twice() -> None:
     found = study({"adam": [1.0, 0.9]}, trials=FINE)
     found.trials["seed"] = [5, 6, 7, 7, 1]
+    found.trials.loc[3, "lr"] = found.trials.loc[2, "lr"]
     table = audit(found.trials, found.runs, found.cells)
     assert table["finding"].tolist() == ["reused_seed", "reused_seed"]
     assert "seed 1 was used for tuning and for a final run" in table["reason"].iloc[0]
-    assert table["reason"].iloc[1] == "several trials used seed 7"
+    assert table["reason"].iloc[1] == "several trials trained the same values on seed 7"
 
 
 def test_several_dimensions_need_more_trials() -> None:
@@ -114,6 +121,38 @@ def test_a_race_on_one_seed_is_no_reused_seed() -> None:
     found = study({"adam": [1.0, 0.9]}, trials=FINE)
     found.trials["seed"] = 5
     assert audit(found.trials, found.runs, found.cells)["finding"].tolist() == []
+    found.trials["seed"] = [5, 5, 5, 6, 6]
+    found.trials["lr"] = [0.1, 0.2, 0.3, 0.1, 0.2]
+    assert "reused_seed" not in findings(found), "the best two points on a second seed"
+    found.trials["hp_momentum"] = [0.5, 0.5, 0.5, 0.9, None]
+    found.trials["lr"], found.trials["seed"] = 0.1, [5, 6, 7, 5, 5]
+    assert "reused_seed" not in findings(found), "they differ in their momentum"
+
+
+def test_the_further_seeds_of_a_long_race_are_no_reused_seeds() -> None:
+    """A race as it is proposed at worth 10: its two best points have further seeds, and no point has a seed twice."""
+    config = configure(
+        problems=["mlp[data=digits]"], optimizers=["adam"], batch_sizes=[20], devices=["cpu"], evaluations=8,
+        run_budget="3600examples", tuning={"worth": 10, "pruner": "race"},
+    )  # fmt: skip
+    [cell] = make_plan(config).cells
+    parts: list[Trial] = []
+    rows: dict[int, dict[str, object]] = {}
+    while proposals := next_stage(cell, parts, 3600):
+        for proposal in proposals:
+            rate, until = proposal.hyperparameters["lr"], proposal.until or 8
+            loss, status = 0.1 + math.log10(rate / 0.004) ** 2, "ok" if until == 8 else "paused"
+            steps = math.ceil(until * 3600 / (8 * 20))
+            parts.append(Trial(proposal.number, proposal.hyperparameters, status, 2.3, loss, 60 * steps, {}, until))
+            rows[proposal.number] = {"trial": proposal.number, "lr": rate, "seed": proposal.seed, "valid_loss": loss}
+    found = study({"adam": [1.0, 0.9]}, trials={"adam": [1.0] * len(rows)})
+    found.trials[["trial", "lr", "seed", "valid_loss"]] = pd.DataFrame(rows.values())
+    counts = found.trials["seed"].value_counts()
+    assert len(counts) > 1
+    assert set(counts.iloc[1:]) == {2}
+    assert "reused_seed" not in findings(found)
+    found.trials.loc[1, "lr"] = found.trials.loc[2, "lr"]
+    assert "several trials trained the same values on seed" in findings(found)["reused_seed"]
 
 
 def test_runs_that_are_there_twice() -> None:
@@ -128,7 +167,7 @@ def test_runs_that_are_there_twice() -> None:
 def test_seeds_without_effect() -> None:
     found = study({"adam": [1.0] * 4}, trials=FINE)
     found.runs["train_loss"] = 1.0
-    assert findings(found) == {"seedless": "3 seeds repeat another seed bit by bit and are not counted as observations"}
+    assert findings(found) == {"seedless": "3 seeds repeat another one and are not counted as observations"}
 
 
 def test_a_leaderboard_marks_each_finding_once() -> None:

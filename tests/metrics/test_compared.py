@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from optbench.metrics.compared import directions, drop_copied_runs, drop_repeated_runs, select_runs
+from optbench.metrics.compared import directions, drop_copied_runs, drop_repeated_runs, find_copies, select_runs
 from tests.support.rows import cell_of, frame, run_of
 
 
@@ -36,6 +36,14 @@ def test_seeds_without_effect_are_one_observation() -> None:
                   run_of(cell, 3, status="diverged", **same), run_of(cell, 4), run_of(cell, 5)], "runs")  # fmt: skip
     kept = drop_copied_runs(runs)
     assert kept.index.tolist() == [0, 2, 3, 4, 5, 6, 7], "failures and unknown losses prove nothing"
+
+
+def test_copies_differ_in_their_last_bits() -> None:
+    """The last bit of a run depends on the number of runs that are trained at once; seeds differ by more than that."""
+    cell, same = cell_of(), {"train_loss": 0.1, "valid_loss": 0.2, "test_loss": 0.3}
+    runs = frame([run_of(cell, 1, **same), run_of(cell, 0, **{name: loss * (1 + 1e-7) for name, loss in same.items()}),
+                  run_of(cell, 2, **same | {"train_loss": 0.1 * (1 + 1e-5)})], "runs")  # fmt: skip
+    assert find_copies(runs).tolist() == [0, 0, 2]
 
 
 def test_directions_ignore_cells_that_do_not_say() -> None:

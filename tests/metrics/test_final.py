@@ -9,7 +9,9 @@ import pytest
 from scipy import stats
 
 from optbench.metrics.final import final_loss, final_metric
+from optbench.metrics.fresh_seeds import measure_cells
 from tests.support.rows import cell_of, curve_of, frame, run_of
+from tests.support.studies import study
 
 NAN = math.nan
 
@@ -93,3 +95,16 @@ def test_tuned_and_default_are_apart_and_nothing_gives_nothing() -> None:
     empty = final_loss(runs.iloc[:0], frame([], "curves"), frame([cell], "cells"))
     assert len(empty) == 0
     assert set(empty.columns) == set(table.reset_index().columns)
+
+
+def test_an_interval_reaches_below_zero_only_where_values_do() -> None:
+    skewed = [0.01, 0.02, 0.01, 5.0]
+    found = study({("loss", 10, "adam"): skewed, ("signed", 10, "adam"): skewed, ("signed", 10, "sgd"): [-0.1] * 4})
+    table = final_metric(found.runs, found.curves, found.cells).set_index(["problem", "optimizer"])
+    assert table.loc[("loss", "adam"), "mean_low"] == 0
+    assert table.loc[("signed", "adam"), "mean_low"] < 0
+    assert table.loc[("loss", "adam"), "mean_high"] == table.loc[("signed", "adam"), "mean_high"]
+    higher = study({"adam": skewed}, higher=True)
+    assert final_metric(higher.runs, higher.curves, higher.cells)["mean_low"].item() < 0, "an R² may be negative"
+    own = measure_cells(found.runs, found.cells, "test_metric").set_index(["problem", "optimizer"])
+    assert own["mean_low"].to_dict() == table["mean_low"].to_dict()

@@ -10,12 +10,19 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
+import optbench
 from optbench.formatting import format_cell, format_number, to_latex, to_markdown, to_text
+from optbench.metrics.final import final_metric
+from optbench.metrics.fresh_seeds import measure_cells
 from optbench.metrics.leaderboard import for_paper, leaderboard, summary
+from optbench.metrics.losses import medians, seed_losses
 from optbench.metrics.tables import all_tables
+from optbench.metrics.verdicts import verdicts
 from optbench.reporting.files import write_tables
 from tests.support.frames import PROBLEMS, VALLEY, make
+from tests.support.studies import study
 
 ONE = PROBLEMS[1]
 
@@ -28,7 +35,7 @@ def board_of(values: dict[str, list[float | None]], higher: bool = True, tuned: 
     template = frames.runs.iloc[0].to_dict()
     rows = [
         template | {"cell_id": f"{ONE}-{name}-64", "optimizer": name, "seed": seed, "tuned": tuned,
-                    "status": "diverged" if value is None else "ok",
+                    "train_loss": float(seed), "status": "diverged" if value is None else "ok",
                     "test_metric": math.nan if value is None else value}
         for name, seeds in values.items() for seed, value in enumerate(seeds)
     ]  # fmt: skip
@@ -54,6 +61,22 @@ def test_a_diverged_seed_is_worse_than_every_number(higher: bool) -> None:
     assert math.isnan(board.loc["nadam", "test_metric"])
     assert board.loc["nadam", ["n_ok", "n_runs", "diverged"]].tolist() == [1, 3, 2]
     assert board.loc["nadam", "test_metric_low"] == good
+
+
+def test_copies_of_a_seed_are_one_observation_on_every_table() -> None:
+    """Five seeds repeat one run up to the last bits: the medians are those of the three observations."""
+    values = {"adam": [0.2, *[0.2 * (1 + 1e-7 * step) for step in range(1, 5)], 0.4, 0.6]}
+    found = study(values | {"sgd": [0.3 + 0.01 * step for step in range(7)]})
+    found.runs["train_loss"] = found.runs["test_loss"]
+    board = leaderboard(found.runs, found.cells).set_index("optimizer")
+    assert board.loc["adam", ["n_ok", "n_runs"]].tolist() == [3, 3]
+    assert board["n_runs"]["sgd"] == 7
+    final = final_metric(found.runs, found.curves, found.cells).set_index("optimizer")
+    own = measure_cells(found.runs, found.cells, "test_metric").set_index("optimizer")
+    losses = medians(seed_losses(found.runs, found.cells)).set_index("optimizer")
+    for median in (board["test_metric"], final["median"], own["value"], losses["loss"]):
+        assert median.to_dict() == pytest.approx({"adam": 0.4, "sgd": 0.33})
+    assert final["n_seeds"].to_dict() == own["n_seeds"].to_dict() == {"adam": 3, "sgd": 7}
 
 
 def test_an_even_number_of_seeds_with_half_of_them_lost_has_no_median() -> None:
@@ -305,6 +328,34 @@ def test_columns_have_their_own_digits() -> None:
     assert format_cell("mean_rank", 1.5) == "1.50"
     assert format_cell("tuning_cost", 71234.3333) == "71,234"
     assert format_cell("cost_to_target", math.nan) == "–"
+
+
+def test_a_paper_gets_the_mean_with_its_interval_and_the_verdict(tmp_path: Path) -> None:
+    adam, mine = [1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6], [0.01, 0.02, 0.01, 0.02, 0.03, 0.02, 3.0]
+    outcomes = {"adam": adam, "mine": mine, "worse": [2 * value for value in adam], "lost": [1.0, *[None] * 6]}
+    found = study(outcomes)
+    default = found.runs.assign(tuned=False, test_metric=9.0)
+    found.runs = pd.concat([default, found.runs], ignore_index=True)
+    final = final_metric(found.runs, found.curves, found.cells)
+    judged = verdicts(found.runs, found.cells, "adam")
+    board = leaderboard(found.runs, found.cells)
+    table = for_paper(board, final, judged)
+    assert list(table)[4:] == ["test metric", "mean ± 95 %", "n", "against adam", "p"]
+    table = table.set_index("optimizer")
+    low, high = stats.t.interval(0.95, 6, np.mean(adam), stats.sem(adam))
+    assert table.loc["adam", "mean ± 95 %"] == f"1.30 ± {format_number((high - low) / 2, 2)}"
+    low, high = stats.t.interval(0.95, 6, np.mean(mine), stats.sem(mine))
+    assert low < 0
+    assert table.loc["mine", "mean ± 95 %"] == f"{format_number(np.mean(mine), 3)} [0, {format_number(high, 3)}]"
+    row = judged.set_index("optimizer").loc["worse"]
+    assert table.loc["worse", ["n", "against adam", "p"]].tolist() == [7, "loss", format_number(row["p_holm"], 2)]
+    assert table.loc["adam", ["against adam", "p"]].tolist() == ["–", "–"]
+    write_tables({"leaderboard": board, "final_metric": final, "verdicts": judged, "cells": found.cells}, tmp_path,
+                 {"leaderboard"})  # fmt: skip
+    latex, markdown = ((tmp_path / f"leaderboard.{kind}").read_text("utf-8") for kind in ("tex", "md"))
+    assert "mean ± 95" in latex
+    assert "| mean ± 95 % | n | against adam | p |" in " ".join(markdown.split())
+    assert f"Computed with optbench {optbench.__version__}." in markdown
 
 
 def test_a_paper_gets_five_columns() -> None:

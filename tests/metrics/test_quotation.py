@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+import optbench
 from optbench.formatting import escape_latex, escape_markdown
 from optbench.metrics.known_length import NOTE
 from optbench.metrics.leaderboard import leaderboard
@@ -21,7 +22,10 @@ ADAM = [1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6]
 BETTER = [0.50, 0.60, 0.55, 0.70, 0.75, 0.72, 0.90]
 WHERE = "On bowl (batch size 10, cpu, a constant learning rate), mine "
 TEST = "exact sign-flip test on 7 paired seeds)"
-BUDGET = "Tuning budget: 300 each; run budget: 100 each (in example gradients)."
+BUDGET = (
+    "Tuning budget: 300 each; run budget: 100 each (in example gradients). "
+    f"Computed with optbench {optbench.__version__}."
+)
 
 
 def quoted(found: Study, **options: str) -> str:
@@ -129,6 +133,6 @@ def test_a_table_without_verdicts_has_no_sentences(tmp_path: Path) -> None:
 def test_every_number_is_one_of_the_tables(tmp_path: Path) -> None:
     found = study({"adam": ADAM, "mine": BETTER})
     row = pd.Series(verdicts(found.runs, found.cells).iloc[0])
-    text = quoted(found).replace("95 % interval", "interval")
+    text = quoted(found).replace("95 % interval", "interval").partition(" Computed with")[0]
     known = {f"{row[name]:.3g}" for name in ("effect", "effect_low", "effect_high")} | {f"{row['p_holm']:.2g}"}
     assert set(re.findall(r"\d[\d.]*\d|\d", text)) == known | {"10", "7", "300", "100"}

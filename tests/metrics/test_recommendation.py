@@ -12,7 +12,7 @@ from scipy import stats
 
 from optbench.formatting import format_number
 from optbench.metrics.leaderboard import leaderboard
-from optbench.metrics.recommendation import Budget, choose_budgets, recommendation
+from optbench.metrics.recommendation import Budget, choose_budgets, explain_small_budget, recommendation
 from optbench.metrics.tables import all_tables
 from optbench.metrics.verdicts import verdicts
 from optbench.reporting.standings import standings
@@ -79,7 +79,7 @@ def test_problems_weigh_alike_however_many_batch_sizes_they_have() -> None:
 def test_seconds_and_memory_limit_what_fits(found: Study) -> None:
     """Each trial takes 100 cost at 10 steps of 1 ms a run of 100: 0.01 s."""
     by_time, by_count = (
-        of(found, budget).drop(columns=["trials", "seconds", "sentence"])
+        of(found, budget).drop(columns=["trials", "tuning_worth", "seconds", "sentence"])
         for budget in (Budget(seconds=0.0201), Budget(trials=2))
     )
     pd.testing.assert_frame_equal(by_time, by_count)
@@ -165,8 +165,11 @@ def test_no_tuning_rests_on_the_runs_at_the_default_rate() -> None:
     found = study(CSV, trials=CSV_TRIALS)
     worse = found.runs.assign(tuned=False, lr=0.001, test_metric=2 * found.runs["test_metric"])
     found.runs = pd.concat([found.runs, worse], ignore_index=True)
+    found.cells["others_tuned"] = "eps=1e-5"
     best = of(found, Budget(trials=1)).query("scope == 'all tasks' and recommended").iloc[0]
-    assert best[["rests_on", "optimizer", "lr_start"]].tolist() == ["fresh seeds", "adam", 0.001]
+    assert best[["rests_on", "optimizer", "lr_start", "others"]].tolist() == ["fresh seeds", "adam", 0.001, ""]
+    assert "eps" not in best["sentence"]
+    assert of(found, Budget(trials=4))["others"].eq("eps=1e-5").any()
     assert best["value"] == pytest.approx(0.36)
 
 
@@ -208,6 +211,54 @@ def test_budgets_of_the_results() -> None:
     frames = make(trials=12)
     assert choose_budgets(frames.trials, frames.cells) == [Budget(1), Budget(6), Budget(12)]
     assert choose_budgets(frames.trials.iloc[:0], frames.cells) == []
+
+
+# Races: parts of 11, 24 and 3 trials for the compute of 3 runs each (see `Study`: 300 for 100).
+RACES = {"adam": [0.9, *[0.8] * 9, 0.3], "sgd": [0.9, *[0.8] * 22, 0.4], "lion": [0.9, 0.8, 0.5]}
+
+
+def make_races() -> Study:
+    found = study({name: [2 * losses[-1]] * 8 for name, losses in RACES.items()}, trials=RACES)
+    middle = found.trials["valid_loss"].eq(0.8) & (found.trials["optimizer"] != "lion")  # lion has three points
+    found.trials["status"] = found.trials["status"].where(~middle, "stopped")
+    found.trials["cost"] = 300.0 / found.trials.groupby("cell_id")["trial"].transform("size")
+    return found
+
+
+def test_a_race_is_as_long_as_its_compute() -> None:
+    found = make_races()
+    whole = of(found).query("scope == 'all tasks' and recommended").iloc[-1]
+    assert whole[["trials", "tuning_worth", "optimizer", "lr_start"]].tolist() == [24, 3, "adam", 1e7]
+    assert whole["sentence"].startswith("With the compute of 3 runs for tuning: use adam")
+    for number in (3, 11, 24):
+        same = of(found, Budget(trials=number)).query("scope == 'all tasks'").drop(columns="trials")
+        assert not same["note"].any(), "all of these were tuned with the whole budget"
+        pd.testing.assert_series_equal(same.iloc[0], whole.drop("trials"), check_names=False, check_index=False)
+    assert explain_small_budget(3, found.trials, found.cells) == []
+
+
+def test_less_compute_than_that_of_a_race_leaves_the_untuned_answer_and_says_so() -> None:
+    found = make_races()
+    for budget in (Budget(trials=2), Budget(seconds=0.01)):
+        table = of(found, budget).query("scope == 'all tasks'")
+        assert set(table["lr_start"]) == {0.001}
+        text = table["sentence"].iloc[0]
+        assert text.endswith(" All are untuned, because the tuning has more compute than this budget.")
+    assert of(found, Budget(trials=2))["tuning_worth"].eq(2).all()
+    assert "untuned" not in of(found, Budget(trials=1))["sentence"].iloc[0]
+    assert explain_small_budget(2, found.trials, found.cells) == [
+        "the tunings have the compute of 3 runs; for less, only untuned results are known "
+        "(accepted: --trials 1, or at least 3)"
+    ]
+
+
+def test_complete_trials_are_counted_one_by_one() -> None:
+    """Without a race, the default may be the best of the first trials: nothing is untuned then."""
+    found = study({"adam": [1.0] * 8}, trials={"adam": [0.4, 0.5, 0.3]})
+    text = of(found, Budget(trials=2))["sentence"].iloc[0]
+    assert text.startswith("With the compute of 2 runs for tuning: use adam")
+    assert "untuned" not in text
+    assert explain_small_budget(2, found.trials, found.cells) == []
 
 
 def test_an_interrupted_cell_shrinks_no_budget(found: Study) -> None:
@@ -267,7 +318,7 @@ def test_every_figure_of_a_sentence_stands_in_its_row() -> None:
     for row in spoken[spoken["recommended"]].to_dict("records"):
         sentence = row["sentence"]
         same = table[(table["trials"] == row["trials"]) & (table["scope"] == row["scope"])]
-        known = {str(row["trials"]), "95", *re.findall(r"\d[\d.]*", row["scope"])}
+        known = {format_number(row["tuning_worth"], 3, True), "95", *re.findall(r"\d[\d.]*", row["scope"])}
         known |= {format_number(row[name], 3, True) for name in ("lr_start", "lr_low", "lr_high")}
         known |= {format_number(100 * row[name], 3, True) for name in ("expected_regret", "regret_low", "regret_high")}
         known |= {str(row[name]) for name in ("problems", "tasks", "n_seeds", "batch_size")}

@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 
 from optbench.errors import UserError
+from optbench.metrics.quotation import quotations
 from optbench.metrics.verdicts import COLUMNS, SMALL, TIE_RATIO, is_small, verdicts
 from optbench.statistics import paired, planning
 from optbench.statistics.equality import RESOLUTION
@@ -157,7 +158,7 @@ def test_a_diverged_seed_is_never_left_out() -> None:
     assert (row["n_pairs"], row["n_failed"], row["probability"]) == (8, 2, 6 / 8)
     assert math.isnan(row["effect"])
     assert pd.isna(row["more_seeds"])
-    assert "infinite" in row["note"]
+    assert "no mean effect because of runs that failed" in row["note"]
     lost = only(study({"adam": bad, "mine": [None] * 8}))
     assert (lost["verdict"], lost["probability"]) == ("loss", 0)
     both = only(study({"adam": [None] * 8, "mine": [None] * 8}))
@@ -205,7 +206,20 @@ def test_seeds_that_have_no_effect_are_one_observation() -> None:
     found.runs["train_loss"] = found.runs["test_loss"]
     row = only(found)
     assert (row["n_pairs"], row["verdict"]) == (1, "inconclusive")
-    assert "7 seeds repeat others bit by bit" in row["note"]
+    assert "7 seeds repeat others and are not counted" in row["note"]
+
+
+def test_losses_of_zero_are_no_failed_runs() -> None:
+    found = study({"adam": [0.0, 0.1, 0.2, 0.3], "mine": [0.1, 0.2, 0.1, 0.1]})
+    row = only(found)
+    assert (row["verdict"], row["n_failed"], row["n_failed_reference"]) == ("inconclusive", 0, 0)
+    assert "more seeds cannot be estimated from values of 0, whose ratio to others is infinite" in row["note"]
+    assert "failed" not in row["note"]
+    [text] = quotations(verdicts(found.runs, found.cells), found.cells)
+    assert "values of 0 have no ratio" in text
+    assert "failed" not in text
+    lost = only(study({"adam": [None, 0.1, 0.2, 0.3], "mine": [0.1, 0.2, 0.1, 0.1]}))
+    assert "from runs that failed or have no finite value" in lost["note"]
 
 
 def test_a_seed_that_is_there_twice_counts_once() -> None:

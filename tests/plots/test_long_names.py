@@ -32,7 +32,7 @@ def cells() -> pd.DataFrame:
             "cell_id": f"{optimizer}-{size}-{schedule}", "problem": "mlp", "optimizer": optimizer, "batch_size": size,
             "device": "cpu", "schedule": schedule, "status": "ok", "error": "", "lr_default": 0.01, "lr_tuned": 0.1,
             "lr_low": 1e-4, "lr_high": 1.0, "lr_low_searched": 1e-4, "lr_high_searched": 1.0,
-            "metric_name": "accuracy", "metric_higher_is_better": True, "target": 0.9,
+            "metric_name": "accuracy", "metric_higher_is_better": True, "target": 0.9, "trials": 10,
         }
         for optimizer in ("adam", "momentum") for size in (32, 128) for schedule in SCHEDULES
     ])  # fmt: skip

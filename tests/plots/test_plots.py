@@ -11,14 +11,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from optbench.metrics.final import final_metric as metric_of
 from optbench.metrics.leaderboard import leaderboard
 from optbench.metrics.tables import all_tables
+from optbench.metrics.targets.frozen import list_targets
+from optbench.metrics.time_to_target import time_to_target as times_of
 from optbench.plots import draw_all, style
 from optbench.plots.batch_size_heatmap import batch_size_heatmap
+from optbench.plots.final import final_metric
 from optbench.plots.loss_against_cost import loss_against_cost
 from optbench.plots.lr_sensitivity import lr_sensitivity
 from optbench.plots.registry import PLOTS
 from optbench.plots.style import FORMATS
+from optbench.plots.time_to_target import time_to_target
 from optbench.plots.trajectories import thin_path, trajectories
 from optbench.problem.data import Plane
 from tests.support.drawn import only
@@ -61,7 +66,46 @@ def test_seven_optimizers_have_seven_colours_and_marks(names: list[str]) -> None
     looks = style.looks(names).values()
     assert len({look.color for look in looks}) == len({look.marker for look in looks}) == 7
     many = style.looks([f"{name}{n}" for name in names for n in range(2)]).values()
-    assert len({(look.color, look.dash) for look in many}) == len({look.marker for look in many}) == 14
+    assert len({(look.color, look.dash) for look in many}) == 14
+    assert len({look.marker for look in many}) == 12
+
+
+def test_marks_with_a_meaning_of_their_own_belong_to_no_optimizer() -> None:
+    """A cross is a failed run, a circle the start of a path, and a star its minimum."""
+    looks = style.looks([*TEN, *(f"own{n}" for n in range(60)), *(f"adam[eps={n}]" for n in range(12))])
+    assert not {look.marker for look in looks.values()} & set("Xxo.*")
+
+
+def test_a_variant_has_the_look_of_its_optimizer_unless_both_are_there() -> None:
+    momentum = style.looks(["momentum"])["momentum"]
+    assert style.looks(["momentum[lr=0.01]", "adam"])["momentum[lr=0.01]"] == momentum
+    assert style.looks(["aaa", "momentum[lr=0.01]"])["momentum[lr=0.01]"] == momentum
+    mine = style.looks(["mine"])["mine"]
+    assert style.looks(["mine[lr=1]"])["mine[lr=1]"] == mine
+    for names in (["momentum[lr=0.01]", "momentum[lr=0.1]"], ["momentum", "momentum[lr=0.1]"], ["mine[a=1]", "mine"]):
+        one, other = style.looks(names).values()
+        assert one.color != other.color
+        assert one.marker != other.marker
+
+
+def test_figures_say_tuned_only_of_what_was_tuned(frames: Frames) -> None:
+    untuned = frames.runs[~frames.runs["tuned"]]
+    cells = frames.cells.assign(trials=0)
+    curves, paths = (frame.assign(tuned=False) for frame in (frames.curves, frames.paths))
+    times = times_of(untuned, curves, cells, list_targets(cells))
+    table = metric_of(untuned, curves, cells)
+    board = leaderboard(untuned, cells)
+    drawn = (
+        loss_against_cost(curves, cells, VALLEY)[0], final_metric(table, untuned, cells, VALLEY)[0],
+        trajectories(paths, cells, VALLEY, PLANE, *grid())[0], time_to_target(times, cells, VALLEY)[0],
+        batch_size_heatmap(board, cells, VALLEY)[0],
+    )  # fmt: skip
+    for figure in drawn:
+        subtitle = figure.texts[1].get_text()
+        assert "untuned" in subtitle
+        assert "tuned" not in subtitle.replace("untuned", "")
+    assert style.describe_tuning(pd.Series([True, None, False])) == "tuned, unless there is nothing to tune"
+    assert ", tuned, " in loss_against_cost(frames.curves, frames.cells, VALLEY)[0].texts[1].get_text()
 
 
 @pytest.mark.parametrize("page", ["#ffffff", "#15181c"])

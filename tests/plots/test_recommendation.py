@@ -16,7 +16,7 @@ def test_one_panel_a_budget_one_mark_an_optimizer() -> None:
     frames = make(optimizers=["adam", "sgd", "rmsprop"])
     table = table_of(frames.trials, frames.runs, frames.cells)
     figure, drawn = recommendation(table, frames.cells)
-    assert [ax.get_title(loc="left") for ax in figure.axes] == ["no tuning", "6 trials", "12 trials"]
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["no tuning", "compute of 6 runs", "compute of 12 runs"]
     assert set(drawn["scope"]) == {"all tasks"}
     for ax, (_, part) in zip(figure.axes, drawn.groupby("trials"), strict=True):
         marks = [line.get_xdata()[0] for line in ax.lines if len(line.get_xdata()) == 1

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -13,13 +15,16 @@ import pytest
 import optbench
 from optbench.cli.verbs import COMPLETE, WRONG_USE, _main
 from optbench.errors import UserError
+from optbench.metrics.leaderboard import leaderboard
 from optbench.metrics.verdicts import verdicts
 from optbench.plots import style
 from optbench.reporting import html_tables
 from optbench.reporting.comparison import Comparison, verdict_blocks
 from optbench.results.checksum import unseal
+from optbench.results.join import JoinedResults
 from tests.results.test_join import change, part
 from tests.support.drawn import only
+from tests.support.studies import study
 from tests.support.tiny import run_tiny
 
 
@@ -164,6 +169,28 @@ def test_nothing_in_common_is_said(whole: optbench.Results, tmp_path: Path) -> N
     text = str(optbench.compare(old, new))
     assert "nothing to compare" in text
     assert "1 cells of new on tiny are left out: their run budget is 7, not 400" in text
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        (math.nan, "cost_to_target needs a target, and bowl declares none"),
+        (0.1, "no two optimizers have a known cost_to_target on the same task"),
+    ],
+)
+def test_why_there_is_no_verdict_is_said(target: float, said: str) -> None:
+    found = study({"adam": [1.0] * 3, "sgd": [2.0] * 3})
+    found.cells["target"] = target
+    frames = found.runs, found.trials, found.studies, found.curves, found.cells, found.curves
+    results = JoinedResults(*frames, {}, [], [], {})
+    empty = verdicts(found.runs, found.cells).iloc[:0]
+    text = str(Comparison(results, {"verdicts": empty, "leaderboard": leaderboard(found.runs, found.cells)},
+                          "cost_to_target"))  # fmt: skip
+    assert text == f"nothing to compare: {said}"
+    alone = found.runs["optimizer"] == "adam"
+    results = replace(results, runs=found.runs[alone])
+    assert "no two optimizers were run on the same problem" in str(Comparison(results, {
+        "verdicts": empty, "leaderboard": leaderboard(found.runs, found.cells)}))  # fmt: skip
 
 
 @pytest.mark.processes

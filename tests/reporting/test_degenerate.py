@@ -12,7 +12,7 @@ from optbench.metrics.tables import all_tables
 from optbench.reporting.figures import FIGURES, Slot
 from optbench.reporting.header import banners
 from optbench.reporting.page import render
-from optbench.statistics.planning import fewest_pairs
+from optbench.statistics.fewest import fewest_pairs
 from tests.support.frames import VALLEY, Frames, make
 
 SPEEDUP, PAIRS = "2× means that the optimizer", "Each number is the percentage of seeds"

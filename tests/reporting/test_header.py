@@ -25,7 +25,7 @@ def test_problems_with_one_task_are_answered_by_it() -> None:
     found = study({(problem, 10, name): [1.0] * 3 for problem in "ab" for name in ("adam", "sgd")})
     texts = problem_answers(recommendation(found.trials, found.runs, found.cells))
     assert [text.partition(":")[0] for text in texts] == [
-        f"With 3 tuning trials on {problem}, batch 10, cpu, constant" for problem in "ab"
+        f"With the compute of 3 runs for tuning on {problem}, batch 10, cpu, constant" for problem in "ab"
     ]
     one = study({"adam": [1.0] * 3})
     assert problem_answers(recommendation(one.trials, one.runs, one.cells)) == []

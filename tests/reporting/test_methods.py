@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from optbench.reporting.methods import methods
+from optbench.tuning.race import SECOND_SEED_FROM
 
 
 def last_paragraph(**columns: list[object]) -> str:
@@ -66,6 +67,8 @@ TPE = {"worth": 4.0, "sampler": "tpe", "pruner": "none", "studies": 1}
         (TPE, ["(4 run budgets)", "the TPE sampler proposes", "the range is extended", "first trial uses"], ["grid"]),
         (TPE | {"sampler": "grid"}, ["the points of a grid over the range"], ["TPE", "the range is extended"]),
         (TPE | {"sampler": "random", "pruner": "median"}, ["independent random", "worse than the median"], ["TPE"]),
+        (TPE | {"pruner": "race"}, ["Trials race", "same seed, which no final run has."], ["further seeds"]),
+        (TPE | {"pruner": "race", "worth": SECOND_SEED_FROM}, ["The two best points are also trained on further"], []),
         (TPE | {"pruner": "race", "worth": 12.0}, ["Trials race", "same seed", "(12 run budgets)"], ["design that"]),
         (TPE | {"worth": 0.0}, ["Nothing was tuned"], ["sampler", "same budget for tuning", "trials are compared"]),
         (TPE | {"studies": 6}, ["repeated 6 times"], []),

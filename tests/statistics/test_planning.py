@@ -8,17 +8,18 @@ import numpy as np
 import pytest
 
 from optbench.statistics import paired, planning
+from optbench.statistics.fewest import fewest_pairs
 
 
 def test_fewest_pairs() -> None:
-    assert planning.fewest_pairs() == 6
-    assert planning.fewest_pairs(comparisons=9) == 9
+    assert fewest_pairs() == 6
+    assert fewest_pairs(comparisons=9) == 9
     for comparisons in (1, 2, 9, 50):
-        n = planning.fewest_pairs(0.05, comparisons)
+        n = fewest_pairs(0.05, comparisons)
         everything_wins = paired.holm(np.append(paired.sign_flip(np.ones(n)), np.ones(comparisons - 1)))
         assert everything_wins[0] <= 0.05
         assert 2 / 2 ** (n - 1) * comparisons > 0.05
-    assert planning.fewest_pairs(sides=1) == 5
+    assert fewest_pairs(sides=1) == 5
 
 
 @pytest.mark.parametrize(("n", "effect"), [(6, 1.5), (7, 1.0), (8, 1.5), (10, 0.5), (10, 1.0), (15, 0.5)])
