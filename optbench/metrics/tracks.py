@@ -27,10 +27,11 @@ _DECIDED = [
     "verdict", "effect", "effect_low", "effect_high", "effect_unit", "p", "p_holm", "n_pairs", "more_seeds",
 ]  # fmt: skip
 COLUMNS = [
-    *GROUP, "base", "track", "optimizer", "dimensions", "median", "n", "n_failed", "over", *_DECIDED, "metric", "note",
+    *GROUP, "base", "track", "optimizer", "dimensions", "median", "n", "n_failed", "over", "over_optimizer", *_DECIDED,
+    "metric", "note",
 ]  # fmt: skip
 _COUNTS = ["dimensions", "n", "n_failed", "n_pairs", "more_seeds"]
-_TEXTS = ["over", "verdict", "effect_unit", "note"]
+_TEXTS = ["over", "over_optimizer", "verdict", "effect_unit", "note"]
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,8 @@ def tracks(
     too). `dimensions` is the number of tuned hyperparameters, `median` that of `metric` over `n` runs, of which
     `n_failed` failed and count as worst.
 
-    - `over`: the track that the row is compared with: the variant that tuned most of the same hyperparameters and no
-      other, and if there is none, the untuned runs of the cell itself.
+    - `over`, `over_optimizer`: the track and the cell that the row is compared with: the variant that tuned most of the
+      same hyperparameters and no other, and if there is none, the default, of the cell itself if no other has one.
     - `effect`, `verdict` and the columns after it are those of `verdicts`, from the seeds that both were run on. Holm's
       adjustment is over all comparisons of a task.
 
@@ -218,6 +219,7 @@ def _rows(task: Task, found: list[Entry], sign: float, alpha: float, seed: int) 
             "median": median if np.isfinite(median) else np.nan,
             "n": len(losses),
             "n_failed": int(np.isinf(losses).sum()),
-            "over": f"{compared[entry].track}, {compared[entry].optimizer}" if entry in compared else "",
+            "over": compared[entry].track if entry in compared else "",
+            "over_optimizer": compared[entry].optimizer if entry in compared else "",
             **row,
         }

@@ -276,7 +276,8 @@ def _more_seeds(pairs: Pairs, alpha: float, tested: int) -> tuple[float, str]:
     if math.isnan(error):
         return math.nan, "the error of the step times is unknown"
     least = planning.fewest_pairs(alpha, tested)
-    too_few = f"fewer than {least} pairs cannot decide between {tested + 1} optimizers" if n < least else ""
+    comparisons = f"{tested} comparison{'s' * (tested != 1)}"
+    too_few = f"fewer than {least} pairs cannot decide {comparisons}" if n < least else ""
     if not pairs.measured:
         return math.nan, "; ".join(filter(None, [too_few, "more seeds cannot be estimated from failed runs"]))
     if n < 2:

@@ -34,7 +34,7 @@ from optbench.results.frozen import FrozenResults
 #: The scripts of the page, in the order of their dependencies.
 SCRIPTS = (
     "format", "frames", "state", "statistics", "standings", "tables", "matrices", "figure", "overview", "drilldown",
-    "rates", "batches", "stability", "filters", "downloads", "main",
+    "rates", "coordinates", "batches", "stability", "filters", "downloads", "main",
 )  # fmt: skip
 #: The intended size of a page without its HTML tables, in characters; static figures use the remaining space.
 MOST = 6_500_000

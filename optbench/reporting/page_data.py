@@ -19,6 +19,7 @@ from optbench.plots import style
 from optbench.plots.trajectories import thin_path
 from optbench.problem.data import Plane
 from optbench.reporting import html_tables, matrices
+from optbench.reporting.coordinates import coordinate_axes, coordinates
 from optbench.reporting.curves import curves_json
 from optbench.reporting.payload import frame_json, frames_json
 from optbench.reporting.standings import speeds, standings
@@ -100,6 +101,8 @@ def page_frames(tables: Mapping[str, pd.DataFrame], metric: str = "test_metric")
         frames["ranked_losses"] = seed_losses(runs, cells, metric)
     return frames | {
         "standings": standings(tables),
+        "coordinate_axes": coordinate_axes(cells),
+        "coordinates": coordinates(tables["trials"], runs, cells),
         "speeds": speeds(tables),
         "seed_losses": seed_losses(runs, cells),
         "normalised": normalise_scores(runs, curves, cells),

@@ -10,7 +10,7 @@ from optbench.formatting import format_number, is_missing
 from optbench.metrics.ranking import name_metric
 from optbench.metrics.track_agreement import agreements
 from optbench.metrics.tracks import RECIPE
-from optbench.reporting.html_tables import NUMBER, WIDE, Column, Table, place_columns
+from optbench.reporting.html_tables import NUMBER, Column, Table, place_columns
 
 
 def track_tables(table: pd.DataFrame, cells: pd.DataFrame) -> Iterator[Table]:
@@ -31,15 +31,15 @@ def track_tables(table: pd.DataFrame, cells: pd.DataFrame) -> Iterator[Table]:
             Column("base", "optimizer"),
             Column("track", "track"),
             Column("optimizer", "cell"),
-            Column("dimensions", "tuned hyperparameters", NUMBER),
+            Column("dimensions", "tuned", NUMBER),
             Column("median", metric, NUMBER),
             Column("n", "seeds", NUMBER),
-            Column("over", "compared with", WIDE),
+            Column("over", "compared with"),
+            Column("verdict", "verdict"),
             Column("effect", "gain", NUMBER),
             Column("interval", "95 % interval", NUMBER),
             Column("p_holm", "p", NUMBER),
             Column("n_pairs", "pairs", NUMBER),
-            Column("verdict", "verdict"),
         ]
         rows = [row | {"interval": _interval(row)} for row in own.to_dict("records")]
         caption = (
