@@ -77,11 +77,15 @@ def test_the_figure_shows_the_trials_of_one_optimizer(recipes: Made, opened: Any
     table = table.query("optimizer == 'sgd_recipe' and batch_size == 100")
     order = drawn["layout"]["xaxis"]["ticktext"][:-1]
     expected = {
-        tuple(None if math.isnan(value) else value for value in own.set_index("hyperparameter").loc[order, "position"])
+        tuple(-0.1 if math.isnan(value) else value for value in own.set_index("hyperparameter").loc[order, "position"])
         for _, own in table.groupby("trial")
     }
     assert {tuple(trace["y"][:-1]) for trace in drawn["data"]} == expected
     assert "sgd_recipe" in drawn["label"]
+    losses = [trace["y"][-1] for trace in drawn["data"]]
+    assert losses.count(1.1) == (~trials["status"].isin(["ok", "stopped"])).sum()
+    best = min(range(len(losses)), key=losses.__getitem__)
+    assert f"validation loss {trials['valid_loss'].min():.4g}"[:20] in drawn["data"][best]["text"][0]
 
 
 def test_the_optimizer_is_chosen_with_the_keyboard(recipes: Made, opened: Any) -> None:

@@ -23,15 +23,25 @@ function lossColor(share) {
   return `rgb(${mixed.join(",")})`;
 }
 
-/** The axis of the losses, from the lowest (0) to the highest (1): the position of a loss, and labels. */
+/** Where a trial is drawn that has no value on an axis, and one that has no loss. */
+const [BELOW, ABOVE] = [-0.1, 1.1];
+
+/** The axis of the losses: the position of a loss, and labels. The worst quarter of the trials lies at its upper end,
+ * because a loss that exploded would leave no room for the others.
+ * @param losses - The losses from the best trial to the worst. */
 function lossAxis(losses) {
   const log = losses.length > 0 && losses.every((loss) => loss > 0);
   const [scale, back] = log ? [Math.log, Math.exp] : [(value) => value, (value) => value];
-  const [low, high] = [scale(Math.min(...losses)), scale(Math.max(...losses))];
+  const shown = losses.slice(0, Math.ceil(0.75 * losses.length)).map(scale);
+  const [low, high] = [Math.min(...losses.map(scale)), Math.max(...shown)];
+  const cut = losses.some((loss) => scale(loss) > high) ? "≥ " : "";
   const labels = losses.length && high > low ? [0, 0.5, 1] : losses.length ? [0.5] : [];
   return {
-    position: (loss) => (high > low ? (scale(loss) - low) / (high - low) : 0.5),
-    labels: labels.map((position) => ({ position, label: significant(back(low + position * (high - low)), 3) })),
+    position: (loss) => (high > low ? Math.min((scale(loss) - low) / (high - low), 1) : 0.5),
+    labels: labels.map((position) => ({
+      position,
+      label: `${position === 1 ? cut : ""}${significant(back(low + position * (high - low)), 3)}`,
+    })),
   };
 }
 
@@ -45,7 +55,6 @@ FIGURES.coordinates = () => {
   const positions = grouped(own("coordinates"), (row) => row.trial);
   const known = (row) => row.valid_loss !== null && row.valid_loss < Infinity;
   const trials = own("trials").filter((row) => positions.has(row.trial));
-  const losses = lossAxis(trials.filter(known).map((row) => row.valid_loss));
   // As in the table of importances: a race stops the worst trials first, at losses that are not those of a whole run.
   const stage = (row) => (row.status === "ok" ? 0 : 1);
   const spent = (row) => (row.status === "ok" ? 0 : row.cost);
@@ -55,6 +64,7 @@ FIGURES.coordinates = () => {
       (one, other) =>
         stage(one) - stage(other) || spent(other) - spent(one) || one.valid_loss - other.valid_loss,
     );
+  const losses = lossAxis(ranked.map((row) => row.valid_loss));
   const column = (name) => (name === "lr" ? "lr" : `hp_${name}`);
   const value = (row, name) => cellText(column(name), row[column(name)]);
   const rows = trials.map((row) => ({
@@ -70,7 +80,7 @@ FIGURES.coordinates = () => {
     const rank = ranked.indexOf(row);
     const { chosen } = places[0];
     const color = rank < 0 ? "#8a8f98" : lossColor(ranked.length > 1 ? rank / (ranked.length - 1) : 0);
-    const y = names.map((name) => places.find((place) => place.hyperparameter === name)?.position ?? null);
+    const y = names.map((name) => places.find((place) => place.hyperparameter === name)?.position ?? BELOW);
     const about = hover(
       `${bold(optimizer)}, trial ${row.trial}${chosen ? " (chosen)" : ""}, ${escaped(row.status)}`,
       `validation loss ${significant(row.valid_loss)}`,
@@ -81,7 +91,7 @@ FIGURES.coordinates = () => {
       mode: "lines+markers",
       name: optimizer,
       x: [...names, ""].map((_, place) => place),
-      y: [...y, known(row) ? losses.position(row.valid_loss) : null],
+      y: [...y, ranked.includes(row) ? losses.position(row.valid_loss) : ABOVE],
       hoverinfo: "text",
       text: new Array(names.length + 1).fill(about),
       opacity: emphasis(optimizer, row.status === "ok" ? 0.9 : 0.6),
@@ -92,7 +102,14 @@ FIGURES.coordinates = () => {
   // The best trials are drawn last, over the others.
   const above = (row) => (positions.get(row.trial)[0].chosen ? Infinity : ranked.length - ranked.indexOf(row));
   const order = [...trials.filter((row) => !ranked.includes(row)), ...ranked.toSorted((a, b) => above(a) - above(b))];
-  const labels = [...names.map((name) => axes.get(name)), losses.labels].flatMap((marks, place) =>
+  const traces = order.map(lineOfTrial);
+  const some = (place, position) => traces.some((trace) => trace.y[place] === position);
+  const marksOf = (name, place) => [
+    ...axes.get(name),
+    ...(some(place, BELOW) ? [{ position: BELOW, label: "none" }] : []),
+  ];
+  const failed = some(names.length, ABOVE) ? [{ position: ABOVE, label: "failed" }] : [];
+  const labels = [...names.map(marksOf), [...losses.labels, ...failed]].flatMap((marks, place) =>
     marks.map(({ position, label }) => ({
       x: place,
       y: position,
@@ -105,7 +122,7 @@ FIGURES.coordinates = () => {
   );
   const wide = document.querySelector('figure[data-figure="coordinates"] .plot').clientWidth / (names.length + 1) > 110;
   return {
-    traces: order.map(lineOfTrial),
+    traces,
     rows,
     columns: [
       ["optimizer"],
@@ -127,7 +144,7 @@ FIGURES.coordinates = () => {
         zeroline: false,
         range: [-0.1, names.length + 0.1],
       },
-      yaxis: { visible: false, range: [-0.06, 1.06] },
+      yaxis: { visible: false, range: [-0.16, 1.16] },
     },
     summary: `${headingOf(chosenTask())}, ${optimizer}: ${rows.length} trials in ${names.length} hyperparameters.`,
   };
