@@ -7,8 +7,9 @@ one that updates a group of parameters may have no weight decay, and dampening w
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from copy import deepcopy
+from io import StringIO
 from random import Random
 from typing import Any
 
@@ -93,7 +94,8 @@ def _moved_groups(
     """The groups whose parameters depend on a hyperparameter at one point at least; None if no training succeeds."""
     moved: set[str] | None = None
     for point in _points(choice.search, choice.defaults):
-        with suppress(Exception):  # some values may not fit together; those of a cell fail there
+        # Some values may not fit together; those of a cell fail there. Some constructors print what they do.
+        with suppress(Exception), redirect_stdout(StringIO()):
             first, *others = [_train(choice, model, {**point, name: value}) for value in values]
             moved = (moved or set()) | {
                 group
