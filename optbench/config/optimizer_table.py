@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from optbench.errors import UserError
 from optbench.optimizers.parameter_groups import compile_rule
-from optbench.optimizers.registry import is_count, optimizer_spec
+from optbench.optimizers.registry import is_count, optimizer_spec, underlying
 from optbench.optimizers.schedule import LENGTHS
 from optbench.optimizers.search_space import Choices, Condition, Range, check_conditions, make_condition
 from optbench.optimizers.spec import RUN_FACTS, OptimizerSpec
@@ -146,7 +146,9 @@ def build_spec(name: str, table: OptimizerTable) -> OptimizerSpec:
         spec = _add_group(spec, group, entry)
     check_conditions(f"optimizer.{name}.search", spec.search, spec.known)
     spec.configured({})  # rejects additions that are invalid or don't fit the optimizer
-    return spec
+    if spec.partners != base.partners:
+        return replace(spec, base=name)  # another class updates a part of the parameters: an optimizer of its own
+    return replace(spec, base=underlying(base if table.base else replace(spec, name=base.name)))
 
 
 def _ranges(name: str, tables: Mapping[str, SearchRange], base: OptimizerSpec) -> dict[str, Range | Choices]:

@@ -38,6 +38,8 @@ SECTIONS = {
     "lr_transfer": "29-learning-rates-sensitivity-and-transfer-metricslr_sensitivity-metricslr_transfer",
     "hyperparameters": "31-hyperparameters-metricshyperparameters-metricsimportance",
     "importance": "31-hyperparameters-metricshyperparameters-metricsimportance",
+    "tracks": "32-tracks-metricstracks-metricstrack_agreement",
+    "track_agreement": "32-tracks-metricstracks-metricstrack_agreement",
     "batch_scaling": "30-batch-scaling-metricsbatch_scaling",
 }
 

@@ -26,6 +26,8 @@ from optbench.metrics.recommendation import recommendation
 from optbench.metrics.target_summary import select_times, target_summary
 from optbench.metrics.targets import list_targets
 from optbench.metrics.time_to_target import time_to_target
+from optbench.metrics.track_agreement import track_agreement
+from optbench.metrics.tracks import tracks
 from optbench.metrics.verdicts import verdicts
 from optbench.results.stored import StoredResults
 
@@ -88,6 +90,14 @@ TABLES: dict[str, Table] = {
     ),
     "verdicts": Table(
         lambda results, tables, metric: verdicts(results.runs, results.cells, metric=metric),
+        paper=True,
+        by_metric=True,
+    ),
+    "tracks": Table(
+        lambda results, tables, metric: tracks(results.runs, results.cells, metric), paper=True, by_metric=True
+    ),
+    "track_agreement": Table(
+        lambda results, tables, metric: track_agreement(results.runs, results.cells, metric),
         paper=True,
         by_metric=True,
     ),

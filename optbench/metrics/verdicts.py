@@ -91,7 +91,7 @@ def verdicts_against(
     lengths = KnownLengths(runs, cells)
     higher = {name: higher_is_better(metric, bool(flag)) for name, flag in directions(cells).items()}
     tasks = [
-        _Task(group, losses, copies, errors, higher.get(group["problem"], False))
+        Task(group, losses, copies, errors, higher.get(group["problem"], False))
         for group, losses, copies in loss_frames.tasks(frame)
     ]
     rows = [
@@ -133,7 +133,7 @@ def choose_reference(cells: pd.DataFrame, reference: str | None = None) -> str:
     return next((name for name in (*REFERENCES, *names) if name in names), "")
 
 
-class _Task:
+class Task:
     """By optimizer, the losses of a task's seeds, and the seed that each one copies."""
 
     def __init__(
@@ -150,19 +150,19 @@ class _Task:
         self.copies = {str(name): column.to_numpy(dtype=float) for name, column in copies.items()}
 
 
-def _compare_with(reference: str, task: _Task, lengths: KnownLengths, alpha: float, seed: int) -> list[dict[str, Any]]:
+def _compare_with(reference: str, task: Task, lengths: KnownLengths, alpha: float, seed: int) -> list[dict[str, Any]]:
     others = [name for name in task.losses if name != reference]
     if reference not in task.losses:
         note = f"{reference} has no runs on this task"
         return [{**task.group, "optimizer": name, "verdict": "inconclusive", "note": note} for name in others]
-    pairs = [_Pairs(task, name, reference) for name in others]
+    pairs = [Pairs(task, name, reference) for name in others]
     place = tuple(task.group[name] for name in GROUP)
-    rows = _decide(pairs, alpha, seed)
+    rows = decide(pairs, alpha, seed)
     notes = ("; ".join(filter(None, [row["note"], lengths.annotate(row, place, reference)])) for row in rows)
     return [{**task.group, **row, "note": note} for row, note in zip(rows, notes, strict=True)]
 
 
-def _describe_lost(reference: str, task: _Task, cells: pd.DataFrame) -> list[dict[str, Any]]:
+def _describe_lost(reference: str, task: Task, cells: pd.DataFrame) -> list[dict[str, Any]]:
     """Returns a row for each optimizer of a task of which nothing is known, because its cell failed technically."""
     lost = cells[is_technical(cells).to_numpy()]
     lost = lost[(lost[GROUP] == pd.Series(task.group)[GROUP]).all(axis=1)] if len(lost) else lost
@@ -171,10 +171,10 @@ def _describe_lost(reference: str, task: _Task, cells: pd.DataFrame) -> list[dic
     return [{**task.group, "optimizer": name, "verdict": "inconclusive", "note": note} for name in names]
 
 
-class _Pairs:
+class Pairs:
     """The paired seeds of an optimizer and the reference on one task."""
 
-    def __init__(self, task: _Task, name: str, reference: str) -> None:
+    def __init__(self, task: Task, name: str, reference: str) -> None:
         loss, other = task.losses[name], task.losses[reference]
         error = ratio_error(task.errors, task.group, name, reference)
         both = ~np.isnan(loss) & ~np.isnan(other)
@@ -201,7 +201,7 @@ class _Pairs:
         self.margin = math.log(TIE_RATIO) if ratio else TIE_SHARE * abs(float(np.median(known))) if len(known) else 0.0
 
 
-def _decide(pairs: list[_Pairs], alpha: float, seed: int) -> list[dict[str, Any]]:
+def decide(pairs: list[Pairs], alpha: float, seed: int) -> list[dict[str, Any]]:
     """Returns the rows of one task, whose tests are one family."""
     p = np.array([_difference_p(one, seed) for one in pairs])
     alike = np.array([_equivalence_p(one, seed) for one in pairs])
@@ -212,7 +212,7 @@ def _decide(pairs: list[_Pairs], alpha: float, seed: int) -> list[dict[str, Any]
     ]
 
 
-def _difference_p(pairs: _Pairs, seed: int) -> float:
+def _difference_p(pairs: Pairs, seed: int) -> float:
     """Returns the largest p-value of all differences that the step times allow; 1 if they allow both signs."""
     low, high = pairs.ends[0], pairs.ends[-1]
     if low is not high and _is_ahead(low) != _is_ahead(high) and not np.isnan(low).any():
@@ -220,13 +220,13 @@ def _difference_p(pairs: _Pairs, seed: int) -> float:
     return max(float(paired.sign_flip(end, seed=seed, resolution=pairs.resolution)) for end in pairs.ends)
 
 
-def _equivalence_p(pairs: _Pairs, seed: int) -> float:
+def _equivalence_p(pairs: Pairs, seed: int) -> float:
     """Returns the largest p-value of the equivalence test, on the seeds on which not both failed."""
     ended = [end[~pairs.both_failed] for end in pairs.ends]
     return max(float(paired.equivalence(end, pairs.margin, seed, pairs.resolution)) for end in ended)
 
 
-def _verdict_row(pairs: _Pairs, p: float, adjusted: float, alike: float, alpha: float, tested: int) -> dict[str, Any]:
+def _verdict_row(pairs: Pairs, p: float, adjusted: float, alike: float, alpha: float, tested: int) -> dict[str, Any]:
     differences = pairs.differences
     probability = paired.probability_of_improvement(differences)[0]
     bounds = [paired.probability_of_improvement(end)[1:] for end in pairs.ends]
@@ -254,7 +254,7 @@ def _is_ahead(differences: np.ndarray) -> bool:
     return infinite > 0 or (infinite == 0 and float(differences[np.isfinite(differences)].sum()) > 0)
 
 
-def _effect(pairs: _Pairs) -> dict[str, Any]:
+def _effect(pairs: Pairs) -> dict[str, Any]:
     """Returns the mean effect with its interval, as a ratio or a difference."""
     unit = "ratio" if pairs.ratio else "difference"
     differences = pairs.differences
@@ -269,7 +269,7 @@ def _effect(pairs: _Pairs) -> dict[str, Any]:
     return {"effect": mean, "effect_low": low, "effect_high": high, "effect_unit": unit}
 
 
-def _more_seeds(pairs: _Pairs, alpha: float, tested: int) -> tuple[float, str]:
+def _more_seeds(pairs: Pairs, alpha: float, tested: int) -> tuple[float, str]:
     """Returns how many more seeds are likely to decide, and the reason if this cannot be estimated."""
     n, differences, error = len(pairs.differences), pairs.differences, max(abs(end) for end in pairs.error)
     if n == 0:
@@ -277,7 +277,8 @@ def _more_seeds(pairs: _Pairs, alpha: float, tested: int) -> tuple[float, str]:
     if math.isnan(error):
         return math.nan, "the error of the step times is unknown"
     least = fewest_pairs(alpha, tested)
-    too_few = f"fewer than {least} pairs cannot decide between {tested + 1} optimizers" if n < least else ""
+    comparisons = f"{tested} comparison{'s' * (tested != 1)}"
+    too_few = f"fewer than {least} pairs cannot decide {comparisons}" if n < least else ""
     if not pairs.measured:
         reason = f"more seeds cannot be estimated from {_name_unmeasured(pairs)}"
         return math.nan, "; ".join(filter(None, [too_few, reason]))
@@ -292,13 +293,13 @@ def _more_seeds(pairs: _Pairs, alpha: float, tested: int) -> tuple[float, str]:
     return max(needed - n, 1), too_few
 
 
-def _name_unmeasured(pairs: _Pairs) -> str:
+def _name_unmeasured(pairs: Pairs) -> str:
     """What makes a mean effect impossible: failed runs, or values of 0, whose ratio to others is infinite."""
     failed = not np.isfinite([pairs.loss, pairs.other]).all()
     return "runs that failed or have no finite value" if failed else "values of 0, whose ratio to others is infinite"
 
 
-def _join_notes(pairs: _Pairs, *reasons: str) -> str:
+def _join_notes(pairs: Pairs, *reasons: str) -> str:
     notes = list(reasons)
     if pairs.copies:
         one = pairs.copies == 1

@@ -11,9 +11,10 @@ from typing import Any, Protocol
 
 from optbench.errors import UserError
 from optbench.importing import find_target, load_attribute, plugin_targets, source_digest
+from optbench.optimizers.additions import ADDITIONS
 from optbench.optimizers.builtin import BUILT_IN
 from optbench.optimizers.signature import infer_spec
-from optbench.optimizers.spec import OptimizerSpec
+from optbench.optimizers.spec import SCHEDULE_HYPERPARAMETERS, OptimizerSpec
 from optbench.optimizers.zoo import ZOO
 
 REGISTERED_OPTIMIZERS = {**BUILT_IN, **ZOO}
@@ -46,6 +47,40 @@ def optimizer_spec(name: str, lr: float | None = None, given: Iterable[str] = ()
     if not callable(optimizer):
         raise UserError(f"{name} is not an optimizer (accepted: a class or function called as f(params, lr=…))")
     return infer_spec(name, optimizer, lr, set(given))
+
+
+def underlying(spec: OptimizerSpec) -> str:
+    """Return the name of the optimizer that a spec is a variant of, by which tables put variants side by side.
+
+    That is what a TOML table declares, otherwise the registered optimizer of the same class. Of those that share a
+    class, as `sgd`, `momentum` and `nesterov` do, it is the one with the most arguments in common. What optbench itself
+    applies does not count: AdamW with a schedule is AdamW. Optimizers without a registered one are their own.
+
+    Args:
+        spec: A spec.
+
+    >>> underlying(REGISTERED_OPTIMIZERS["adamw_scheduled"])
+    'adamw'
+    """
+    if spec.base:
+        return spec.base
+    alike = {
+        name: own
+        for name, one in REGISTERED_OPTIMIZERS.items()
+        if (one.constructor, one.partners) == (spec.constructor, spec.partners)
+        for own in [one.arguments.keys() - SCHEDULE_HYPERPARAMETERS.keys() - ADDITIONS.keys()]
+    }
+    shared = {
+        name: len(own)
+        for name, own in alike.items()
+        if len(alike) == 1
+        or all(key in spec.search or bool(spec.arguments.get(key)) == bool(_registered(name, key)) for key in own)
+    }
+    return max(shared, key=shared.__getitem__, default=spec.name)
+
+
+def _registered(name: str, argument: str) -> Any:
+    return REGISTERED_OPTIMIZERS[name].arguments[argument]
 
 
 def is_count(default: Any, low: float, high: float) -> bool:

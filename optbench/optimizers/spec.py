@@ -85,6 +85,8 @@ class OptimizerSpec:
     #: Whether the step is linear in a constant learning rate and each coordinate's step depends on that coordinate
     #: alone; None if a probe decides.
     linear_in_rate: bool | None = None
+    #: The optimizer that a TOML table varies; empty if `registry.underlying` tells it from the class.
+    base: str = ""
     #: Whether it averages its weights itself, so that optbench can't average them as well. Detected for classes.
     averages: bool = False
     #: The distribution package that must be installed, if it isn't torch.

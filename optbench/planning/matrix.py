@@ -122,6 +122,7 @@ class Cell:
         return {
             "cell_id": self.id,
             **dict(zip(("problem", "optimizer", "batch_size", "device", "schedule"), self.key, strict=True)),
+            "base": self.optimizer.base,
             "tuned": self.tuned,
             "execution": self.execution.name,
             "arguments": self.optimizer.fixed,

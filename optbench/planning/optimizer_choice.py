@@ -11,7 +11,7 @@ from typing import Any
 
 from optbench.errors import out_of_range
 from optbench.optimizers.additions import ADDITIONS
-from optbench.optimizers.registry import REGISTERED_OPTIMIZERS
+from optbench.optimizers.registry import REGISTERED_OPTIMIZERS, underlying
 from optbench.optimizers.search_space import Choices, Range, active_hyperparameters, search_identity
 from optbench.optimizers.signature import LENGTH_ARGUMENTS
 from optbench.optimizers.spec import SCHEDULE_HYPERPARAMETERS, ConfiguredOptimizer, OptimizerSpec
@@ -52,6 +52,8 @@ class OptimizerChoice:
     #: The distribution package that the optimizer needs, and the version of its code (see `code_version`).
     package: str
     source: str
+    #: The name of the optimizer that it is a variant of (see `registry.underlying`).
+    base: str = ""
     #: Names of all hyperparameters that the spec searches, also of those that are fixed here. They decide how the cell
     #: is executed: so the chosen point has the same bits if it is fixed and trained again.
     tunable: frozenset[str] = frozenset()
@@ -74,7 +76,7 @@ class OptimizerChoice:
             "partners": {group: _identity_of(target) for group, target in self.partners.items()},
             "reset": _identity_of(self.reset) if self.reset else "",
         }
-        for name in ("label", "linear_in_rate", "tunable", "package", "added", "tuples"):
+        for name in ("label", "base", "linear_in_rate", "tunable", "package", "added", "tuples"):
             del parts[name]
         for name in _LATER:
             if not parts[name]:
@@ -202,6 +204,7 @@ def choose_optimizer(label: str, chosen: ConfiguredOptimizer, source: str, probl
         reset=spec.reset,
         package=spec.package,
         source=source,
+        base=underlying(spec),
         tunable=spec.fixed_search | spec.search.keys(),
         added=spec.added & {*chosen.arguments, *chosen.search},
         tuples={

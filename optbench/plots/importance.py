@@ -81,12 +81,29 @@ def _draw_slice(ax: Axes, tried: Range | Choices, points: pd.DataFrame) -> None:
     ax.plot(ended["position"], ended["valid_loss"], "o", color=style.BLUE, markersize=3.5)
     best = ended[ended["valid_loss"] == ended["valid_loss"].min()]
     ax.plot(best["position"], best["valid_loss"], "D", color=style.VERMILLION, markersize=5, zorder=4)
-    marks = [tried.position(v) for v in tried.values] if isinstance(tried, Choices) else [0.0, 0.5, 1.0]
-    ax.set_xticks(marks, [_label(tried, tried.at(mark)) for mark in marks])
+    ax.set_xticks(*zip(*tick_labels(tried), strict=True))
     ax.set_xlim(-0.05, 1.05)
     if len(points) and (points["valid_loss"] > 0).all():
         ax.set_yscale("log")
         style.plain_ticks(ax.yaxis, *ax.get_ylim())
+
+
+def tick_labels(tried: Range | Choices) -> list[tuple[float, str]]:
+    """Returns positions on the axis of a hyperparameter, from 0 to 1, and the values there as text.
+
+    All values of a list, otherwise the low end (or 0, if it is tried in addition to the range), the middle and the high
+    end.
+
+    Args:
+        tried: The range or list of values.
+    """
+    if isinstance(tried, Choices):
+        marks = [tried.position(value) for value in tried.values]
+    elif tried.zero:
+        marks = [tried.position(0), (tried.position(tried.low) + 1.0) / 2, 1.0]
+    else:
+        marks = [0.0, 0.5, 1.0]
+    return [(mark, _label(tried, tried.at(mark))) for mark in marks]
 
 
 def _label(tried: Range | Choices, value: object) -> str:

@@ -102,6 +102,14 @@ FIGURES = {
         "best_of_k",
         each_problem=True,
     ),
+    "coordinates": Figure(
+        "Trials in all tuned hyperparameters",
+        "Each line is a tuning trial of one optimizer; it crosses each axis at the value that the trial had. Axes have "
+        "the scale of the search. Blue lines are the best trials by validation loss, orange ones the worst; the thick "
+        "line has the chosen values. Dotted lines were stopped early, and rank after all others, or failed. A "
+        "hyperparameter matters if the blue lines cross its axis in one place. “None” is a trial without a value of "
+        "it, or with one outside of the axis.",
+    ),
     "scaling_loss": Figure(
         "Test loss",
         "All batch sizes are compared at equal compute. A rising line means that larger batches are worse.",

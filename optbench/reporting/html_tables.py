@@ -249,14 +249,10 @@ def _verdict(rows: pd.DataFrame) -> str:
     return f"{text}. No other range of the test metric over seeds overlaps." if len(rest) else f"{text}."
 
 
-def _where(cells: pd.DataFrame) -> list[Column]:
-    """The columns that name a cell of one problem; device and schedule only if there are several."""
+def place_columns(cells: pd.DataFrame) -> list[Column]:
+    """The columns that name a task of one problem; device and schedule only if there are several."""
     several = [name for name in ("device", "schedule") if cells[name].nunique() > 1]
-    return [
-        Column("batch_size", "batch", NUMBER),
-        *(Column(name, name) for name in several),
-        Column("optimizer", "optimizer"),
-    ]
+    return [Column("batch_size", "batch", NUMBER), *(Column(name, name) for name in several)]
 
 
 def tuning_tables(cells: pd.DataFrame) -> Iterator[Table]:
@@ -264,7 +260,8 @@ def tuning_tables(cells: pd.DataFrame) -> Iterator[Table]:
     chosen rate, and the cost of the tuning.
     """
     columns = [
-        *_where(cells),
+        *place_columns(cells),
+        Column("optimizer", "optimizer"),
         Column("lr_default", "default rate", NUMBER),
         Column("declared", "declared range", NUMBER),
         Column("searched", "searched range", NUMBER),
@@ -291,7 +288,8 @@ def tuning_tables(cells: pd.DataFrame) -> Iterator[Table]:
 def hyperparameter_tables(table: pd.DataFrame, cells: pd.DataFrame) -> Iterator[Table]:
     """For each problem a table of the searched hyperparameters of its cells that searched several of them."""
     columns = [
-        *_where(cells),
+        *place_columns(cells),
+        Column("optimizer", "optimizer"),
         Column("hyperparameter", "hyperparameter"),
         Column("searched", "searched"),
         Column("scale", "scale"),

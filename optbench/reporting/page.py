@@ -28,12 +28,13 @@ from optbench.reporting.page_data import downloads_json, page_json
 from optbench.reporting.payload import script_safe
 from optbench.reporting.section import Section
 from optbench.reporting.standings import standings
+from optbench.reporting.tracks import track_sentences, track_tables
 from optbench.results.frozen import FrozenResults
 
 #: The scripts of the page, in the order of their dependencies.
 SCRIPTS = (
     "format", "frames", "state", "statistics", "standings", "tables", "matrices", "figure", "overview", "drilldown",
-    "rates", "batches", "stability", "filters", "downloads", "main",
+    "rates", "coordinates", "batches", "stability", "filters", "downloads", "main",
 )  # fmt: skip
 #: The intended size of a page without its HTML tables, in characters; static figures use the remaining space.
 MOST = 6_500_000
@@ -153,6 +154,8 @@ def render(
             },
             tuning=list(content.tuning_tables(cells)),
             searched=list(content.hyperparameter_tables(tables["hyperparameters"], cells)),
+            tracks=list(track_tables(tables["tracks"], cells)),
+            track_sentences=track_sentences(tables["tracks"], tables["track_agreement"]),
             failures=trust.failures_table(tables["failures"]),
             spending=trust.spending_table(cells, tables["trials"]),
             audit=trust.audit_table(tables["audit"]),

@@ -19,6 +19,7 @@ from optbench.plots import style
 from optbench.plots.trajectories import thin_path
 from optbench.problem.data import Plane
 from optbench.reporting import html_tables, matrices
+from optbench.reporting.coordinates import coordinate_axes, coordinates
 from optbench.reporting.curves import curves_json
 from optbench.reporting.payload import frame_json, frames_json
 from optbench.reporting.standings import speeds, standings
@@ -27,7 +28,8 @@ from optbench.results.stored import CELL
 #: Tables that no figure needs. The page offers them for download, packed; the last ones only while there is room.
 DOWNLOADS = (
     "targets", "data_profile", "critical_difference", "verdicts", "pairwise_profile", "batch_scaling", "failures",
-    "recommendation", "hyperparameters", "importance", "time_to_target", "lr_transfer", "runs", "curves",
+    "recommendation", "hyperparameters", "importance", "tracks", "track_agreement", "time_to_target",
+    "lr_transfer", "runs", "curves",
 )  # fmt: skip
 #: The size of these tables before packing is at most this, in characters.
 MOST = 3_000_000
@@ -99,6 +101,8 @@ def page_frames(tables: Mapping[str, pd.DataFrame], metric: str = "test_metric")
         frames["ranked_losses"] = seed_losses(runs, cells, metric)
     return frames | {
         "standings": standings(tables),
+        "coordinate_axes": coordinate_axes(cells),
+        "coordinates": coordinates(tables["trials"], runs, cells),
         "speeds": speeds(tables),
         "seed_losses": seed_losses(runs, cells),
         "normalised": normalise_scores(runs, curves, cells),

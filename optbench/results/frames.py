@@ -36,7 +36,7 @@ CELLS = [
     "lr_tuned", "others_tuned", "lr_low", "lr_high", "lr_low_searched", "lr_high_searched", "edge", "sampler", "trials",
     "tuning_budget", "tuning_cost", "run_budget", "metric_name", "metric_higher_is_better", "target", "step_ms",
     "step_ms_low", "step_ms_high", "seconds", "environment", "timed_in", "execution",
-    "problem_version", "threads", "evaluations", "studies", "length_arguments", "search",
+    "problem_version", "threads", "evaluations", "studies", "length_arguments", "search", "base",
 ]  # fmt: skip
 
 _INTEGERS = (
@@ -146,7 +146,9 @@ class _CellReader:
                 "lr_low_searched": low_searched,
                 "lr_high_searched": high_searched,
                 "length_arguments": ", ".join(self.cell.get("length_arguments", [])),
-                "search": self.cell.get("search", ""),  # unknown in plans of older versions
+                # Unknown in plans of older versions.
+                "search": self.cell.get("search", ""),
+                "base": self.cell.get("base", ""),
                 "sampler": self.cell.get("sampler"),  # unknown in plans of older versions
                 "trials": len(self.store.trials()),
                 "tuning_budget": self.result.get("tuning_budget"),
@@ -272,7 +274,7 @@ def _set_dtypes(frame: pd.DataFrame, rows: list[dict[str, Any]], columns: list[s
             frame[name] = frame[name].astype("Int64" if frame[name].isna().any() else "int64")
         elif name in (
             "error", "edge", "sampler", "environment", "timed_in", "problem_version", "others_tuned",
-            "length_arguments", "search",
+            "length_arguments", "search", "base",
         ):  # fmt: skip
             frame[name] = frame[name].astype("object").fillna("")
         elif name in ("tuned", "target_reached", "metric_higher_is_better"):

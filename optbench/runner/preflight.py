@@ -167,8 +167,9 @@ def check_optimizers(cells: Sequence[Cell]) -> list[str]:
         cells: The cells to be computed.
 
     Returns:
-        One line for each optimizer that is not applicable to some of the problems, and for each value of a search
-        space with which an optimizer of torch or optbench can't be constructed.
+        One line for each optimizer that is not applicable to some of the problems, for each value of a search
+        space with which an optimizer of torch or optbench can't be constructed, and for each hyperparameter without
+        effect (see `effects`).
 
     Raises:
         UserError: An optimizer rejects its arguments, its constructor returns something else, or no cell is
@@ -176,17 +177,19 @@ def check_optimizers(cells: Sequence[Cell]) -> list[str]:
     """
     import torch
 
+    from optbench.runner.effects import describe_idle
     from optbench.training.averaging import averages_weights
     from optbench.training.construct import make_optimizer
 
     model = torch.nn.Linear(2, 2)
     inapplicable: dict[tuple[str, str], str] = {}
     rejected: dict[str, None] = {}
+    idle: dict[str, None] = {}
     for (label, _), (choice, problem) in _distinct_pairs(cells).items():
         try:
-            optimizer: object = make_optimizer(
-                choice, problem.make().model() if choice.groups else model, choice.defaults
-            )
+            own_model = problem.make().model() if choice.groups else model
+            optimizer: object = make_optimizer(choice, own_model, choice.defaults)
+            idle |= dict.fromkeys(describe_idle(choice, own_model))
             if choice.trusted and not choice.groups:
                 rejected |= dict.fromkeys(_rejected_values(choice, model))
             if not isinstance(optimizer, torch.optim.Optimizer):
@@ -210,7 +213,7 @@ def check_optimizers(cells: Sequence[Cell]) -> list[str]:
     if inapplicable and sum(counts[pair] for pair in inapplicable) == len(cells):
         raise UserError("; ".join(inapplicable.values()))
     failed = [f"{line}; cells that will be recorded as failed: {counts[pair]}" for pair, line in inapplicable.items()]
-    return [*failed, *rejected]
+    return [*failed, *rejected, *idle]
 
 
 def _rejected_values(choice: OptimizerChoice, model: Any) -> Iterator[str]:

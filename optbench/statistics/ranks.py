@@ -72,6 +72,48 @@ def critical_difference(optimizers: int, problems: int, alpha: float = 0.05, con
     return q * math.sqrt(optimizers * (optimizers + 1) / (6 * problems))
 
 
+def kendall_tau(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Returns Kendall's τ_b of two rankings (Kendall 1945), (C − D)/√((C + D + T₁)(C + D + T₂)).
+
+    C pairs have the same order in both, D the opposite one; T₁ are tied in the second ranking alone, T₂ in the first.
+
+    Args:
+        first: Values by which k optimizers are ranked, of shape (…, k); a missing one (NaN) is in no pair.
+        second: Values of the other ranking, of the same shape.
+
+    Returns:
+        Coefficients of shape (…); NaN where one of the two rankings has ties only.
+
+    >>> float(kendall_tau(np.array([1.0, 2.0, 3.0]), np.array([1.0, 3.0, 2.0])))  # two of three pairs keep their order
+    0.3333333333333333
+    """
+    one, other = pair_orders(first), pair_orders(second)
+    known = ~np.isnan(one) & ~np.isnan(other)
+    one, other = np.where(known, one, 0.0), np.where(known, other, 0.0)
+    pairs = np.sqrt((one**2).sum(axis=-1) * (other**2).sum(axis=-1))
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(pairs > 0, (one * other).sum(axis=-1) / pairs, np.nan))
+
+
+def pair_orders(values: np.ndarray) -> np.ndarray:
+    """Returns for each pair of k values −1, 0 or 1: the first is lower, both are equal, the second is lower.
+
+    Args:
+        values: Values of shape (…, k).
+
+    Returns:
+        An array of shape (…, k(k − 1)/2); NaN for pairs with a missing value.
+    """
+    first, second = np.triu_indices(values.shape[-1], 1)
+    return compare(values[..., first], values[..., second])
+
+
+def compare(values: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Returns −1, 0 or 1 where values are lower than, equal to (see `equality`) or higher than others; NaN stays."""
+    with np.errstate(invalid="ignore"):
+        return np.where(are_equal(values, others), 0.0, np.sign(values - others))
+
+
 def wilcoxon_signed_rank(differences: np.ndarray, seed: int = 0) -> np.ndarray:
     """Returns exact two-sided p-values of Wilcoxon's signed-rank test.
 

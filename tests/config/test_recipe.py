@@ -25,8 +25,7 @@ def cells() -> dict[str, Cell]:
 
 
 def test_it_runs_what_torch_has_and_declares_the_rest() -> None:
-    config = load_config("recipe")
-    assert list(config.optimizers) == TORCH
+    assert [name for name in load_config("recipe").optimizers if name in TABLES] == TORCH
     packages = {name: optimizer_spec(TABLES[name]["base"]).extra for name in TABLES.keys() - TORCH}
     assert packages == dict.fromkeys(
         ("lion_recipe", "soap_recipe", "schedule_free_adamw_recipe", "prodigy_recipe"), "zoo"
@@ -42,6 +41,18 @@ def test_each_is_tuned_in_every_dimension_that_it_has() -> None:
         assert expected | {"lr_warmup"} <= searched, name
         assert "lr" in searched or name == "prodigy_recipe"
         assert "lr_cooldown" in searched or name == "schedule_free_adamw_recipe"
+
+
+def test_each_is_also_tuned_in_its_rate_alone_for_the_same_budget(cells: dict[str, Cell]) -> None:
+    alone = {cell.optimizer.base: cell for cell in cells.values() if cell.optimizer.search.keys() == {"lr"}}
+    recipes = {cell.optimizer.base: cell for cell in cells.values() if len(cell.optimizer.search) > 1}
+    assert alone.keys() == recipes.keys()
+    assert len(cells) == 2 * len(alone) == 2 * len(TORCH)
+    assert len({cell.worth for cell in cells.values()}) == 1
+    for name, cell in alone.items():
+        default = optimizer_spec(name).hyperparameters.get("weight_decay", 0.0)
+        assert cell.optimizer.arguments.get("weight_decay", default) == default, name
+        assert cell.optimizer.defaults["lr"] == recipes[name].optimizer.defaults["lr"], name
 
 
 def test_every_default_lies_in_its_space_or_is_zero(cells: dict[str, Cell]) -> None:

@@ -177,7 +177,7 @@ def test_too_few_seeds_say_how_many_more() -> None:
     row = only(study({"adam": [1.0, 1.1, 1.2], "mine": [0.5, 0.56, 0.61]}))
     assert (row["verdict"], row["p"]) == ("inconclusive", 0.25)
     assert row["more_seeds"] >= 3
-    assert "fewer than 6 pairs cannot decide between 2 optimizers" in row["note"]
+    assert "fewer than 6 pairs cannot decide 1 comparison" in row["note"]
     one = only(study({"adam": [1.0], "mine": [0.5]}))
     assert (one["verdict"], one["p"]) == ("inconclusive", 1.0)
     assert pd.isna(one["more_seeds"])

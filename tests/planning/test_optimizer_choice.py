@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -129,3 +130,41 @@ def test_arguments_that_tell_the_length_are_recorded(tmp_path: Path) -> None:
              f"{file}:Plain": [], "adam": [], "adamw_scheduled": []}  # fmt: skip
     found = {name: plan(name, optimizer=tables).cells[0].record() for name in names}
     assert {name: record["length_arguments"] for name, record in found.items()} == names
+
+
+SGD = "torch.optim:SGD"
+VARIANTS: dict[str, tuple[dict[str, Any], str]] = {
+    "by_base": ({"base": "nadam", "search": {"beta1": {"low": 0.5, "high": 0.9}}}, "nadam"),
+    "by_class": ({"class": "torch.optim:NAdam", "arguments": {"decoupled_weight_decay": True}}, "nadam"),
+    "scheduled": ({"base": "adamw_scheduled"}, "adamw"),
+    "heavy": ({"class": SGD, "default_lr": 0.1, "arguments": {"momentum": 0.8}}, "momentum"),
+    "searched": ({"class": SGD, "default_lr": 0.1, "search": {"momentum": {"low": 0.5, "high": 0.9}}}, "momentum"),
+    "ahead": ({"class": SGD, "default_lr": 0.1, "arguments": {"momentum": 0.8, "nesterov": True}}, "nesterov"),
+    "plain": ({"class": SGD, "default_lr": 0.1}, "sgd"),
+    "declared": ({"base": "sgd", "arguments": {"momentum": 0.8}}, "sgd"),
+    "one_of_its_class": ({"class": "torch.optim:LBFGS"}, "lbfgs"),
+    "without_another": ({"class": "torch.optim:ASGD"}, "asgd"),
+    "two_at_once": (
+        {"base": "sgd", "groups": {"last": {"parameters": ["*bias"], "class": "torch.optim:AdamW"}}}, "two_at_once",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_variants_know_their_optimizer(name: str) -> None:
+    table, base = VARIANTS[name]
+    [found] = make_plan(
+        configure(optimizers=[name], problems=[TINY_NET], optimizer={name: table}, batch_sizes=[10])
+    ).cells
+    assert found.record()["base"] == base
+
+
+def test_selections_know_their_optimizer() -> None:
+    names = ["adamw_scheduled", "sgd[momentum=0.5]", "torch.optim:NAdam", "momentum"]
+    assert [cell.record()["base"] for cell in plan(*names).cells] == ["adamw", "sgd", "nadam", "momentum"]
+
+
+def test_names_of_optimizers_are_not_in_the_ids_of_cells() -> None:
+    found = cell("conditional")
+    assert "base" not in found.optimizer.identity
+    assert replace(found, optimizer=replace(found.optimizer, base="other")).id == found.id

@@ -18,6 +18,7 @@ from optbench.plots.draw import Picture
 from optbench.plots.registry import PLOTS
 from optbench.reporting.page import report_page
 from tests.support.directories import write_directory
+from tests.support.tiny import run_tiny
 
 #: What browsers need in a container, and what keeps them from asking the network for anything.
 ARGUMENTS = [
@@ -71,6 +72,39 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     """Three optimizers on three problems at two batch sizes, six seeds; adam diverges on one problem."""
     plots = (("performance_profile", ""), ("data_profile", ""), ("loss_against_cost", "valley"))
     return make_page(tmp_path_factory.mktemp("results") / "made", plots, failing=[("digits", "adam")])
+
+
+def recipe_of(base: str, **search: dict[str, Any]) -> dict[str, Any]:
+    """A table that tunes the learning rate and more."""
+    return {"base": base, "search": {"lr": {"low": 1e-3, "high": 1.0}, **search}}
+
+
+RECIPES = {
+    "adam_recipe": recipe_of(
+        "adam",
+        weight_decay={"low": 1e-4, "high": 1e-1, "zero": True},
+        beta1={"low": 0.5, "high": 0.99, "scale": "log_complement"},
+    ),
+    "sgd_recipe": recipe_of(
+        "sgd",
+        momentum={"low": 0.5, "high": 0.99, "scale": "log_complement"},
+        nesterov={"values": [False, True]},
+        lr_schedule={"values": ["constant", "linear"]},
+        lr_warmup={"low": 0.0, "high": 0.2, "scale": "linear", "when": {"lr_schedule": "linear"}},
+    ),
+}
+
+
+@pytest.fixture(scope="session")
+def recipes(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """Two optimizers at their defaults, tuned in their rate, and tuned in their recipe, at two batch sizes."""
+    folder = tmp_path_factory.mktemp("results") / "recipes"
+    optimizers = ["adam", "adam_recipe", "sgd", "sgd_recipe"]
+    results = run_tiny(folder, optimizers=optimizers, optimizer=RECIPES, seeds=6, batch_sizes=[10, 100], tuning_worth=6)
+    tables = all_tables(results)
+    path = folder / "report.html"
+    path.write_text(report_page(results, tables, []), "utf-8")
+    return Made(results, tables, path)
 
 
 @pytest.fixture(scope="session")

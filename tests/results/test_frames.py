@@ -39,6 +39,7 @@ CONTRACT = {
         "lr_high_searched", "edge", "sampler", "trials", "tuning_budget", "tuning_cost", "run_budget", "metric_name",
         "metric_higher_is_better", "target", "step_ms", "step_ms_low", "step_ms_high", "seconds", "environment",
         "timed_in", "execution", "problem_version", "threads", "evaluations", "studies", "length_arguments", "search",
+        "base",
     ],
 }  # fmt: skip
 WHOLE = [
@@ -68,6 +69,7 @@ TEXTS = [
     "others_tuned",
     "length_arguments",
     "search",
+    "base",
     "sampler",
     "metric_name",
     "execution",

@@ -89,3 +89,19 @@ def test_cliques_are_the_longest_runs() -> None:
     assert ranks.cliques(mean[::-1].copy(), p[::-1, ::-1]) == [[3, 2], [2, 1, 0]]
     assert ranks.cliques(mean, np.full((4, 4), 0.01)) == []
     assert ranks.cliques(mean, np.ones((4, 4))) == [[0, 1, 2, 3]]
+
+
+def test_kendalls_tau_is_scipys() -> None:
+    random = np.random.default_rng(0)
+    first, second = random.integers(0, 5, (2, 200, 6)).astype(float)
+    expected = [stats.kendalltau(one, other).statistic for one, other in zip(first, second, strict=True)]
+    np.testing.assert_allclose(ranks.kendall_tau(first, second), expected, rtol=1e-12, equal_nan=True)
+
+
+def test_kendalls_tau_of_ties_rounding_and_missing_values() -> None:
+    order = np.array([1.0, 2.0, 3.0])
+    assert math.isnan(ranks.kendall_tau(order, np.ones(3)))
+    close = np.array([1.0, 1.0 + 1e-9, 3.0])
+    assert ranks.kendall_tau(order, close) == pytest.approx(stats.kendalltau(order, [1, 1, 3]).statistic)
+    assert ranks.kendall_tau(np.array([1.0, 2.0, 3.0, np.nan]), np.array([3.0, 2.0, 1.0, 0.0])) == -1
+    assert ranks.kendall_tau(np.array([1.0, np.inf, np.inf]), order) == pytest.approx(2 / math.sqrt(6))

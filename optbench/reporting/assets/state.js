@@ -17,6 +17,7 @@ const DEFAULTS = {
   measure: "valid_loss",
   target: "",
   by: "cost",
+  search: "",
   sort: "",
   step: "",
 };
