@@ -129,3 +129,15 @@ def test_arguments_that_tell_the_length_are_recorded(tmp_path: Path) -> None:
              f"{file}:Plain": [], "adam": [], "adamw_scheduled": []}  # fmt: skip
     found = {name: plan(name, optimizer=tables).cells[0].record() for name in names}
     assert {name: record["length_arguments"] for name, record in found.items()} == names
+
+
+def test_the_record_names_the_method_with_its_groups_and_without_folders(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(FILE)
+    grouped = {
+        "grouped": {"base": "adam", "groups": {"rest": {"parameters": ["*.bias"], "arguments": {"weight_decay": 0.0}}}}
+    }
+    found = {name: plan(name, optimizer=grouped).cells[0].record()["constructor"] for name in ("adam", "grouped")}
+    assert found["adam"] == "torch.optim:Adam"
+    assert found["grouped"].startswith('torch.optim:Adam [{"rest"')
+    assert plan(f"{file}:Plain").cells[0].record()["constructor"] == f"{file.name}:Plain"
