@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,10 +11,12 @@ import numpy as np
 import pandas as pd
 
 from optbench.formatting import format_number
-from optbench.metrics.compared import RUN
+from optbench.metrics.compared import RUN, select_runs
+from optbench.metrics.inclusion import Inclusion, inclusions
 from optbench.metrics.known_length import KnownLengths
 from optbench.metrics.losses import require_columns, seed_losses
-from optbench.results.stored import CELL, GROUP, STOPPED
+from optbench.metrics.verdicts import verdicts_against
+from optbench.results.stored import CELL, STOPPED
 
 #: The fewest finite trials that can bracket an optimum, for each hyperparameter that is tuned.
 FEWEST_TRIALS = 3
@@ -25,13 +26,6 @@ WORSE_FACTOR = 1.05
 LAST = 0.25
 
 COLUMNS = [*CELL, "cell_id", "finding", "reason"]
-#: Patterns of names: an optimizer, the hyperparameter that must be tuned, and the optimizers that it then contains
-#: as special cases (Choi et al. 2019, section 3.2).
-_CONTAINS = [
-    (re.compile(r"(sgd|momentum|nesterov)\b|momentum_"), "hp_momentum", re.compile(r"sgd\b")),
-    (re.compile(r"adamw?(\b|_)"), "hp_eps", re.compile(r"(sgd|momentum)(\b|_)")),
-    (re.compile(r"nadam(\b|_)"), "hp_eps", re.compile(r"(sgd|momentum|nesterov)(\b|_)")),
-]
 
 
 def audit(
@@ -48,7 +42,7 @@ def audit(
     | `few_trials` | fewer than `FEWEST_TRIALS` trials ended with a finite loss |
     | `still_falling` | the best loss still fell in the last quarter of the tuning's cost |
     | `default_not_beaten` | no trial beat the default rate, or the tuned rate is worse on fresh seeds |
-    | `inclusion` | an optimizer ended with a worse loss than one that it contains as a special case |
+    | `inclusion` | an optimizer lost on fresh seeds to one that it contains as a special case |
     | `selection` | the chosen rate is not that of the trial with the lowest validation loss |
     | `reused_seed` | trials trained a point twice on a seed, or a seed was used for both tuning and final runs |
     | `repeated_seed` | a run occurs twice; the first one is counted |
@@ -78,7 +72,7 @@ def audit(
             name = str(cell["cell_id"])
             findings += [(name, finding, reason) for finding, reason in _audit_tuning(cell, studies[name])]
     findings += [
-        *_audit_inclusion(trials, cells, studies),
+        *_audit_inclusion(runs, cells),
         *_audit_fresh_seeds(runs),
         *_audit_seeds(trials, runs, cells),
         *_audit_versions(trials, runs, environments or {}),
@@ -234,46 +228,39 @@ def _audit_tuning(cell: dict[Any, Any], study: _Study) -> Iterator[tuple[str, st
         )
 
 
-def _audit_inclusion(
-    trials: pd.DataFrame, cells: pd.DataFrame, studies: dict[str, _Study]
-) -> Iterator[tuple[str, str, str]]:
-    """Finds tuned optimizers that are worse than one they can imitate, which is possible only by too little tuning."""
-    free = {
-        column: set(trials.groupby("cell_id")[column].nunique().loc[lambda n: n > 1].index)
-        for column in ("hp_momentum", "hp_eps")
-        if column in trials
-    }
-    if not any(free.values()):
-        return
-    for _, group in cells[cells["cell_id"].isin(studies)].groupby(GROUP, observed=True):
-        names = dict(zip(group["optimizer"].astype(str), group["cell_id"], strict=True))
-        for name, cell_id in names.items():
-            for pattern, column, contained in _CONTAINS:
-                if not pattern.match(name) or cell_id not in free.get(column, ()):
-                    continue
-                for other, its_id in names.items():
-                    loss, its = studies[cell_id].loss.min(), studies[its_id].loss.min()
-                    if (
-                        other != name
-                        and contained.match(other)
-                        and its_id not in free.get(column, ())
-                        and _is_worse(loss, its)
-                    ):
-                        yield (
-                            cell_id,
-                            "inclusion",
-                            (
-                                f"it contains {other} as a special case, but its best validation loss is "
-                                f"{format_number(loss)}, and that of {other} is {format_number(its)}"
-                            ),
-                        )
+def _audit_inclusion(runs: pd.DataFrame, cells: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
+    """Finds tuned optimizers that lose on fresh seeds to one that they contain: their tuning could have chosen it.
+
+    The tests of an optimizer against all that it contains on a task are one family, adjusted by Holm.
+    """
+    contained: dict[str, dict[str, Inclusion]] = {}
+    for one in inclusions(runs, cells):
+        contained.setdefault(one.cells[0], {})[one.cells[1]] = one
+    for cell_id, others in contained.items():
+        family = cells[cells["cell_id"].isin([cell_id, *others])]
+        own = runs[runs["cell_id"].isin(family["cell_id"])]
+        name = next(iter(others.values())).names[0]
+        median = select_runs(own, family).assign(loss=_final_losses).groupby("cell_id", observed=True)["loss"].median()
+        wins = verdicts_against(own, family, [name], "valid_loss").query("verdict == 'win'").set_index("optimizer")
+        for other_id, one in others.items():
+            other = one.names[1]
+            if other in wins.index and _is_worse(median[cell_id], median[other_id]):
+                yield (
+                    cell_id,
+                    "inclusion",
+                    (
+                        f"it contains {other} as a special case ({one.where}), but on {wins['n_pairs'][other]} fresh "
+                        f"seeds its median validation loss is {format_number(median[cell_id])}, and that of {other} is "
+                        f"{format_number(median[other_id])} (p = {format_number(wins['p_holm'][other], 2)}): its "
+                        "tuning has missed this point"
+                    ),
+                )
 
 
 def _audit_fresh_seeds(runs: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
     """Finds tuned rates that are worse than the default on seeds that selected neither."""
-    loss = pd.to_numeric(runs["valid_loss"]).astype(float)
     # The two are compared only on seeds that both have.
-    runs = runs.assign(loss=loss.where((runs["status"] == "ok") & np.isfinite(loss), np.inf)).drop_duplicates(RUN)
+    runs = runs.assign(loss=_final_losses).drop_duplicates(RUN)
     wide = runs.pivot(index=["cell_id", "seed"], columns="tuned", values="loss")
     if not {True, False} <= set(wide.columns):
         return
@@ -289,6 +276,12 @@ def _audit_fresh_seeds(runs: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
                     f"with {format_number(default)}"
                 ),
             )
+
+
+def _final_losses(runs: pd.DataFrame) -> pd.Series:
+    """Returns the validation losses of runs; infinite for those that failed."""
+    loss = pd.to_numeric(runs["valid_loss"]).astype(float)
+    return loss.where((runs["status"] == "ok") & np.isfinite(loss), np.inf)
 
 
 def _audit_seeds(trials: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) -> Iterator[tuple[str, str, str]]:

@@ -127,6 +127,7 @@ class Cell:
             "execution": self.execution.name,
             "arguments": self.optimizer.fixed,
             "defaults": self.optimizer.defaults,
+            "constructor": self.optimizer.method,
             "length_arguments": self.optimizer.length_arguments,
             "lr_range": rate.bounds if rate else None,
             "search": space_text(self.optimizer.search) if self.tuned else "",

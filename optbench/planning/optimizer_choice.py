@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -85,6 +86,12 @@ class OptimizerChoice:
             parts["revisions"] = revisions
         identity: dict[str, Any] = plain_json(parts)
         return identity
+
+    @property
+    def method(self) -> str:
+        """The constructor without folders, and the parameter groups: equal for one method with other values."""
+        groups = [self.groups, {group: _identity_of(target) for group, target in self.partners.items()}]
+        return f"{_identity_of(self.constructor)}{f' {json.dumps(groups)}' if self.groups else ''}"
 
     @property
     def own(self) -> bool:

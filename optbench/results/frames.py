@@ -36,7 +36,7 @@ CELLS = [
     "lr_tuned", "others_tuned", "lr_low", "lr_high", "lr_low_searched", "lr_high_searched", "edge", "sampler", "trials",
     "tuning_budget", "tuning_cost", "run_budget", "metric_name", "metric_higher_is_better", "target", "step_ms",
     "step_ms_low", "step_ms_high", "seconds", "environment", "timed_in", "execution",
-    "problem_version", "threads", "evaluations", "studies", "length_arguments", "search", "base",
+    "problem_version", "threads", "evaluations", "studies", "constructor", "length_arguments", "search", "base",
 ]  # fmt: skip
 
 _INTEGERS = (
@@ -145,6 +145,7 @@ class _CellReader:
                 "lr_high": high,
                 "lr_low_searched": low_searched,
                 "lr_high_searched": high_searched,
+                "constructor": self.cell.get("constructor", ""),  # unknown in plans of older versions
                 "length_arguments": ", ".join(self.cell.get("length_arguments", [])),
                 # Unknown in plans of older versions.
                 "search": self.cell.get("search", ""),
@@ -274,7 +275,7 @@ def _set_dtypes(frame: pd.DataFrame, rows: list[dict[str, Any]], columns: list[s
             frame[name] = frame[name].astype("Int64" if frame[name].isna().any() else "int64")
         elif name in (
             "error", "edge", "sampler", "environment", "timed_in", "problem_version", "others_tuned",
-            "length_arguments", "search", "base",
+            "constructor", "length_arguments", "search", "base",
         ):  # fmt: skip
             frame[name] = frame[name].astype("object").fillna("")
         elif name in ("tuned", "target_reached", "metric_higher_is_better"):

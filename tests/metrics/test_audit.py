@@ -78,25 +78,6 @@ def test_the_best_trial_is_the_one_with_the_lowest_validation_loss() -> None:
     }
 
 
-def inclusion(name: str, column: str, loss: float, other: str = "sgd") -> dict[str, str]:
-    found = study({name: [1.0], other: [1.0]}, trials={name: [2.0, loss, 2.5, 2.4], other: [2.0, 0.5, 0.7, 0.8]})
-    found.trials[column] = 0.5
-    own = found.trials["optimizer"] == name
-    found.trials.loc[own, column] = [0.0, 0.5, 0.9, 0.95]
-    return findings(found)
-
-
-def test_inclusion() -> None:
-    assert inclusion("momentum_tuned", "hp_momentum", 0.6)["inclusion"] == (
-        "it contains sgd as a special case, but its best validation loss is 0.6000, and that of sgd is 0.5000"
-    )
-    assert "inclusion" in inclusion("adam[amsgrad=true]", "hp_eps", 0.6, "momentum")
-    assert "inclusion" in inclusion("nadam_eps", "hp_eps", 0.6, "nesterov")
-    assert "inclusion" not in inclusion("momentum_tuned", "hp_momentum", 0.51)
-    assert "inclusion" not in inclusion("momentum", "hp_other", 0.6), "its momentum is fixed"
-    assert "inclusion" not in inclusion("adamax", "hp_eps", 0.6), "no relation is known"
-
-
 def test_seeds_that_served_twice() -> None:
     found = study({"adam": [1.0, 0.9]}, trials=FINE)
     found.trials["seed"] = [5, 6, 7, 7, 1]

@@ -168,3 +168,15 @@ def test_names_of_optimizers_are_not_in_the_ids_of_cells() -> None:
     found = cell("conditional")
     assert "base" not in found.optimizer.identity
     assert replace(found, optimizer=replace(found.optimizer, base="other")).id == found.id
+
+
+def test_the_record_names_the_method_with_its_groups_and_without_folders(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(FILE)
+    grouped = {
+        "grouped": {"base": "adam", "groups": {"rest": {"parameters": ["*.bias"], "arguments": {"weight_decay": 0.0}}}}
+    }
+    found = {name: plan(name, optimizer=grouped).cells[0].record()["constructor"] for name in ("adam", "grouped")}
+    assert found["adam"] == "torch.optim:Adam"
+    assert found["grouped"].startswith('torch.optim:Adam [{"rest"')
+    assert plan(f"{file}:Plain").cells[0].record()["constructor"] == f"{file.name}:Plain"

@@ -38,8 +38,8 @@ CONTRACT = {
         *COMMON[:6], *STATUS, "lr_default", "lr_tuned", "others_tuned", "lr_low", "lr_high", "lr_low_searched",
         "lr_high_searched", "edge", "sampler", "trials", "tuning_budget", "tuning_cost", "run_budget", "metric_name",
         "metric_higher_is_better", "target", "step_ms", "step_ms_low", "step_ms_high", "seconds", "environment",
-        "timed_in", "execution", "problem_version", "threads", "evaluations", "studies", "length_arguments", "search",
-        "base",
+        "timed_in", "execution", "problem_version", "threads", "evaluations", "studies", "constructor",
+        "length_arguments", "search", "base",
     ],
 }  # fmt: skip
 WHOLE = [
@@ -67,6 +67,7 @@ TEXTS = [
     "kind",
     "edge",
     "others_tuned",
+    "constructor",
     "length_arguments",
     "search",
     "base",
@@ -147,6 +148,11 @@ def test_there_is_a_row_for_everything(tiny_run: Results) -> None:
     assert set(tiny_run.runs["status"]) == {"ok"}
     assert tiny_run.trials.groupby("cell_id")["status"].agg(sorted).tolist() == [["ok", "stopped", "stopped"]] * cells
     assert not set(tiny_run.trials["seed"]) & set(tiny_run.runs["seed"])
+
+
+def test_cells_name_the_class_of_their_optimizer(tiny_run: Results) -> None:
+    classes = dict(zip(tiny_run.cells["optimizer"], tiny_run.cells["constructor"], strict=True))
+    assert classes["sgd"] == "torch.optim:SGD"
 
 
 def test_figures_agree_across_the_frames(tiny_run: Results) -> None:
