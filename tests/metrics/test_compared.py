@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pandas as pd
 
-from optbench.metrics.compared import directions, drop_copied_runs, drop_repeated_runs, select_runs
+from optbench.metrics.compared import (
+    directions,
+    drop_copied_runs,
+    drop_repeated_runs,
+    keep_shared_seeds,
+    select_runs,
+)
 from tests.support.rows import cell_of, frame, run_of
 
 
@@ -36,6 +42,19 @@ def test_seeds_without_effect_are_one_observation() -> None:
                   run_of(cell, 3, status="diverged", **same), run_of(cell, 4), run_of(cell, 5)], "runs")  # fmt: skip
     kept = drop_copied_runs(runs)
     assert kept.index.tolist() == [0, 2, 3, 4, 5, 6, 7], "failures and unknown losses prove nothing"
+
+
+def test_shared_seeds_have_a_tuned_and_a_default_run_of_their_cell() -> None:
+    both, fixed, missing = cell_of("adam"), cell_of("sgd", trials=0), cell_of("nadam")
+    runs = frame(
+        [*(run_of(both, seed) for seed in (0, 1, 2, 3)), *(run_of(both, seed, tuned=False) for seed in (4, 1, 0)),
+         run_of(fixed, 0, tuned=False), run_of(fixed, 9, tuned=False), run_of(missing, 5), run_of(both, 3)], "runs",
+    )  # fmt: skip
+    kept = keep_shared_seeds(runs)
+    assert kept[["optimizer", "seed", "tuned"]].values.tolist() == [
+        ["adam", 0, True], ["adam", 1, True], ["adam", 1, False], ["adam", 0, False],
+        ["sgd", 0, False], ["sgd", 9, False], ["nadam", 5, True],
+    ]  # fmt: skip
 
 
 def test_directions_ignore_cells_that_do_not_say() -> None:
