@@ -37,7 +37,7 @@ def write_tables(tables: Mapping[str, pd.DataFrame], directory: Path, papers: se
     Raises:
         OSError: A file cannot be written.
     """
-    quoted = {"verdicts", "cells"} <= tables.keys()
+    quoted = {"verdicts", "cells", "runs"} <= tables.keys()
     for name, table in tables.items():
         written = unify_types(table)
         with replace_file(directory / f"{name}.parquet") as file:
@@ -45,7 +45,8 @@ def write_tables(tables: Mapping[str, pd.DataFrame], directory: Path, papers: se
         with replace_file(directory / f"{name}.csv") as file:
             _write_csv(guard_formulas(written), file)
         if name in papers:
-            quotes = quotations(tables["verdicts"], tables["cells"]) if name == "leaderboard" and quoted else []
+            sources = [tables[source] for source in ("verdicts", "cells", "runs")] if quoted else []
+            quotes = quotations(*sources) if name == "leaderboard" and quoted else []
             write_bytes(directory / f"{name}.md", (to_markdown(table) + _quotes_markdown(quotes)).encode())
             latex = to_latex(_IN_PAPERS.get(name, _whole)(table)) + _quotes_latex(quotes)
             write_bytes(directory / f"{name}.tex", latex.encode())

@@ -34,7 +34,7 @@ TEXTS = {
     "small_note": SMALL,
     "small": "Significant, but shown to be within the margin: {names}.",
     "length_note": NOTE,
-    "length": "Only the better one knows the length of the training, so a schedule may explain part of it: {names}.",
+    "length": "Only the better one knows the length of the training, which may explain part of it: {names}.",
 }
 
 
@@ -195,7 +195,7 @@ def groups(
         )
         if paired:
             caption += " The runs at the default rate are on the first seeds only: compare them on the same seeds."
-        title = f"{problem}, batch {batch}, {device}, {schedule} learning rate"
+        title = f"{problem}, batch {batch}, {device}, schedule {schedule}"
         against = _against(judged[key]) if key in judged else ""
         where = dict(zip(GROUP, key, strict=True))
         table = Table(caption, columns, records, source="leaderboard")
