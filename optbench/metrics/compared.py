@@ -79,6 +79,22 @@ def select_runs(runs: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     return runs[(tuned | runs["cell_id"].isin(nothing_to_tune)) & ~is_technical(runs)]
 
 
+def keep_shared_seeds(runs: pd.DataFrame) -> pd.DataFrame:
+    """Keeps, in cells with tuned and default runs, the runs on seeds that have both.
+
+    The default runs are on the first seeds only, so medians over all seeds of each kind differ even if the two
+    kinds of runs are the same. Cells with runs of one kind are kept whole.
+
+    Args:
+        runs: Frame of runs.
+    """
+    runs = drop_repeated_runs(runs)
+    tuned = runs["tuned"].astype(bool)
+    both = runs["cell_id"].isin(runs.loc[tuned, "cell_id"]) & runs["cell_id"].isin(runs.loc[~tuned, "cell_id"])
+    shared = runs.duplicated(["cell_id", "seed"], keep=False)
+    return runs[shared | ~both]
+
+
 def is_technical(frame: pd.DataFrame) -> pd.Series:
     """Whether runs or cells failed for a technical reason: their worker process ended, or they reached the time limit.
 

@@ -31,6 +31,25 @@ def final_runs(choices: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     return runs[kind == own].assign(tuned=True)
 
 
+def match_seeds(final: pd.DataFrame, choices: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """Keeps the final runs whose medians can be compared within a problem.
+
+    Tuned cells have default runs on their first seeds only. Where such a cell is chosen at its default, the runs of all
+    cells of its problem are kept on the seeds of these default runs only.
+
+    Args:
+        final: The frame of `final_runs`.
+        choices: The frame of `tuning_budget.apply_budget`.
+        runs: Frame of runs.
+    """
+    tuned = runs.loc[runs["tuned"].astype(bool), "cell_id"]
+    default = choices.loc[choices["runs"] == "default", "cell_id"]
+    few = final[final["cell_id"].isin(default) & final["cell_id"].isin(tuned)]
+    seeds = {problem: set(own["seed"]) for problem, own in few.groupby("problem", observed=True)}
+    places = zip(final["problem"], final["seed"], strict=True)
+    return final[np.array([problem not in seeds or seed in seeds[problem] for problem, seed in places], dtype=bool)]
+
+
 def measure_cells(runs: pd.DataFrame, cells: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Returns one row per cell that has final runs: how it ended, as the leaderboard has it.
 

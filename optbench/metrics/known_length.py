@@ -1,6 +1,8 @@
 """Finds optimizers that know how long a training is, and are compared with others that do not.
 
-They can follow a schedule that ends with the budget, which a constant learning rate cannot.
+They can follow a schedule that ends with the budget, which a constant learning rate cannot. A schedule whose lengths
+are in steps from the start, such as a warm-up over 100 steps or a decay by the inverse square root, needs no knowledge
+of the end.
 """
 
 from __future__ import annotations
@@ -10,32 +12,35 @@ from typing import Any
 
 import pandas as pd
 
+from optbench.errors import UserError
 from optbench.formatting import format_cell, in_words
 from optbench.metrics.compared import select_runs
+from optbench.metrics.own_schedules import own_schedules
+from optbench.optimizers.schedule import parse_schedule
 from optbench.results.stored import GROUP
 
 #: The beginning of a verdict's note if only the better one of the two knows the length.
-NOTE = "a schedule may explain part of the difference"
+NOTE = "the known length may explain part of the difference"
 
 
 class KnownLengths:
-    """How the optimizers of each task know the length of a training: by a schedule of their own, or by an argument.
+    """How the optimizers of each task know the length of a training: by own schedules, averages or arguments.
 
-    If the matrix itself has a schedule, all optimizers of the task follow it, and none has an advantage.
+    If the matrix itself has a schedule that depends on the length, all optimizers of the task follow it, and none has
+    an advantage.
 
     Args:
-        runs: Frame of runs. The schedule of an optimizer is that of its compared runs.
+        runs: Frame of runs. Schedule and average of an optimizer are those of its compared runs.
         cells: Frame of cells. Those of older versions do not have the column `length_arguments`.
     """
 
     def __init__(self, runs: pd.DataFrame, cells: pd.DataFrame) -> None:
-        scheduled = [name for name in ("hp_lr_schedule", "hp_lr_warmup") if name in runs]
-        compared = select_runs(runs, cells).drop_duplicates("cell_id") if scheduled else runs[:0]
-        own = compared.set_index("cell_id")[scheduled].to_dict("index")
+        schedules, shares = own_schedules(runs, cells), _averaged_shares(runs, cells)
         self._tasks: dict[tuple[Any, ...], dict[str, str]] = {}
         for cell in cells.to_dict("records"):
-            if str(cell["schedule"]) == "constant":
-                how = _describe_knowledge(own.get(cell["cell_id"], {}), cell.get("length_arguments"))
+            if not _knows_length(str(cell["schedule"])):
+                own, share = schedules.get(cell["cell_id"], {}), shares.get(cell["cell_id"], 0.0)
+                how = _describe_knowledge(own, share, cell.get("length_arguments"))
                 task = tuple(cell[name] for name in GROUP)
                 self._tasks.setdefault(task, {}).setdefault(str(cell["optimizer"]), how)
 
@@ -70,13 +75,29 @@ class KnownLengths:
         return f"knows the length of the training ({how}), and {in_words(without)} {verb} not" if without else ""
 
 
-def _describe_knowledge(hyperparameters: dict[Any, Any], arguments: Any) -> str:
-    schedule, warmup = (hyperparameters.get(f"hp_lr_{name}") for name in ("schedule", "warmup"))
+def _describe_knowledge(schedule: dict[str, Any], share: float, arguments: Any) -> str:
     texts = []
-    if isinstance(schedule, str) and schedule not in ("", "constant"):
-        texts.append(f"lr_schedule={schedule}")
-    if pd.notna(warmup) and float(warmup) > 0:
-        texts.append(f"lr_warmup={format_cell('hp_lr_warmup', float(warmup))}")
+    if _knows_length(schedule.get("lr_schedule", "constant")):
+        texts.append(f"lr_schedule={schedule['lr_schedule']}")
+    if 0 < (warmup := schedule.get("lr_warmup", 0.0)) < 1:  # from 1 on, it is a number of steps
+        texts.append(f"lr_warmup={format_cell('hp_lr_warmup', warmup)}")
+    if 0 < share < 1:  # an average over all steps needs no knowledge of the end
+        texts.append(f"average_share={format_cell('hp_average_share', share)}")
     if isinstance(arguments, str) and arguments:
         texts.append(f"it receives {arguments}")
     return "; ".join(texts)
+
+
+def _averaged_shares(runs: pd.DataFrame, cells: pd.DataFrame) -> dict[Any, float]:
+    """Returns by cell id the share at the end of a compared run whose weights are averaged."""
+    if "hp_average_share" not in runs:
+        return {}
+    compared = select_runs(runs, cells).drop_duplicates("cell_id")
+    return pd.to_numeric(compared.set_index("cell_id")["hp_average_share"]).astype(float).to_dict()
+
+
+def _knows_length(schedule: str) -> bool:
+    try:
+        return parse_schedule(schedule).knows_length
+    except UserError:  # of another version
+        return True

@@ -13,7 +13,15 @@ import pandas as pd
 
 from optbench.formatting import format_cell, format_number
 from optbench.metrics import METRICS, higher_is_better
-from optbench.metrics.compared import directions, drop_copied_runs, is_technical, merge_ties, select_runs, signs
+from optbench.metrics.compared import (
+    directions,
+    drop_copied_runs,
+    is_technical,
+    keep_shared_seeds,
+    merge_ties,
+    select_runs,
+    signs,
+)
 from optbench.results.stored import CELL, GROUP
 
 #: Statuses of failed cells and runs. `skipped` is not a failure here: such a run was never started.
@@ -21,8 +29,8 @@ FAILURES = ("diverged", "oom", "timeout", "error")
 
 _COLUMNS = [
     *GROUP, "rank", "optimizer", "lr", "others_tuned", "n_ok", "n_runs", "test_metric", "test_metric_low",
-    "test_metric_high", "test_metric_default", "valid_loss", "target_reached", "cost_to_target", "step_ms", "diverged",
-    "edge", "status",
+    "test_metric_high", "test_metric_default", "test_metric_paired", "valid_loss", "target_reached",
+    "cost_to_target", "step_ms", "diverged", "edge", "status",
 ]  # fmt: skip
 _SUMMARY = [
     "optimizer", "mean_rank", "median_rank", "groups", "best_in", "target_reached", "diverged",
@@ -38,6 +46,8 @@ def leaderboard(runs: pd.DataFrame, cells: pd.DataFrame, rank_by: str = "test_me
     for a technical reason (see `compared.is_technical`), has no rank. `test_metric_low` and `_high` are the range over
     the successful seeds. `target_reached` is a share of all seeds, and `cost_to_target` a median over all seeds in
     which a miss is infinite. `others_tuned` has the chosen hyperparameters other than the learning rate.
+    `test_metric_default` is the median of the runs at the default rate, which are on the first seeds only;
+    `test_metric_paired` is the median of the tuned runs on these seeds, for the effect of tuning.
 
     Args:
         runs: Frame of runs (see `optbench.load`).
@@ -48,7 +58,9 @@ def leaderboard(runs: pd.DataFrame, cells: pd.DataFrame, rank_by: str = "test_me
     cells = cells.drop_duplicates("cell_id")
     runs = drop_copied_runs(runs)
     ranked = select_runs(runs, cells)
-    default = runs[~runs["tuned"].astype(bool) & (runs["status"] != "skipped")]
+    shared = keep_shared_seeds(runs[(runs["status"].ne("skipped") | runs["tuned"].astype(bool)) & ~is_technical(runs)])
+    default = shared[~shared["tuned"].astype(bool)]
+    paired = select_runs(shared[shared["cell_id"].isin(default["cell_id"])], cells)
     higher = directions(cells)
     ok = (ranked["status"] == "ok").to_numpy()
     reached = ok & ranked["target_reached"].fillna(False).to_numpy(dtype=bool)
@@ -65,6 +77,7 @@ def leaderboard(runs: pd.DataFrame, cells: pd.DataFrame, rank_by: str = "test_me
         "test_metric_low": known.min(),
         "test_metric_high": known.max(),
         "test_metric_default": _drop_infinite(_medians(default, "test_metric", -up) * -up),
+        "test_metric_paired": _drop_infinite(_medians(paired, "test_metric", -up) * -up),
         "valid_loss": _drop_infinite(_medians(ranked, "valid_loss")),
         "target_reached": pd.Series(reached).groupby(mine).mean(),
         "cost_to_target": _drop_infinite(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from optbench.metrics.compared import drop_repeated_runs
+from optbench.metrics.compared import keep_shared_seeds
 from optbench.results.stored import CELL, STOPPED
 from optbench.statistics.lr_curve import LrCurve
 
@@ -50,7 +50,8 @@ def lr_sensitivity(trials: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame
     - `width_high`: distance of the nearest tried rates that are not within, an upper bound; missing if none was tried,
       or if trials in between were stopped.
     - `diverges_from`: the smallest tried rate from which on every trial diverged.
-    - `loss_default`, `loss_tuned`: medians over fresh seeds of the test loss, a failure being infinite.
+    - `loss_default`, `loss_tuned`: medians of the test loss over the fresh seeds with default and tuned runs, a
+      failure being infinite.
     - `gap`: loss_default/loss_tuned, the factor by which the default is worse.
 
     The widths are missing if the best loss is not positive.
@@ -95,8 +96,8 @@ def _optimum(curve: LrCurve) -> dict[str, Any]:
 
 
 def _medians(runs: pd.DataFrame) -> dict[Any, float]:
-    """Returns the median test loss by cell id and tuning; NaN if it is infinite."""
-    runs = drop_repeated_runs(runs)
+    """Returns the median test loss by cell id and tuning, on the seeds of both; NaN if it is infinite."""
+    runs = keep_shared_seeds(runs)
     loss = pd.to_numeric(runs["test_loss"]).astype(float).where(runs["status"] == "ok").fillna(np.inf)
     medians = loss.groupby([runs["cell_id"], runs["tuned"].astype(bool)], observed=True).median()
     return {key: value if math.isfinite(value) else math.nan for key, value in medians.items()}

@@ -9,6 +9,7 @@ import pandas as pd
 
 from optbench.formatting import format_cell, format_number
 from optbench.metrics.known_length import NOTE
+from optbench.metrics.own_schedules import describe_schedule, own_schedules
 from optbench.metrics.ranking import name_metric
 from optbench.metrics.verdicts import TIE_RATIO, TIE_SHARE, is_small
 from optbench.results.stored import CELL, GROUP
@@ -22,7 +23,7 @@ _WORDS = {
 }
 
 
-def quotations(verdicts: pd.DataFrame, cells: pd.DataFrame) -> list[str]:
+def quotations(verdicts: pd.DataFrame, cells: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
     """Returns a sentence for each verdict, in the order of the table.
 
     It says who is compared with whom, on which task, by which metric, and the difference or ratio with its 95 %
@@ -32,22 +33,25 @@ def quotations(verdicts: pd.DataFrame, cells: pd.DataFrame) -> list[str]:
     Args:
         verdicts: The table `verdicts`.
         cells: Frame of cells.
+        runs: Frame of runs, which tells the schedules that optimizers bring themselves.
     """
+    schedules = own_schedules(runs, cells)
     about = {tuple(cell[name] for name in CELL): cell for cell in reversed(cells.to_dict("records"))}
     families = verdicts.groupby([*GROUP, "reference"], observed=True)["p_holm"].count().to_dict()
     sentences = []
     for row, small in zip(verdicts.to_dict("records"), is_small(verdicts["note"]), strict=True):
         task = tuple(row[name] for name in GROUP)
         both = [about.get((*task, str(row[name])), {}) for name in ("optimizer", "reference")]
-        sentences.append(_write(row, both, families[*task, row["reference"]], bool(small)))
+        rates = [describe_schedule(schedules.get(cell.get("cell_id"), {})) for cell in both]
+        sentences.append(_write(row, both, rates, families[*task, row["reference"]], bool(small)))
     return sentences
 
 
-def _write(row: dict[Any, Any], cells: list[dict[Any, Any]], family: int, small: bool) -> str:
+def _write(row: dict[Any, Any], cells: list[dict[Any, Any]], rates: list[str], family: int, small: bool) -> str:
     who, other, metric = row["optimizer"], row["reference"], row["metric"]
     names = [str(cell["metric_name"]) for cell in cells if cell]
-    rate = "a constant learning rate" if row["schedule"] == "constant" else f"the schedule {row['schedule']}"
-    text = f"On {row['problem']} (batch size {row['batch_size']}, {row['device']}, {rate}), {who} "
+    rate = _write_rates(who, other, rates) if row["schedule"] == "constant" else f", the schedule {row['schedule']}"
+    text = f"On {row['problem']} (batch size {row['batch_size']}, {row['device']}{rate}), {who} "
     by = f"by {name_metric(metric, *names[:1])}"
     if not row["n_pairs"]:
         return f"{text}cannot be compared with {other} {by}: {row['note'] or 'no seed was run by both'}."
@@ -57,6 +61,12 @@ def _write(row: dict[Any, Any], cells: list[dict[Any, Any]], family: int, small:
     if NOTE in row["note"]:
         text += f" Only the better one knows the length of the training: {NOTE}."
     return text
+
+
+def _write_rates(who: str, other: str, rates: list[str]) -> str:
+    """Returns the learning rates of a matrix without a schedule, in which optimizers may bring their own."""
+    first, second = rates
+    return f", {first}" if first == second else f"; {who} with {first}, {other} with {second}"
 
 
 def _write_effect(row: dict[Any, Any]) -> str:

@@ -134,7 +134,8 @@ class _Evidence:
         self._runs_by_task = dict(iter(self.runs.groupby(GROUP, observed=True)))
         self._judged: dict[Any, pd.DataFrame] = {}
         self._lengths = KnownLengths(self.runs, cells)
-        self.measured = fresh_seeds.measure_cells(self.runs, cells, metric)
+        matched = fresh_seeds.match_seeds(self.runs, choices, runs)
+        self.measured = fresh_seeds.measure_cells(matched, cells, metric)
         figures = self.measured.drop(columns=[*GROUP, "optimizer"]).rename(columns={"lr": "lr_final"})
         table = choices.assign(has_runs=choices["cell_id"].isin(runs["cell_id"]))
         self.choices: list[_Cell] = table.merge(figures, on="cell_id", how="left").to_dict("records")

@@ -78,6 +78,18 @@ class Schedule:
         values, known = {"warmup": self.warmup, **self.parameters}, parameters_of(self.name)
         return [key for key, value in values.items() if known[key].length and is_steps(value)]
 
+    @property
+    def knows_length(self) -> bool:
+        """Whether the rate at a step depends on the length of the run, so that its end has to be known before.
+
+        A warm-up and a time scale in steps do not depend on it; those that are a share of the run do.
+        """
+        shape = SHAPES[self.name]
+        if shape.ends_with_run and not (self.name == "step" and self.parameters["factor"] == 1):
+            return True
+        lengths = [self.warmup, *(self.parameters[key] for key, known in shape.parameters.items() if known.length)]
+        return any(length and not is_steps(length) for length in lengths)
+
     def check_length(self, steps: float = math.inf, run: str = "the run") -> None:
         """Check that warm-up and decay fit into a run.
 

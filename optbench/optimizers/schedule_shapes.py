@@ -37,7 +37,8 @@ class Shape:
 
     `factor(x, **parameters)` is the factor at progress x, which rises from 0 to 1 between the end of the warm-up and
     the end of the run; lengths are in units of x. `rule` is its equation. `words` is a format string that describes it
-    with the values of its parameters.
+    with the values of its parameters. `ends_with_run` says whether the factor depends on x itself, and not only on the
+    time since the warm-up in units of a length.
     """
 
     factor: Callable[..., float]
@@ -45,6 +46,7 @@ class Shape:
     words: str
     source: str = ""
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    ends_with_run: bool = True
 
 
 #: Curves from 1 to `final` for progress x from 0 to 1.
@@ -105,7 +107,7 @@ _DECAY = Parameter(0.2, _is_length, _LENGTH, length=True)
 _FINAL = Parameter(0.0, lambda value: is_number(value) and 0 <= value < 1, "a factor of at least 0 and less than 1")
 
 SHAPES: dict[str, Shape] = {
-    "constant": Shape(lambda x: 1.0, "1", "a constant rate"),
+    "constant": Shape(lambda x: 1.0, "1", "a constant rate", ends_with_run=False),
     "linear": Shape(
         FALLS["linear"],
         "final + (1 − final)(1 − x)",
@@ -152,6 +154,7 @@ SHAPES: dict[str, Shape] = {
         "a decay by 1/√(1 + t/τ), with a time scale τ of {timescale}",
         "Vaswani et al. (2017), equation 3; time scale: Zhai et al. (2022), Scaling Vision Transformers",
         {"timescale": Parameter(None, _is_length, _LENGTH, length=True)},
+        ends_with_run=False,
     ),
     "restarts": Shape(
         _restarts,

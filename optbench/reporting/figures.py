@@ -93,7 +93,7 @@ FIGURES = {
     "gain": Figure(
         "Tuned and default learning rate",
         "The line from the open circle (default rate) to the filled mark (tuned rate) shows what tuning gained on "
-        "fresh seeds. The thin line is the range of the tuned runs.",
+        "the fresh seeds that have both runs. The thin line is the range of the tuned runs on these seeds.",
     ),
     "budget": Figure(
         "Best loss by tuning budget",

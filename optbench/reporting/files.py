@@ -48,7 +48,9 @@ def _print_leaderboard(tables: Mapping[str, pd.DataFrame]) -> tuple[str, str]:
     """Returns the leaderboard as Markdown and as LaTeX."""
     board, judged = tables["leaderboard"], tables.get("verdicts")
     printed = for_paper(board, tables.get("final_metric"), judged)
-    quotes = quotations(judged, tables["cells"]) if judged is not None and "cells" in tables else []
+    quotes = []
+    if judged is not None and {"cells", "runs"} <= tables.keys():
+        quotes = quotations(judged, tables["cells"], tables["runs"])
     markdown = f"{to_markdown(board)}\nFor a paper:\n\n{to_markdown(printed)}{_quotes_markdown(quotes)}"
     return markdown, to_latex(printed) + _quotes_latex(quotes)
 

@@ -34,7 +34,7 @@ TEXTS = {
     "small_note": SMALL,
     "small": "Significant, but shown to be within the margin: {names}.",
     "length_note": NOTE,
-    "length": "Only the better one knows the length of the training, so a schedule may explain part of it: {names}.",
+    "length": "Only the better one knows the length of the training, which may explain part of it: {names}.",
 }
 
 
@@ -167,6 +167,7 @@ def groups(
     for key, rows in board.groupby(GROUP, sort=False):
         problem, batch, device, schedule = key
         metric = metrics.get(str(problem), "metric")
+        paired = _paired(rows)
         columns = [
             Column("rank", "rank", NUMBER),
             Column("optimizer", "optimizer"),
@@ -174,6 +175,7 @@ def groups(
             Column("test_metric_low", "lowest", NUMBER),
             Column("test_metric_high", "highest", NUMBER),
             Column("test_metric_default", "at default rate", NUMBER),
+            *paired,
             Column("valid_loss", "validation loss", NUMBER),
             Column("target_reached", "target reached", NUMBER),
             Column("cost_to_target", "cost to target", NUMBER),
@@ -191,11 +193,20 @@ def groups(
             f"Median test {metric} of the final runs (tuned, if there is anything to tune), with the range over seeds. "
             "The cost to the target is a median over seeds, in example gradients."
         )
-        title = f"{problem}, batch {batch}, {device}, {schedule} learning rate"
+        if paired:
+            caption += " The runs at the default rate are on the first seeds only: compare them on the same seeds."
+        title = f"{problem}, batch {batch}, {device}, schedule {schedule}"
         against = _against(judged[key]) if key in judged else ""
         where = dict(zip(GROUP, key, strict=True))
         table = Table(caption, columns, records, source="leaderboard")
         yield Group(title, where, _verdict(rows), against, table, quoted.get(key, ()))
+
+
+def _paired(rows: pd.DataFrame) -> list[Column]:
+    """The column of the tuned runs on the seeds of the default runs, where these are not all seeds."""
+    paired = rows["test_metric_paired"].astype(float)
+    differs = (paired.notna() & (paired != rows["test_metric"].astype(float))).any()
+    return [Column("test_metric_paired", "tuned, same seeds", NUMBER)] if differs else []
 
 
 def _others(frame: pd.DataFrame, heading: str) -> list[Column]:

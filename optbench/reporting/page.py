@@ -116,6 +116,7 @@ def render(
     names = [str(name) for name in tables["summary"]["optimizer"]]
     reference = choose_reference(cells)
     metrics = dict(zip(cells["problem"], cells["metric_name"], strict=True))
+    quotes = quotations(tables["verdicts"], cells, tables["runs"])
     downloads, packed_names, left_out = downloads_json(tables)
     about = {"name": results_name, "packed": packed_names, "left_out": left_out}
     metric = meta.get("rank_by", "test_metric")
@@ -146,7 +147,7 @@ def render(
             improvement_caption=matrices.TEXTS["improvement"],
             speedups=matrices.speedup_rows(tables["target_summary"], names, reference),
             improvements=matrices.improvement_rows(tables["probability_of_improvement"], names),
-            groups=list(content.groups(board, metrics, tables["verdicts"], quotations(tables["verdicts"], cells))),
+            groups=list(content.groups(board, metrics, tables["verdicts"], quotes)),
             figures={name: Slot.of(name, figure, drawn, cells) for name, figure in FIGURES.items()},
             more_of={
                 section: [(plot, captions[plot], drawn["", plot]) for plot in plots if ("", plot) in drawn]

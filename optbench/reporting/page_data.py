@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from optbench.metrics.compared import keep_shared_seeds
+from optbench.metrics.final import final_metric
 from optbench.metrics.losses import seed_losses
 from optbench.metrics.normalised import normalise_scores
 from optbench.metrics.performance_profile import profile_curves
@@ -105,6 +107,7 @@ def page_frames(tables: Mapping[str, pd.DataFrame], metric: str = "test_metric")
         "coordinates": coordinates(tables["trials"], runs, cells),
         "speeds": speeds(tables),
         "seed_losses": seed_losses(runs, cells),
+        "shared_seeds": final_metric(keep_shared_seeds(runs), curves, cells),
         "normalised": normalise_scores(runs, curves, cells),
         "profile_units": pd.concat([_units(times, measure) for measure in MEASURES], ignore_index=True),
         "profile_curves": pd.concat(profiles, ignore_index=True),

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pandas as pd
 
-from optbench.metrics.compared import directions, drop_copied_runs, drop_repeated_runs, find_copies, select_runs
+from optbench.metrics.compared import (
+    directions,
+    drop_copied_runs,
+    drop_repeated_runs,
+    find_copies,
+    keep_shared_seeds,
+    select_runs,
+)
 from tests.support.rows import cell_of, frame, run_of
 
 
@@ -44,6 +51,19 @@ def test_copies_differ_in_their_last_bits() -> None:
     runs = frame([run_of(cell, 1, **same), run_of(cell, 0, **{name: loss * (1 + 1e-7) for name, loss in same.items()}),
                   run_of(cell, 2, **same | {"train_loss": 0.1 * (1 + 1e-5)})], "runs")  # fmt: skip
     assert find_copies(runs).tolist() == [0, 0, 2]
+
+
+def test_shared_seeds_have_a_tuned_and_a_default_run_of_their_cell() -> None:
+    both, fixed, missing = cell_of("adam"), cell_of("sgd", trials=0), cell_of("nadam")
+    runs = frame(
+        [*(run_of(both, seed) for seed in (0, 1, 2, 3)), *(run_of(both, seed, tuned=False) for seed in (4, 1, 0)),
+         run_of(fixed, 0, tuned=False), run_of(fixed, 9, tuned=False), run_of(missing, 5), run_of(both, 3)], "runs",
+    )  # fmt: skip
+    kept = keep_shared_seeds(runs)
+    assert kept[["optimizer", "seed", "tuned"]].values.tolist() == [
+        ["adam", 0, True], ["adam", 1, True], ["adam", 1, False], ["adam", 0, False],
+        ["sgd", 0, False], ["sgd", 9, False], ["nadam", 5, True],
+    ]  # fmt: skip
 
 
 def test_directions_ignore_cells_that_do_not_say() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from optbench.cli.leaderboard import format_leaderboard
 from optbench.metrics.audit import add_findings, audit
-from optbench.metrics.known_length import NOTE
+from optbench.metrics.known_length import NOTE, KnownLengths
 from optbench.metrics.leaderboard import leaderboard, summary
 from optbench.metrics.recommendation import Budget, recommendation
 from optbench.metrics.verdicts import verdicts
@@ -65,7 +65,7 @@ def test_a_win_has_a_remark_everywhere(knows: dict, how: str) -> None:
     assert found["verdicts"] in found["compare"]
     assert found["leaderboard"].endswith(f"  mine knows the length of the training, and others do not: {NOTE}")
     assert f" mine knows the length of the training ({how}), and adam does not: {NOTE}." in found["answer"]
-    assert found["page"].endswith("so a schedule may explain part of it: mine.")
+    assert found["page"].endswith("which may explain part of it: mine.")
     assert found["audit"] == f"it knows the length of the training ({how}), and adam does not"
 
 
@@ -99,6 +99,48 @@ def test_a_schedule_that_the_tuning_did_not_choose_has_no_remark() -> None:
     default = found.runs[found.runs["optimizer"] == "mine"].assign(tuned=False, hp_lr_schedule="cosine")
     found.runs = pd.concat([default, found.runs], ignore_index=True)
     assert not any("length of the training" in text for text in texts(found).values())
+
+
+@pytest.mark.parametrize(
+    ("knows", "how"),
+    [({"hp_average_share": 0.2}, "average_share=0.2"),
+     ({"hp_average_share": 0.2, "hp_average_decay": 0.9}, "average_share=0.2"),
+     ({"hp_lr_schedule": "linear[final=0.5]"}, "lr_schedule=linear[final=0.5]"),
+     ({"hp_lr_schedule": "step"}, "lr_schedule=step"), ({"hp_lr_schedule": "restarts"}, "lr_schedule=restarts"),
+     ({"hp_lr_schedule": "wsd", "hp_lr_cooldown": 0.1}, "lr_schedule=wsd"),
+     ({"hp_lr_schedule": "wsd", "hp_lr_cooldown": 10, "hp_lr_warmup": 5}, "lr_schedule=wsd"),
+     ({"hp_lr_schedule": "wsd[decay=10]"}, "lr_schedule=wsd[decay=10]"),
+     ({"hp_lr_schedule": "cosine", "hp_lr_warmup": 5}, "lr_schedule=cosine"),
+     ({"hp_lr_schedule": "inverse_sqrt[timescale=0.5]"}, "lr_schedule=inverse_sqrt[timescale=0.5]"),
+     ({"hp_lr_schedule": "inverse_sqrt", "hp_lr_warmup": 0.1}, "lr_warmup=0.1"),
+     ({"hp_lr_schedule": "unheard"}, "lr_schedule=unheard")],
+)  # fmt: skip
+def test_what_depends_on_the_end_of_the_run_knows_the_length(knows: dict, how: str) -> None:
+    found = compared(BETTER, {"mine": knows})
+    [known] = KnownLengths(found.runs, found.cells).findings().values()
+    assert known == f"it knows the length of the training ({how}), and adam does not"
+
+
+@pytest.mark.parametrize(
+    "knows",
+    [{"hp_lr_warmup": 1}, {"hp_lr_warmup": 1.0}, {"hp_lr_warmup": 100, "hp_lr_schedule": "constant"},
+     {"hp_lr_schedule": "inverse_sqrt"}, {"hp_lr_schedule": "inverse_sqrt[timescale=1]"},
+     {"hp_lr_schedule": "inverse_sqrt", "hp_lr_warmup": 20}, {"hp_lr_schedule": "step[factor=1]"},
+     {"hp_average_decay": 0.99}, {"hp_average_decay": 0.99, "hp_average_share": 1.0}, {"hp_average_share": 0.0},
+     {"hp_clip_norm": 1.0}, {"hp_clip_value": 1.0}],
+)  # fmt: skip
+def test_what_does_not_depend_on_the_end_of_the_run_has_no_remark(knows: dict) -> None:
+    found = compared(BETTER, {"mine": knows})
+    assert KnownLengths(found.runs, found.cells).findings() == {}
+
+
+@pytest.mark.parametrize(
+    ("schedule", "known"),
+    [("constant[warmup=10]", 1), ("inverse_sqrt[timescale=10]", 1), ("constant[warmup=0.1]", 0), ("wsd", 0)],
+)
+def test_a_schedule_of_the_matrix_may_not_know_the_length_either(schedule: str, known: int) -> None:
+    found = compared(BETTER, {"mine": {"hp_average_share": 0.2}}, schedule)
+    assert len(KnownLengths(found.runs, found.cells).findings()) == known
 
 
 def test_one_remark_names_all_others_over_several_tasks() -> None:

@@ -106,6 +106,23 @@ def test_without_tuning_the_default_runs_are_ranked() -> None:
     board = board_of({"adam": [0.5, 0.6, 0.7], "sgd": [0.9, 0.8, 0.7]}, tuned=False)
     assert board["rank"].to_dict() == {"sgd": 1, "adam": 2}
     assert board.loc["adam", "test_metric_default"] == board.loc["adam", "test_metric"] == 0.6
+    assert board.loc["adam", "test_metric_paired"] == 0.6
+
+
+def test_default_and_tuned_medians_are_compared_on_the_same_seeds() -> None:
+    """The default was selected, so tuning gained nothing, whatever further seeds ended with."""
+    values = [0.5, 0.6, 0.7, 0.9, 0.9, 0.9, 0.9]
+    frames = make(optimizers=["adam"], problems=[ONE], batch_sizes=[64], seeds=1)
+    template = frames.runs.iloc[0].to_dict()
+    rows = [template | {"seed": seed, "tuned": True, "test_metric": value} for seed, value in enumerate(values)]
+    rows += [row | {"tuned": False} for row in rows[:3]]
+    board = leaderboard(pd.DataFrame(rows), frames.cells).iloc[0]
+    assert board[["test_metric", "test_metric_default", "test_metric_paired"]].tolist() == [0.9, 0.6, 0.6]
+    rows[1] |= {"status": "diverged"}
+    rows[2] |= {"status": "diverged"}
+    board = leaderboard(pd.DataFrame(rows), frames.cells).iloc[0]
+    assert board[["test_metric", "test_metric_default"]].tolist() == [0.9, 0.6]
+    assert math.isnan(board["test_metric_paired"]), "two of three failed"
 
 
 def test_default_runs_never_stand_in_for_tuned_ones_that_are_missing() -> None:
@@ -114,6 +131,7 @@ def test_default_runs_never_stand_in_for_tuned_ones_that_are_missing() -> None:
     board = leaderboard(runs, frames.cells).set_index("optimizer")
     assert board["rank"].isna().to_dict() == {"sgd": False, "adam": True}
     assert not math.isnan(board.loc["adam", "test_metric_default"])
+    assert math.isnan(board.loc["adam", "test_metric_paired"])
 
 
 def test_failed_cells_rank_last_and_missing_ones_not_at_all() -> None:

@@ -64,6 +64,15 @@ def test_default_against_tuned_by_medians_in_which_a_failure_is_infinite() -> No
     assert row[["loss_tuned", "loss_default", "gap"]].isna().all()
 
 
+def test_default_against_tuned_on_the_seeds_that_both_have() -> None:
+    losses = [0.2, 0.4, 0.6, 0.1, 0.1, 0.1, 0.1]
+    runs = [{"seed": seed, "test_loss": loss} for seed, loss in enumerate(losses)]
+    row = row_of([0.1], [1.0], [*runs, *({**run, "tuned": False} for run in runs[:3])])
+    assert (row["loss_tuned"], row["loss_default"], row["gap"]) == (0.4, 0.4, 1.0), "the default was selected"
+    row = row_of([0.1], [1.0], [*runs, {"seed": 9, "tuned": False, "test_loss": 0.5}])
+    assert row[["loss_tuned", "loss_default", "gap"]].isna().all(), "no seed has both"
+
+
 def test_all_diverged_pruned_and_none() -> None:
     row = row_of([0.1, 1.0], [NAN, NAN])
     assert (row["trials"], row["diverged"], row["diverges_from"]) == (2, 2, 0.1)

@@ -29,7 +29,7 @@ BUDGET = (
 
 
 def quoted(found: Study, **options: str) -> str:
-    [text] = quotations(verdicts(found.runs, found.cells, **options), found.cells)
+    [text] = quotations(verdicts(found.runs, found.cells, **options), found.cells, found.runs)
     return text
 
 
@@ -72,7 +72,7 @@ def test_what_is_not_decided_or_not_known() -> None:
 
 def test_several_comparisons_are_adjusted_and_many_seeds_are_drawn() -> None:
     found = study({"adam": ADAM, "mine": BETTER, "other": BETTER[::-1]})
-    texts = quotations(verdicts(found.runs, found.cells), found.cells)
+    texts = quotations(verdicts(found.runs, found.cells), found.cells, found.runs)
     assert all("p = 0.031, exact sign-flip test on 7 paired seeds, adjusted by Holm's method for 2" in t for t in texts)
     many = study({"adam": ADAM * 4, "mine": BETTER * 4})
     for column in ("train_loss", "valid_loss", "test_loss", "test_metric"):
@@ -90,7 +90,37 @@ def test_unequal_tuning_is_stated(trials: int, budget: float, text: str) -> None
     found = study({"adam": ADAM, "mine": BETTER})
     judged = verdicts(found.runs, found.cells)
     found.cells.loc[found.cells["optimizer"] == "adam", ["trials", "tuning_budget"]] = [trials, budget]
-    assert text in quotations(judged, found.cells)[0]
+    assert text in quotations(judged, found.cells, found.runs)[0]
+
+
+@pytest.mark.parametrize(
+    ("mine", "adam", "rates"),
+    [
+        ({}, {}, ", a constant learning rate"),
+        ({"lr_schedule": "constant", "lr_warmup": 0.0}, {}, ", a constant learning rate"),
+        ({"lr_schedule": "cosine"}, {}, "; mine with lr_schedule=cosine, adam with a constant learning rate"),
+        ({}, {"lr_warmup": 1}, "; mine with a constant learning rate, adam with lr_warmup=1"),
+        ({"lr_schedule": "inverse_sqrt"}, {"lr_schedule": "constant"},
+         "; mine with lr_schedule=inverse_sqrt, adam with a constant learning rate"),
+        ({"lr_schedule": "wsd", "lr_cooldown": 0.5}, {"lr_schedule": "wsd", "lr_cooldown": 0.1, "lr_warmup": 0.1},
+         "; mine with lr_schedule=wsd, lr_cooldown=0.5, adam with lr_schedule=wsd, lr_warmup=0.1, lr_cooldown=0.1"),
+        ({"lr_schedule": "cosine"}, {"lr_schedule": "cosine"}, ", lr_schedule=cosine"),
+    ],
+)  # fmt: skip
+def test_rates_are_those_of_the_compared_runs(mine: dict, adam: dict, rates: str) -> None:
+    found = study({"adam": ADAM, "mine": BETTER})
+    names = sorted({*mine, *adam})
+    for name in names:
+        values = {"mine": mine.get(name), "adam": adam.get(name)}
+        found.runs[f"hp_{name}"] = found.runs["optimizer"].map(values)
+    assert quoted(found).startswith(f"On bowl (batch size 10, cpu{rates}), mine is ")
+
+
+def test_an_untuned_schedule_is_not_that_of_the_comparison() -> None:
+    found = study({"adam": ADAM, "mine": BETTER})
+    found.runs["hp_lr_schedule"] = "constant"
+    found.runs = pd.concat([found.runs.assign(tuned=False, hp_lr_schedule="cosine"), found.runs], ignore_index=True)
+    assert quoted(found).startswith(WHERE)
 
 
 def test_an_advantage_is_stated() -> None:
@@ -103,10 +133,12 @@ def test_files_and_page_have_the_same_escaped_sentences(tmp_path: Path) -> None:
     name = "m_1[a=50%,b=<i>]"
     found = study({("p", 10, "adam"): ADAM, ("p", 10, name): BETTER, ("q", 20, "adam"): ADAM, ("q", 20, "sgd"): BETTER})
     judged, board = verdicts(found.runs, found.cells), leaderboard(found.runs, found.cells)
-    texts = quotations(judged, found.cells)
+    texts = quotations(judged, found.cells, found.runs)
     assert len(texts) == 2
     write_tables(
-        {"leaderboard": board, "verdicts": judged, "cells": found.cells}, tmp_path, {"leaderboard", "verdicts"}
+        {"leaderboard": board, "verdicts": judged, "cells": found.cells, "runs": found.runs},
+        tmp_path,
+        {"leaderboard", "verdicts"},
     )
     latex, markdown = ((tmp_path / f"leaderboard.{kind}").read_text().splitlines() for kind in ("tex", "md"))
     assert latex[-2:] == [f"% {escape_latex(text)}" for text in texts]
@@ -124,7 +156,12 @@ def test_files_and_page_have_the_same_escaped_sentences(tmp_path: Path) -> None:
 def test_a_table_without_verdicts_has_no_sentences(tmp_path: Path) -> None:
     found = study({"adam": ADAM})
     judged = verdicts(found.runs, found.cells)
-    tables = {"leaderboard": leaderboard(found.runs, found.cells), "verdicts": judged, "cells": found.cells}
+    tables = {
+        "leaderboard": leaderboard(found.runs, found.cells),
+        "verdicts": judged,
+        "cells": found.cells,
+        "runs": found.runs,
+    }
     write_tables(tables, tmp_path, {"leaderboard"})
     assert not any("To quote" in (tmp_path / f"leaderboard.{kind}").read_text() for kind in ("tex", "md"))
     assert [tuple(group.quotes) for group in groups(tables["leaderboard"].assign(audit=""), {}, judged)] == [()]

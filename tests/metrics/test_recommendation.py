@@ -161,6 +161,20 @@ def test_the_full_budget_rests_on_fresh_seeds_as_the_leaderboard_does() -> None:
     assert set(half["rests_on"]) == {"single trials"}, "there are no runs at the default rate"
 
 
+def test_medians_at_the_default_are_compared_on_the_seeds_of_the_default_runs() -> None:
+    """Both optimizers end alike on each seed; one was selected at its default and has it on all seeds."""
+    losses = [0.5, 0.5, 0.5, 0.1, 0.1, 0.1, 0.1]
+    found = study({"adam": losses, "sgd": losses}, trials={"adam": [0.2, 0.9], "sgd": [0.3, 0.1]})
+    default = found.runs[found.runs["seed"] < 3].assign(tuned=False, lr=0.001)
+    found.runs = pd.concat([found.runs, default], ignore_index=True)
+    table = of(found, Budget(trials=1)).query("scope == 'all tasks'").set_index("optimizer")
+    assert table["value"].to_dict() == {"adam": 0.5, "sgd": 0.5}
+    assert table["n_seeds"].to_dict() == {"adam": 3, "sgd": 3}
+    assert table["expected_regret"].to_dict() == {"adam": 0.0, "sgd": 0.0}
+    whole = of(found, Budget(trials=2)).query("scope == 'all tasks'").set_index("optimizer")
+    assert whole["n_seeds"].to_dict() == {"adam": 7, "sgd": 7}, "tuned runs alone have all seeds"
+
+
 def test_no_tuning_rests_on_the_runs_at_the_default_rate() -> None:
     found = study(CSV, trials=CSV_TRIALS)
     worse = found.runs.assign(tuned=False, lr=0.001, test_metric=2 * found.runs["test_metric"])

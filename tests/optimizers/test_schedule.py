@@ -275,3 +275,17 @@ def test_bad_schedules(text: str, complaint: str) -> None:
     with pytest.raises(UserError) as caught:
         parse_schedule(text)
     assert complaint in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "knows"),
+    [("constant", False), ("constant[warmup=5]", False), ("constant[warmup=0.1]", True), ("linear", True),
+     ("cosine[warmup=5]", True), ("step", True), ("step[factor=1]", False), ("wsd[decay=5]", True),
+     ("inverse_sqrt", False), ("inverse_sqrt[warmup=5]", False), ("inverse_sqrt[timescale=5]", False),
+     ("inverse_sqrt[timescale=0.5]", True), ("inverse_sqrt[timescale=5,warmup=0.5]", True), ("restarts", True)],
+)  # fmt: skip
+def test_a_schedule_knows_the_length_if_its_rates_depend_on_it(text: str, knows: bool) -> None:
+    """The rates of the first twenty steps of a run of twenty and of one of forty steps."""
+    schedule = parse_schedule(text)
+    rates = [[schedule((k + 0.5) / steps, 1 / steps) for k in range(20)] for steps in (20, 40)]
+    assert schedule.knows_length == knows == (rates[0] != pytest.approx(rates[1]))

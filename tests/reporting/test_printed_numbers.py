@@ -289,14 +289,14 @@ EXEMPT = [
 def test_every_sentence_with_a_number_has_those_of_its_tables(drawn: Made) -> None:
     page, tables, known = drawn.path.read_text("utf-8"), drawn.tables, counts(drawn)
     cells, judged = tables["cells"], tables["verdicts"]
-    quotes = dict(zip(quotations(judged, cells), judged.to_dict("records"), strict=True))
+    quotes = dict(zip(quotations(judged, cells, tables["runs"]), judged.to_dict("records"), strict=True))
     families = judged.groupby([*GROUP, "reference"])["p_holm"].count().to_numpy(dtype=float)
     seeds, worth = np.array([tables["runs"]["seed"].nunique()]), drawn.results.directory.config().tuning.worth
     sizes, budgets = numbers({"": cells[["batch_size"]]}, ""), numbers({"": cells[["run_budget", "tuning_budget"]]}, "")
     done = np.array([len(cells), (cells["status"] == "ok").sum(), (cells["status"] != "ok").sum()])
     allowed = [
         (r"With .* tun.*", numbers(tables, "recommendation")),
-        (r".*, batch \d+, .* learning rate", sizes),
+        (r".*, batch \d+, .*, schedule .*", sizes),
         (r".*P-values are adjusted for \d+ comparisons?\..*", families),
         (r"\d+ of \d+ cells complete, \d+ failed.*", done),
         (r"[\d, and]+", np.concatenate([sizes, seeds])),

@@ -99,7 +99,7 @@ FIGURES.rates = () => {
 
 FIGURES.gain = () => {
   const cells = taskCells();
-  const finals = grouped(taskCells(rowsOf("final_metric")), (row) => row.optimizer);
+  const finals = grouped(taskCells(rowsOf("shared_seeds")), (row) => row.optimizer);
   const rows = cells
     .filter((cell) => finals.has(cell.optimizer))
     .map((cell) => {
@@ -176,7 +176,7 @@ FIGURES.gain = () => {
         range: [-0.7, rows.length - 0.3],
       }),
     },
-    summary: `${headingOf(chosenTask())}: ${name}, medians over seeds.`,
+    summary: `${headingOf(chosenTask())}: ${name}, medians over the seeds that have both runs.`,
   };
 };
 
