@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 import optbench
+from optbench.budget import UNTUNED_SEEDS
 from optbench.cli import verbs
 from optbench.cli.verbs import COMPLETE, INTERRUPTED, SOME_FAILED, WRONG_USE, _main
 from optbench.config.load import load_config
 from optbench.config.presets import PRESETS, preset
+from optbench.metrics.verdicts import REFERENCES
 from optbench.results import atomic
 from tests.support.drawn import only
 from tests.support.same_results import assert_same_results
@@ -472,3 +474,15 @@ def test_the_documents_have_the_numbers_of_the_preset() -> None:
     text = " ".join((Path(__file__).parents[2] / "docs" / "methodology.md").read_text("utf-8").split())
     worth = quick["tuning"]["worth"]
     assert f"The quick preset has {quick['seeds']} seeds and a tuning budget of {worth} run budgets." in text
+
+
+def test_the_help_of_the_reference_tells_the_rule(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _main(["compare", "--help"]) == COMPLETE
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"(default: {', '.join(REFERENCES)}, or the first one that was run)" in shown
+
+
+def test_the_guide_tells_the_number_of_untuned_runs() -> None:
+    text = " ".join((Path(__file__).parents[2] / "docs" / "how-to-choose.md").read_text("utf-8").split())
+    assert UNTUNED_SEEDS == 3
+    assert "a final run per seed at the tuned rate and three at the default rate" in text
