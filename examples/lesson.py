@@ -2,8 +2,9 @@
 
     python examples/lesson.py [FOLDER]
 
-Nothing is tuned here: each optimizer has the rate in its brackets, and one of them is too high for the valley. Prints its progress and
-a table, and writes two figures, FOLDER/lesson-paths.svg and FOLDER/lesson-loss.svg. 3 seeds, no network access.
+Nothing is tuned here: each optimizer has the rate in its brackets, and one of them is too high for the valley. Prints
+its progress and a table, and writes two figures, FOLDER/lesson-paths.svg and FOLDER/lesson-loss.svg. 3 seeds, no
+network access.
 """
 
 import sys

@@ -229,6 +229,8 @@ def recommend(
         click.echo("note: trials on a single problem give no interval, so a difference may be due to chance")
     for note in notes:
         click.echo(f"note: {note}")
+    if table.attrs["constructor"]:
+        click.echo(f"\nin your own script: {table.attrs['constructor']}")
 
 
 @cli.command("list", short_help="List problems, optimizers, schedules, presets or metrics.")

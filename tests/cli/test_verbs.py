@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -486,3 +487,21 @@ def test_the_guide_tells_the_number_of_untuned_runs() -> None:
     text = " ".join((Path(__file__).parents[2] / "docs" / "how-to-choose.md").read_text("utf-8").split())
     assert UNTUNED_SEEDS == 3
     assert "a final run per seed at the tuned rate and three at the default rate" in text
+
+
+def test_recommend_ends_with_the_constructor_for_an_own_script(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _main(["recommend", "reference", "--trials", "4"]) == COMPLETE
+    lines = capsys.readouterr().out.splitlines()
+    best, rate = re.findall(r"runs for tuning: use (\w+), at learning rates from (\S+) to", lines[0])[0]
+    written = re.fullmatch(r"in your own script: (torch\.optim\.\w+)\(params, lr=([\d.e-]+)(, .*)?\)", lines[-1])
+    assert written is not None
+    assert written[1].rpartition(".")[2].lower() == best
+    assert float(written[2]) >= float(rate)
+
+
+@pytest.mark.parametrize("verb", ["plan", "check"])
+def test_a_data_file_is_no_problem_but_there_is_a_page(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    chosen = ["data.csv"] if verb == "check" else ["--problem", "data.csv", "--optimizer", "sgd"]
+    assert _main([verb, *chosen]) == WRONG_USE
+    [line] = capsys.readouterr().err.splitlines()
+    assert "docs/your-problem.md" in line
