@@ -279,7 +279,8 @@ def recommend(
         memory_mib: Memory limit in MiB per step, including optimizer state.
 
     Returns:
-        The table of `optbench.metrics.recommendation`. Its `attrs["notes"]` list what was left out of the comparison.
+        The table of `optbench.metrics.recommendation`. Its `attrs["notes"]` list what was left out of the comparison,
+        and `attrs["constructor"]` is the call that constructs the recommended optimizer.
 
     Raises:
         UserError: The results can't be joined, a budget is not valid, or `seconds` is given for results that were
@@ -306,7 +307,26 @@ def recommend(
     if trials is not None and trials > 1:
         notes += explain_small_budget(trials, results.trials, results.cells)
     table.attrs["notes"] = notes
+    table.attrs["constructor"] = _write_recommended(table, results)
     return table
+
+
+def _write_recommended(table: pd.DataFrame, results: Any) -> str:
+    """Returns the call that constructs the optimizer recommended for the largest budget; empty without one."""
+    from optbench.optimizers.written import write_constructor
+
+    chosen = table[table["recommended"] & (table["scope"] == table["scope"].iloc[0])] if len(table) else table
+    if chosen.empty:
+        return ""
+    row = chosen.iloc[-1]
+    cells = results.cells[results.cells["optimizer"] == row["optimizer"]]
+    identity = getattr(results, "identities", {}).get(cells["cell_id"].iloc[0], {}).get("optimizer", {})
+    schedules = cells["schedule"].unique()
+    return write_constructor(
+        str(row["optimizer"]), float(row["lr_start"]), row["others"] or "",
+        str(schedules[0]) if len(schedules) == 1 else "constant", identity.get("constructor", ""),
+        identity.get("arguments"),
+    )  # fmt: skip
 
 
 def check(

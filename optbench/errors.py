@@ -26,8 +26,9 @@ def unknown(what: str, given: object, accepted: Iterable[object], where: str = "
         where: The place that was searched, such as a folder.
     """
     names = sorted((str(name) for name in accepted), key=_natural_sort_key)
-    near = get_close_matches(str(given), names, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    by_letters = {name.casefold(): name for name in reversed(names)}  # AdamW is near adamw
+    near = get_close_matches(str(given).casefold(), by_letters, n=1, cutoff=0.5)
+    hint = f"; did you mean {by_letters[near[0]]!r}?" if near else ""
     place = f" in {where}" if where else ""
     return UserError(f"unknown {what} {str(given)!r}{place}{hint} (accepted: {', '.join(names) or 'none'})")
 

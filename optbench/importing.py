@@ -92,6 +92,13 @@ def _content_loaded(name: str, content: bytes) -> bytes:
     return _LOADED[name][1]
 
 
+def _is_own(value: object, module: ModuleType) -> bool:
+    """Whether a file defines a class, a function or an object of optbench: a possible problem or optimizer."""
+    if isinstance(value, type) or inspect.isfunction(value):
+        return value.__module__ == module.__name__
+    return type(value).__module__.startswith("optbench.")
+
+
 def load_attribute(target: str) -> Any:
     """Import `module:Attribute` or `file.py:Attribute`.
 
@@ -106,8 +113,9 @@ def load_attribute(target: str) -> Any:
     except (Exception, SystemExit) as error:
         raise UserError(f"{location} can't be imported: {one_line(error)}") from error
     if not hasattr(module, attribute):
-        public = [name for name in vars(module) if not name.startswith("_")]
-        raise unknown(f"name in {location}", attribute, public)
+        public = {name: value for name, value in vars(module).items() if not name.startswith("_")}
+        own = [name for name, value in public.items() if _is_own(value, module)] if location.endswith(".py") else []
+        raise unknown(f"name in {location}", attribute, own or public)
     return getattr(module, attribute)
 
 

@@ -89,11 +89,14 @@ def _describe_estimate(plan: Plan) -> str:
 
 def stored_text(plan: Plan, folder: Path) -> str:
     """Returns a line that says how many cells of a plan are complete in a results directory."""
+    from optbench.results.cell_status import describe_lack
     from optbench.results.directory import ResultsDirectory
 
     directory = ResultsDirectory(folder)
     states = [directory.cell(cell.id).state(plan.seeds, plan.studies) for cell in plan.cells]
-    return f"{states.count('done')} of {_pluralize(len(states), 'cell')} stored in {folder}"
+    lacking = sum(bool(describe_lack(directory.cell(cell.id).result(), plan.seeds)) for cell in plan.cells)
+    text = f"{states.count('done')} of {_pluralize(len(states), 'cell')} stored in {folder}"
+    return f"{text}, {lacking} with fewer seeds" if lacking else text
 
 
 def _pluralize(number: int, noun: str) -> str:
@@ -102,7 +105,7 @@ def _pluralize(number: int, noun: str) -> str:
 
 def status_text(results: Results) -> str:
     """Formats the done, failed, missing and damaged cells of a results directory, with the tuning budget spent."""
-    from optbench.results.cell_status import read_progress
+    from optbench.results.cell_status import describe_lack, read_progress
 
     directory, plan, damage = results.directory, results.plan, results.damage
     rows = []
@@ -111,11 +114,12 @@ def status_text(results: Results) -> str:
         stored, result = directory.cell(cell["cell_id"]), results.cell_results[cell["cell_id"]]
         progress = read_progress(stored, cell, plan["seeds"], plan.get("studies", 1), result)
         state = "damaged" if cell["cell_id"] in damage else progress.state
-        states[state] += 1
+        lack = describe_lack(result, plan["seeds"]) if state == "missing" else ""
+        states["incomplete" if lack else state] += 1
         cost = f"{progress.spent:,.0f}" + (f" of {progress.budget:,.0f}" if progress.budget else "")
         rows.append(
             (cell["cell_id"], cell["problem"], cell["optimizer"], str(cell["batch_size"]), cell["device"],
-             state, str(progress.trials), cost, str(progress.runs), progress.error)
+             lack or state, str(progress.trials), cost, str(progress.runs), progress.error)
         )  # fmt: skip
     head = (
         "cell",
@@ -132,7 +136,7 @@ def status_text(results: Results) -> str:
     planned = {cell["cell_id"] for cell in plan["cells"]}
     others = [path.name for path in (results.folder / "cells").glob("*") if path.name not in planned]
     lines = [align_columns((head, *rows), right=(3, 6, 7, 8)), ""]
-    shown = ("done", "failed", "missing", *(["damaged"] if states["damaged"] else []))
+    shown = ("done", "failed", "missing", *(name for name in ("incomplete", "damaged") if states[name]))
     lines.append(", ".join(f"{states[state]} {state}" for state in shown))
     lines += [f"note: {text}" for text in damage.values()]
     if others:

@@ -175,7 +175,11 @@ def report(name: str, results: Path, output: Path | None, show: bool, rank_by: s
 @cli.command(short_help="Compare optimizers on paired seeds.")
 @click.argument("names", nargs=-1, required=True, metavar="NAME…", shell_complete=completion.complete_stored_results)
 @options.results
-@click.option("--reference", metavar="OPTIMIZER", help="Optimizer with which all others are compared (default: adam).")
+@click.option(
+    "--reference",
+    metavar="OPTIMIZER",
+    help="Optimizer with which all others are compared (default: adam, adamw, sgd, or the first one that was run).",
+)
 @options.rank_by
 @click.option(
     "--output", type=click.Path(path_type=Path), metavar="DIR", help="Folder to which tables and plots are written."
@@ -225,6 +229,8 @@ def recommend(
         click.echo("note: trials on a single problem give no interval, so a difference may be due to chance")
     for note in notes:
         click.echo(f"note: {note}")
+    if table.attrs["constructor"]:
+        click.echo(f"\nin your own script: {table.attrs['constructor']}")
 
 
 @cli.command("list", short_help="List problems, optimizers, schedules, presets or metrics.")

@@ -155,6 +155,8 @@ def _validation_error(error: ValidationError, origin: str) -> UserError:
     where = ".".join(str(part) for part in parts)
     if first["type"] == "extra_forbidden":
         accepted = [f.alias or name for name, f in _model_at(parts[:-1]).model_fields.items()]
+        if not origin and len(parts) == 1:  # keyword arguments
+            accepted += ["file", *(f"tuning_{name}" for name in Tuning.model_fields)]
         return UserError(f"{origin}{unknown('key', parts[-1], accepted)} at {where}")
     if first["type"] == "missing":
         return UserError(f"{origin}{where} is missing")

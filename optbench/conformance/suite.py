@@ -15,7 +15,7 @@ from optbench.importing import load_attribute
 from optbench.optimizers.registry import code_version, optimizer_names, optimizer_spec
 from optbench.problem.base import Problem
 from optbench.problem.data import DataSource, MisshapenData, default_data_dir
-from optbench.problem.registry import problem_names
+from optbench.problem.registry import problem_names, refuse_data_file
 
 if TYPE_CHECKING:
     from optbench.conformance.subject import OptimizerSubject
@@ -50,6 +50,7 @@ def kind(text: str, tables: Mapping[str, Any] | None = None) -> str:
         return "problem" if isinstance(target, type) and issubclass(target, Problem) else "optimizer"
     problems, optimizers = problem_names(), {*optimizer_names(), *(tables or {})}
     if name not in problems and name not in optimizers:
+        refuse_data_file(name)
         raise unknown("problem or optimizer", name, {*problems, *optimizers})
     return "problem" if name in problems else "optimizer"
 

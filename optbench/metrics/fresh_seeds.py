@@ -83,9 +83,9 @@ def measure_cells(runs: pd.DataFrame, cells: pd.DataFrame, metric: str) -> pd.Da
     table = pd.DataFrame(rows, columns=columns)
     table["score"] = merge_ties(table["score"], [table["problem"]])
     flags = {name: higher_is_better(metric, bool(higher.get(name, False))) for name in table["problem"]}
-    lows = pd.Series(table["mean_low"].to_numpy(dtype=float), table["problem"].astype(object))
+    bounds = pd.Series(table["mean_low"].to_numpy(dtype=float), table["problem"].astype(object))
     values = losses["loss"].to_numpy(dtype=float)
-    table["mean_low"] = limit_at_zero(lows, values, losses["problem"], pd.Series(flags, dtype=bool)).to_numpy()
+    table["mean_low"] = limit_at_zero(bounds, values, losses["problem"], pd.Series(flags, dtype=bool)).to_numpy()
     first = runs.drop_duplicates(CELL)[[*CELL, "lr", "cell_id"]]
     ended = pd.to_numeric(runs["test_loss"]).astype(float)
     ended = ended.where((runs["status"] == "ok") & np.isfinite(ended), np.inf).groupby(runs["cell_id"]).median()

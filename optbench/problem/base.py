@@ -279,4 +279,6 @@ def _unreadable(problem: Problem, file: object, error: OSError) -> UserError:
         f"{type(problem).__name__}("
     )  # dataclass generates such a docstring
     hint = f" (its docstring: {summary})" if is_written else ""
-    return UserError(f"file {file} of problem {display_name(problem)} can't be read: {error.strerror or error}{hint}")
+    place = "" if Path(str(file)).expanduser().is_absolute() else f" in {Path.cwd()}"
+    reason = error.strerror or error
+    return UserError(f"file {file} of problem {display_name(problem)} can't be read: {reason}{place}{hint}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
 from optbench.errors import UserError, one_line, unknown
@@ -41,6 +42,19 @@ def problem_names() -> dict[str, str]:
     return {**BUILT_IN_PROBLEMS, **plugin_targets("optbench.problems")}
 
 
+#: Endings of files that hold data, which users try to name as a problem.
+_DATA_FILES = {".csv", ".tsv", ".parquet", ".xlsx", ".json", ".jsonl", ".npy", ".npz", ".pt", ".h5", ".arff"}
+
+
+def refuse_data_file(name: str) -> None:
+    """Raise UserError if the name of a problem is that of a data file."""
+    if Path(name).suffix.lower() in _DATA_FILES:
+        raise UserError(
+            f"{name} is a data file, not a problem (accepted: FILE.py:CLASS, a class that reads it; see "
+            "docs/your-problem.md and examples/own_table.py)"
+        )
+
+
 def problem_class(name: str) -> type[Problem]:
     """Look up the class of a problem.
 
@@ -50,6 +64,7 @@ def problem_class(name: str) -> type[Problem]:
     Raises:
         UserError: If there is no such problem or it can't be imported.
     """
+    refuse_data_file(name)
     target = name if ":" in name else find_target("problem", "optbench.problems", BUILT_IN_PROBLEMS, name)
     cls = load_attribute(target)
     if not (isinstance(cls, type) and issubclass(cls, Problem) and is_dataclass(cls)):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from optbench.budget import THIRDS, UNTUNED_SEEDS
-from optbench.results.store import CellStore, derive_state
+from optbench.results.store import FAILED, CellStore, derive_state
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,19 @@ class CellProgress:
     budget: float | None
     runs: int
     error: str
+
+
+def describe_lack(result: dict[str, Any] | None, seeds: Sequence[int]) -> str:
+    """Returns `incomplete: 5 of 7 seeds` for a cell that was finished with fewer seeds; empty for all others.
+
+    Args:
+        result: The cell's result, or None if it is not finished.
+        seeds: Seeds of the final runs that it should have.
+    """
+    if result is None or result["status"] in FAILED:
+        return ""
+    stored = len(set(seeds) & set(result["seeds"]))
+    return f"incomplete: {stored} of {len(seeds)} seeds" if 0 < stored < len(seeds) else ""
 
 
 def read_progress(

@@ -56,6 +56,9 @@ class ResultsDirectory:
     def check(self) -> None:
         """Raises UserError unless the folder is a results directory with a known schema."""
         if not self.folder.is_dir():
+            usual = Path("results") / self.folder.name
+            if self.folder.parent == Path() and any((usual / file).exists() for file in ("format.json", ABOUT)):
+                raise UserError(f"unknown results directory {str(self.folder)!r}; did you mean {str(usual)!r}?")
             names = [path.parent.name for path in self.folder.parent.glob("*/format.json")]
             raise unknown("results directory", self.folder.name, names, str(self.folder.parent))
         self.schema()

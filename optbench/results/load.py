@@ -166,9 +166,10 @@ class Results:
     def __repr__(self) -> str:
         states = list(self.states().values())
         failed = states.count("failed")
-        return f"<optbench results {str(self.directory.folder)!r}: {states.count('done')} of {len(states)} cells" + (
-            f", {failed} failed>" if failed else ">"
-        )
+        text = f"<optbench results {str(self.directory.folder)!r}: {states.count('done')} of {len(states)} cells"
+        diverged = int((self.runs["status"] == "diverged").sum())
+        text += f", {failed} failed" if failed else ""
+        return f"{text}, {diverged} of {len(self.runs)} runs diverged>" if diverged else f"{text}>"
 
     def _repr_html_(self) -> str:
         """The number of cells by state, for notebooks (`optbench.load` and `optbench.run` add a leaderboard)."""

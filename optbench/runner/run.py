@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -17,6 +18,7 @@ from optbench.machine.signals import sigterm_as_interrupt
 from optbench.planning.matrix import Cell, Plan
 from optbench.problem.data import Data
 from optbench.results.atomic import ResultsWriteError
+from optbench.results.cell_status import describe_lack
 from optbench.results.directory import ResultsDirectory
 from optbench.results.store import FAILED
 from optbench.runner.engines import begin_imports, default_workers, make_engine
@@ -135,7 +137,7 @@ def run(
                     progress.message(note)
                 if few := describe_undecided(plan, stored=options.against is not None):
                     progress.message(few)
-                progress.message(_describe_missing(plan, missing))
+                progress.message(_describe_missing(plan, missing, directory))
                 key = str(environment["key"])
                 _Coordinator(plan, directory, options, key, memory, client, progress).run(missing)
             yield unchanged
@@ -178,11 +180,14 @@ def _count_other_cells(directory: ResultsDirectory, plan: Plan) -> int:
     return sum(path.name not in planned for path in (directory.folder / "cells").glob("*"))
 
 
-def _describe_missing(plan: Plan, missing: Sequence[Cell]) -> str:
+def _describe_missing(plan: Plan, missing: Sequence[Cell], directory: ResultsDirectory) -> str:
+    lacks = Counter(filter(None, (describe_lack(directory.cell(cell.id).result(), plan.seeds) for cell in missing)))
     stored = len(plan.cells) - len(missing)
     devices = ", ".join(sorted({cell.device for cell in plan.cells}))
-    return f"{len(missing)} of {len(plan.cells)} cells to compute on {devices}" + (
-        f", {stored} already stored" if stored else ""
+    return (
+        f"{len(missing)} of {len(plan.cells)} cells to compute on {devices}"
+        + (f", {stored} already stored" if stored else "")
+        + "".join(f", {number} {lack}" for lack, number in lacks.items())
     )
 
 

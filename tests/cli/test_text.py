@@ -26,6 +26,7 @@ from optbench.problem.registry import BUILT_IN_PROBLEMS, make_problem
 from optbench.results.load import Results
 from optbench.results.store import CellStore
 from optbench.runner.options import RunOptions
+from optbench.runner.run import _describe_missing
 from tests.support.tiny import CHOICES
 
 SOURCE = DataSource(Path("unused"), download=False)
@@ -110,6 +111,20 @@ def test_the_state_of_a_partial_run(tiny_copy: Path) -> None:
     assert lines[-1] == "1 cell of other configurations in this directory (not part of the tables)"
     [missing] = [line for line in lines if line.startswith(cells[0].name)]
     assert missing.split()[5:] == ["missing", "3", "800", "4"]
+
+
+def test_an_interrupted_extension_is_incomplete_not_missing(tiny_copy: Path) -> None:
+    """The plan has more seeds than the finished cells, as after an interrupted `run --seeds 4`."""
+    directory = optbench.load(tiny_copy).directory
+    plan = directory.plan()
+    directory.write_plan({**plan, "seeds": [0, 1, 2, 3]})
+    lines = listing.status_text(optbench.load(tiny_copy)).splitlines()
+    assert lines[-1] == "0 done, 0 failed, 0 missing, 2 incomplete"
+    assert all("incomplete: 2 of 4 seeds" in line for line in lines[1:3])
+    planned = make_plan(configure(**{**CHOICES, "seeds": 4}))
+    assert listing.stored_text(planned, tiny_copy).endswith(", 2 with fewer seeds")
+    missing = _describe_missing(planned, planned.cells, directory)
+    assert missing == "2 of 2 cells to compute on cpu, 2 incomplete: 2 of 4 seeds"
 
 
 def test_problems_with_parameters_and_defaults() -> None:

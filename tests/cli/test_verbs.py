@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,10 +13,12 @@ from pathlib import Path
 import pytest
 
 import optbench
+from optbench.budget import UNTUNED_SEEDS
 from optbench.cli import verbs
 from optbench.cli.verbs import COMPLETE, INTERRUPTED, SOME_FAILED, WRONG_USE, _main
 from optbench.config.load import load_config
 from optbench.config.presets import PRESETS, preset
+from optbench.metrics.verdicts import REFERENCES
 from optbench.results import atomic
 from tests.support.drawn import only
 from tests.support.same_results import assert_same_results
@@ -472,3 +475,33 @@ def test_the_documents_have_the_numbers_of_the_preset() -> None:
     text = " ".join((Path(__file__).parents[2] / "docs" / "methodology.md").read_text("utf-8").split())
     worth = quick["tuning"]["worth"]
     assert f"The quick preset has {quick['seeds']} seeds and a tuning budget of {worth} run budgets." in text
+
+
+def test_the_help_of_the_reference_tells_the_rule(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _main(["compare", "--help"]) == COMPLETE
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"(default: {', '.join(REFERENCES)}, or the first one that was run)" in shown
+
+
+def test_the_guide_tells_the_number_of_untuned_runs() -> None:
+    text = " ".join((Path(__file__).parents[2] / "docs" / "how-to-choose.md").read_text("utf-8").split())
+    assert UNTUNED_SEEDS == 3
+    assert "a final run per seed at the tuned rate and three at the default rate" in text
+
+
+def test_recommend_ends_with_the_constructor_for_an_own_script(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _main(["recommend", "reference", "--trials", "4"]) == COMPLETE
+    lines = capsys.readouterr().out.splitlines()
+    best, rate = re.findall(r"runs for tuning: use (\w+), at learning rates from (\S+) to", lines[0])[0]
+    written = re.fullmatch(r"in your own script: (torch\.optim\.\w+)\(params, lr=([\d.e-]+)(, .*)?\)", lines[-1])
+    assert written is not None
+    assert written[1].rpartition(".")[2].lower() == best
+    assert float(written[2]) >= float(rate)
+
+
+@pytest.mark.parametrize("verb", ["plan", "check"])
+def test_a_data_file_is_no_problem_but_there_is_a_page(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    chosen = ["data.csv"] if verb == "check" else ["--problem", "data.csv", "--optimizer", "sgd"]
+    assert _main([verb, *chosen]) == WRONG_USE
+    [line] = capsys.readouterr().err.splitlines()
+    assert "docs/your-problem.md" in line

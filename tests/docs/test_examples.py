@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pandas as pd
 import pytest
 
 import optbench
@@ -83,6 +84,39 @@ def test_own_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     again = module.main(tmp_path, given, **CHEAP)
     assert set(again.runs["cell_id"]) == set(run.runs["cell_id"])
     assert {path: path.stat().st_mtime_ns for path in again.folder.rglob("*.jsonl")} == trainings != {}
+
+
+def test_own_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    module = example("own_table")
+    run = module.main(tmp_path, **CHEAP)
+    assert set(run.states().values()) == {"done"}
+    assert (run.runs["status"] == "ok").all()
+    assert "failed " not in capsys.readouterr().out.partition("<optbench results")[0], "every check passes"
+    file = tmp_path / "flats.csv"
+    assert file.stat().st_size < 10_000
+    table = pd.read_csv(file)
+    assert table["age"].isna().any()
+    data = module.Flats(str(file)).load_data(None)
+    numbers = data.train[0][:, :3]
+    assert numbers.mean(0).tolist() == pytest.approx([0] * 3, abs=1e-5)
+    assert numbers.std(0).tolist() == pytest.approx([1] * 3, abs=1e-5)
+    assert not any(part[0].isnan().any() for part in (data.train, data.valid, data.test))
+    assert abs(float(data.test[0][:, 0].mean())) > 1e-3, "the test part is not standardised by itself"
+
+
+def test_lesson(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = example("lesson").main(tmp_path, **{**CHEAP, "tuning_worth": 0})
+    assert set(run.runs["optimizer"]) == set(example("lesson").OPTIMIZERS)
+    diverged = run.runs[run.runs["status"] == "diverged"]
+    assert len(diverged)
+    assert set(zip(diverged["problem"], diverged["optimizer"], strict=True)) == {("quadratic_valley", "sgd[lr=0.1]")}
+    ended = run.runs[run.runs["problem"] == "mlp"].groupby("optimizer")["test_loss"].median()
+    assert ended["sgd[lr=0.1]"] < ended["sgd[lr=0.01]"] < ended["sgd[lr=0.001]"]
+    out, err = capsys.readouterr()
+    assert f"{len(diverged)} of {len(run.runs)} runs diverged>" in out
+    assert "cells to compute" in err
+    for name in ("paths", "loss"):
+        assert "<svg" in (tmp_path / f"lesson-{name}.svg").read_text("utf-8")
 
 
 def test_paper_comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -124,5 +124,5 @@ def test_a_file_that_is_not_there_is_named_with_what_the_problem_says_of_it(
     chosen = ["mine.py:Mine"] if verb == "check" else ["--problem", "mine.py:Mine", "--optimizer", "sgd"]
     unread = verb == "plan" and "training_examples" in says
     assert _main([verb, *chosen]) == (COMPLETE if unread else WRONG_USE)
-    line = "file points.pt of problem mine can't be read: No such file or directory (its docstring: A valley; points.pt"
+    line = f"points.pt of problem mine can't be read: No such file or directory in {Path.cwd()} (its docstring: A va"
     assert unread or line in capsys.readouterr().err
