@@ -29,7 +29,7 @@ _COUNTS = ["optimizers", "tasks", "kept", "reversed", "tied", "seeds", "seeds_ot
 
 
 def track_agreement(
-    runs: pd.DataFrame, cells: pd.DataFrame, metric: str = "test_metric", seed: int = 0, resamples: int = 2000
+    runs: pd.DataFrame, cells: pd.DataFrame, metric: str = "test_metric", seed: int = 0, resamples: int = 1000
 ) -> pd.DataFrame:
     """Returns one row for each two tracks (see `tracks`) on which at least two optimizers were run.
 
