@@ -231,7 +231,7 @@ def test_on_recorded_curves_the_race_ends_near_the_best_rate() -> None:
 def test_the_regret_on_recorded_trainings_stays_low() -> None:
     """Of the cells of the quick preset (AMD EPYC, torch 2.14.1; `python -m tests.support.truth record`), one seed each.
 
-    A full grid that is judged on one seed has a mean regret of about 1.06, at several times the cost.
+    A whole grid that is judged on one seed has a mean regret of 1.05, at six times the cost.
     """
     regrets = np.array([truth.regret(0) for truth in truths(RECORDED, worth=4)])
     assert len(regrets) == 54
