@@ -131,11 +131,17 @@ def rebuild_study(cell: Cell, trials: Sequence[Trial], space: Space, number: int
     distributions: dict[str, optuna.distributions.BaseDistribution] = {
         name: _distribution(values) for name, values in space.items()
     }
+    states = _STATES
+    if cell.sampler == "gp" and not any(trial.status == "ok" for trial in trials):
+        # A Gaussian process sees complete trials only. Before a race has any, those trained longest are comparable.
+        longest = max((trial.until for trial in trials if trial.status == "paused"), default=0)
+        trials = [trial for trial in trials if trial.status != "paused" or trial.until == longest]
+        states = {**_STATES, "paused": optuna.trial.TrialState.COMPLETE}
     for trial in trials:
         # The sampler can't learn from a default outside the range, which still competes for the best trial.
         values, on = trial.hyperparameters, active_hyperparameters(space, trial.hyperparameters)
         inside = all(name in values and space[name].contains(values[name]) for name in on)
-        if inside and trial.status in _STATES and math.isfinite(trial.value):
+        if inside and trial.status in states and math.isfinite(trial.value):
             params = encode(space, {name: values[name] for name in space if name in on})
             study.add_trial(
                 optuna.trial.create_trial(
@@ -144,7 +150,7 @@ def rebuild_study(cell: Cell, trials: Sequence[Trial], space: Space, number: int
                     value=trial.value,
                     intermediate_values=trial.reports,
                     system_attrs=_rungs(cell.pruner, cell.evaluations, tuple(sorted(trial.reports.items()))),
-                    state=_STATES[trial.status],
+                    state=states[trial.status],
                 )
             )
     return study

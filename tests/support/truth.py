@@ -2,12 +2,14 @@
 
     python -m tests.support.truth record FILE [CELLS]
     python -m tests.support.truth regret FILE WORTH…
-    python -m tests.support.truth compare FILE WORTH…
+    python -m tests.support.truth compare FILE [RULE]… WORTH…
+    python -m tests.support.truth hopeless FILE WORTH…
 
 The first command records, for each cell, four rates per decade from a decade below its range to a decade above, on
 six seeds: the validation loss at every evaluation. The second one replays the race on these curves, and prints the
-regret: the true mean loss at the selected rate over the best true mean loss on the grid. The third one compares the
-race with other rules on the same curves.
+regret: the true mean loss at the selected rate over the best true mean loss on the grid. The third one compares
+rules of tuning on the same curves: all of `RULES`, or those that are named. The fourth one prints what would be saved
+if trainings ended whose loss has not fallen since their start, and how often one of them would have won.
 """
 
 from __future__ import annotations
@@ -15,9 +17,11 @@ from __future__ import annotations
 import math
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -25,7 +29,7 @@ from optbench.config.load import configure
 from optbench.planning.matrix import Cell, make_plan
 from optbench.training.record import SCORED_AFTER, Point, Training, divergence_limit
 from optbench.training.seeds import trial_seed
-from optbench.tuning.race import RACE, next_stage
+from optbench.tuning.race import RACE, SECOND_SEED_FROM, next_stage
 from optbench.tuning.rounds import next_round
 from optbench.tuning.trial import Proposal, Trial, best_trial
 
@@ -95,9 +99,14 @@ class Truth:
     def regret(self, seed: int) -> float:
         """The regret of a tuning on one seed; that of a diverged rate is limited to ten times the initial loss."""
         best = best_trial(self.tune(seed))
-        ceiling = 10 * float(self.curves[..., 0].min())
-        chosen = ceiling if best is None else float(self._at(best.hyperparameters["lr"], self.means))
-        return min(chosen, ceiling) / float(self.means.min())
+        return self._over_best(math.inf if best is None else float(self._at(best.hyperparameters["lr"], self.means)))
+
+    def grid_regret(self, seed: int) -> float:
+        """The regret of the rate that is best on one seed, of all on the grid."""
+        return self._over_best(float(self.means[judged(self.curves[:, seed], self.cell.evaluations).argmin()]))
+
+    def _over_best(self, loss: float) -> float:
+        return min(loss, 10 * float(self.curves[..., 0].min())) / float(self.means.min())
 
     def tune(self, seed: int) -> list[Trial]:
         """Replays a tuning, by the rule of the cell's pruner, and returns its trials."""
@@ -106,6 +115,14 @@ class Truth:
         while proposals := propose(self.cell, parts, self.cell.run_cost):
             parts += [self._train(proposal, seed) for proposal in proposals]
         return list({part.number: part for part in parts}.values())
+
+    def spent_without_hope(self, seed: int, share: float) -> float:
+        """The share of a tuning's budget that trials cost after `hopeless_after` a share of the run."""
+        cost, window = 0.0, math.ceil(share * self.cell.evaluations)
+        for trial in self.tune(seed):
+            after = hopeless_after(np.array(list(trial.reports.values())), window)
+            cost += trial.thirds * (1 - after / trial.until) if after else 0.0
+        return cost / (3 * self.cell.worth * self.cell.run_cost)
 
     def _at(self, rate: float, values: np.ndarray) -> np.ndarray:
         """Interpolates log-losses between the two nearest rates; next to an infinite one, the nearer rate counts."""
@@ -119,43 +136,65 @@ class Truth:
         return np.where(finite, between, below if share < 0.5 else above)
 
     def _train(self, proposal: Proposal, seed: int) -> Trial:
-        evaluations, size, budget = self.cell.evaluations, self.cell.batch_size, self.cell.run_cost
-        until = proposal.until or evaluations
         own = (seed + proposal.seed - trial_seed(0)) % self.curves.shape[1]
-        curve = self._at(proposal.hyperparameters["lr"], self.curves[:, own])
-        bad = np.flatnonzero(~(curve[: until + 1] <= divergence_limit(float(curve[0]))))
-        ended = int(bad[0]) if len(bad) else until
-        steps = min(math.ceil(ended * budget / (evaluations * size)), budget // size)
-        status = "diverged" if len(bad) else "ok" if until == evaluations else "paused"
-        pruned = self._prune(proposal, curve, ended) if proposal.observer and status == "ok" else 0
-        if pruned:
-            status, ended, steps = "skipped", pruned, math.ceil(pruned * budget / (evaluations * size))
-        loss = math.nan if len(bad) else float(judged(curve, until))
-        reports = {index: float(curve[index]) for index in range(ended)}
-        return Trial(
-            proposal.number, proposal.hyperparameters, status, float(curve[0]), loss, 3 * size * steps, reports, ended
-        )
+        return follow(self.cell, proposal, self._at(proposal.hyperparameters["lr"], self.curves[:, own]))
 
-    @staticmethod
-    def _prune(proposal: Proposal, curve: np.ndarray, ended: int) -> int:
-        """The evaluation after which the proposal's observer stops its training, or 0."""
-        assert proposal.observer is not None
-        observe, training = proposal.observer(), Training({}, 0)
-        for index in range(1, ended + 1):
-            training.points = [Point(index, 0, 0.0, math.nan, float(curve[index]), math.nan, 0)]
-            if observe(training):
-                return index
-        return 0
+
+def follow(cell: Cell, proposal: Proposal, curve: np.ndarray) -> Trial:
+    """Returns the trial of a proposal whose validation losses are known.
+
+    Args:
+        cell: The cell.
+        proposal: The proposal.
+        curve: The losses at all evaluations, the one at the start first; infinite or NaN after a divergence.
+    """
+    evaluations, size, budget = cell.evaluations, cell.batch_size, cell.run_cost
+    until = proposal.until or evaluations
+    bad = np.flatnonzero(~(curve[: until + 1] <= divergence_limit(float(curve[0]))))
+    ended = int(bad[0]) if len(bad) else until
+    steps = min(math.ceil(ended * budget / (evaluations * size)), budget // size)
+    status = "diverged" if len(bad) else "ok" if until == evaluations else "paused"
+    pruned = _prune(proposal, curve, ended) if proposal.observer and status == "ok" else 0
+    if pruned:
+        status, ended, steps = "skipped", pruned, math.ceil(pruned * budget / (evaluations * size))
+    loss = math.nan if len(bad) else float(judged(curve, until))
+    reports = {index: float(curve[index]) for index in range(ended + 1) if math.isfinite(curve[index])}
+    return Trial(
+        proposal.number, proposal.hyperparameters, status, float(curve[0]), loss, 3 * size * steps, reports, ended
+    )
+
+
+def _prune(proposal: Proposal, curve: np.ndarray, ended: int) -> int:
+    """The evaluation after which the proposal's observer stops its training, or 0."""
+    assert proposal.observer is not None
+    observe, training = proposal.observer(), Training({}, 0)
+    for index in range(1, ended + 1):
+        training.points = [Point(index, 0, 0.0, math.nan, float(curve[index]), math.nan, 0)]
+        if observe(training):
+            return index
+    return 0
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule of tuning: settings of `[tuning]`, and the worth from which a race has a second seed."""
+
+    tuning: dict[str, Any]
+    second_seed_from: float = SECOND_SEED_FROM
 
 
 #: Rules of tuning by name.
-RULES: dict[str, dict[str, Any]] = {
-    "race": {"pruner": RACE},
-    "design and edge rule": {"pruner": "none"},
-    "random": {"sampler": "random", "pruner": "none"},
-    "random, successive halving": {"sampler": "random", "pruner": "successive-halving"},
-    "grid": {"sampler": "grid", "pruner": "none"},
+RULES = {
+    "race": Rule({"pruner": RACE}),
+    "race, one seed": Rule({"pruner": RACE}, math.inf),
+    "race, two seeds": Rule({"pruner": RACE}, 1.0),
+    "design": Rule({"pruner": "none"}),
+    "random": Rule({"sampler": "random", "pruner": "none"}),
+    "random, successive halving": Rule({"sampler": "random", "pruner": "successive-halving"}),
+    "grid": Rule({"sampler": "grid", "pruner": "none"}),
 }
+#: A rule without a budget: all rates on the recorded grid, each trained to its end.
+WHOLE_GRID = "whole grid"
 
 
 def _record_all(file: Path, most: int | None) -> None:
@@ -180,7 +219,8 @@ def truths(file: Path, **tuning: Any) -> list[Truth]:
     return [Truth(cell, curves[_name(cell)]) for cell in cells]
 
 
-def _summary(regrets: np.ndarray) -> str:
+def summarise(regrets: np.ndarray) -> str:
+    """Describes regrets in words."""
     low, high = np.quantile(regrets, [0.5, 0.95])
     return f"median {low:.3f}, mean {regrets.mean():.3f}, 95 % {high:.3f}, worst {regrets.max():.3f}"
 
@@ -189,22 +229,66 @@ def _print_regrets(file: Path, worths: list[float]) -> None:
     for worth in worths:
         known = truths(file, worth=worth, pruner=RACE)
         regrets = np.array([[truth.regret(seed) for seed in range(SEEDS)] for truth in known])
-        print(f"worth {worth:g}, {len(known)} cells, {SEEDS} seeds: regret {_summary(regrets)}")
+        print(f"worth {worth:g}, {len(known)} cells, {SEEDS} seeds: regret {summarise(regrets)}")
         names = np.array([truth.cell.optimizer.label for truth in known])
         medians = {str(name): float(np.median(regrets[names == name])) for name in dict.fromkeys(names)}
         print("  medians: " + ", ".join(f"{name} {median:.3f}" for name, median in medians.items()))
 
 
-def _print_comparison(file: Path, worths: list[float]) -> None:
-    for rule, tuning in RULES.items():
+def _print_comparison(file: Path, names: list[str], worths: list[float]) -> None:
+    for name in names or [*RULES, WHOLE_GRID]:
+        if name == WHOLE_GRID:
+            known = truths(file)
+            regrets = np.array([truth.grid_regret(seed) for truth in known for seed in range(SEEDS)])
+            print(f"{name}, one seed: {summarise(regrets)}; {np.mean([len(t.grid) for t in known]):.1f} rates per cell")
+            continue
+        rule = RULES[name]
         for worth in worths:
-            known = truths(file, worth=worth, **tuning)
+            known = truths(file, worth=worth, **rule.tuning)
             pairs = [(truth, seed) for truth in known for seed in range(SEEDS)]
-            regrets = np.array([truth.regret(seed) for truth, seed in pairs])
-            trials = np.mean(
-                [len({t.hyperparameters["lr"] for t in truth.tune(seed)}) for truth, seed in pairs[::SEEDS]]
-            )
-            print(f"{rule}, worth {worth:g}: {_summary(regrets)}; {trials:.1f} rates per cell", flush=True)
+            with patch("optbench.tuning.race.SECOND_SEED_FROM", rule.second_seed_from):
+                regrets = np.array([truth.regret(seed) for truth, seed in pairs])
+                tried = [len({t.hyperparameters["lr"] for t in truth.tune(seed)}) for truth, seed in pairs[::SEEDS]]
+            print(f"{name}, worth {worth:g}: {summarise(regrets)}; {np.mean(tried):.1f} rates per cell", flush=True)
+
+
+#: A loss that is not below this share of the one at the start has not fallen.
+FALLEN = 0.99
+
+
+def hopeless_after(curve: np.ndarray, window: int) -> int:
+    """Returns the evaluation after which a loss has not been below its start for a number of evaluations; 0 if none.
+
+    Args:
+        curve: The losses at all evaluations, the one at the start first.
+        window: The number of evaluations.
+    """
+    in_a_row = 0
+    for index, loss in enumerate(curve[1:], 1):
+        in_a_row = 0 if loss < FALLEN * curve[0] else in_a_row + 1
+        if in_a_row == window:
+            return index
+    return 0
+
+
+def _print_hopeless(file: Path, worths: list[float]) -> None:
+    known = truths(file)
+    for share in (1 / 8, 1 / 4, 1 / 2):
+        winners = [
+            truth.curves[judged(truth.curves[:, seed], truth.cell.evaluations).argmin(), seed]
+            for truth in known
+            for seed in range(SEEDS)
+        ]
+        window = math.ceil(share * known[0].cell.evaluations)
+        lost = sum(hopeless_after(curve, window) > 0 for curve in winners)
+        print(f"not below {FALLEN:g} times its start for {share:g} of the run: {lost} of {len(winners)} winners")
+        for worth, pruner in [(worth, pruner) for worth in worths for pruner in (RACE, "none")]:
+            saved = [
+                truth.spent_without_hope(seed, share)
+                for truth in truths(file, worth=worth, pruner=pruner)
+                for seed in range(SEEDS)
+            ]
+            print(f"  worth {worth:g}, pruner {pruner}: {100 * np.mean(saved):.2f} % of the budget is spent later")
 
 
 if __name__ == "__main__":
@@ -212,6 +296,9 @@ if __name__ == "__main__":
     if command == "record":
         _record_all(Path(path), int(rest[0]) if rest else None)
     elif command == "compare":
-        _print_comparison(Path(path), [float(worth) for worth in rest])
+        named = [name for name in rest if name in (*RULES, WHOLE_GRID)]
+        _print_comparison(Path(path), named, [float(worth) for worth in rest if worth not in named])
+    elif command == "hopeless":
+        _print_hopeless(Path(path), [float(worth) for worth in rest])
     else:
         _print_regrets(Path(path), [float(worth) for worth in rest])
