@@ -129,3 +129,14 @@ def test_arguments_that_tell_the_length_are_recorded(tmp_path: Path) -> None:
              f"{file}:Plain": [], "adam": [], "adamw_scheduled": []}  # fmt: skip
     found = {name: plan(name, optimizer=tables).cells[0].record() for name in names}
     assert {name: record["length_arguments"] for name, record in found.items()} == names
+
+
+def test_a_sampler_that_does_not_model_conditions_is_noted_once() -> None:
+    note = (
+        "sampler gp models only hyperparameters that every trial has: lr_warmup and dampening of optimizer "
+        "conditional, tried under a condition, may be drawn at random (tpe models them)"
+    )
+    found = plan("conditional", "fixed_warmup", tuning_sampler="gp", batch_sizes=[10, 20])
+    assert [text for text in found.notes if "sampler" in text] == [note]
+    for choices in ({"tuning_sampler": "tpe"}, {"tuning_sampler": "gp", "tuning_worth": 0}):
+        assert not any("sampler" in text for text in plan("conditional", **choices).notes)
