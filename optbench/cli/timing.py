@@ -166,14 +166,14 @@ def ab(
 
     Both are measured with the benchmarks of the current checkout. The exit code is 3 if a test is slower, otherwise 0.
     """
-    from optbench.machine.signals import sigterm_as_interrupt
+    from optbench.machine.signals import endings_as_interrupts
     from optbench.runner.progress import for_stderr
     from optbench.timing.checkout import sides
     from optbench.timing.interleaved import measure
 
     _require_benchmark(suite)
     progress = for_stderr()
-    with sigterm_as_interrupt(), sides([ref1, ref2], suite) as (first, second):
+    with endings_as_interrupts(), sides([ref1, ref2], suite) as (first, second):
         sitting = measure(
             (ref1, ref2),
             (

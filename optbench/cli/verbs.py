@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import sys
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -345,7 +346,8 @@ def _main(arguments: list[str] | None) -> int:
     except click.ClickException as error:
         return _complain(error.format_message())
     except (KeyboardInterrupt, click.exceptions.Abort):
-        click.echo("optbench: interrupted; the same command resumes", err=True)
+        with suppress(OSError):  # the terminal is gone after SIGHUP
+            click.echo("optbench: interrupted; the same command resumes", err=True)
         return INTERRUPTED
     except BrokenPipeError:
         return COMPLETE

@@ -10,7 +10,7 @@ from typing import Any
 from optbench import selection
 from optbench.budget import Ledger
 from optbench.errors import UserError, out_of_range, unknown
-from optbench.optimizers.schedule_shapes import EXPONENTIAL_END, SHAPES, Length, is_steps, parameters_of
+from optbench.optimizers.schedule_shapes import EXPONENTIAL_END, SHAPES, Length, cycle_ends, is_steps, parameters_of
 from optbench.selection import Selection, format_value, is_number
 
 NAMES = tuple(SHAPES)
@@ -91,25 +91,41 @@ class Schedule:
         return any(length and not is_steps(length) for length in lengths)
 
     def check_length(self, steps: float = math.inf, run: str = "the run") -> None:
-        """Check that warm-up and decay fit into a run.
+        """Check that warm-up, decay and cycles fit into a run.
 
         Args:
             steps: Length of the run in steps. If it is infinite, only shares are checked.
             run: The run in words.
 
         Raises:
-            UserError: If they are longer than the run.
+            UserError: If warm-up and decay are longer than the run, or a cycle is shorter than a step.
         """
         parts = {"warmup": self.warmup, **{key: self.parameters[key] for key in ("decay",) if key in self.parameters}}
         shares = [_share(length, 1 / steps) for length in parts.values()]
         # Shares such as 0.7 and 0.3 may exceed 1 by rounding.
         if shares[0] < 1 and sum(shares) <= 1 + 1e-9:
+            if self.name == "restarts" and steps < math.inf:
+                self._check_cycles((1 - shares[0]) * steps, run)
             return
         given = " and ".join(f"{key} = {format_value(length)}" for key, length in parts.items() if length)
         size = f" of {steps:,.6g} steps" if steps < math.inf else ""
         raise UserError(
             f"schedule {self.text}: {given} {'are together' if ' and ' in given else 'is'} longer than {run}{size} "
             "(accepted: a warm-up shorter than the run, and a decay that begins after it)"
+        )
+
+    def _check_cycles(self, steps: float, run: str) -> None:
+        """Check that the first cycle, the shortest one, has a step, in `steps` steps after the warm-up."""
+        cycles, factor = self.parameters["cycles"], self.parameters["factor"]
+        first = steps * cycle_ends(cycles, factor)[0]
+        if first >= 1 - 1e-9:
+            return
+        fitting = [fewer for fewer in range(2, cycles) if steps * cycle_ends(fewer, factor)[0] >= 1 - 1e-9]
+        after = " after the warm-up" if self.warmup else ""
+        accepted = f"at most {fitting[-1]} cycles with factor = {factor:g}" if fitting else "a longer run"
+        raise UserError(
+            f"schedule {self.text}: the first of its cycles has {first:.3g} steps, because {run} has {steps:,.6g} "
+            f"steps{after} (accepted: cycles of at least one step, so {accepted})"
         )
 
     def describe(self) -> str:

@@ -71,14 +71,20 @@ def _steps(x: float, at: Any, factor: float) -> float:
 
 
 def _restarts(x: float, cycles: int, factor: float, final: float) -> float:
-    ends = _cycle_ends(cycles, factor)
+    ends = cycle_ends(cycles, factor)
     cycle = min(bisect_right(ends, x), cycles - 1)
     start = ends[cycle - 1] if cycle else 0.0
     return FALLS["cosine"]((x - start) / (ends[cycle] - start), final)
 
 
 @lru_cache(maxsize=64)
-def _cycle_ends(cycles: int, factor: float) -> tuple[float, ...]:
+def cycle_ends(cycles: int, factor: float) -> tuple[float, ...]:
+    """Returns where the cycles of `restarts` end, as shares of what follows the warm-up.
+
+    Args:
+        cycles: Number of cycles.
+        factor: The length of a cycle divided by that of the one before.
+    """
     ends = list(accumulate(factor**number for number in range(cycles)))
     return tuple(end / ends[-1] for end in ends)
 

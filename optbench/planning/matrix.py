@@ -29,6 +29,7 @@ from optbench.planning.execution import Execution, choose_execution
 from optbench.planning.optimizer_choice import (
     OptimizerChoice,
     choose_optimizer,
+    describe_conditions,
     describe_outside,
     describe_two_schedules,
     plain_json,
@@ -232,7 +233,10 @@ def _make_plan(config: Config, execution: str, elsewhere: bool, schedules_fit: b
             notes += [
                 note
                 for one, (_, optimizer, _) in zip(chosen, optimizers, strict=True)
-                for note in describe_outside(one, optimizer.spec)
+                for note in (
+                    *describe_outside(one, optimizer.spec),
+                    *describe_conditions(one, config.tuning.sampler),
+                )
             ]
         requested = entry.batch_sizes or config.batch_sizes
         sizes, omissions = choose_batch_sizes(choice.label, examples, budget, requested, problem.batch_sizes)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from optbench.errors import out_of_range
+from optbench.formatting import in_words
 from optbench.optimizers.additions import ADDITIONS
 from optbench.optimizers.registry import REGISTERED_OPTIMIZERS, underlying
 from optbench.optimizers.search_space import Choices, Range, active_hyperparameters, search_identity
@@ -255,6 +256,22 @@ def describe_outside(choice: OptimizerChoice, spec: OptimizerSpec) -> list[str]:
         if name in choice.defaults
         and replace(tried, when=()) == replace(declared[name], when=())
         and not _contains(tried, choice.defaults[name])
+    ]
+
+
+def describe_conditions(choice: OptimizerChoice, sampler: str) -> list[str]:
+    """Return a note if the sampler does not model hyperparameters with a condition; otherwise none.
+
+    Args:
+        choice: The optimizer on a problem.
+        sampler: Name of the sampler.
+    """
+    names = [name for name, tried in choice.search.items() if tried.when]
+    if sampler != "gp" or not names:
+        return []
+    return [
+        f"sampler gp models only hyperparameters that every trial has: {in_words(names)} of optimizer {choice.label}, "
+        "tried under a condition, may be drawn at random (tpe models them)"
     ]
 
 

@@ -26,6 +26,8 @@ def revisions(cell: Cell) -> dict[str, str]:
         ("seeded", "one seed"): cell.tuned and cell.pruner != "race",
         # The best points of a race were not trained on a second seed.
         ("raced", "two seeds"): cell.tuned and cell.pruner == "race",
+        # Later stages of a race tried random points instead of the next ones of the sequence.
+        ("proposed", "halton sequence"): cell.tuned and cell.pruner == "race" and cell.sampler == "quasi-random",
         # Trials were bought with what a batch left of each run.
         ("priced", "whole runs"): _leaves_trials(cell),
         # Likewise, of what steps of several gradients left.

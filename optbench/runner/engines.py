@@ -33,8 +33,8 @@ T = TypeVar("T")
 
 ENGINES = ("dask", "processes", "serial")
 
-#: What is imported once for all workers. The first optimizer of a process imports `torch._dynamo`.
-_IMPORTED = ["torch._dynamo", "optbench.runner.cell", "optbench.runner.timing_pass"]
+#: What is imported once for all workers. The last one is for an optbench that is only in the working directory.
+_IMPORTED = ["optbench.runner.preloaded", "torch._dynamo"]
 
 
 class SerialEngine(Executor):

@@ -14,7 +14,7 @@ from optbench.conformance.doubts import find_doubts
 from optbench.errors import UserError, one_line
 from optbench.machine.environment import describe_environment
 from optbench.machine.main_guard import require_main_guard
-from optbench.machine.signals import sigterm_as_interrupt
+from optbench.machine.signals import endings_as_interrupts
 from optbench.planning.matrix import Cell, Plan
 from optbench.problem.data import Data
 from optbench.results.atomic import ResultsWriteError
@@ -48,7 +48,8 @@ def run(
 
     A context in which the directory stays locked, so that what is written from the results fits them.
 
-    After an interruption (KeyboardInterrupt, a kill, a full disk), the same call resumes the run.
+    After an interruption (KeyboardInterrupt, a kill, a full disk), the same call resumes the run. SIGTERM and SIGHUP
+    are such interruptions in the whole context.
 
     Args:
         plan: The plan.
@@ -71,31 +72,31 @@ def run(
     start_over = options.fresh and (directory.folder / "format.json").exists()
     if not start_over:
         directory.create()
-    with directory.lock(), ExitStack() as stack:
-        to_compute = ("missing", "failed") if options.retry_failed else ("missing",)
-        repeats = plan.seeds, plan.studies
-        damaged: dict[str, str] = {}
-        states = {c.id: "missing" if start_over else directory.cell(c.id).state(*repeats) for c in plan.cells}
-        record = _record(plan)
-        incomplete = any(state in to_compute for state in states.values())
-        file = "" if start_over else directory.find_damage()
-        if file:
-            progress.message(f"{file} is damaged; it is written again")
-        unchanged = not file and options.intact and not (start_over or incomplete) and directory.has_plan(record)
-        if not start_over and not unchanged:
-            damaged = {c.id: file for c in plan.cells if (file := directory.cell(c.id).find_damage())}
-            states |= dict.fromkeys(damaged, "missing")
-        missing = [cell for cell in plan.cells if states[cell.id] in to_compute]
-        if missing and options.engine == "processes":
-            begin_imports()  # meanwhile, the checks before the start import torch here
-        outdated = [] if start_over else describe_outdated(directory, missing)
-        # Every check that needs no training runs before the first write.
-        no_sharing = options.engine == "serial" or options.elsewhere
-        memory = None if no_sharing else stack.enter_context(SharedMemory())
-        client = None
-        # The workers of a scheduler may have other devices; they describe them themselves.
-        environment = describe_environment(() if options.elsewhere else (cell.device for cell in plan.cells))
+    with endings_as_interrupts(), directory.lock(), ExitStack() as stack:
         try:
+            to_compute = ("missing", "failed") if options.retry_failed else ("missing",)
+            repeats = plan.seeds, plan.studies
+            damaged: dict[str, str] = {}
+            states = {c.id: "missing" if start_over else directory.cell(c.id).state(*repeats) for c in plan.cells}
+            record = _record(plan)
+            incomplete = any(state in to_compute for state in states.values())
+            file = "" if start_over else directory.find_damage()
+            if file:
+                progress.message(f"{file} is damaged; it is written again")
+            unchanged = not file and options.intact and not (start_over or incomplete) and directory.has_plan(record)
+            if not start_over and not unchanged:
+                damaged = {c.id: file for c in plan.cells if (file := directory.cell(c.id).find_damage())}
+                states |= dict.fromkeys(damaged, "missing")
+            missing = [cell for cell in plan.cells if states[cell.id] in to_compute]
+            if missing and options.engine == "processes":
+                begin_imports()  # meanwhile, the checks before the start import torch here
+            outdated = [] if start_over else describe_outdated(directory, missing)
+            # Every check that needs no training runs before the first write.
+            no_sharing = options.engine == "serial" or options.elsewhere
+            memory = None if no_sharing else stack.enter_context(SharedMemory())
+            client = None
+            # The workers of a scheduler may have other devices; they describe them themselves.
+            environment = describe_environment(() if options.elsewhere else (cell.device for cell in plan.cells))
             if missing and not (start_over or options.elsewhere):
                 check_second_budgets(plan.cells, directory, environment)
             if missing and options.engine != "serial" and not options.elsewhere:
@@ -216,7 +217,7 @@ class _Coordinator:
             if self.directory.cell(cell.id).state(self.plan.seeds) == "failed":
                 self.directory.cell(cell.id).forget_failures()
         # One engine for both passes, so that each worker imports torch once.
-        with sigterm_as_interrupt(), self._engine(len(missing)) as engine:
+        with self._engine(len(missing)) as engine:
             self._time(engine, missing)
             self._compute(engine, missing)
 

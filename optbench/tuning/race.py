@@ -345,7 +345,10 @@ class _Stage:
         return [{"lr": min(rates) / 10}]
 
     def _ask(self, count: int) -> list[dict[str, Any]]:
-        """Asks the sampler for points; fewer if all points were tried, none after a grid."""
+        """Asks the sampler for points; fewer if all points were tried, none after a grid.
+
+        A quasi-random sequence goes on where the stages before have left it.
+        """
         if self.cell.sampler == "grid":
             return []
         space, earlier = self.cell.optimizer.search, list(self.trained.values())
@@ -354,7 +357,11 @@ class _Stage:
         known = [self.cell.optimizer.defaults, *(trial.hyperparameters for trial in earlier)]
         tried = {point_of(space, hyperparameters) for hyperparameters in known}
         points: list[dict[str, Any]] = []
-        for number in range(len(earlier), len(earlier) + count):
+        if self.cell.sampler == "quasi-random":
+            further = [point for point in self._design(len(tried) + count) if point_of(space, point) not in tried]
+            points = further[:count]
+            tried |= {point_of(space, point) for point in points}
+        for number in range(len(earlier) + len(points), len(earlier) + count):
             random = np.random.default_rng(derive(f"{self.cell.id}/{number}/study {self.study}", "untried"))
             if (values := ask_untried(study, space, tried, random)) is None:
                 break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -16,6 +17,10 @@ from optbench.training.seeds import derive
 from optbench.tuning.trial import Trial
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
+# Optuna repeats at each proposal what a note of the plan says once (see `optimizer_choice.describe_conditions`).
+logging.getLogger("optuna.samplers._gp.sampler").addFilter(
+    lambda record: "is sampled independently" not in record.getMessage()
+)
 
 _STATES = {
     "ok": optuna.trial.TrialState.COMPLETE,

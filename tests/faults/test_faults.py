@@ -126,6 +126,29 @@ def test_a_terminated_run_exits_with_130(undisturbed: Path, tmp_path: Path) -> N
     assert_same_results(folder, undisturbed)
 
 
+#: Sends the process a signal in the checks before the start, while the process of which workers are copies imports.
+SIGNALLED_BEFORE = """
+import os
+import optbench.runner.run
+def send(*arguments):
+    os.kill(os.getpid(), {number:d})
+optbench.runner.run.check_data = send
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_run_that_is_terminated_before_its_first_training_leaves_nothing(number: int, tmp_path: Path) -> None:
+    """Its output is closed as soon as it has ended: `ended` waits for that."""
+    folder, temporary = tmp_path / "run", tmp_path / "t"
+    temporary.mkdir()
+    arguments = command(folder, "--workers", "1", before=SIGNALLED_BEFORE.format(number=number))
+    done = ended(arguments, {**os.environ, "TMPDIR": str(temporary)})
+    _says_that_it_was_interrupted(done.returncode, done.stderr)
+    assert len(done.stderr.split("\n")) == 3, "one line after that of Ctrl-C"
+    assert list(temporary.iterdir()) == []
+    assert not folder.exists()
+
+
 def _says_that_it_was_interrupted(code: int, stderr: str) -> None:
     assert code == 130
     assert "Traceback" not in stderr

@@ -180,3 +180,14 @@ def test_the_record_names_the_method_with_its_groups_and_without_folders(tmp_pat
     assert found["adam"] == "torch.optim:Adam"
     assert found["grouped"].startswith('torch.optim:Adam [{"rest"')
     assert plan(f"{file}:Plain").cells[0].record()["constructor"] == f"{file.name}:Plain"
+
+
+def test_a_sampler_that_does_not_model_conditions_is_noted_once() -> None:
+    note = (
+        "sampler gp models only hyperparameters that every trial has: lr_warmup and dampening of optimizer "
+        "conditional, tried under a condition, may be drawn at random (tpe models them)"
+    )
+    found = plan("conditional", "fixed_warmup", tuning_sampler="gp", batch_sizes=[10, 20])
+    assert [text for text in found.notes if "sampler" in text] == [note]
+    for choices in ({"tuning_sampler": "tpe"}, {"tuning_sampler": "gp", "tuning_worth": 0}):
+        assert not any("sampler" in text for text in plan("conditional", **choices).notes)

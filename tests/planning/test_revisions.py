@@ -13,7 +13,7 @@ from tests.support.tiny import TINY
 
 
 def cell(**choices: Any) -> Cell:
-    base = {"problems": [TINY], "optimizers": ["sgd"], "tuning_pruner": "none"}
+    base = {"problems": [TINY], "optimizers": ["sgd"], "tuning_pruner": "none", "batch_sizes": [10]}
     [found] = make_plan(configure(**{**base, **choices})).cells
     return found
 
@@ -47,3 +47,10 @@ def test_a_race_has_its_own_prices() -> None:
     choices = {"batch_sizes": [24], "run_budget": "160examples", "tuning_worth": 4}
     assert "priced" in cell(**choices).identity
     assert "priced" not in cell(**choices, tuning_pruner="race").identity
+
+
+def test_a_quasi_random_race_has_another_identity_than_one_with_random_points() -> None:
+    assert cell(tuning_sampler="quasi-random", tuning_pruner="race").identity["proposed"] == "halton sequence"
+    for others in ({"tuning_sampler": "quasi-random"}, {"tuning_pruner": "race"}):
+        assert "proposed" not in cell(**others).identity
+    assert "proposed" not in cell(tuning_sampler="quasi-random", tuning_pruner="race", tuning_worth=0).identity

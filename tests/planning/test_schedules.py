@@ -65,6 +65,32 @@ def test_what_just_fits_is_accepted() -> None:
         plan(schedules=["cosine[warmup=20]"], batch_sizes=[10, 20])
 
 
+@pytest.mark.parametrize(
+    ("schedule", "line"),
+    [
+        ("restarts[cycles=20,factor=1,warmup=0.5]", "first of its cycles has 0.6 steps, because a run of tiny_net at "
+         "batch size 10 has 12 steps after the warm-up (accepted: cycles of at least one step, so at most 12 cycles "),
+        ("restarts[cycles=20,factor=1,warmup=12]", "first of its cycles has 0.6 steps, because a run of tiny_net at "),
+        ("restarts[cycles=100,factor=10]", "so at most 2 cycles with factor = 10)"),
+        ("restarts[cycles=25,factor=1]", "has 0.96 steps, because a run of tiny_net at batch size 10 has 24 steps ("),
+        ("restarts[cycles=2,factor=10,warmup=20]", "4 steps after the warm-up (accepted: cycles of at least one step, "
+         "so a longer run)"),
+    ],
+)  # fmt: skip
+def test_cycles_shorter_than_a_step_are_refused(schedule: str, line: str) -> None:
+    with pytest.raises(UserError) as caught:
+        plan(schedules=[schedule])
+    assert line in str(caught.value)
+    with pytest.raises(UserError, match=r"optimizer sgd.*: schedule restarts.*the first of its cycles has"):
+        plan('sgd[lr_schedule="restarts[cycles=25,factor=1]"]')
+
+
+def test_cycles_of_at_least_a_step_are_planned() -> None:
+    for schedule in ("restarts", "restarts[cycles=24,factor=1]", "restarts[cycles=12,factor=1,warmup=0.5]"):
+        assert cell(schedules=[schedule]).schedule == schedule
+    assert cell(schedules=["restarts[cycles=100,factor=10]"], run_budget="10seconds"), "its steps are not known"
+
+
 def test_steps_have_no_length_in_a_budget_in_seconds() -> None:
     with pytest.raises(UserError, match=r"warmup and decay in steps can't be combined with a run budget in seconds"):
         plan(schedules=["wsd[decay=5,warmup=3]"], run_budget="10seconds")

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import qmc
 
 from optbench.config.load import configure
 from optbench.planning.matrix import Cell, make_plan
@@ -200,6 +201,34 @@ def test_line_searches_of_any_length_stay_within_the_budget_and_one_trial_ends(
     trials = latest(parts)
     assert sum(trial.thirds for trial in trials) <= 3 * worth * run_cost
     assert any(trial.status == "ok" for trial in trials)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "two"])
+@pytest.mark.parametrize("study", [0, 1])
+def test_a_quasi_random_race_tries_the_halton_sequence_throughout(optimizer: str, study: int) -> None:
+    cell = cell_of(optimizer, sampler="quasi-random", worth=12)
+    parts: list[Trial] = []
+    while proposals := next_stage(cell, parts, RUN_COST, study):
+        parts += [train(cell, proposal, lambda values, share: values["lr"] + 1 - share) for proposal in proposals]
+    space, places = cell.optimizer.search, {}
+    for trial in latest(parts)[1:]:  # the first one is the default
+        place = tuple(space[name].position(trial.hyperparameters[name]) for name in sorted(space))
+        places.setdefault(tuple(round(share, 9) for share in place))
+    covered = sum(part.number > 0 for part in parts[: next(i for i, p in enumerate(parts) if p.until > 1)])
+    sequence = qmc.Halton(len(space), scramble=False).random(len(places) + 2)[1:]
+    default = [space[name].position(cell.optimizer.defaults[name]) for name in sorted(space)]
+    expected = [point for point in sequence if np.abs(point - default).max() > 0.02]
+    assert len(places) > covered + 3, "later stages try new points"
+    np.testing.assert_allclose([*places], expected[: len(places)], atol=1e-8)
+
+
+def test_a_quasi_random_race_of_a_finite_space_tries_each_point() -> None:
+    cell = cell_of("names", sampler="quasi-random", worth=5.9)
+    parts: list[Trial] = []
+    while proposals := next_stage(cell, parts, RUN_COST):
+        parts += [train(cell, proposal, lambda values, share: 1 - share) for proposal in proposals]
+    points = {tuple(sorted(trial.hyperparameters.items())) for trial in latest(parts)}
+    assert len(points) == len(latest(parts)) == 6
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "two", "names"])

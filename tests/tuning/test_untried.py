@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import logging.handlers
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +19,7 @@ from optbench.optimizers.points import is_finite, point_of
 from optbench.planning.matrix import Cell, make_plan
 from optbench.tuning.race import next_stage
 from optbench.tuning.rounds import describe_exhaustion, next_round
+from optbench.tuning.study import ask_trial, decode, rebuild_study
 from optbench.tuning.trial import Trial
 from tests.support.tiny import TINY
 
@@ -130,6 +133,26 @@ def test_a_budget_that_ends_first_is_no_remark() -> None:
     assert describe_exhaustion(cell, trials, RUN_COST) == ""
     whole = cell_of("one_list", tuning_worth=len(tune(cell_of("one_list"))))
     assert describe_exhaustion(whole, tune(whole), RUN_COST) == ""
+
+
+def test_a_gaussian_process_proposes_conditional_values_without_a_warning() -> None:
+    """The plan has a note; Optuna would repeat its warning at each proposal."""
+    cell = cell_of("point_and_range", "gp", tuning_worth=8)
+    trials = [
+        Trial(0, {"amsgrad": False, "weight_decay": 0.1}, "ok", 10.0, 1.0, THIRDS * RUN_COST),
+        Trial(1, {"amsgrad": True}, "ok", 10.0, 2.0, THIRDS * RUN_COST),
+        Trial(2, {"amsgrad": False, "weight_decay": 0.3}, "ok", 10.0, 0.5, THIRDS * RUN_COST),
+    ]
+    space, written = cell.optimizer.search, logging.handlers.BufferingHandler(1000)
+    optuna_logger = logging.getLogger("optuna")
+    optuna_logger.addHandler(written)
+    try:
+        proposed = [decode(space, ask_trial(rebuild_study(cell, trials, space, n), space).params) for n in range(4)]
+        optuna_logger.warning("another one")
+    finally:
+        optuna_logger.removeHandler(written)
+    assert any("weight_decay" in values for values in proposed)
+    assert [record.getMessage() for record in written.buffer] == ["another one"]
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
