@@ -114,7 +114,10 @@ def test_default_and_tuned_medians_are_compared_on_the_same_seeds() -> None:
     values = [0.5, 0.6, 0.7, 0.9, 0.9, 0.9, 0.9]
     frames = make(optimizers=["adam"], problems=[ONE], batch_sizes=[64], seeds=1)
     template = frames.runs.iloc[0].to_dict()
-    rows = [template | {"seed": seed, "tuned": True, "test_metric": value} for seed, value in enumerate(values)]
+    rows = [
+        template | {"seed": seed, "tuned": True, "test_metric": value, "train_loss": 1.0 + seed}
+        for seed, value in enumerate(values)
+    ]
     rows += [row | {"tuned": False} for row in rows[:3]]
     board = leaderboard(pd.DataFrame(rows), frames.cells).iloc[0]
     assert board[["test_metric", "test_metric_default", "test_metric_paired"]].tolist() == [0.9, 0.6, 0.6]
@@ -368,8 +371,8 @@ def test_a_paper_gets_the_mean_with_its_interval_and_the_verdict(tmp_path: Path)
     row = judged.set_index("optimizer").loc["worse"]
     assert table.loc["worse", ["n", "against adam", "p"]].tolist() == [7, "loss", format_number(row["p_holm"], 2)]
     assert table.loc["adam", ["against adam", "p"]].tolist() == ["–", "–"]
-    write_tables({"leaderboard": board, "final_metric": final, "verdicts": judged, "cells": found.cells}, tmp_path,
-                 {"leaderboard"})  # fmt: skip
+    tables = {"leaderboard": board, "final_metric": final, "verdicts": judged}
+    write_tables({**tables, "cells": found.cells, "runs": found.runs}, tmp_path, {"leaderboard"})
     latex, markdown = ((tmp_path / f"leaderboard.{kind}").read_text("utf-8") for kind in ("tex", "md"))
     assert "mean ± 95" in latex
     assert "| mean ± 95 % | n | against adam | p |" in " ".join(markdown.split())

@@ -215,7 +215,7 @@ def test_losses_of_zero_are_no_failed_runs() -> None:
     assert (row["verdict"], row["n_failed"], row["n_failed_reference"]) == ("inconclusive", 0, 0)
     assert "more seeds cannot be estimated from values of 0, whose ratio to others is infinite" in row["note"]
     assert "failed" not in row["note"]
-    [text] = quotations(verdicts(found.runs, found.cells), found.cells)
+    [text] = quotations(verdicts(found.runs, found.cells), found.cells, found.runs)
     assert "values of 0 have no ratio" in text
     assert "failed" not in text
     lost = only(study({"adam": [None, 0.1, 0.2, 0.3], "mine": [0.1, 0.2, 0.1, 0.1]}))
