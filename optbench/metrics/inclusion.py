@@ -57,7 +57,9 @@ def inclusions(runs: pd.DataFrame, cells: pd.DataFrame) -> Iterator[Inclusion]:
     """
     if "constructor" not in cells:
         return
-    first = {row["cell_id"]: row for row in select_runs(runs, cells).drop_duplicates("cell_id").to_dict("records")}
+    # An error is no matter of tuning, and rows of runs that were not made lack hyperparameters.
+    trained = select_runs(runs, cells).query("status in ('ok', 'diverged', 'skipped')")
+    first = {row["cell_id"]: row for row in trained.drop_duplicates("cell_id").to_dict("records")}
     for _, group in cells.drop_duplicates("cell_id").groupby(GROUP, observed=True, sort=False):
         methods = [
             _Method(cell, first[cell["cell_id"]])

@@ -140,6 +140,12 @@ def test_an_optimizer_all_of_whose_runs_diverge_is_found() -> None:
     assert "inclusion" in audit(found.trials, found.runs, found.cells)["finding"].tolist()
 
 
+def test_an_optimizer_that_raises_errors_was_not_tuned_too_little() -> None:
+    found = tuned("momentum_any", "sgd", {"momentum_any": [None] * 6, "sgd": [1.0] * 6})
+    found.runs.loc[found.runs["optimizer"] == "momentum_any", "status"] = "error"
+    assert "inclusion" not in audit(found.trials, found.runs, found.cells)["finding"].tolist()
+
+
 def test_nothing_is_known_of_results_of_older_versions() -> None:
     found = tuned("momentum_any", "sgd", {"momentum_any": [2.0] * 10, "sgd": [1.0] * 10})
     assert "inclusion" in audit(found.trials, found.runs, found.cells)["finding"].tolist()
