@@ -12,25 +12,17 @@ pure function of the stages before it.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
 from optbench.budget import THIRDS
-from optbench.optimizers.points import point_of
-from optbench.optimizers.search_space import Range
 from optbench.planning.matrix import Cell
-from optbench.training.seeds import derive, trial_seed
-from optbench.tuning.axis import between, spread
-from optbench.tuning.design import design_points
-from optbench.tuning.study import rebuild_study
-from optbench.tuning.trial import Proposal, Trial, best_trial, by_point, mean_loss
-from optbench.tuning.untried import ask_untried
+from optbench.training.seeds import trial_seed
+from optbench.tuning.new_points import NewPoints
+from optbench.tuning.trial import Proposal, Trial, by_point, mean_loss
 
 #: The name of this method among the pruners.
 RACE = "race"
@@ -43,8 +35,6 @@ COVER, CONTINUE, REFINE = 0.29, (0.125, 0.19), (0.125, 0.0)
 PER_DECADE = 2
 #: From this worth on, the two best points are trained on a second seed before one is selected.
 SECOND_SEED_FROM = 6.0
-#: Decades below the range in which rates are tried if all trials diverge.
-MOST_BELOW = 3
 #: The largest numbers of trials per run budget that the tuning is worth, for trials that cost next to nothing: if one
 #: of them has a finite loss, and if none has.
 MOST_TRIALS, MOST_FRUITLESS = 25, 5
@@ -190,39 +180,20 @@ class _Stage:
         optimizer = self.cell.optimizer
         return {name: value for name, value in optimizer.defaults.items() if name not in optimizer.search}
 
+    @property
+    def _new(self) -> NewPoints:
+        return NewPoints(self.cell, self.study, [*self.trained.values()])
+
     # The first stage
 
     def _cover(self) -> list[dict[str, Any]]:
         first, worth = self._cost_at(self.stops[0]), self.cell.worth - self._reserve / self.whole
         share = COVER + sum(CONTINUE[: len(STOPS) - len(self.stops)])  # of stages that fall away
         count = 1 + math.floor(min(share * worth * self.whole - first, (worth - 1) * self.whole) / first)
-        default = dict(self.cell.optimizer.defaults)
-        if self._axis is not None:
-            decades = math.log10(self._axis.high / self._axis.low)
+        if self._new.axis is not None:
+            decades = math.log10(self._new.axis.high / self._new.axis.low)
             count = min(count, 1 + math.ceil(PER_DECADE * decades))
-        if count <= 1:
-            return [default]
-        if self._axis is not None:
-            return [default, *({"lr": rate} for rate in spread(self._axis, default["lr"], count))]
-        return [default, *self._design(count - 1)]
-
-    @property
-    def _axis(self) -> Range | None:
-        """The range of the learning rate, if it alone is tuned, on a logarithmic scale, by the default sampler."""
-        space = self.cell.optimizer.search
-        rate = space.get("lr")
-        alone = list(space) == ["lr"] and isinstance(rate, Range) and rate.log and not (rate.whole or rate.zero)
-        return rate if alone and self.cell.sampler == "tpe" else None  # type: ignore[return-value]
-
-    def _design(self, count: int) -> list[dict[str, Any]]:
-        space = self.cell.optimizer.search
-        if self.cell.sampler == "random":
-            return self._ask(count)
-        points = design_points(self.cell, space, count)
-        values = [
-            {name: space[name].at(share) for name, share in zip(sorted(space), point, strict=True)} for point in points
-        ]
-        return [dict(point_of(space, one)) for one in values]
+        return self._new.cover(count)
 
     # Later stages
 
@@ -246,7 +217,7 @@ class _Stage:
         if not kept:
             return self._spend_rest()
         new = max(0, min(new, left // self._cost_at(until)))
-        points = self._refine(new)
+        points = self._new.refine(new)
         chosen = [(trial.number, trial.hyperparameters) for trial in kept]
         if len(chosen) == 1 and not points:
             until = self.cell.evaluations  # without a rival, there is nothing to wait for
@@ -289,7 +260,7 @@ class _Stage:
         """Returns new points that are trained to their end, or else a paused trial to be continued."""
         if self._repetitions:
             return []  # after the second seed, a new point would have no rival
-        if spare >= self.whole and (points := self._refine(min(spare // self.whole, self.cell.round))):
+        if spare >= self.whole and (points := self._new.refine(min(spare // self.whole, self.cell.round))):
             return self._proposals([*enumerate(points, len(self.trained))], self.cell.evaluations)
         for trial in self._paused():
             until = next(stop for stop in self.stops if stop > trial.until)
@@ -322,49 +293,3 @@ class _Stage:
     def _points(self) -> list[list[Trial]]:
         """The trials of each point, without those that were ended early: they may have been started anew."""
         return by_point([trial for trial in self.trained.values() if trial.status != "skipped"])
-
-    # New points
-
-    def _refine(self, count: int) -> list[dict[str, Any]]:
-        """Returns at most `count` new points."""
-        best = best_trial(list(self.trained.values()))
-        if count < 1:
-            return []
-        if best is None and self._axis is not None:
-            return self._below()
-        if self._axis is None or best is None or "lr" not in best.hyperparameters:
-            return self._ask(count)
-        tried = {float(trial.hyperparameters["lr"]): trial for trial in [*self.trained.values()][::-1]}
-        return [{"lr": rate} for rate in itertools.islice(between(tried, best), count)]
-
-    def _below(self) -> list[dict[str, Any]]:
-        """Returns a rate one decade below all that were tried, if none of them had a finite loss; in the end, none."""
-        rates = [float(trial.hyperparameters["lr"]) for trial in self.trained.values() if "lr" in trial.hyperparameters]
-        if self._axis is None or not rates or min(rates) < 2 * self._axis.low / 10**MOST_BELOW:
-            return []
-        return [{"lr": min(rates) / 10}]
-
-    def _ask(self, count: int) -> list[dict[str, Any]]:
-        """Asks the sampler for points; fewer if all points were tried, none after a grid.
-
-        A quasi-random sequence goes on where the stages before have left it.
-        """
-        if self.cell.sampler == "grid":
-            return []
-        space, earlier = self.cell.optimizer.search, list(self.trained.values())
-        study = rebuild_study(self.cell, earlier, space, self.study)
-        # On one seed, a point that is proposed again would have the same bits.
-        known = [self.cell.optimizer.defaults, *(trial.hyperparameters for trial in earlier)]
-        tried = {point_of(space, hyperparameters) for hyperparameters in known}
-        points: list[dict[str, Any]] = []
-        if self.cell.sampler == "quasi-random":
-            further = [point for point in self._design(len(tried) + count) if point_of(space, point) not in tried]
-            points = further[:count]
-            tried |= {point_of(space, point) for point in points}
-        for number in range(len(earlier) + len(points), len(earlier) + count):
-            random = np.random.default_rng(derive(f"{self.cell.id}/{number}/study {self.study}", "untried"))
-            if (values := ask_untried(study, space, tried, random)) is None:
-                break
-            points.append(values)
-            tried.add(point_of(space, values))
-        return points
