@@ -210,7 +210,8 @@ def test_recommend(whole: optbench.Results, halves: tuple[Path, Path], capsys: p
     assert _main(["recommend", *map(str, halves), "--trials", "3", "--seconds", "1e9"]) == COMPLETE
     out = capsys.readouterr().out.splitlines()
     expected = optbench.recommend(*halves, trials=3, seconds=1e9)
-    assert out == [expected["sentence"].iloc[0]], "a single task is answered once"
+    assert out[0] == expected["sentence"].iloc[0]
+    assert out[1:] == ["", "in your own script: torch.optim.Adam(params, lr=0.1)"], "a single task is answered once"
     assert "use adam, at batch size 10, learning rate 0.1. Its test suboptimality has the median" in out[0]
     assert out[0].startswith("With 3 tuning trials and 1.00e+09 s of tuning: ") or "1e+09 s of tuning" in out[0]
     assert _main(["recommend", str(halves[0]), "--seconds", "1e-9"]) == COMPLETE

@@ -112,7 +112,8 @@ def test_tables_of_trials_take_a_race_as_a_whole(race: optbench.Results) -> None
     tuned = chosen[chosen["lr_tuned"] != chosen["lr_default"]]
     assert found["lr"].to_dict() == chosen["lr_tuned"].to_dict()
     longest = int(chosen["trials"].max())
-    assert set(found["number"]) == {longest}  # all have the same compute
+    assert set(found["number"]) == {CHOICES["tuning_worth"]}  # all have the same compute
+    assert set(found["length"]) == {longest}
     assert [budget.trials for budget in choose_budgets(race.trials, race.cells)] == [1, longest]
     for trials, runs in ((1, "default"), (None, "tuned")):
         applied = apply_budget(tried, race.cells, Budget(trials=trials)).set_index("cell_id")

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from optbench.budget import parse_budget
+from tests.support import dimensions
 from tests.support.dimensions import START, Surface, Trainings, cell_of, main, simulate
 
 
@@ -66,7 +67,7 @@ def test_the_default_finds_better_points_than_random_search() -> None:
 
 def test_trainings_are_tuned_and_judged(monkeypatch: pytest.MonkeyPatch) -> None:
     """A tuning of a few steps of a real network; the loss of its chosen point is that on fresh seeds."""
-    monkeypatch.setattr("tests.support.dimensions.SEEDS", 2)
+    monkeypatch.setattr(dimensions, "SEEDS", 2)
     cell = replace(cell_of("momentum_recipe", "tpe", "race", 2), run_budget=parse_budget("320examples"))
     trainings = Trainings(cell)
     chosen = trainings.choose(0)
