@@ -8,12 +8,16 @@ import numpy as np
 import pandas as pd
 
 from optbench.results.stored import LOST_WORKER
-from optbench.statistics.equality import are_equal, merge_equal
+from optbench.statistics.equality import merge_equal
 
 #: The columns that identify a run.
 RUN = ["cell_id", "seed", "tuned"]
 #: Columns that are all equal between two seeds only if the seed has no effect.
 FINGERPRINT = ["train_loss", "valid_loss", "test_loss"]
+#: Losses of two copies differ by at most this, relative to their size. It is the last bits of double precision.
+_COPY = 1e-12
+#: The same for all copies of a cell in single precision: a few last bits, which depend on how many are trained at once.
+_SINGLE_COPY = 4e-7
 #: From this number of seeds on, figures show an interval instead of the single seeds.
 ENOUGH_FOR_INTERVALS = 10
 
@@ -42,8 +46,10 @@ def find_copies(runs: pd.DataFrame) -> pd.Series:
     """Returns the smallest seed of the same cell and tuning with equal losses: a run's own, unless seeds have no
     effect.
 
-    Losses are equal up to rounding (see `statistics.equality`): the last bit of a run depends on how many are trained
-    at once. Failed runs are not compared.
+    Two runs are copies if all their losses are equal up to the last bits of double precision. In single precision, the
+    last bits of a run depend on how many are trained at once, but two seeds of many may be as close by chance. So
+    losses that differ in these bits are those of copies only if all runs of the cell are equal to this precision.
+    Failed runs are not compared.
 
     Args:
         runs: Frame of runs, each of them once.
@@ -56,7 +62,10 @@ def find_copies(runs: pd.DataFrame) -> pd.Series:
     for places in groups.values():
         own = np.flatnonzero(known)[places]
         own = own[np.argsort(seeds[own], kind="stable")]
-        equal = are_equal(figures[own][:, None], figures[own][None]).all(axis=2)
+        values = figures[own]
+        low, high = values.min(axis=0), values.max(axis=0)
+        alike = np.isclose(low, high, rtol=_SINGLE_COPY, atol=0.0).all()
+        equal = np.isclose(values[:, None], values[None], rtol=_SINGLE_COPY if alike else _COPY, atol=0.0).all(axis=2)
         least[own] = seeds[own][equal.argmax(axis=1)]
     return pd.Series(least, runs.index)
 
