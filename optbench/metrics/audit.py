@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from optbench.formatting import format_number
-from optbench.metrics.compared import RUN, select_runs
+from optbench.metrics.compared import RUN, drop_copied_runs, select_runs
 from optbench.metrics.inclusion import Inclusion, inclusions
 from optbench.metrics.known_length import KnownLengths
 from optbench.metrics.losses import require_columns, seed_losses
@@ -218,7 +218,7 @@ def _audit_tuning(cell: dict[Any, Any], study: _Study) -> Iterator[tuple[str, st
             ),
         )
     chosen = cell["lr_tuned"]
-    if pd.notna(chosen) and not np.isclose(chosen, study.lr[study.best], rtol=1e-6):
+    if pd.notna(chosen) and not math.isclose(chosen, study.lr[study.best], rel_tol=1e-6):
         yield (
             "selection",
             (
@@ -240,7 +240,8 @@ def _audit_inclusion(runs: pd.DataFrame, cells: pd.DataFrame) -> Iterator[tuple[
         family = cells[cells["cell_id"].isin([cell_id, *others])]
         own = runs[runs["cell_id"].isin(family["cell_id"])]
         name = next(iter(others.values())).names[0]
-        median = select_runs(own, family).assign(loss=_final_losses).groupby("cell_id", observed=True)["loss"].median()
+        fresh = drop_copied_runs(select_runs(own, family)).assign(loss=_final_losses)
+        median = fresh.groupby("cell_id", observed=True)["loss"].median()
         wins = verdicts_against(own, family, [name], "valid_loss").query("verdict == 'win'").set_index("optimizer")
         for other_id, one in others.items():
             other = one.names[1]
@@ -260,7 +261,7 @@ def _audit_inclusion(runs: pd.DataFrame, cells: pd.DataFrame) -> Iterator[tuple[
 def _audit_fresh_seeds(runs: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
     """Finds tuned rates that are worse than the default on seeds that selected neither."""
     # The two are compared only on seeds that both have.
-    runs = runs.assign(loss=_final_losses).drop_duplicates(RUN)
+    runs = drop_copied_runs(runs).assign(loss=_final_losses)
     wide = runs.pivot(index=["cell_id", "seed"], columns="tuned", values="loss")
     if not {True, False} <= set(wide.columns):
         return

@@ -54,10 +54,12 @@ def track_agreement(
         UserError: The metric is unknown, or a frame lacks a column.
     """
     losses, _ = tracked_losses(runs, cells, metric)
-    tasks = [(group, own, entries(runs, on_task(cells, group))) for group, own, _ in loss_frames.tasks(losses)]
+    tasks = [
+        (group, own, copies, entries(runs, on_task(cells, group))) for group, own, copies in loss_frames.tasks(losses)
+    ]
     rows = []
     for pair in combinations(TRACKS, 2):
-        common = [(group["problem"], *both) for group, own, found in tasks if (both := _select(own, found, pair))]
+        common = [(group["problem"], *both) for group, *own, found in tasks if (both := _select(*own, found, pair))]
         names = sorted({str(name) for _, first, _ in common for name in first})
         if len(names) < 2:
             continue
@@ -117,10 +119,12 @@ def _meaning(row: dict[Any, Any]) -> str:
     return " The interval contains 0: it is not shown that the ranking survives the tuning."
 
 
-def _select(own: pd.DataFrame, found: Sequence[Any], pair: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame] | None:
+def _select(
+    own: pd.DataFrame, copies: pd.DataFrame, found: Sequence[Any], pair: Sequence[str]
+) -> tuple[pd.DataFrame, pd.DataFrame] | None:
     """Returns the losses of a task on two tracks, seeds by optimizers, for those that have both; None for fewer than 2.
 
-    Seeds that one of them lacks are left out.
+    Seeds that one of them lacks are left out, and so are copies of other seeds (see `_drop_copies`).
     """
     chosen: list[dict[str, str]] = [{}, {}]
     for base in dict.fromkeys(entry.base for entry in found):
@@ -129,8 +133,19 @@ def _select(own: pd.DataFrame, found: Sequence[Any], pair: Sequence[str]) -> tup
         if len(keys) == len(pair):
             for names, key in zip(chosen, keys, strict=True):
                 names[key] = base
-    first, second = (own[[*names]].rename(columns=names).dropna() for names in chosen)
+    first, second = (_drop_copies(own[[*names]].dropna(), copies).rename(columns=names) for names in chosen)
     return (first, second) if first.shape[1] > 1 and len(first) and len(second) else None
+
+
+def _drop_copies(losses: pd.DataFrame, copies: pd.DataFrame) -> pd.DataFrame:
+    """Leaves out seeds on which all optimizers repeat another one; a copy of one of them alone becomes NaN.
+
+    An optimizer with a single observation keeps its copies: all resamples need its value, which is always the same.
+    """
+    repeated = copies.loc[losses.index, losses.columns].apply(lambda seeds: seeds.duplicated())
+    kept = ~repeated.all(axis=1)
+    losses, repeated = losses[kept], repeated[kept]
+    return losses.mask(repeated & ((~repeated).sum() > 1))
 
 
 def _stack(
@@ -152,7 +167,7 @@ def _stack(
 
     def mean_ranks(drawn: Sequence[np.ndarray]) -> np.ndarray:
         with np.errstate(invalid="ignore"):
-            ranked = [_ranks(np.median(sample, axis=-1)) for sample in drawn]
+            ranked = [_ranks(_medians(sample)) for sample in drawn]
         sides = [
             [
                 ranks[:, row]
@@ -162,9 +177,18 @@ def _stack(
             ]
             for side in (0, 1)
         ]
-        return np.stack([np.nanmean(side, axis=0) for side in sides], axis=1)
+        with np.errstate(invalid="ignore"):  # a resample may have no observation of an optimizer
+            means = [np.nansum(side, axis=0) / (~np.isnan(side)).sum(axis=0) for side in sides]
+        return np.stack(means, axis=1)
 
     return [np.stack([losses for _, losses in part]) for part in parts.values()], mean_ranks
+
+
+def _medians(losses: np.ndarray) -> np.ndarray:
+    """Returns the medians along the last axis, without NaN."""
+    ordered, known = np.sort(losses, axis=-1), (~np.isnan(losses)).sum(axis=-1, keepdims=True)
+    middle = np.concatenate([np.maximum(known - 1, 0) // 2, known // 2], axis=-1)
+    return np.take_along_axis(ordered, middle, axis=-1).mean(axis=-1)
 
 
 def _ranks(losses: np.ndarray) -> np.ndarray:

@@ -66,8 +66,8 @@ def tracks(
 
     Optimizers are put together by `base`, the optimizer that a cell is a variant of. The tracks are `default` (runs at
     the default hyperparameters), `rate only` (the learning rate alone was tuned) and `recipe` (other hyperparameters
-    too). `dimensions` is the number of tuned hyperparameters, `median` that of `metric` over `n` runs, of which
-    `n_failed` failed and count as worst.
+    too). `dimensions` is the number of tuned hyperparameters, `median` that of `metric` over `n` runs, each
+    distinct observation once, of which `n_failed` failed and count as worst.
 
     - `over`, `over_optimizer`: the track and the cell that the row is compared with: the variant that tuned most of the
       same hyperparameters and no other, and if there is none, the default, of the cell itself if no other has one.
@@ -203,8 +203,7 @@ def _rows(task: Task, found: list[Entry], sign: float, alpha: float, seed: int) 
     }
     decided = dict(zip(pairs, decide([*pairs.values()], alpha, seed), strict=True))
     for entry in known:
-        losses = task.losses[entry.key]
-        losses = losses[~np.isnan(losses)]
+        losses = task.observations(entry.key)
         with np.errstate(invalid="ignore"):
             median = sign * float(np.median(losses)) if len(losses) else np.nan
         row = {name: value for name, value in decided.get(entry, {}).items() if name in (*_DECIDED, "note")}

@@ -149,6 +149,12 @@ class Task:
         self.losses = {str(name): column.to_numpy(dtype=float) for name, column in losses.items()}
         self.copies = {str(name): column.to_numpy(dtype=float) for name, column in copies.items()}
 
+    def observations(self, name: str) -> np.ndarray:
+        """Returns the losses of an optimizer, one for seeds that copy each other, of shape (n,)."""
+        known = ~np.isnan(self.losses[name])
+        _, first = np.unique(self.copies[name][known], return_index=True)
+        return self.losses[name][known][first]
+
 
 def _compare_with(reference: str, task: Task, lengths: KnownLengths, alpha: float, seed: int) -> list[dict[str, Any]]:
     others = [name for name in task.losses if name != reference]

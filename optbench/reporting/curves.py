@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from optbench.metrics.compared import ENOUGH_FOR_INTERVALS, select_runs
+from optbench.metrics.compared import ENOUGH_FOR_INTERVALS, drop_copied_runs, select_runs
 from optbench.metrics.shared_costs import align_costs
 
 MEASURES = ("valid_loss", "valid_metric")
@@ -77,7 +77,7 @@ def curves_json(curves: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) -
     the costs of `align_costs`. Seconds are cost times the cell's `seconds_per_cost`. The line of a failed seed ends
     with its last finite value and has the key `failed`.
     """
-    chosen = select_runs(runs, cells)[["cell_id", "seed", "tuned"]]
+    chosen = drop_copied_runs(select_runs(runs, cells))[["cell_id", "seed", "tuned"]]
     known = curves[(curves["kind"] == "run").to_numpy()]
     known = known.merge(chosen, on=["cell_id", "seed", "tuned"]).sort_values(["cell_id", "seed", "cost"], kind="stable")
     higher = cells.drop_duplicates("cell_id").set_index("cell_id")["metric_higher_is_better"].astype(bool).to_dict()

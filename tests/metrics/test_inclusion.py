@@ -178,3 +178,14 @@ def test_the_limits_of_a_large_eps_are_those_of_torch(
     limit = train(lambda weights: constructor(weights, lr=rate * eps / 10, eps=eps, **values, **decay))
     exact = train(lambda weights: torch.optim.SGD(weights, lr=rate / 10, momentum=momentum))
     torch.testing.assert_close(limit, exact, rtol=1e-6, atol=1e-8)
+
+
+def test_the_medians_of_a_finding_count_copies_of_a_seed_once() -> None:
+    """Seven copies of one seed would make a median of 2.75 instead of 2.45."""
+    found = tuned("momentum_any", "sgd", {"momentum_any": [4.0] * 7 + [2.0 + step / 10 for step in range(9)],
+                                          "sgd": [1.0 + step / 100 for step in range(16)]})  # fmt: skip
+    for name in ("train_loss", "test_loss"):
+        found.runs[name] = found.runs["valid_loss"]
+    table = audit(found.trials, found.runs, found.cells)
+    [reason] = table.loc[table["finding"] == "inclusion", "reason"]
+    assert "median validation loss is 2.450," in reason

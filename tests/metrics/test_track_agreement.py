@@ -113,3 +113,23 @@ def test_the_interval_covers_the_tau_of_the_true_medians() -> None:
         row = row_of(track_agreement(runs, cells, resamples=200))
         covered.append(row["tau_low"] <= 2 / 3 <= row["tau_high"])
     assert np.mean(covered) >= 0.85
+
+
+def test_copies_of_a_seed_are_one_observation() -> None:
+    """With its five copies, adam would be worse than sgd by the rate as well."""
+    copied, distinct = [0.2] * 5 + [0.4, 0.6], 0.3 + 0.01 * np.arange(7)
+    cells = [variant(f"{name}{end}", name, space) for name in ("adam", "sgd") for end, space in SPACES.items()]
+    values = [copied, distinct - 0.2, distinct, distinct]
+    runs = [row for cell, own in zip(cells, values, strict=True) for row in runs_of(cell, own)]
+    row = row_of(track_agreement(frame(runs, "runs"), frame(cells, "cells")))
+    assert (row["tau"], row["seeds"], row["seeds_other"]) == (-1.0, 7, 7)
+
+
+def test_seeds_on_which_all_optimizers_repeat_another_one_are_left_out() -> None:
+    cells = [variant(f"{name}{end}", name, space) for name in ("adam", "sgd") for end, space in SPACES.items()]
+    runs = [row for place, cell in enumerate(cells) for row in runs_of(cell, [0.1 + 0.1 * place] * 6)]
+    row = row_of(track_agreement(frame(runs, "runs"), frame(cells, "cells")))
+    assert (row["tau"], row["seeds"], row["seeds_other"], row["note"]) == (1.0, 1, 1, "too few seeds")
+
+
+SPACES = {"": RATE, "_recipe": WIDE}

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from optbench.metrics.leaderboard import leaderboard
 from optbench.metrics.tracks import tracks
 from optbench.optimizers.search_space import Range, space_text
 from optbench.statistics.paired import holm
@@ -144,3 +145,11 @@ def test_results_without_the_new_columns_group_by_name() -> None:
     table = table_of([unknown], [*runs_of(unknown, 0.6 + NOISE), *runs_of(unknown, NOISE[:3], tuned=False)])
     assert table.empty, "its search space is unknown"
     assert table_of([], []).empty
+
+
+def test_copies_of_a_seed_are_one_observation_as_on_the_leaderboard() -> None:
+    runs = frame([*runs_of(ADAM, [0.2] * 5 + [0.4, 0.6]), *runs_of(SGD, 0.5 + NOISE)], "runs")
+    cells = frame([ADAM, SGD], "cells")
+    row = tracks(runs, cells).set_index("optimizer").loc["adam"]
+    board = leaderboard(runs, cells).set_index("optimizer").loc["adam"]
+    assert (row["median"], row["n"]) == (board["test_metric"], board["n_runs"]) == (0.4, 3)

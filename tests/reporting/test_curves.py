@@ -67,3 +67,12 @@ def test_default_runs_and_trials_are_no_part_of_them() -> None:
     both = curves_json(frames.curves, frames.runs, frames.cells)
     assert both == curves_json(alone, frames.runs, frames.cells)
     assert curves_json(frames.curves.iloc[:0], frames.runs, frames.cells) == "{}"
+
+
+def test_copies_of_a_seed_are_drawn_once() -> None:
+    frames = make(optimizers=["adagrad"], problems=["quadratic_valley"], batch_sizes=[32], seeds=4)
+    runs = frames.runs.assign(status="ok")
+    losses = ["train_loss", "valid_loss", "test_loss"]
+    runs.loc[runs["seed"].isin([0, 1, 2]), losses] = [0.1, 0.2, 0.3]
+    (data,) = json.loads(curves_json(frames.curves, runs, frames.cells)).values()
+    assert [line["seed"] for line in data["valid_loss"]["seeds"]] == [0, 3]
