@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -135,7 +136,7 @@ def _mask_nonfinite(values: np.ndarray) -> np.ndarray:
 def _is_independent(cell: dict[Any, Any]) -> bool:
     """Whether all trials except the default one were drawn from one distribution."""
     unchanged = all(
-        pd.isna(cell[f"{end}_searched"]) or np.isclose(cell[f"{end}_searched"], cell[end], rtol=1e-9)
+        pd.isna(cell[f"{end}_searched"]) or math.isclose(cell[f"{end}_searched"], cell[end], rel_tol=1e-9)
         for end in ("lr_low", "lr_high")
     )
     return bool(cell.get("sampler") == INDEPENDENT and unchanged)

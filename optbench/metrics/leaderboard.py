@@ -145,7 +145,7 @@ def _with_half_width(mean: float, low: float, high: float) -> str:
     middle, half = format_number(mean, 3), high - mean
     if math.isnan(half):
         return middle
-    if not np.isclose(half, mean - low):
+    if not math.isclose(half, mean - low, rel_tol=1e-6):
         return f"{middle} [{format_number(low, 3)}, {format_number(high, 3)}]"
     return f"{middle} ± {format_number(half, 2)}"
 

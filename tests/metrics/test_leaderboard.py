@@ -21,6 +21,7 @@ from optbench.metrics.losses import medians, seed_losses
 from optbench.metrics.tables import all_tables
 from optbench.metrics.verdicts import verdicts
 from optbench.reporting.files import write_tables
+from optbench.results.stored import CELL
 from tests.support.frames import PROBLEMS, VALLEY, make
 from tests.support.studies import study
 
@@ -65,7 +66,7 @@ def test_a_diverged_seed_is_worse_than_every_number(higher: bool) -> None:
 
 def test_copies_of_a_seed_are_one_observation_on_every_table() -> None:
     """Five seeds repeat one run up to the last bits: the medians are those of the three observations."""
-    values = {"adam": [0.2, *[0.2 * (1 + 1e-7 * step) for step in range(1, 5)], 0.4, 0.6]}
+    values = {"adam": [0.2, *[0.2 * (1 + 1e-14 * step) for step in range(1, 5)], 0.4, 0.6]}
     found = study(values | {"sgd": [0.3 + 0.01 * step for step in range(7)]})
     found.runs["train_loss"] = found.runs["test_loss"]
     board = leaderboard(found.runs, found.cells).set_index("optimizer")
@@ -393,3 +394,11 @@ def test_a_paper_gets_five_columns() -> None:
         [100, "sgd", "–", "–"],
     ]
     assert list(for_paper(board.assign(schedule=["constant", "cosine"])))[2:4] == ["schedule", "optimizer"]
+
+
+def test_a_limited_interval_of_small_losses_has_both_ends() -> None:
+    """Its half widths differ by less than 1e-8."""
+    final = pd.DataFrame({"mean": [2e-9], "mean_low": [0.0], "mean_high": [5e-9], "tuned": True, "n_seeds": 3})
+    board = board_of({"adam": [2e-9] * 3}, higher=False).reset_index()
+    table = for_paper(board, final.assign(**board.loc[:0, CELL].iloc[0].to_dict()))
+    assert table["mean ± 95 %"].tolist() == ["2.00e-09 [0, 5.00e-09]"]
