@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from optbench.results.stored import CELL, STOPPED
+from optbench.metrics.tuning_budget import list_races
+from optbench.results.stored import CELL
 from optbench.statistics.best_of import mean_best, median_best
 from optbench.statistics.intervals import median_interval
 
@@ -34,7 +35,8 @@ def best_of_k(trials: pd.DataFrame, cells: pd.DataFrame, studies: pd.DataFrame |
     - `repeated`: the mean best over several tunings within a cost of k run budgets; `median_best` is their median, with
       its 95 % interval from `best_low` to `best_high` (with at least six tunings). Each is missing if it is infinite.
 
-    Cells that were tuned by a race are left out: most of their trials have no loss at the end of a training. A diverged
+    Cells that were tuned by a race (see `list_races`) are left out: most of their trials have no loss at the end of a
+    training. A diverged
     trial has an infinite loss. `cost` is in example gradients, `run_budgets` in run budgets.
 
     Args:
@@ -46,8 +48,9 @@ def best_of_k(trials: pd.DataFrame, cells: pd.DataFrame, studies: pd.DataFrame |
     every = trials.assign(study=0)
     if studies is not None and len(studies):
         every = pd.concat([every, studies])
-    raced = set(every.loc[every["status"] == STOPPED, "cell_id"])
-    every = every[every["cell_id"].isin(set(by_cell) - raced)].drop_duplicates(["cell_id", "study", "trial"])
+    every = every[every["cell_id"].isin(set(by_cell) - list_races(every, cells))].drop_duplicates(
+        ["cell_id", "study", "trial"]
+    )
     every = every.sort_values(["cell_id", "study", "trial"], kind="stable").reset_index(drop=True)
     loss = every["valid_loss"].to_numpy(dtype=float, na_value=np.nan)
     loss = np.where((every["status"] == "ok").to_numpy() & np.isfinite(loss), loss, np.inf)

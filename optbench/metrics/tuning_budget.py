@@ -44,7 +44,7 @@ def choose_budgets(trials: pd.DataFrame, cells: pd.DataFrame) -> list[Budget]:
     counts = trials.drop_duplicates(["cell_id", "trial"]).groupby("cell_id", observed=True).size()
     if counts.empty:
         return []
-    raced = counts.index.isin(_list_races(trials, cells))
+    raced = counts.index.isin(list_races(trials, cells))
     counts = counts.where(~raced, counts[raced].max())
     finished = counts[counts.index.isin(cells.loc[~cells["status"].isin(_UNFINISHED), "cell_id"])]
     most = int((counts if finished.empty else finished).min())
@@ -76,7 +76,7 @@ def explain_small_budget(number: int, trials: pd.DataFrame, cells: pd.DataFrame)
         trials: Frame of trials.
         cells: Frame of cells.
     """
-    worths = measure_worths(cells[cells["cell_id"].isin(_list_races(trials, cells))]).dropna()
+    worths = measure_worths(cells[cells["cell_id"].isin(list_races(trials, cells))]).dropna()
     if worths.empty or number >= worths.min():
         return []
     least, most = (format_number(float(worth), 3, True) for worth in (worths.min(), worths.max()))
@@ -122,7 +122,7 @@ def list_trials(trials: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) -
         number=frame.groupby("cell_id", observed=True).cumcount() + 1,
         seconds=spent * frame["cell_id"].map(per_cost).to_numpy(dtype=float),
     )
-    raced = _list_races(frame, cells)
+    raced = list_races(frame, cells)
     tried = tried.assign(
         loss=_mean_over_seeds(frame, tried["loss"], raced),
         length=tried["number"],
@@ -140,7 +140,7 @@ def list_trials(trials: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) -
     )
 
 
-def _list_races(trials: pd.DataFrame, cells: pd.DataFrame) -> set[str]:
+def list_races(trials: pd.DataFrame, cells: pd.DataFrame) -> set[str]:
     """Returns the cells that were tuned by races: finished ones may have stopped no trial, if they have few points."""
     stopped = set(trials.loc[trials["status"] == STOPPED, "cell_id"])
     finished = set(cells.loc[~cells["status"].isin(_UNFINISHED), "cell_id"])

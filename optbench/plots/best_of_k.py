@@ -6,6 +6,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
+from optbench.metrics.tuning_budget import list_races
 from optbench.plots import style
 
 _WORDS = {
@@ -17,18 +18,23 @@ _WORDS = {
 
 
 @mpl.rc_context(style.RC)
-def best_of_k(table: pd.DataFrame, cells: pd.DataFrame, problem: str) -> tuple[Figure, pd.DataFrame]:
+def best_of_k(
+    table: pd.DataFrame, trials: pd.DataFrame, cells: pd.DataFrame, problem: str
+) -> tuple[Figure, pd.DataFrame]:
     """Draws one panel per batch size, device and schedule, with one line per optimizer from its first finite trial on.
 
     `table` is the frame of `metrics.best_of_k`. If it has a median (random search, repeated studies), the median is
     drawn with its interval as a band; the mean is undefined once a trial diverges. Otherwise the running best of the
-    study is drawn. Returns the figure and the rows that it draws. Raises NothingToDraw if no trial ended finite.
+    study is drawn. Returns the figure and the rows that it draws. Raises NothingToDraw if no trial ended finite, or if
+    `trials` are those of races.
     """
     looks = style.looks(cells["optimizer"])
     cells = cells[cells["problem"] == problem]
     own = table[table["problem"] == problem]
     drawn = own.assign(drawn=own["best"].where(own["method"] == "running", own["median_best"]).astype(float))
     drawn = drawn.dropna(subset=["drawn"]).reset_index(drop=True)
+    if drawn.empty and not list_races(trials, cells).isdisjoint(cells["cell_id"]):
+        raise style.NothingToDraw("trials of a race are compared before their end")
     if drawn.empty:
         raise style.NothingToDraw("no trial has ended with a finite loss")
     panels = style.parts(cells)

@@ -189,7 +189,7 @@ PLOTS: dict[str, Plot] = {
         "smaller than the distance between two evaluations are not measured.",
     ),
     "best_of_k": Plot(
-        lambda results, tables, problem: best_of_k(tables["best_of_k"], results.cells, problem),
+        lambda results, tables, problem: best_of_k(tables["best_of_k"], results.trials, results.cells, problem),
         "How much tuning an optimizer needs. A line that is low from the start needs none; a line that still falls at "
         "the end would benefit from more. With a sequential sampler, the line shows a single tuning and is partly due "
         "to chance, unless the tuning was repeated (--studies).",

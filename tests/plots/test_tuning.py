@@ -26,20 +26,34 @@ def test_best_of_k_draws_the_running_best_from_the_first_finite_trial() -> None:
     trials = [trial_of(cells[0], i, 0.1, loss) for i, loss in enumerate([math.nan, 0.5, 0.7, 0.2])]
     trials += [trial_of(cells[1], 0, 0.1)]
     table = best_of(frame(trials, "trials"), frame(cells, "cells"))
-    figure, drawn = best_of_k(table, frame(cells, "cells"), "p")
+    figure, drawn = best_of_k(table, frame(trials, "trials"), frame(cells, "cells"), "p")
     (line,) = figure.axes[0].lines
     assert line.get_ydata().tolist() == [0.5, 0.5, 0.2]
     assert line.get_xdata().tolist() == pytest.approx([1.3, 2.3, 3.3])
     assert len(drawn) == 3
+    lost = frame(trials[4:], "trials")
     with pytest.raises(style.NothingToDraw, match="no trial"):
-        best_of_k(best_of(frame(trials[4:], "trials"), frame(cells, "cells")), frame(cells, "cells"), "p")
+        best_of_k(best_of(lost, frame(cells, "cells")), lost, frame(cells, "cells"), "p")
+
+
+def test_best_of_k_says_that_races_are_not_drawn() -> None:
+    """A race of few points may have stopped none."""
+    cells = frame([cell_of("adam", problem="p"), cell_of("sgd", problem="q")], "cells")
+    rows = [trial_of(cell_of("adam"), 0, 0.1, 0.3), trial_of(cell_of("sgd", problem="q"), 0, 0.1, 0.3),
+            trial_of(cell_of("sgd", problem="q"), 1, 0.2, 0.4, status="stopped")]  # fmt: skip
+    trials = frame(rows, "trials")
+    table = best_of(trials, cells)
+    assert table.empty
+    for problem in ("p", "q"):
+        with pytest.raises(style.NothingToDraw, match=r"^trials of a race are compared before their end$"):
+            best_of_k(table, trials, cells, problem)
 
 
 def test_best_of_k_draws_medians_of_random_search() -> None:
     cell = cell_of(sampler="random")
     trials = [trial_of(cell, i, 0.1, loss) for i, loss in enumerate([9.0, math.nan, 0.5, 0.7, 0.2])]
     table = best_of(frame(trials, "trials"), frame([cell], "cells"))
-    figure, drawn = best_of_k(table, frame([cell], "cells"), "p")
+    figure, drawn = best_of_k(table, frame(trials, "trials"), frame([cell], "cells"), "p")
     np.testing.assert_array_equal(figure.axes[0].lines[0].get_ydata(), table["median_best"])
     assert drawn["best"].isna().any(), "the mean has no value for small k"
 
@@ -97,5 +111,5 @@ def test_batch_scaling_draws_costs_and_crosses_for_misses() -> None:
 def test_losses_that_are_not_all_positive_have_a_linear_axis() -> None:
     frames = make(optimizers=["adam"], problems=[VALLEY, PROBLEMS[1]])
     trials = frames.trials.assign(valid_loss=frames.trials["valid_loss"] - 5)
-    figure, _ = best_of_k(best_of(trials, frames.cells), frames.cells, VALLEY)
+    figure, _ = best_of_k(best_of(trials, frames.cells), trials, frames.cells, VALLEY)
     assert figure.axes[0].get_yscale() == "linear"

@@ -2,6 +2,7 @@
 
 const AT_END = "validation loss at the end of the trial";
 const NO_TRIALS = "No tuning trials pass the filters.";
+const RACED = "Not drawn: trials of a race are compared before their end.";
 
 FIGURES.rates = () => {
   const cells = new Map(taskCells().map((cell) => [cell.optimizer, cell]));
@@ -184,7 +185,11 @@ FIGURES.budget = () => {
   const bestOf = (row) => (row.method === "repeated" ? row.median_best : row.best);
   const present = (value) => value !== null && value < Infinity;
   const own = taskCells(rowsOf("best_of_k"));
-  if (!own.length) return { ...NOTHING, empty: NO_TRIALS };
+  if (!own.length) {
+    // A race of few points may have stopped none in this task.
+    const raced = rowsOf("trials").some((row) => row.status === "stopped") && taskCells(rowsOf("trials")).length > 0;
+    return { ...NOTHING, empty: raced ? RACED : NO_TRIALS };
+  }
   const traces = [...grouped(own, (row) => row.optimizer)].map(([optimizer, rows]) => {
     const known = rows.filter((row) => present(bestOf(row)));
     return lineOf(
