@@ -23,6 +23,7 @@ TRACKS = (DEFAULT, RATE_ONLY, RECIPE)
 #: The end of the name under which the untuned runs of a tuned cell are compared with its tuned ones.
 _UNTUNED = " (untuned)"
 
+_FEW_DEFAULTS = "default runs are on three seeds; a variant fixed at its defaults has all"
 _DECIDED = [
     "verdict", "effect", "effect_low", "effect_high", "effect_unit", "p", "p_holm", "n_pairs", "more_seeds",
 ]  # fmt: skip
@@ -72,7 +73,8 @@ def tracks(
     - `over`, `over_optimizer`: the track and the cell that the row is compared with: the variant that tuned most of the
       same hyperparameters and no other, and if there is none, the default, of the cell itself if no other has one.
     - `effect`, `verdict` and the columns after it are those of `verdicts`, from the seeds that both were run on. Holm's
-      adjustment is over all comparisons of a task.
+      adjustment is over all comparisons of a task. `more_seeds` is missing against the untuned runs of a tuned cell,
+      whose number is fixed.
 
     Args:
         runs: Frame of runs (see `optbench.load`).
@@ -209,6 +211,9 @@ def _rows(task: Task, found: list[Entry], sign: float, alpha: float, seed: int) 
         row = {name: value for name, value in decided.get(entry, {}).items() if name in (*_DECIDED, "note")}
         if entry in compared and not row:
             row = {"verdict": "inconclusive", "note": "there are no runs to compare with"}
+        if row.get("verdict") == "inconclusive" and entry in compared and compared[entry].key.endswith(_UNTUNED):
+            # More seeds in the configuration would not add pairs.
+            row |= {"more_seeds": np.nan, "note": "; ".join(filter(None, [row["note"], _FEW_DEFAULTS]))}
         yield {
             **task.group,
             "base": entry.base,

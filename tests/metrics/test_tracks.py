@@ -153,3 +153,18 @@ def test_copies_of_a_seed_are_one_observation_as_on_the_leaderboard() -> None:
     row = tracks(runs, cells).set_index("optimizer").loc["adam"]
     board = leaderboard(runs, cells).set_index("optimizer").loc["adam"]
     assert (row["median"], row["n"]) == (board["test_metric"], board["n_runs"]) == (0.4, 3)
+
+
+def test_no_further_seeds_are_asked_for_where_default_runs_are_on_three() -> None:
+    """A fixed variant at the defaults has all seeds, and more of them are possible."""
+    untuned, rate = runs_of(ADAM, 0.69 + NOISE[:3], tuned=False), runs_of(ADAM, 0.695 + NOISE[::-1])
+    fixed = variant("adam[lr=0.1]", "adam", {}, sampler="", trials=0)
+    row = table_of([ADAM], [*untuned, *rate]).set_index("optimizer").query("over == 'default'").loc["adam"]
+    assert row["verdict"] == "inconclusive"
+    assert pd.isna(row["more_seeds"])
+    assert row["note"].endswith("default runs are on three seeds; a variant fixed at its defaults has all")
+    runs = [*untuned, *rate, *runs_of(fixed, 0.69 + NOISE, tuned=False)]
+    row = table_of([ADAM, fixed], runs).query("over == 'default'").iloc[0]
+    assert (row["over_optimizer"], row["verdict"]) == ("adam[lr=0.1]", "inconclusive")
+    assert row["more_seeds"] >= 1
+    assert "three seeds" not in row["note"]
