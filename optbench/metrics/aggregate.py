@@ -26,7 +26,8 @@ def aggregate(
     are its bootstrap interval: seeds are resampled within each problem, the same ones for all optimizers and batch
     sizes. The interval is about other seeds on these problems, not about other problems. It is missing if there are too
     few seeds, or a problem has only one. `mean_rank` is the mean over tasks of the ranks of median test metrics on the
-    same seeds. `seeds` is the number of seeds of the problem with the fewest.
+    same seeds; ties share their mean rank here, and the better rank in `summary`. `seeds` is the number of seeds of the
+    problem with the fewest.
 
     Args:
         runs: Frame of runs (see `optbench.load`).

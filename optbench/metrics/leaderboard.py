@@ -183,6 +183,7 @@ def _with_counts(frame: pd.DataFrame) -> pd.DataFrame:
 def summary(board: pd.DataFrame, rank_by: str = "test_metric") -> pd.DataFrame:
     """Returns one row per optimizer of a leaderboard, by mean rank over the tasks in which it has one.
 
+    Ties share the better rank here, and their mean rank in `aggregate`, whose `mean_rank` is over the common tasks.
     `groups` is the number of these tasks, `best_in` the number in which it is first, most of its runs ended and their
     median is known, `target_reached` the mean share over tasks with a target, and `diverged` a number of runs.
 

@@ -102,7 +102,7 @@ def _sentence(row: dict[Any, Any]) -> str:
     interval = "" if pd.isna(row["tau_low"]) else f" [{low}, {high}]"
     pairs = row["kept"] + row["reversed"] + row["tied"]
     counts = [f"{row[name]} {words}" for name, words in _CHANGES.items() if row[name]]
-    text += f" agree with τ = {tau}{interval}: of {pairs} pair{'s' * (pairs != 1)}, {in_words(counts)}."
+    text += f" have τ = {tau}{interval}: of {pairs} pair{'s' * (pairs != 1)}, {in_words(counts)}."
     return text + ("" if interval else f" There is no interval: {row['note']}.") + _meaning(row)
 
 

@@ -80,10 +80,15 @@ def _describe_tuning(tuning: Mapping[str, Any]) -> str:
         texts.append(
             "Trials race: many points, the default among them, get a short part of their run, and the best ones are "
             "continued. Later stages try new points, between the best one and its neighbours or where the "
-            f"{name} sampler proposes them. All trials of a tuning have the same seed, which no final run has."
+            f"{name} sampler proposes them."
         )
         if tuning.get("worth", 0) >= _SECOND_SEED_FROM:
-            texts[-1] += " The two best points are also trained on further seeds, and their means are compared."
+            texts.append(
+                "All points are compared on the same seed, and the two best ones are also trained on further seeds and "
+                "compared by their means; no final run has any of these seeds."
+            )
+        else:
+            texts.append("All trials of a tuning have the same seed, which no final run has.")
     else:
         texts.append("The first trial uses the optimizer's default values.")
         texts.append(_SAMPLERS.get(sampler, f"The {sampler} sampler proposes the next ones."))

@@ -36,7 +36,7 @@ _OFF_AND_ON = {"weight_decay": (0.0, 0.1)} | dict.fromkeys(CLIPPING, (0.0, 1.0))
 
 
 def describe_idle(choice: OptimizerChoice, model: nn.Module) -> list[str]:
-    """Returns a note for each hyperparameter that is set or searched and has no effect on the steps.
+    """Returns a note for each searched hyperparameter, or weight decay or clipping that is set, with no effect.
 
     A note names the group if the hyperparameter has no effect on one group of parameters alone, which another class
     updates. Hyperparameters with a condition are left out, and so are optimizers with code of the user, with a closure
@@ -76,7 +76,7 @@ def _groups(choice: OptimizerChoice, model: nn.Module) -> dict[str, list[str]]:
 
 
 def _tried_values(choice: OptimizerChoice) -> dict[str, Sequence[Any]]:
-    """The hyperparameters that are set or searched, each with values that should make a difference."""
+    """The searched hyperparameters, and weight decay and clipping that are set, with values that should differ."""
     values: dict[str, Sequence[Any]] = {}
     for name in {**choice.arguments, **choice.search}:
         tried, own = choice.search.get(name), name.rpartition(".")[2]

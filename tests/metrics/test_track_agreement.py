@@ -133,3 +133,10 @@ def test_seeds_on_which_all_optimizers_repeat_another_one_are_left_out() -> None
 
 
 SPACES = {"": RATE, "_recipe": WIDE}
+
+
+def test_opposite_rankings_do_not_agree() -> None:
+    runs, cells = made(LEVELS, dict(zip(NAMES, reversed(LEVELS.values()), strict=True)))
+    table = track_agreement(runs, cells)
+    [sentence] = agreements(table[(table["track"] == "rate only") & (table["other"] == "recipe")])
+    assert "by rate only and by recipe have τ = −1" in sentence.replace("-1", "−1")

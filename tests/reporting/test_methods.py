@@ -68,7 +68,11 @@ TPE = {"worth": 4.0, "sampler": "tpe", "pruner": "none", "studies": 1}
         (TPE | {"sampler": "grid"}, ["the points of a grid over the range"], ["TPE", "the range is extended"]),
         (TPE | {"sampler": "random", "pruner": "median"}, ["independent random", "worse than the median"], ["TPE"]),
         (TPE | {"pruner": "race"}, ["Trials race", "same seed, which no final run has."], ["further seeds"]),
-        (TPE | {"pruner": "race", "worth": SECOND_SEED_FROM}, ["The two best points are also trained on further"], []),
+        (
+            TPE | {"pruner": "race", "worth": SECOND_SEED_FROM},
+            ["All points are compared on the same seed, and the two best ones are also"],
+            ["have the same seed"],
+        ),
         (TPE | {"pruner": "race", "worth": 12.0}, ["Trials race", "same seed", "(12 run budgets)"], ["design that"]),
         (TPE | {"worth": 0.0}, ["Nothing was tuned"], ["sampler", "same budget for tuning", "trials are compared"]),
         (TPE | {"studies": 6}, ["repeated 6 times"], []),
