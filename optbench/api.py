@@ -288,7 +288,13 @@ def recommend(
         UserError: The results can't be joined, a budget is not valid, or `seconds` is given for results that were
             timed on different machines.
     """
-    from optbench.metrics.recommendation import MOST_TRIALS, Budget, explain_small_budget, recommendation
+    from optbench.metrics.recommendation import (
+        MOST_TRIALS,
+        Budget,
+        explain_large_budget,
+        explain_small_budget,
+        recommendation,
+    )
     from optbench.results.frozen import open_results
     from optbench.results.join import join
     from optbench.results.machines import check_seconds
@@ -308,6 +314,7 @@ def recommend(
     notes = [*results.warnings, *getattr(results, "notes", ())]
     if trials is not None and trials > 1:
         notes += explain_small_budget(trials, results.trials, results.cells)
+        notes += explain_large_budget(trials, results.trials, results.cells)
     table.attrs["notes"] = notes
     table.attrs["constructor"] = _write_recommended(table, results)
     return table

@@ -26,6 +26,7 @@ from optbench.metrics.tuning_budget import (
     apply_budget,
     choose_budgets,
     convert_to_runs,
+    explain_large_budget,
     explain_small_budget,
     list_trials,
 )
@@ -33,7 +34,9 @@ from optbench.metrics.verdicts import verdicts_against
 from optbench.results.stored import GROUP
 from optbench.statistics.intervals import t_interval
 
-__all__ = ["ALL", "MOST_TRIALS", "Budget", "choose_budgets", "explain_small_budget", "recommendation"]
+__all__ = [
+    "ALL", "MOST_TRIALS", "Budget", "choose_budgets", "explain_large_budget", "explain_small_budget", "recommendation",
+]  # fmt: skip
 
 COLUMNS = [
     "trials", "tuning_worth", "seconds", "memory_bytes", "scope", "optimizer", "recommended", "rests_on", "batch_size",
