@@ -209,7 +209,8 @@ class _Evidence:
         for name, own in _group(part, lambda cell: cell["optimizer"]).items():
             row = _describe(own, tasks) | {"rests_on": FRESH}
             if row["feasible_tasks"] == tasks:
-                row |= {"n_seeds": int(min(cell["n_seeds"] for cell in own)), "place": places[name]}
+                seeds = [int(cell["n_seeds"]) for cell in own]
+                row |= {"n_seeds": min(seeds), "most_seeds": max(seeds), "place": places[name]}
                 row |= _estimate_regret(_mean_by_problem(own))
             rows.append(row)
         rows.sort(key=lambda row: (row.get("place", math.inf), row["optimizer"]))

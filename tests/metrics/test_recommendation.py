@@ -228,6 +228,16 @@ def test_several_problems_are_ordered_as_on_the_page() -> None:
     assert told.to_dict() == (known <= 0.5).to_dict()
 
 
+def test_the_seeds_of_several_tasks_are_a_range_where_they_differ() -> None:
+    counts = {("a", 10): 7, ("a", 20): 7, ("b", 10): 1}
+    found = study({(*task, "adam"): [1.0] * number for task, number in counts.items()})
+    row = of(found, Budget(trials=3)).query("scope == 'all tasks'").iloc[0]
+    assert row["n_seeds"] == 1
+    assert "over 2 problems and 3 tasks, with 1 to 7 fresh seeds each." in row["sentence"]
+    alike = study({(*task, "adam"): [1.0] * 7 for task in counts})
+    assert "3 tasks, with 7 fresh seeds each." in of(alike, Budget(trials=3))["sentence"].iloc[0]
+
+
 def test_budgets_of_the_results() -> None:
     frames = make(trials=12)
     assert choose_budgets(frames.trials, frames.cells) == [Budget(1), Budget(6), Budget(12)]
