@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -280,13 +281,20 @@ def recommend(
 
     Returns:
         The table of `optbench.metrics.recommendation`. Its `attrs["notes"]` list what was left out of the comparison,
-        and `attrs["constructor"]` is the call that constructs the recommended optimizer.
+        and `attrs["constructor"]` is the call that constructs the optimizer recommended for the largest budget; it is
+        empty if there is none, or if its values differ between tasks.
 
     Raises:
         UserError: The results can't be joined, a budget is not valid, or `seconds` is given for results that were
             timed on different machines.
     """
-    from optbench.metrics.recommendation import MOST_TRIALS, Budget, explain_small_budget, recommendation
+    from optbench.metrics.recommendation import (
+        MOST_TRIALS,
+        Budget,
+        explain_large_budget,
+        explain_small_budget,
+        recommendation,
+    )
     from optbench.results.frozen import open_results
     from optbench.results.join import join
     from optbench.results.machines import check_seconds
@@ -306,26 +314,36 @@ def recommend(
     notes = [*results.warnings, *getattr(results, "notes", ())]
     if trials is not None and trials > 1:
         notes += explain_small_budget(trials, results.trials, results.cells)
+        notes += explain_large_budget(trials, results.trials, results.cells)
     table.attrs["notes"] = notes
     table.attrs["constructor"] = _write_recommended(table, results)
     return table
 
 
 def _write_recommended(table: pd.DataFrame, results: Any) -> str:
-    """Returns the call that constructs the optimizer recommended for the largest budget; empty without one."""
+    """Returns the call for the optimizer recommended for the largest budget; empty without one, or without one call.
+
+    Without a best cell, all cells of the optimizer must have the same values, and none that only a trial has.
+    """
     from optbench.optimizers.written import write_constructor
 
-    chosen = table[table["recommended"] & (table["scope"] == table["scope"].iloc[0])] if len(table) else table
+    number = table["trials"].fillna(0)
+    first = (number == number.max()) & (table["scope"] == table["scope"].iloc[0]) if len(table) else False
+    chosen = table[table["recommended"] & first]
     if chosen.empty:
         return ""
-    row = chosen.iloc[-1]
+    row = chosen.iloc[0]
     cells = results.cells[results.cells["optimizer"] == row["optimizer"]]
-    identity = getattr(results, "identities", {}).get(cells["cell_id"].iloc[0], {}).get("optimizer", {})
-    schedules = cells["schedule"].unique()
+    if row["cell_id"]:
+        cells = cells[cells["cell_id"] == row["cell_id"]]
+    known = [(results.identities.get(cell) or {}).get("optimizer", {}) for cell in cells["cell_id"]]
+    searched = any({*identity.get("search", ())} - {"lr"} for identity in known)
+    if not row["cell_id"] and (row["lr_low"] < row["lr_high"] or cells["schedule"].nunique() > 1 or searched):
+        return ""
+    label = re.sub(r" \([^()]*\)$", "", str(row["optimizer"]))  # joined results name the directory
     return write_constructor(
-        str(row["optimizer"]), float(row["lr_start"]), row["others"] or "",
-        str(schedules[0]) if len(schedules) == 1 else "constant", identity.get("constructor", ""),
-        identity.get("arguments"),
+        label, float(row["lr_start"]), row["others"] or "", str(cells["schedule"].iloc[0]),
+        known[0].get("constructor", ""), known[0].get("arguments"), bool(known[0].get("groups")),
     )  # fmt: skip
 
 

@@ -26,6 +26,7 @@ from optbench.metrics.tuning_budget import (
     apply_budget,
     choose_budgets,
     convert_to_runs,
+    explain_large_budget,
     explain_small_budget,
     list_trials,
 )
@@ -33,13 +34,15 @@ from optbench.metrics.verdicts import verdicts_against
 from optbench.results.stored import GROUP
 from optbench.statistics.intervals import t_interval
 
-__all__ = ["ALL", "MOST_TRIALS", "Budget", "choose_budgets", "explain_small_budget", "recommendation"]
+__all__ = [
+    "ALL", "MOST_TRIALS", "Budget", "choose_budgets", "explain_large_budget", "explain_small_budget", "recommendation",
+]  # fmt: skip
 
 COLUMNS = [
     "trials", "tuning_worth", "seconds", "memory_bytes", "scope", "optimizer", "recommended", "rests_on", "batch_size",
     "others", "metric", "n_seeds", "value", "mean", "mean_low", "mean_high", "expected_regret", "regret_low",
     "regret_high", "not_told_apart", "lr_start", "lr_low", "lr_high", "problems", "tasks", "feasible_tasks", "sentence",
-    "note",
+    "note", "cell_id",
 ]  # fmt: skip
 #: A cell with its choice within a budget, and how it ended on fresh seeds.
 _Cell = dict[Any, Any]
@@ -62,7 +65,7 @@ def recommendation(
     `rests_on` these fresh seeds:
 
     - On one problem, optimizers are in the order of their best cell's median `metric`, the leaderboard's. `batch_size`,
-      `lr_start`, `others`, `n_seeds`, `value` (that median), `mean` and its t-interval are of that cell.
+      `lr_start`, `others`, `n_seeds`, `value` (that median), `mean` and its t-interval are of that cell, `cell_id`.
     - On several problems, the order is that of the page (see `fresh_seeds.order_overall`).
     - `not_told_apart` is false if the recommended optimizer is significantly better: by the verdicts on its task, or,
       on several problems, by the probability of improvement. It is missing if the two have no seeds in common.
@@ -172,7 +175,9 @@ class _Evidence:
             row = _describe(own, tasks) | {"rests_on": FRESH}
             cell = next((cell for cell in able if cell["optimizer"] == name), None)
             if cell is not None:
-                row |= {key: cell[key] for key in ("others", "score", "value", "mean", "mean_low", "mean_high")}
+                row |= {
+                    key: cell[key] for key in ("cell_id", "others", "score", "value", "mean", "mean_low", "mean_high")
+                }
                 row |= {key: cell[key] for key in GROUP} | {"n_seeds": int(cell["n_seeds"])}
                 row |= {"where": _name_place(cell, part), "metric": self._name_metric(cell["problem"])}
                 row |= dict.fromkeys(("lr_start", "lr_low", "lr_high"), float(cell["lr"]))
@@ -204,7 +209,8 @@ class _Evidence:
         for name, own in _group(part, lambda cell: cell["optimizer"]).items():
             row = _describe(own, tasks) | {"rests_on": FRESH}
             if row["feasible_tasks"] == tasks:
-                row |= {"n_seeds": int(min(cell["n_seeds"] for cell in own)), "place": places[name]}
+                seeds = [int(cell["n_seeds"]) for cell in own]
+                row |= {"n_seeds": min(seeds), "most_seeds": max(seeds), "place": places[name]}
                 row |= _estimate_regret(_mean_by_problem(own))
             rows.append(row)
         rows.sort(key=lambda row: (row.get("place", math.inf), row["optimizer"]))
@@ -281,7 +287,7 @@ def _describe(own: list[_Cell], tasks: int) -> dict[str, Any]:
         "optimizer": own[0]["optimizer"], "recommended": False, "not_told_apart": pd.NA,
         "problems": len({cell["problem"] for cell in own}), "tasks": len(own), "feasible_tasks": len(able),
         "lr_start": float(start), "lr_low": float(low), "lr_high": float(high), "others": "", "metric": "",
-        "batch_size": None, "n_seeds": None, "cut": any(cell["cut"] for cell in own),
+        "cell_id": "", "batch_size": None, "n_seeds": None, "cut": any(cell["cut"] for cell in own),
         "note": _explain_infeasible([cell["reason"] for cell in own], tasks),
         **dict.fromkeys(("expected_regret", "regret_low", "regret_high"), math.nan),
     }  # fmt: skip

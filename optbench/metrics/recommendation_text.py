@@ -1,4 +1,7 @@
-"""The sentences of recommendations. All their numbers are in the row; the names that they list are in other rows."""
+"""The sentences of recommendations.
+
+All their numbers are in the row, except the largest number of seeds; the names that they list are in other rows.
+"""
 
 from __future__ import annotations
 
@@ -77,10 +80,10 @@ def _write_by_order(row: dict[str, Any], ranked: list[dict[str, Any]]) -> str:
     low, high = (_format_rate(row[name]) for name in ("lr_low", "lr_high"))
     rate = f"learning rate {low}" if low == high else f"learning rates from {low} to {high}, depending on the task"
     problems, tasks = (_format_count(int(row[name]), name[:-1]) for name in ("problems", "tasks"))
-    seeds = _format_count(int(row["n_seeds"]), "fresh seed")
-    return (
-        f"{_advise(row, ranked)}, at {rate}. It is ranked first over {problems} and {tasks}, with {seeds} each."
-        + _compare(ranked, "over all tasks")
+    least, most = row["n_seeds"], row["most_seeds"]
+    seeds = f"with {'' if least == most else f'{least} to '}{_format_count(most, 'fresh seed')} each"
+    return f"{_advise(row, ranked)}, at {rate}. It is ranked first over {problems} and {tasks}, {seeds}." + _compare(
+        ranked, "over all tasks"
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -32,16 +33,17 @@ class Budget:
 
 
 def choose_budgets(trials: pd.DataFrame, cells: pd.DataFrame) -> list[Budget]:
-    """Returns the default budgets: no tuning, half of the trials that every finished cell has, and all of them.
+    """Returns the default budgets: no tuning, half of the compute that every finished cell has, and all of it.
 
-    Half of a race finds nothing, so there it is left out. All races count as the longest one: they have the same
-    compute, and their number of trials depends on how many ended early.
+    Half of a race finds nothing, so there it is left out. All races count as the longest one.
 
     Args:
         trials: Frame of trials.
         cells: Frame of cells.
     """
-    counts = trials.drop_duplicates(["cell_id", "trial"]).groupby("cell_id", observed=True).size()
+    frame = _order_trials(trials)
+    tried = frame[["cell_id"]].assign(number=_count_complete(frame, cells))
+    counts = _measure_lengths(tried, cells).groupby(tried["cell_id"], observed=True).max()
     if counts.empty:
         return []
     raced = counts.index.isin(list_races(trials, cells))
@@ -63,9 +65,24 @@ def convert_to_runs(budget: Budget, tried: pd.DataFrame, cells: pd.DataFrame) ->
     if budget.trials is None or budget.trials == 1:
         return math.nan if budget.trials is None else 0.0
     whole = measure_worths(cells[cells["cell_id"].isin(tried.loc[tried["trial"] >= 0, "cell_id"])]).max()
-    if tried["number"].max() <= budget.trials <= tried["length"].max():
-        return float(whole)
-    return float(budget.trials)
+    return float(np.fmin(budget.trials, whole))
+
+
+def explain_large_budget(number: int, trials: pd.DataFrame, cells: pd.DataFrame) -> list[str]:
+    """Returns a note if no tuning had the compute of a number of trials, so that the answer is that of all of it.
+
+    Args:
+        number: Number of trials.
+        trials: Frame of trials.
+        cells: Frame of cells.
+    """
+    whole = float(measure_worths(cells[cells["cell_id"].isin(trials["cell_id"])]).max())
+    if not number > _round_up(whole):
+        return []
+    runs = f"{format_number(whole, 3, True)} run{'s' * (whole != 1)}"
+    return [
+        f"the tunings have the compute of {runs}; what {number} would find is not known, so the answer is for {runs}"
+    ]
 
 
 def explain_small_budget(number: int, trials: pd.DataFrame, cells: pd.DataFrame) -> list[str]:
@@ -81,10 +98,7 @@ def explain_small_budget(number: int, trials: pd.DataFrame, cells: pd.DataFrame)
         return []
     least, most = (format_number(float(worth), 3, True) for worth in (worths.min(), worths.max()))
     runs = f"{least} runs" if least == most else f"{least} to {most} runs"
-    return [
-        f"the tunings have the compute of {runs}; for less, only untuned results are known "
-        f"(accepted: --trials 1, or at least {math.ceil(worths.min())})"
-    ]
+    return [f"the tunings have the compute of {runs} (accepted: --trials 1, or at least {math.ceil(worths.min())})"]
 
 
 def measure_worths(cells: pd.DataFrame) -> pd.Series:
@@ -103,7 +117,7 @@ def list_trials(trials: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) -
 
     The columns are `CELL`, `cell_id`, `lr`, `trial`, `loss` (infinite if the trial failed), `regret` (log(loss/lowest
     loss of the task); missing unless both are positive), `number` (from 1, of complete trials that have the compute up
-    to its end), `length` (`number`, or the number of trials in the longest race), `race` (whether it is of a race),
+    to its end), `length` (that of the whole tuning, or of what an unfinished one has done), `race` (whether it is one),
     `seconds` (of tuning at its end) and `memory`. Cells without trials have one row, `trial` −1: their optimizer has
     nothing to tune, which fits into every number of trials and takes no time.
 
@@ -112,20 +126,20 @@ def list_trials(trials: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) -
         runs: Frame of runs, for step times and memory.
         cells: Frame of cells.
     """
-    frame = trials.drop_duplicates(["cell_id", "trial"]).sort_values(["cell_id", "trial"], kind="stable")
+    frame = _order_trials(trials)
     loss = pd.to_numeric(frame["valid_loss"]).astype(float)
     speed = pd.to_numeric(runs["step_ms"]) * pd.to_numeric(runs["steps"]) / pd.to_numeric(runs["cost"]) / 1000
     per_cost = speed.astype(float).groupby(runs["cell_id"], observed=True).median()
     spent = frame.groupby("cell_id", observed=True)["cost"].cumsum().astype(float)
     tried = frame[[*CELL, "cell_id", "lr", "trial"]].assign(
         loss=loss.where((frame["status"] == "ok") & np.isfinite(loss), np.inf),
-        number=frame.groupby("cell_id", observed=True).cumcount() + 1,
+        number=_count_complete(frame, cells),
         seconds=spent * frame["cell_id"].map(per_cost).to_numpy(dtype=float),
     )
     raced = list_races(frame, cells)
     tried = tried.assign(
         loss=_mean_over_seeds(frame, tried["loss"], raced),
-        length=tried["number"],
+        length=_measure_lengths(tried, cells),
         race=tried["cell_id"].isin(raced).to_numpy(dtype=bool),
     )
     tried = _join_races(tried, measure_worths(cells.drop_duplicates("cell_id")))
@@ -138,6 +152,36 @@ def list_trials(trials: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) -
     return table.assign(
         regret=np.log(ratio.astype(float)), memory=table["cell_id"].map(_memory(runs)).to_numpy(dtype=float)
     )
+
+
+def _order_trials(trials: pd.DataFrame) -> pd.DataFrame:
+    """Returns each trial once, in the order of its tuning."""
+    return trials.drop_duplicates(["cell_id", "trial"]).sort_values(["cell_id", "trial"], kind="stable")
+
+
+def _round_up(worths: Any) -> Any:
+    """Returns the number of complete trials that have a compute in run budgets."""
+    return np.ceil(np.round(worths, 9))
+
+
+def _count_complete(frame: pd.DataFrame, cells: pd.DataFrame) -> pd.Series:
+    """Returns the number of complete trials with the compute up to the end of each trial (see `_order_trials`).
+
+    It is not above the trial's place, also where trials cost slightly more than a run. Only the first is untuned.
+    """
+    place = frame.groupby("cell_id", observed=True).cumcount() + 1
+    run = pd.to_numeric(cells.drop_duplicates("cell_id").set_index("cell_id")["run_budget"]).astype(float)
+    spent = pd.to_numeric(frame["cost"]).astype(float).groupby(frame["cell_id"], observed=True).cumsum()
+    complete = _round_up(spent / frame["cell_id"].astype(object).map(run).astype(float)).fillna(place)
+    return np.minimum(place, complete.clip(lower=2)).astype(int)
+
+
+def _measure_lengths(tried: pd.DataFrame, cells: pd.DataFrame) -> pd.Series:
+    """Returns the compute of the whole tuning of each trial's cell, in complete trials."""
+    done = tried.groupby("cell_id", observed=True)["number"].transform("max")
+    finished = cells[~cells["status"].isin(_UNFINISHED)].drop_duplicates("cell_id")
+    worth = _round_up(tried["cell_id"].astype(object).map(measure_worths(finished)).astype(float))
+    return np.fmax(done, worth).astype(int)
 
 
 def list_races(trials: pd.DataFrame, cells: pd.DataFrame) -> set[str]:
@@ -169,9 +213,8 @@ def _join_races(tried: pd.DataFrame, worths: pd.Series) -> pd.DataFrame:
     if not race.any():
         return tried
     ends = tried[race].groupby("cell_id", observed=True)[["number", "seconds"]].transform("max")
-    longest = ends["number"].max()
-    worth = np.ceil(tried.loc[race, "cell_id"].map(worths).astype(float)).fillna(longest)
-    whole = tried[race].assign(number=worth.clip(upper=longest), length=longest, seconds=ends["seconds"])
+    worth = _round_up(tried.loc[race, "cell_id"].astype(object).map(worths).astype(float)).fillna(ends["number"].max())
+    whole = tried[race].assign(number=worth.astype(int), length=int(worth.max()), seconds=ends["seconds"])
     best = whole.sort_values("loss", kind="stable").drop_duplicates("cell_id")
     worst = best.set_index("cell_id")["loss"]
     default = tried[race & (tried["trial"] == 0)]
@@ -204,6 +247,11 @@ def apply_budget(tried: pd.DataFrame, cells: pd.DataFrame, budget: Budget) -> pd
         cells: Frame of cells, each of them once.
         budget: The budget.
     """
+    if budget.trials is not None and len(tried):
+        # More than every tuning had finds what all of it did; a shorter tuning is not compared with longer ones.
+        worth = _round_up(measure_worths(cells[cells["cell_id"].isin(tried["cell_id"])]).max())
+        most = np.fmax(tried["number"].max(), worth)
+        budget = replace(budget, trials=int(min(budget.trials, max(most, 1))))
     fits = pd.Series(True, index=tried.index)
     if budget.trials is not None:
         fits &= tried["number"] <= budget.trials

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from optbench import selection
 from optbench.optimizers.additions import ADDITIONS
 from optbench.optimizers.registry import REGISTERED_OPTIMIZERS
-from optbench.optimizers.spec import SCHEDULE_HYPERPARAMETERS
+from optbench.optimizers.spec import SCHEDULE_HYPERPARAMETERS, OptimizerSpec
 from optbench.selection import format_value
 
 #: What optbench applies itself, so that no class takes it.
@@ -23,6 +24,7 @@ def write_constructor(
     schedule: str = "constant",
     target: str = "",
     arguments: Mapping[str, Any] | None = None,
+    grouped: bool = False,
 ) -> str:
     """Returns the call that constructs an optimizer, with a comment on what its class does not do itself.
 
@@ -36,6 +38,7 @@ def write_constructor(
         schedule: The schedule of its learning rate.
         target: `module:Class` or `file.py:Class` of an optimizer that is not registered, if it is known.
         arguments: The fixed arguments of such an optimizer.
+        grouped: Whether such an optimizer has parameter groups.
     """
     [chosen] = selection.parse(label)
     spec = REGISTERED_OPTIMIZERS.get(chosen.name)
@@ -50,18 +53,28 @@ def write_constructor(
     if place and not place.endswith(".py"):
         called = f"{place}.{called}"
     own = {key: value for key, value in values.items() if key not in _APPLIED and "." not in key}
-    betas = {key: own.pop(key) for key in ("beta1", "beta2") if key in own}
-    if betas and spec:
-        first, second = spec.hyperparameters["betas"]
-        own["betas"] = (betas.get("beta1", first), betas.get("beta2", second))
+    # A table's class is that of a registered optimizer, or its signature is not known here.
+    known = spec or next((one for one in REGISTERED_OPTIMIZERS.values() if one.constructor == target), None)
+    joined = _join_entries(own, known) if known else set()
+    own = {key: value for key, value in own.items() if known or not re.fullmatch(r"beta\d", key)}
     ordered = ["lr"] * ("lr" in own) + [key for key in own if key != "lr"]
     written = "".join(f", {key}={_write(own[key])}" for key in ordered)
-    left = [f"{key}={format_value(value)}" for key, value in values.items() if key not in own and key not in betas]
+    left = [f"{key}={format_value(value)}" for key, value in values.items() if key not in own and key not in joined]
     comments = [f"from {place}"] if place.endswith(".py") else []
     comments += [f"with the schedule {schedule}"] if schedule != "constant" else []
     comments += [f"to add yourself: {', '.join(left)}"] if left else []
-    comments += ["with its parameter groups"] if spec and spec.groups else []
+    comments += ["with its parameter groups"] if (spec.groups if spec else grouped) else []
     return f"{called}(params{written})" + (f"  # {'; '.join(comments)}" if comments else "")
+
+
+def _join_entries(values: dict[str, Any], spec: OptimizerSpec) -> set[str]:
+    """Replaces entries of a tuple, such as `beta1`, by the tuple that the class receives; returns their names."""
+    entries = {key: place for key, place in spec.entries.items() if key in values}
+    for key, (whole, index) in entries.items():
+        joined = list(values.get(whole, spec.hyperparameters[whole]))
+        joined[index] = values.pop(key)
+        values[whole] = tuple(joined)
+    return {*entries}
 
 
 def _write(value: object) -> str:

@@ -59,6 +59,7 @@ class JoinedResults:
     environments: dict[str, Any]
     notes: list[str] = field(default_factory=list)
     warnings: Sequence[str] = ()
+    identities: dict[str, Any] = field(default_factory=dict)
 
 
 def join(folders: Sequence[str | Path]) -> JoinedResults:
@@ -121,6 +122,8 @@ def join_results(results: Sequence[ResultsOnDisk], own_timings: bool = False) ->
         untimed = cells.loc[cells["_place"].isin(elsewhere), "cell_id"]
         frames = {name: drop_timings(frame, untimed) for name, frame in frames.items()}
         cells, machines = drop_timings(cells, untimed), own
+    taken = zip(cells["_place"], cells["cell_id"], strict=True)
+    found = {cell: identities[place][cell] for place, cell in taken if cell in identities[place]}
     kept = cells.drop(columns=["_place", "_of"]).reset_index(drop=True)
     if len(machines) > 1:
         frames |= {name: drop_timings(frame) for name, frame in frames.items()}
@@ -128,7 +131,14 @@ def join_results(results: Sequence[ResultsOnDisk], own_timings: bool = False) ->
         notes.append(explain_dropped_times(machines))
     planes = {label: plane for one in reversed(list(results)) for label, plane in one.planes.items()}
     return JoinedResults(
-        **frames, cells=kept, planes=planes, names=names, machines=machines, environments=environments, notes=notes
+        **frames,
+        cells=kept,
+        planes=planes,
+        names=names,
+        machines=machines,
+        environments=environments,
+        notes=notes,
+        identities=found,
     )
 
 

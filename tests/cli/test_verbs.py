@@ -491,12 +491,16 @@ def test_the_guide_tells_the_number_of_untuned_runs() -> None:
 
 def test_recommend_ends_with_the_constructor_for_an_own_script(capsys: pytest.CaptureFixture[str]) -> None:
     assert _main(["recommend", "reference", "--trials", "4"]) == COMPLETE
+    out = capsys.readouterr().out
+    assert "depending on the task" in out
+    assert "in your own script" not in out, "no single call has the rates of all tasks"
+    assert _main(["recommend", "reference", "--trials", "1"]) == COMPLETE
     lines = capsys.readouterr().out.splitlines()
-    best, rate = re.findall(r"runs for tuning: use (\w+), at learning rates from (\S+) to", lines[0])[0]
+    best, rate = re.findall(r"With no tuning: use (\w+), at learning rate (\S+)\.", lines[0])[0]
     written = re.fullmatch(r"in your own script: (torch\.optim\.\w+)\(params, lr=([\d.e-]+)(, .*)?\)", lines[-1])
     assert written is not None
     assert written[1].rpartition(".")[2].lower() == best
-    assert float(written[2]) >= float(rate)
+    assert float(written[2]) == float(rate)
 
 
 @pytest.mark.parametrize("verb", ["plan", "check"])

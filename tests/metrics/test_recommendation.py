@@ -12,8 +12,15 @@ from scipy import stats
 
 from optbench.formatting import format_number
 from optbench.metrics.leaderboard import leaderboard
-from optbench.metrics.recommendation import Budget, choose_budgets, explain_small_budget, recommendation
+from optbench.metrics.recommendation import (
+    Budget,
+    choose_budgets,
+    explain_large_budget,
+    explain_small_budget,
+    recommendation,
+)
 from optbench.metrics.tables import all_tables
+from optbench.metrics.tuning_budget import list_trials
 from optbench.metrics.verdicts import verdicts
 from optbench.reporting.standings import standings
 from tests.support.frames import make
@@ -221,6 +228,16 @@ def test_several_problems_are_ordered_as_on_the_page() -> None:
     assert told.to_dict() == (known <= 0.5).to_dict()
 
 
+def test_the_seeds_of_several_tasks_are_a_range_where_they_differ() -> None:
+    counts = {("a", 10): 7, ("a", 20): 7, ("b", 10): 1}
+    found = study({(*task, "adam"): [1.0] * number for task, number in counts.items()})
+    row = of(found, Budget(trials=3)).query("scope == 'all tasks'").iloc[0]
+    assert row["n_seeds"] == 1
+    assert "over 2 problems and 3 tasks, with 1 to 7 fresh seeds each." in row["sentence"]
+    alike = study({(*task, "adam"): [1.0] * 7 for task in counts})
+    assert "3 tasks, with 7 fresh seeds each." in of(alike, Budget(trials=3))["sentence"].iloc[0]
+
+
 def test_budgets_of_the_results() -> None:
     frames = make(trials=12)
     assert choose_budgets(frames.trials, frames.cells) == [Budget(1), Budget(6), Budget(12)]
@@ -242,7 +259,7 @@ def make_races() -> Study:
 def test_a_race_is_as_long_as_its_compute() -> None:
     found = make_races()
     whole = of(found).query("scope == 'all tasks' and recommended").iloc[-1]
-    assert whole[["trials", "tuning_worth", "optimizer", "lr_start"]].tolist() == [24, 3, "adam", 1e7]
+    assert whole[["trials", "tuning_worth", "optimizer", "lr_start"]].tolist() == [3, 3, "adam", 1e7]
     assert whole["sentence"].startswith("With the compute of 3 runs for tuning: use adam")
     for number in (3, 11, 24):
         same = of(found, Budget(trials=number)).query("scope == 'all tasks'").drop(columns="trials")
@@ -261,8 +278,7 @@ def test_less_compute_than_that_of_a_race_leaves_the_untuned_answer_and_says_so(
     assert of(found, Budget(trials=2))["tuning_worth"].eq(2).all()
     assert "untuned" not in of(found, Budget(trials=1))["sentence"].iloc[0]
     assert explain_small_budget(2, found.trials, found.cells) == [
-        "the tunings have the compute of 3 runs; for less, only untuned results are known "
-        "(accepted: --trials 1, or at least 3)"
+        "the tunings have the compute of 3 runs (accepted: --trials 1, or at least 3)"
     ]
 
 
@@ -286,18 +302,47 @@ def test_an_interrupted_cell_shrinks_no_budget(found: Study) -> None:
     assert "Cannot be judged: adam." in table.loc["sgd", "sentence"]
 
 
-def test_a_budget_beyond_the_data_has_no_answer(found: Study) -> None:
-    """Three trials a cell, 0.03 s: what five would have found, or a minute, isn't known."""
-    for beyond in (Budget(trials=5), Budget(seconds=60.0), Budget(trials=5, seconds=60.0)):
-        table = of(found, beyond)
-        assert not table["recommended"].any()
-        assert table["expected_regret"].isna().all()
-        first = table["sentence"].iloc[0]
-        assert "nothing to recommend" in first
-        assert "(tuned for less than the budget on 3 tasks)" in first
+def test_more_seconds_than_were_spent_have_no_answer(found: Study) -> None:
+    """Three trials a cell, 0.03 s: what a minute would have found isn't known."""
+    table = of(found, Budget(seconds=60.0))
+    assert not table["recommended"].any()
+    assert table["expected_regret"].isna().all()
+    first = table["sentence"].iloc[0]
+    assert "nothing to recommend" in first
+    assert "(tuned for less than the budget on 3 tasks)" in first
     # One limit that is reached is enough: the other one could then buy nothing.
     for within in (Budget(trials=3), Budget(trials=3, seconds=60.0), Budget(seconds=0.039), Budget(memory_bytes=1e9)):
         assert of(found, within)["recommended"].any(), within
+
+
+@pytest.mark.parametrize("raced", [False, True])
+def test_more_trials_than_the_tuning_had_give_the_answer_of_all_of_it(raced: bool, found: Study) -> None:
+    found = make_races() if raced else found
+    whole, more = (of(found, Budget(trials=number)) for number in (3, 25))
+    pd.testing.assert_frame_equal(more.drop(columns="trials"), whole.drop(columns="trials"))
+    assert whole["recommended"].any()
+    assert more["sentence"].iloc[0].startswith("With the compute of 3 runs for tuning: ")
+    assert explain_large_budget(3, found.trials, found.cells) == []
+    assert explain_large_budget(25, found.trials, found.cells) == [
+        "the tunings have the compute of 3 runs; what 25 would find is not known, so the answer is for 3 runs"
+    ]
+
+
+def test_trials_that_stopped_early_count_by_their_compute() -> None:
+    """Six trials, of which three stopped at a fifth of their run: 3.6 runs of 4."""
+    found = study({"adam": [1.0] * 8}, trials={"adam": [0.9, 0.8, 0.7, 0.6, 0.5, 0.4]})
+    found.trials["cost"] = [100.0, 20.0, 20.0, 20.0, 100.0, 100.0]
+    found.cells["tuning_budget"] = 400.0
+    tried = list_trials(found.trials, found.runs, found.cells)
+    assert tried["number"].tolist() == [1, 2, 2, 2, 3, 4]
+    assert set(tried["length"]) == {4}
+    assert choose_budgets(found.trials, found.cells) == [Budget(1), Budget(2), Budget(4)]
+    rates = {number: of(found, Budget(trials=number))["lr_start"].iloc[0] for number in (1, 2, 3, 4)}
+    assert rates == {1: 1e-3, 2: 1.0, 3: 10.0, 4: 100.0}
+    found.cells["run_budget"] = 99.0  # trials that cost a little more than a run are still complete ones
+    assert list_trials(found.trials, found.runs, found.cells)["number"].iloc[0] == 1
+    found.cells["status"] = "missing"
+    assert set(list_trials(found.trials, found.runs, found.cells)["length"]) == {4}
 
 
 def test_reasons_are_those_that_hold(found: Study) -> None:

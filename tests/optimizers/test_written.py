@@ -25,6 +25,13 @@ from optbench.optimizers.written import write_constructor
         ("Yours[beta=0.5]", math.nan, "", {"target": "package.module:Yours"}, "package.module.Yours(params, beta=0.5)"),
         ("table", 0.1, "", {"target": "torch.optim:SGD", "arguments": {"nesterov": True, "momentum": 0.9}},
          "torch.optim.SGD(params, lr=0.1, nesterov=True, momentum=0.9)"),
+        ("adamw_recipe", 0.01, "beta1=0.9", {"target": "torch.optim:AdamW"},
+         "torch.optim.AdamW(params, lr=0.01, betas=(0.9, 0.999))"),
+        ("table", 0.01, "beta2=0.95", {"target": "torch.optim:NAdam", "arguments": {"betas": [0.8, 0.9]}},
+         "torch.optim.NAdam(params, lr=0.01, betas=(0.8, 0.95))"),
+        ("MyOpt[beta1=0.5]", 0.1, "momentum=0.9", {"target": "my_opt.py:MyOpt", "grouped": True},
+         "MyOpt(params, lr=0.1, momentum=0.9)  # from my_opt.py; to add yourself: beta1=0.5; "
+         "with its parameter groups"),
     ],
 )  # fmt: skip
 def test_calls_by_hand(label: str, lr: float, others: str, more: dict, text: str) -> None:
