@@ -59,7 +59,11 @@ def track_agreement(
     ]
     rows = []
     for pair in combinations(TRACKS, 2):
-        common = [(group["problem"], *both) for group, *own, found in tasks if (both := _select(*own, found, pair))]
+        common = [
+            (group["problem"], *both)
+            for group, own, copies, found in tasks
+            if (both := _select(own, copies, found, pair))
+        ]
         names = sorted({str(name) for _, first, _ in common for name in first})
         if len(names) < 2:
             continue
