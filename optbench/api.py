@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -295,6 +294,7 @@ def recommend(
         explain_small_budget,
         recommendation,
     )
+    from optbench.metrics.recommended_call import write_recommended
     from optbench.results.frozen import open_results
     from optbench.results.join import join
     from optbench.results.machines import check_seconds
@@ -316,35 +316,8 @@ def recommend(
         notes += explain_small_budget(trials, results.trials, results.cells)
         notes += explain_large_budget(trials, results.trials, results.cells)
     table.attrs["notes"] = notes
-    table.attrs["constructor"] = _write_recommended(table, results)
+    table.attrs["constructor"] = write_recommended(table, results)
     return table
-
-
-def _write_recommended(table: pd.DataFrame, results: Any) -> str:
-    """Returns the call for the optimizer recommended for the largest budget; empty without one, or without one call.
-
-    Without a best cell, all cells of the optimizer must have the same values, and none that only a trial has.
-    """
-    from optbench.optimizers.written import write_constructor
-
-    number = table["trials"].fillna(0)
-    first = (number == number.max()) & (table["scope"] == table["scope"].iloc[0]) if len(table) else False
-    chosen = table[table["recommended"] & first]
-    if chosen.empty:
-        return ""
-    row = chosen.iloc[0]
-    cells = results.cells[results.cells["optimizer"] == row["optimizer"]]
-    if row["cell_id"]:
-        cells = cells[cells["cell_id"] == row["cell_id"]]
-    known = [(results.identities.get(cell) or {}).get("optimizer", {}) for cell in cells["cell_id"]]
-    searched = any({*identity.get("search", ())} - {"lr"} for identity in known)
-    if not row["cell_id"] and (row["lr_low"] < row["lr_high"] or cells["schedule"].nunique() > 1 or searched):
-        return ""
-    label = re.sub(r" \([^()]*\)$", "", str(row["optimizer"]))  # joined results name the directory
-    return write_constructor(
-        label, float(row["lr_start"]), row["others"] or "", str(cells["schedule"].iloc[0]),
-        known[0].get("constructor", ""), known[0].get("arguments"), bool(known[0].get("groups")),
-    )  # fmt: skip
 
 
 def check(

@@ -34,10 +34,7 @@ def hyperparameters(trials: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFram
         runs: Frame of runs.
         cells: Frame of cells.
     """
-    trials = trials.drop_duplicates(["cell_id", "trial"])
-    own_trials = dict(list(trials.groupby("cell_id", observed=True)))
-    tuned = runs[runs["tuned"].astype(bool) & (runs["status"] != "skipped")].drop_duplicates("cell_id")
-    chosen = {row["cell_id"]: row for row in tuned.to_dict("records")}
+    own_trials, chosen = group_by_cell(trials, runs)
     rows = []
     for cell in cells.drop_duplicates("cell_id").to_dict("records"):
         own = own_trials.get(cell["cell_id"], trials.iloc[:0])
@@ -65,6 +62,23 @@ def hyperparameters(trials: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFram
 def column_of(name: str) -> str:
     """Returns the column of trials and runs that has the values of a hyperparameter."""
     return "lr" if name == "lr" else f"hp_{name}"
+
+
+def group_by_cell(
+    trials: pd.DataFrame, runs: pd.DataFrame
+) -> tuple[dict[str, pd.DataFrame], dict[str, dict[Any, Any]]]:
+    """Returns by cell its trials, each once, and one of its tuned runs, which has the chosen values.
+
+    Args:
+        trials: Frame of trials.
+        runs: Frame of runs.
+    """
+    trials = trials.drop_duplicates(["cell_id", "trial"])
+    tuned = runs[runs["tuned"].astype(bool) & (runs["status"] != "skipped")].drop_duplicates("cell_id")
+    return (
+        {str(cell): own for cell, own in trials.groupby("cell_id", observed=True)},
+        {str(row["cell_id"]): row for row in tuned.to_dict("records")},
+    )
 
 
 def searched_space(cell: Mapping[Any, Any]) -> dict[str, Range | Choices]:

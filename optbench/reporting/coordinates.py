@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from optbench.formatting import is_missing
-from optbench.metrics.hyperparameters import column_of, searched_space
+from optbench.metrics.hyperparameters import column_of, group_by_cell, searched_space
 from optbench.metrics.importance import place
 from optbench.plots.importance import tick_labels
 from optbench.results.stored import CELL
@@ -42,10 +42,7 @@ def coordinates(trials: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) -
         runs: Frame of runs.
         cells: Frame of cells.
     """
-    trials = trials.drop_duplicates(["cell_id", "trial"])
-    own_trials = dict(list(trials.groupby("cell_id", observed=True)))
-    tuned = runs[runs["tuned"].astype(bool) & (runs["status"] != "skipped")].drop_duplicates("cell_id")
-    chosen = {row["cell_id"]: row for row in tuned.to_dict("records")}
+    own_trials, chosen = group_by_cell(trials, runs)
     rows = []
     for cell in _searching(cells):
         space = searched_space(cell)
