@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     __version__: str
-    from optbench.api import check, compare, figure, plan, recommend, report, run
+    from optbench.api import check, compare, figure, plan, recommend, report, run, tiers
     from optbench.config.load import load_config
     from optbench.config.schema import Config
     from optbench.errors import UserError
@@ -31,12 +31,13 @@ _HOME = {
     "Results": "results.load", "UserError": "errors", "check": "api", "compare": "api",
     "experiment": "experiments.conduct", "figure": "api", "load": "api", "load_config": "config.load",
     "optimizer": "optimizers.decorator", "plan": "api", "recommend": "api", "report": "api", "run": "api",
+    "tiers": "api",
 }  # fmt: skip
 
 __all__ = [
     "Choices", "Config", "Data", "DataSource", "OptimizerSpec", "Plane", "PlaneFunction", "Problem", "Range",
     "Results", "UserError", "check", "compare", "experiment", "figure", "load", "load_config", "optimizer", "plan",
-    "recommend", "report", "run",
+    "recommend", "report", "run", "tiers",
 ]  # fmt: skip
 
 

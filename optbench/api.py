@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from optbench.conformance.finding import Finding
     from optbench.reporting.comparison import Comparison
     from optbench.reporting.section import Section
+    from optbench.reporting.tier_comparison import TierComparison
     from optbench.results.load import Results
     from optbench.results.stored import StoredResults
 
@@ -262,6 +263,36 @@ def compare(
     return compare_folders(
         [_results_folder(folder) for folder in folders], reference, metric, Path(output) if output else None
     )
+
+
+def tiers(
+    small: str | Path,
+    large: str | Path,
+    *,
+    reference: str | None = None,
+    metric: str = "test_metric",
+    output: str | Path | None = None,
+) -> TierComparison:
+    """Shows how far the results of small problems predict those of large ones, with the same optimizers.
+
+    Args:
+        small: Results directory of the small tier, frozen results, or "reference".
+        large: The same of the large tier.
+        reference: The optimizer of the verdicts (default: as in `compare`).
+        metric: The metric of the ranking (see `optbench list metrics`).
+        output: Folder to which the tables are written (default: none).
+
+    Returns:
+        A `TierComparison` with the attributes `table`, `tasks` and `notes`; `print` shows it in sentences.
+
+    Raises:
+        UserError: The results can't be read, have fewer than two optimizers in common, or the reference or the metric
+            is unknown.
+    """
+    from optbench.reporting.tier_comparison import compare_tier_folders
+
+    folders = _results_folder(small), _results_folder(large)
+    return compare_tier_folders(*folders, metric, reference, Path(output) if output else None)
 
 
 def recommend(

@@ -15,6 +15,7 @@ from optbench.cli import completion, options, text
 from optbench.cli.check import check
 from optbench.cli.init import init
 from optbench.cli.reference import reference as reference_command
+from optbench.cli.tiers import tiers
 from optbench.cli.timing import timing
 from optbench.errors import UserError
 
@@ -322,6 +323,7 @@ def bench(data_dir: Path | None, pairs: int) -> None:
 cli.add_command(check)
 cli.add_command(completion.completion)
 cli.add_command(init)
+cli.add_command(tiers)
 cli.add_command(timing)
 cli.add_command(reference_command)
 

@@ -49,8 +49,8 @@ def track_agreement(
             for group, own, copies, found in tasks
             if (both := _select(own, copies, found, pair))
         ]
-        sides = [[(problem, frames[place]) for problem, *frames in common] for place in (0, 1)]
-        found = agreement(*sides, seed, resamples)
+        first, second = ([(problem, frames[place]) for problem, *frames in common] for place in (0, 1))
+        found = agreement(first, second, seed, resamples)
         if found is not None:
             rows.append({"track": pair[0], "other": pair[1], "tasks": len(common), "metric": metric, **found})
     table = pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(["tau", "tau_low", "tau_high"], "float64"))
