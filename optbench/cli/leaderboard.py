@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optbench.formatting import format_cell, to_text
+from optbench.formatting import format_cell, in_words, to_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,7 +57,7 @@ def _best_cells(rows: pd.DataFrame, higher: bool) -> pd.DataFrame:
 
 
 def _remark_lengths(best: pd.DataFrame, rows: pd.DataFrame) -> list[str]:
-    """A line for each optimizer shown that knows the length of a training and ranks before one that does not."""
+    """A line with the optimizers shown that know the length of a training and rank before one that does not."""
     from optbench.metrics.known_length import NOTE
     from optbench.results.stored import GROUP
 
@@ -68,7 +68,8 @@ def _remark_lengths(best: pd.DataFrame, rows: pd.DataFrame) -> list[str]:
     knowing = best[best["audit"].str.contains("known_length")].astype({"rank": float}).to_dict("records")
     # A cell without a rank (NaN) is neither before nor after another one.
     names = [row["optimizer"] for row in knowing if row["rank"] < last.get(tuple(row[name] for name in GROUP), -1.0)]
-    return [f"  {name} knows the length of the training, and others do not: {NOTE}" for name in names]
+    know = "know" if len(names) > 1 else "knows"
+    return [f"  {in_words(names)} {know} the length of the training, and others do not: {NOTE}"] if names else []
 
 
 def _short(best: pd.DataFrame, metric: str, reference: str, judged: dict[Any, str]) -> pd.DataFrame:

@@ -21,9 +21,11 @@ SCHEDULE, WARMUP = {"hp_lr_schedule": "cosine"}, {"hp_lr_schedule": "constant", 
 CONSTANT = {"hp_lr_schedule": "constant", "hp_lr_warmup": 0.0}
 
 
-def compared(mine: list[float], know: dict[str, dict], schedule: str = "constant") -> Study:
-    """A study of `mine` and `adam`, with columns of runs (`hp_…`) and cells by optimizer."""
-    found = study({"adam": BETTER if mine is WORSE else WORSE, "mine": mine})
+def compared(
+    mine: list[float], know: dict[str, dict], schedule: str = "constant", others: dict[str, list[float]] | None = None
+) -> Study:
+    """A study of `mine`, `adam` and others, with columns of runs (`hp_…`) and cells by optimizer."""
+    found = study({"adam": BETTER if mine is WORSE else WORSE, "mine": mine} | (others or {}))
     for optimizer, columns in know.items():
         for column, value in columns.items():
             frame = found.runs if column.startswith("hp_") else found.cells
@@ -52,6 +54,11 @@ def texts(found: Study) -> dict[str, str]:
         "page": group.against,
         "audit": " ".join(findings.loc[findings["finding"] == "known_length", "reason"]),
     }
+
+
+def test_optimizers_that_know_the_length_share_a_remark() -> None:
+    found = texts(compared(BETTER, {"mine": SCHEDULE, "other": WARMUP}, others={"other": BETTER}))
+    assert f"mine and other know the length of the training, and others do not: {NOTE}" in found["leaderboard"]
 
 
 @pytest.mark.parametrize(
