@@ -29,7 +29,8 @@ DECIDED = ("win", "loss", "tie")
 HELD, REVERSED, CHANGED, UNDECIDED = "held", "reversed", "changed", "undecided"
 
 COLUMNS = [
-    "scope", "tau", "tau_low", "tau_high", "optimizers", "tasks", "tasks_other", "kept", "reversed", "tied", "seeds",
+    "scope", "problems", "problems_other",
+    "tau", "tau_low", "tau_high", "optimizers", "tasks", "tasks_other", "kept", "reversed", "tied", "seeds",
     "seeds_other", "winner", "rank_other", "best_other", "regret", "regret_low", "regret_high", "regret_unit",
     "decided", *(f"verdicts_{name}" for name in (HELD, REVERSED, CHANGED, UNDECIDED)), "reference", "metric", "note",
 ]  # fmt: skip
@@ -104,8 +105,9 @@ def compare_tiers(
     """Compares what two tiers say of the optimizers that both have.
 
     The first table has one row per family of problems that both tiers have, and if these are several, one for all of
-    them. Problems of other families are left out; if no family is in both, there is one row for all tasks. `tau` and
-    the columns up to `seeds_other` are those of `agreement.agreement`.
+    them. Problems of other families are left out; if no family is in both, there is one row for all tasks. `problems`
+    and `problems_other` are the labels of the problems of each tier; `tau` and the columns up to `seeds_other` are
+    those of `agreement.agreement`.
 
     - `winner`: the optimizer with the lowest mean rank in the small tier; `rank_other` is its rank in the large one,
       whose first is `best_other`.
@@ -230,7 +232,8 @@ def _scope_row(
     outcomes = (tasks if scope == ALL else tasks[tasks["scope"] == scope])["outcome"].value_counts()
     regret = _regret(other, scope, winner)
     return {
-        "scope": scope, **found, "tasks": len(first), "tasks_other": len(second), "winner": winner,
+        "scope": scope, "problems": _labels(first), "problems_other": _labels(second), **found,
+        "tasks": len(first), "tasks_other": len(second), "winner": winner,
         "rank_other": float(theirs.rank()[winner]), "best_other": best, **regret,
         "decided": sum(int(outcomes.get(name, 0)) for name in (HELD, REVERSED, CHANGED, UNDECIDED)),
         **{f"verdicts_{name}": int(outcomes.get(name, 0)) for name in (HELD, REVERSED, CHANGED, UNDECIDED)},
@@ -248,6 +251,10 @@ def _common(own: list[_Task], others: list[_Task]) -> list[TaskLosses]:
         if shared.shape[1] > 1 and len(shared):
             sides.append((group["problem"], drop_copies(shared, copies)))
     return sides
+
+
+def _labels(side: list[TaskLosses]) -> str:
+    return "; ".join(sorted({problem for problem, _ in side}))
 
 
 def _mean_ranks(side: list[TaskLosses]) -> pd.Series:
