@@ -22,6 +22,7 @@ from optbench.results import atomic
 from optbench.runner.run import _Coordinator
 from tests.support import forked
 from tests.support.conduct import PROGRAM
+from tests.support.recipes import RECIPES
 from tests.support.same_results import assert_same_results
 from tests.support.tiny import TINY
 from tests.support.waiting import PATIENCE, wait_until
@@ -167,7 +168,8 @@ def test_killed_runs_resume_to_the_same_frames(
     workers: int, execution: str, program: list[str], tmp_path: Path
 ) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    arguments = (*TINY_ARGUMENTS, "--optimizer", "adam", "--tuning-worth", "8", "--execution", execution)
+    recipes = [part for recipe in RECIPES for part in ("--optimizer", recipe)]
+    arguments = (*TINY_ARGUMENTS, "--optimizer", "adam", *recipes, "--tuning-worth", "8", "--execution", execution)
     subprocess.run(_command(program, whole, 3 - workers, *arguments), check=True, capture_output=True)
     assert set(optbench.load(whole).trials["status"]) >= {"ok", "stopped"}
     hit = _kill_and_resume(program, killed, arguments, workers, kills=6, longest=9.0)

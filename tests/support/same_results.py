@@ -20,6 +20,6 @@ def assert_same_results(first: Path, second: Path) -> None:
     assert set(b.states().values()) == {"done"}
     for name in ("runs", "trials", "curves", "trajectories", "cells"):
         left, right = (getattr(r, name) for r in (a, b))
-        assert len(left) > 0
+        assert len(left) > 0 or name == "trajectories", name
         kept = [column for column in left.columns if column not in MACHINE]
         pd.testing.assert_frame_equal(left[kept], right[kept], check_exact=True)
