@@ -31,6 +31,7 @@ from optbench.plots.recommendation import recommendation
 from optbench.plots.time_to_target import time_to_target
 from optbench.plots.trajectories import trajectories
 from optbench.plots.verdicts import verdicts
+from optbench.plots.weight_decay_map import weight_decay_map
 from optbench.problem.data import Plane
 from optbench.results.stored import StoredResults
 
@@ -158,6 +159,13 @@ PLOTS: dict[str, Plot] = {
         "Each mark is one tuning trial; each row is one cell. A hyperparameter matters if good trials are only found "
         "in a part of its range. The title has its share in deciding which trials are among the best quarter. With a "
         "few dozen trials, such shares are largely due to chance; the table has their number.",
+        each_problem=False,
+    ),
+    "weight_decay_map": Plot(
+        lambda results, tables, problem: weight_decay_map(results.trials, results.cells),
+        "Each mark is one tuning trial at its learning rate and weight decay; each panel is one cell, with the ranges "
+        "that it searched. If the blue marks lie on a diagonal, the two trade off, and neither can be tuned alone; in "
+        "a row or a column, one of them hardly matters. Crosses failed.",
         each_problem=False,
     ),
     "loss_against_cost": Plot(

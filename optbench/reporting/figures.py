@@ -108,7 +108,8 @@ FIGURES = {
         "the scale of the search. Blue lines are the best trials by validation loss, orange ones the worst; the thick "
         "line has the chosen values. Dotted lines were stopped early, and rank after all others, or failed. A "
         "hyperparameter matters if the blue lines cross its axis in one place. “None” is a trial without a value of "
-        "it, or with one outside of the axis.",
+        "it, or with one outside of the axis. Drag along an axis, or use the menu, to keep only the trials of a part "
+        "of it; a double click keeps all.",
     ),
     "scaling_loss": Figure(
         "Test loss",
@@ -143,7 +144,7 @@ MORE = {
     "answer": ["recommendation", "verdicts"],
     "profile": ["data_profile", "pairwise_profile"],
     "pairs": ["critical_difference"],
-    "rates": ["importance", "lr_transfer"],
+    "rates": ["importance", "weight_decay_map", "lr_transfer"],
 }
 
 #: The plots that the page contains.

@@ -91,7 +91,7 @@ def test_the_figure_shows_the_trials_of_one_optimizer(recipes: Made, opened: Any
 def test_the_optimizer_is_chosen_with_the_keyboard(recipes: Made, opened: Any) -> None:
     page = opened(f"{recipes.address}#learning-rates")
     assert "adam_recipe" in page.drawn("coordinates")["label"]
-    picker = page.page.locator("#figure-coordinates .controls select")
+    picker = page.page.locator("#figure-coordinates .controls select").first
     picker.focus()
     page.page.keyboard.press("ArrowDown")
     page.page.wait_for_function("location.hash.includes('search=sgd_recipe')")
@@ -103,11 +103,64 @@ def test_the_optimizer_is_chosen_with_the_keyboard(recipes: Made, opened: Any) -
 def test_filters_reach_the_figure(recipes: Made, opened: Any) -> None:
     page = opened(f"{recipes.address}#learning-rates?optimizer=adam_recipe&search=sgd_recipe")
     assert "adam_recipe" in page.drawn("coordinates")["label"], "the chosen optimizer is filtered out"
-    assert page.page.locator("#figure-coordinates .controls select").count() == 0
+    assert page.page.locator("#figure-coordinates").get_by_label("Optimizer").count() == 0
     page = opened(f"{recipes.address}#learning-rates?optimizer=adam")
     page.page.locator("#figure-coordinates").scroll_into_view_if_needed()
     page.page.wait_for_selector("#figure-coordinates .plot.empty:not(.waiting)")
     assert "No optimizer that passes the filters" in page.page.locator("#figure-coordinates .plot").inner_text()
+
+
+def _positions(made: Made, name: str) -> dict[int, float]:
+    table = coordinates(made.results.trials, made.results.runs, made.results.cells)
+    own = table.query("optimizer == 'sgd_recipe' and batch_size == 100 and hyperparameter == @name")
+    return dict(zip(own["trial"], own["position"], strict=True))
+
+
+WHERE = "#learning-rates?search=sgd_recipe&batch_size=100"
+
+
+def test_a_range_that_is_dragged_on_an_axis_keeps_its_trials(recipes: Made, opened: Any) -> None:
+    page = opened(f"{recipes.address}{WHERE}")
+    page.drawn("coordinates")
+    plot = page.page.locator("#figure-coordinates .plot .nsewdrag").first
+    plot.scroll_into_view_if_needed()
+    box = plot.bounding_box()
+    order = page.drawn("coordinates")["layout"]["xaxis"]["ticktext"][:-1]
+    place = order.index("momentum")
+    # The axis has the range −0.1 … n + 0.1 across, and −0.16 … 1.16 up.
+    x = box["x"] + box["width"] * (place + 0.1) / (len(order) + 0.2)
+    low, high = (box["y"] + box["height"] * (1.16 - share) / 1.32 for share in (-0.02, 0.5))
+    page.page.mouse.move(x - 8, low)
+    page.page.mouse.down()
+    page.page.mouse.move(x + 8, (low + high) / 2, steps=4)
+    page.page.mouse.move(x + 8, high, steps=4)
+    page.page.mouse.up()
+    page.page.wait_for_function("location.hash.includes('range=momentum')")
+    page.settled()
+    kept = {trial for trial, position in _positions(recipes, "momentum").items() if -0.02 <= position <= 0.5}
+    total = len(_positions(recipes, "momentum"))
+    assert 0 < len(kept) < total
+    assert {row["trial"] for row in page.shown("coordinates")} == kept
+    faint = [trace for trace in page.drawn("coordinates")["data"] if trace["opacity"] < 0.1]
+    assert len(faint) == total - len(kept)
+    note = page.page.locator("#figure-coordinates .note").first
+    assert note.inner_text() == f"{len(kept)} of {total} trials are in the chosen ranges."
+
+
+def test_ranges_are_set_by_the_menu_shared_by_the_address_and_removed(recipes: Made, opened: Any) -> None:
+    page = opened(f"{recipes.address}{WHERE}&range=lr:0.000:0.667")
+    inside = {trial for trial, position in _positions(recipes, "lr").items() if position <= 0.667}
+    assert {row["trial"] for row in page.shown("coordinates")} == inside
+    page.page.get_by_label("Only trials in").select_option("momentum, low third")
+    page.page.wait_for_function("location.hash.includes('range=momentum')")
+    page.settled()
+    low = {trial for trial, position in _positions(recipes, "momentum").items() if position <= 1 / 3}
+    assert {row["trial"] for row in page.shown("coordinates")} == inside & low
+    for name in ("lr", "momentum"):
+        page.page.get_by_role("button", name=f"All values of {name}").click()
+        page.page.wait_for_function(f"!location.hash.includes('range={name}')")
+    page.settled()
+    assert {row["trial"] for row in page.shown("coordinates")} == set(_positions(recipes, "lr"))
 
 
 def test_lines_and_labels_follow_the_theme(recipes: Made, opened: Any) -> None:

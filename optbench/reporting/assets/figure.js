@@ -141,6 +141,7 @@ async function draw(figure) {
   if (!known.plotted) plot.textContent = "";
   plot.style.height = spec.height ? `${spec.height}px` : "";
   await library.react(plot, spec.traces, { ...layoutOf(spec.layout), ...sizeOf(plot) }, CONFIG);
+  if (!known.plotted) listenToSelections(plot, known);
   known.plotted = true;
   if (!known.dirty) plot.classList.remove("waiting");
   plot.setAttribute("role", "img");
@@ -148,6 +149,12 @@ async function draw(figure) {
     "aria-label",
     `${figure.querySelector("h3").textContent}. ${spec.summary ?? ""} The numbers are in the table below.`,
   );
+}
+
+/** Lets a figure with `select` follow the boxes that the reader draws; a double click calls `unselect`. */
+function listenToSelections(plot, known) {
+  plot.on("plotly_selected", (event) => event?.range && known.spec?.select?.(event.range));
+  plot.on("plotly_deselect", () => known.spec?.unselect?.());
 }
 
 /** Shows the note of a figure; an empty text hides it. */

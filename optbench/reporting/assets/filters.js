@@ -231,17 +231,7 @@ function showPickers() {
     .forEach((place) => fill(place, ...taskPickers(["problem", "device", "schedule"]), ...byTarget()));
   fill(document.getElementById("speedup-controls"), ...byTarget(), by());
   fill(controlsOf("profile"), by());
-  if (controlsOf("coordinates") && searching().length > 1)
-    fill(
-      controlsOf("coordinates"),
-      picker(
-        "Optimizer",
-        searching().map((name) => [name, name]),
-        searchedOptimizer(),
-        (search) => change({ search }),
-      ),
-    );
-  else controlsOf("coordinates")?.replaceChildren();
+  if (controlsOf("coordinates")) fill(controlsOf("coordinates"), ...coordinateControls());
   const task = chosenTask();
   const metric = task?.metric_name ?? "metric";
   fill(

@@ -18,6 +18,7 @@ const DEFAULTS = {
   target: "",
   by: "cost",
   search: "",
+  range: [],
   sort: "",
   step: "",
 };
