@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from optbench.errors import UserError
+from optbench.optimizers.decay import keep_one_decay
 from optbench.optimizers.parameter_groups import compile_rule
 from optbench.optimizers.registry import is_count, optimizer_spec, underlying
 from optbench.optimizers.schedule import LENGTHS
@@ -124,6 +125,8 @@ def build_spec(name: str, table: OptimizerTable) -> OptimizerSpec:
     arguments = _tuples(table.arguments)
     base = optimizer_spec(origin, table.default_lr or arguments.get("lr"), {*arguments, *table.from_run})
     search = _ranges(name, table.search, base)
+    given = {*arguments, *search}
+    inherited = keep_one_decay(name, given, base.search)
     fixed = base.configured(arguments)  # rejects arguments that the class does not accept
     rate = search.pop("lr", None)
     if isinstance(rate, Choices):
@@ -132,12 +135,12 @@ def build_spec(name: str, table: OptimizerTable) -> OptimizerSpec:
     spec = replace(
         base,
         name=name,
-        arguments=fixed.arguments,
+        arguments=keep_one_decay(name, given, fixed.arguments),
         default_lr=fixed.default_lr if fixed.lr_fixed else table.default_lr or base.default_lr,
         # With a search range, a learning rate among the arguments is the start of tuning; without, it is fixed.
         learning_rate=rate or (None if fixed.lr_fixed else base.learning_rate),
         follows_curvature=bool(base.follows_curvature) and rate is None,
-        search={**{key: tried for key, tried in base.search.items() if key not in arguments}, **search},
+        search={**{key: tried for key, tried in inherited.items() if key not in arguments}, **search},
         fixed_search=base.fixed_search | (base.search.keys() & arguments.keys()) - search.keys(),
         from_run={**base.from_run, **table.from_run},
         **switches,

@@ -15,6 +15,7 @@ from optbench.formatting import format_cell, is_missing
 from optbench.metrics.compared import select_runs
 from optbench.metrics.hyperparameters import searched_space
 from optbench.optimizers.additions import ADDITIONS
+from optbench.optimizers.decay import DECAY_PER_STEP, WEIGHT_DECAY, set_weight_decay
 from optbench.optimizers.registry import REGISTERED_OPTIMIZERS
 from optbench.optimizers.search_space import Choices, Range, active_hyperparameters
 from optbench.optimizers.spec import SCHEDULE_HYPERPARAMETERS
@@ -86,14 +87,19 @@ class _Method:
         plain = _PLAIN.get(self.constructor)
         given = {str(name)[3:]: value for name, value in run.items() if str(name).startswith("hp_")} | {"lr": run["lr"]}
         values = {name: _read(value) for name, value in given.items() if not is_missing(value)}
+        if WEIGHT_DECAY not in values and not is_missing(run["lr"]):
+            values = set_weight_decay(values, float(run["lr"]))
         #: The defaults of all hyperparameters that are known, and the values of the runs.
         self.defaults = {**_APPLIED, **(_split(plain.known) if plain else {})}
+        self.defaults.pop(DECAY_PER_STEP, None)
         self.point = {**self.defaults, **_split(values)}
 
     def reaches(self, point: Mapping[str, Any]) -> bool:
         """Whether its tuning could have chosen a point; False where a value is not known."""
         if not self.space:
             return False
+        if DECAY_PER_STEP in self.space:
+            point = {**point, DECAY_PER_STEP: point["lr"] * point.get(WEIGHT_DECAY, 0.0)}
         active = active_hyperparameters(self.space, point)
         if not all(name in point and _holds(self.space[name], point[name]) for name in active):
             return False
@@ -103,6 +109,9 @@ class _Method:
         if point.get("lr_schedule") == "constant":
             point = {name: value for name, value in point.items() if name not in ("lr_cooldown", "lr_final")}
             own = {name: value for name, value in own.items() if name not in ("lr_cooldown", "lr_final")}
+        if DECAY_PER_STEP in self.space:
+            own.pop(WEIGHT_DECAY, None)
+            point = {name: value for name, value in point.items() if name != WEIGHT_DECAY}
         others = {name: value for name, value in point.items() if name not in active}
         return own.keys() == others.keys() and all(_are_equal(own[name], others[name]) for name in own)
 

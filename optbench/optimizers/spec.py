@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from optbench.errors import UserError, out_of_range, unknown
 from optbench.optimizers.additions import ADDITIONS, check_compatible, convert_added_space, convert_addition
+from optbench.optimizers.decay import DECAY_PER_STEP, WEIGHT_DECAY, keep_one_decay
 from optbench.optimizers.schedule import convert_parameter, optimizer_schedule
 from optbench.optimizers.search_space import Choices, Range
 from optbench.selection import AcceptedValues, convert, is_number
@@ -144,6 +145,11 @@ class OptimizerSpec:
             if key in SCHEDULE_HYPERPARAMETERS:
                 fixed[key] = self._schedule_value(key, value)
                 continue
+            if key == DECAY_PER_STEP and self.has_decay_per_step:
+                if not is_number(value) or not 0 <= value < 1:
+                    raise out_of_range(f"{self.name}[{key}]", value, "a number of at least 0 and below 1")
+                fixed[key] = float(value)
+                continue
             if key in self.entries:
                 if not is_number(value) or not 0 <= value < 1:
                     raise out_of_range(f"{self.name}[{key}]", value, "a number of at least 0 and below 1")
@@ -154,9 +160,11 @@ class OptimizerSpec:
             fixed[key] = convert(f"{self.name}[{key}]", value, known[key], AcceptedValues(low=low, none=True))
         lr = fixed.pop("lr", self.default_lr)
         search = {key: tried for key, tried in self.search.items() if key not in parameters}
+        search = keep_one_decay(self.name, fixed, search)
         for key in self.added & search.keys():
             search[key] = convert_added_space(f"the search space of {self.name}.{key}", key, search[key])
-        arguments = self._without_idle_additions({**self.arguments, **fixed})
+        arguments = self._without_idle_additions({**keep_one_decay(self.name, fixed, self.arguments), **fixed})
+        self._check_decay(search)
         self._check_entries({*arguments, *search}, search)
         check_compatible(
             self.name, self.added & {*arguments, *search}, self.averages, {**self.hyperparameters, **arguments}, search
@@ -176,6 +184,14 @@ class OptimizerSpec:
             for key, value in arguments.items()
         }
         return {key: value for key, value in converted.items() if key not in self.added or value}
+
+    def _check_decay(self, search: Mapping[str, Range | Choices]) -> None:
+        """Refuse a search space of the decay per step with which weights would grow or change their sign."""
+        tried = search.get(DECAY_PER_STEP) if self.has_decay_per_step else None
+        for value in () if tried is None else tried.bounds:
+            if not is_number(value) or not 0 <= value < 1:
+                what = f"the search space of {self.name}.{DECAY_PER_STEP}"
+                raise out_of_range(what, value, "numbers of at least 0 and below 1")
 
     def _check_entries(self, used: set[str], search: Mapping[str, Range | Choices]) -> None:
         """Refuse an entry of a tuple together with the whole tuple, and search spaces of entries with other values."""
@@ -214,7 +230,16 @@ class OptimizerSpec:
         rate = {} if self.default_lr is None else {"lr": self.default_lr}
         schedules = {} if self.default_lr is None else SCHEDULE_HYPERPARAMETERS
         entries = {key: self.hyperparameters[whole][index] for key, (whole, index) in self.entries.items()}
-        return {**rate, **schedules, **ADDITIONS, **entries, **self.hyperparameters}
+        decay = {}
+        if self.has_decay_per_step:
+            decay = {DECAY_PER_STEP: self.default_lr * self.hyperparameters[WEIGHT_DECAY]}
+        return {**rate, **schedules, **ADDITIONS, **decay, **entries, **self.hyperparameters}
+
+    @property
+    def has_decay_per_step(self) -> bool:
+        """Whether its weight decay can be given as `decay_per_step`."""
+        own = self.hyperparameters
+        return self.default_lr is not None and is_number(own.get(WEIGHT_DECAY)) and DECAY_PER_STEP not in own
 
     @property
     def entries(self) -> dict[str, tuple[str, int]]:
@@ -279,7 +304,10 @@ class ConfiguredOptimizer:
     def defaults(self) -> dict[str, Any]:
         """The untuned values of all hyperparameters."""
         rate = {} if self.default_lr is None else {"lr": self.default_lr}
-        return {**self.spec.known, **self.arguments, **rate}
+        decay = {}
+        if self.default_lr is not None and self.spec.has_decay_per_step:
+            decay = {DECAY_PER_STEP: self.default_lr * self.spec.hyperparameters[WEIGHT_DECAY]}
+        return {**self.spec.known, **decay, **self.arguments, **rate}
 
     def _learning_rate_range(self, problem: Problem) -> Range:
         rates = self.spec.learning_rate

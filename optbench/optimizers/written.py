@@ -9,6 +9,7 @@ from typing import Any
 
 from optbench import selection
 from optbench.optimizers.additions import ADDITIONS
+from optbench.optimizers.decay import set_weight_decay
 from optbench.optimizers.registry import REGISTERED_OPTIMIZERS
 from optbench.optimizers.spec import SCHEDULE_HYPERPARAMETERS, OptimizerSpec
 from optbench.selection import format_value
@@ -48,6 +49,8 @@ def write_constructor(
         values |= dict(selection.parse(f"tuned[{others}]")[0].parameters)
     if not math.isnan(lr):
         values["lr"] = lr
+        if spec is None or spec.has_decay_per_step:
+            values = set_weight_decay(values, lr)
     place, _, name = (spec.constructor if spec else target).rpartition(":")
     called = name or chosen.name
     if place and not place.endswith(".py"):

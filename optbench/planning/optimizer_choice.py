@@ -13,6 +13,7 @@ from typing import Any
 from optbench.errors import out_of_range
 from optbench.formatting import in_words
 from optbench.optimizers.additions import ADDITIONS
+from optbench.optimizers.decay import DECAY_PER_STEP, set_weight_decay
 from optbench.optimizers.registry import REGISTERED_OPTIMIZERS, underlying
 from optbench.optimizers.search_space import Choices, Range, active_hyperparameters, search_identity
 from optbench.optimizers.signature import LENGTH_ARGUMENTS
@@ -63,6 +64,8 @@ class OptimizerChoice:
     added: frozenset[str] = frozenset()
     #: Tuples of which a single entry is fixed or searched (`OptimizerSpec.entries`), with their defaults.
     tuples: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    #: Whether its weight decay follows from the learning rate (see `optimizers.decay`).
+    decays_per_step: bool = False
 
     @property
     def name(self) -> str:
@@ -78,7 +81,7 @@ class OptimizerChoice:
             "partners": {group: _identity_of(target) for group, target in self.partners.items()},
             "reset": _identity_of(self.reset) if self.reset else "",
         }
-        for name in ("label", "base", "linear_in_rate", "tunable", "package", "added", "tuples"):
+        for name in ("label", "base", "linear_in_rate", "tunable", "package", "added", "tuples", "decays_per_step"):
             del parts[name]
         for name in _LATER:
             if not parts[name]:
@@ -141,6 +144,8 @@ class OptimizerChoice:
         """
         applied = SCHEDULE_HYPERPARAMETERS.keys() | self.added
         values = {key: value for key, value in {**self.fixed, **hyperparameters}.items() if key not in applied}
+        if self.decays_per_step:
+            values = set_weight_decay(values, values.get("lr", self.defaults["lr"]))
         for name, defaults in self.tuples.items():
             entries = [values.pop(f"{name[:-1]}{place}", value) for place, value in enumerate(defaults, 1)]
             values[name] = tuple(entries)
@@ -177,6 +182,8 @@ class OptimizerChoice:
             special = "the step differentiates gradients"
         elif self.scheduled:
             special = "the optimizer has its own schedule"
+        elif self.decays_per_step:
+            special = "the weight decay depends on the learning rate"
         elif self.from_run or self.reset:
             special = "the optimizer is constructed separately for each training"
         searched, grouped = self.tunable | self.search.keys(), bool(self.groups)
@@ -220,6 +227,7 @@ def choose_optimizer(label: str, chosen: ConfiguredOptimizer, source: str, probl
             for key, (whole, _) in spec.entries.items()
             if key in chosen.arguments or key in chosen.search
         },
+        decays_per_step=spec.has_decay_per_step and DECAY_PER_STEP in {*chosen.arguments, *chosen.search},
     )
 
 

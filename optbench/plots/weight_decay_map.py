@@ -14,13 +14,14 @@ from matplotlib.lines import Line2D
 
 from optbench.metrics.hyperparameters import column_of, searched_space
 from optbench.metrics.importance import place
+from optbench.optimizers.decay import DECAY_PER_STEP, WEIGHT_DECAY
 from optbench.plots import style
 from optbench.plots.importance import tick_labels
 from optbench.results.stored import STOPPED
 
 #: Cells that are drawn, each in a panel.
 _MOST = 24
-_ACROSS, _UP = "lr", "weight_decay"
+_ACROSS, _UPS = "lr", (DECAY_PER_STEP, WEIGHT_DECAY)
 #: From the best trial to the worst, as in the parallel coordinates of the page.
 _COLORS = LinearSegmentedColormap.from_list("best to worst", [style.BLUE, "#808080", style.VERMILLION])
 
@@ -34,7 +35,7 @@ def weight_decay_map(trials: pd.DataFrame, cells: pd.DataFrame) -> tuple[Figure,
     then by their loss. The large mark is the best trial, and crosses are trials that failed. Returns the figure and the
     trials drawn, or None if no cell searched both.
     """
-    rows = [cell for cell in cells.drop_duplicates("cell_id").to_dict("records") if _searched_both(cell)]
+    rows = [cell for cell in cells.drop_duplicates("cell_id").to_dict("records") if _decay_of(cell)]
     if not rows:
         return None
     several = [name for name in ("problem", "batch_size", "device", "schedule") if cells[name].nunique() > 1]
@@ -43,6 +44,7 @@ def weight_decay_map(trials: pd.DataFrame, cells: pd.DataFrame) -> tuple[Figure,
     figure, axes = style.sheet(
         "Learning rate and weight decay",
         "trials from the best (blue) to the worst (orange) validation loss"
+        + (", over weight decay or decay per step" if len({_decay_of(cell) for cell in shown}) > 1 else "")
         + (f"; {left_out} more cells are not drawn" if left_out else ""),
         len(shown),
         [
@@ -54,7 +56,8 @@ def weight_decay_map(trials: pd.DataFrame, cells: pd.DataFrame) -> tuple[Figure,
         size=(2.2, 1.9),
         titles=[", ".join([str(cell["optimizer"]), *(str(cell[name]) for name in several)]) for cell in shown],
     )
-    axes[0].set_ylabel("weight decay")
+    kinds = {_decay_of(cell) for cell in shown}
+    axes[0].set_ylabel("weight decay per step" if kinds == {DECAY_PER_STEP} else "weight decay")
     for ax in axes[-min(len(axes), style.COLUMNS) :]:
         ax.set_xlabel("learning rate")
     drawn = []
@@ -65,17 +68,21 @@ def weight_decay_map(trials: pd.DataFrame, cells: pd.DataFrame) -> tuple[Figure,
     return figure, pd.concat(drawn, ignore_index=True)
 
 
-def _searched_both(cell: dict[Any, Any]) -> bool:
-    return {_ACROSS, _UP} <= set(searched_space(cell))
+def _decay_of(cell: dict[Any, Any]) -> str:
+    """Returns the kind of decay that a cell searched together with the learning rate; empty if it did not."""
+    space = searched_space(cell)
+    return next((name for name in _UPS if name in space), "") if _ACROSS in space else ""
 
 
 def _points(trials: pd.DataFrame, cell: dict[Any, Any]) -> pd.DataFrame:
     """Returns the trials of a cell with their positions on both axes and their rank, from 0 (best) to 1."""
-    space = searched_space(cell)
+    space, decay = searched_space(cell), _decay_of(cell)
     own = trials.drop_duplicates("trial", keep="last")
-    points = own[["cell_id", "optimizer", "trial", "status", "cost", "valid_loss", "lr", column_of(_UP)]].assign(
+    points = own[["cell_id", "optimizer", "trial", "status", "cost", "valid_loss", "lr"]].assign(
+        hyperparameter=decay,
+        decay=own[column_of(decay)],
         x=[place(space[_ACROSS], value) for value in own["lr"]],
-        y=[place(space[_UP], value) for value in own[column_of(_UP)]],
+        y=[place(space[decay], value) for value in own[column_of(decay)]],
     )
     known = points["status"].isin(["ok", STOPPED]) & np.isfinite(points["valid_loss"].astype(float))
     spent = points["cost"].where(points["status"] != "ok", np.inf)
@@ -95,7 +102,7 @@ def _draw_panel(ax: Axes, points: pd.DataFrame, cell: dict[Any, Any]) -> None:
     ax.plot(best["x"], best["y"], "D", color=style.INK, markersize=6, markerfacecolor=style.BLUE, zorder=4)
     space = searched_space(cell)
     ax.set_xticks(*zip(*tick_labels(space[_ACROSS]), strict=True))
-    marks = tick_labels(space[_UP])
+    marks = tick_labels(space[_decay_of(cell)])
     ax.set_yticks([mark for mark, _ in marks], [])
     # Each optimizer has a range of its own, so the values stand within its panel.
     for mark, label in marks:

@@ -102,7 +102,8 @@ def _describe_tuning(tuning: Mapping[str, Any]) -> str:
 
 def _regularisation(runs: pd.DataFrame) -> str:
     """Weight decay, clipping, averages and schedules, with the optimizers for which they were requested."""
-    decays, clips = (_requested(runs, word) for word in ("weight_decay", "clip"))
+    decays = list(dict.fromkeys([*_requested(runs, "weight_decay"), *_requested(runs, "decay_per_step")]))
+    clips = _requested(runs, "clip")
     clips = [f"{name}{_amounts(runs, name, _CLIPPING)}" for name in clips]
     averages = [f"{name}{_amounts(runs, name, _AVERAGING)}" for name in _requested(runs, "average_")]
     averaged = f", except for averages of {in_words(averages)}" if averages else ""

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from optbench.optimizers.additions import AVERAGING, CLIPPING
+from optbench.optimizers.decay import DECAY_PER_STEP, WEIGHT_DECAY
 from optbench.optimizers.parameter_groups import split_parameters
 from optbench.optimizers.search_space import Choices, Range
 from optbench.optimizers.spec import SCHEDULE_HYPERPARAMETERS
@@ -32,7 +33,7 @@ MOST = 1_000_000
 #: Points of the search space at which a hyperparameter is tried, in addition to the defaults of the others.
 POINTS = 3
 #: Values between which these differ visibly, whatever the values of the search.
-_OFF_AND_ON = {"weight_decay": (0.0, 0.1)} | dict.fromkeys(CLIPPING, (0.0, 1.0))
+_OFF_AND_ON = {WEIGHT_DECAY: (0.0, 0.1), DECAY_PER_STEP: (0.0, 0.1)} | dict.fromkeys(CLIPPING, (0.0, 1.0))
 
 
 def describe_idle(choice: OptimizerChoice, model: nn.Module) -> list[str]:

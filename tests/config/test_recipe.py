@@ -36,7 +36,8 @@ def test_each_is_tuned_in_every_dimension_that_it_has() -> None:
     for name, table in load_config("recipe").optimizer.items():
         spec = build_spec(name, table)
         searched = {"lr", *spec.search} if spec.learning_rate else {*spec.search}
-        expected = {key for key in ("weight_decay", "momentum", "beta1", "beta2") if key in spec.known}
+        decay = "decay_per_step" if spec.learning_rate else "weight_decay"
+        expected = {key for key in (decay, "momentum", "beta1", "beta2") if key in spec.known}
         expected -= {"momentum"} if name in ("sgd_recipe", "lbfgs_recipe") else set()
         assert expected | {"lr_warmup"} <= searched, name
         assert "lr" in searched or name == "prodigy_recipe"

@@ -39,9 +39,8 @@ def test_each_trial_is_at_its_values_and_ranked() -> None:
     assert math.isnan(points["rank"][4])
     assert points["x"].tolist() == pytest.approx([0.5, 0.75, 0.25, 0.25, 1.0])
     for name, values in SPACE.items():
-        column = "lr" if name == "lr" else "hp_weight_decay"
         places = points["x" if name == "lr" else "y"]
-        assert np.allclose([values.at(place) for place in places], points[column])
+        assert np.allclose([values.at(place) for place in places], points["lr" if name == "lr" else "decay"])
     best = figure.axes[0].lines[-1]
     assert best.get_marker() == "D"
     assert best.get_xdata()[0] == pytest.approx(0.75)
