@@ -146,7 +146,7 @@ def test_a_decay_per_step_contains_the_same_weight_decay() -> None:
     plain = cell_of_rows("plain", search=space_text({"lr": space["lr"]}), **method)
     for decay, expected in ((0.01, [("wide", "plain")]), (10.0, [])):
         runs = frame([run_of(wide, lr=1e-3), run_of(plain, lr=1e-3)], "runs")
-        runs = runs.assign(hp_decay_per_step=[1e-5, math.nan], hp_weight_decay=[math.nan, decay])
+        runs = runs.assign(hp_decay_per_step=[3e-5, math.nan], hp_weight_decay=[math.nan, decay])
         assert [one.names for one in inclusions(runs, frame([wide, plain], "cells"))] == expected
 
 

@@ -121,7 +121,9 @@ WHERE = "#learning-rates?search=sgd_recipe&batch_size=100"
 
 def test_a_range_that_is_dragged_on_an_axis_keeps_its_trials(recipes: Made, opened: Any) -> None:
     page = opened(f"{recipes.address}{WHERE}")
+    page.all_drawn()  # a figure that is drawn later moves this one
     page.drawn("coordinates")
+    page.settled()
     plot = page.page.locator("#figure-coordinates .plot .nsewdrag").first
     plot.scroll_into_view_if_needed()
     box = plot.bounding_box()
