@@ -5,7 +5,7 @@
 #   make test-all  the slow ones too: whole samples, real processes that are killed, pages of 3,000 runs
 #   make lint      ruff and mypy
 #   make bench     micro-timings: the pytest-benchmark suite, then throughput against plain torch loops
-#   make reference computes the reference results again (results/reference), for `run --against reference`
+#   make reference computes the reference results again (results/reference, results/reference_recipe)
 #   make install   only the environment (about 6 GB with torch's CUDA libraries)
 #
 # PYTHON chooses the interpreter of a new environment, VENV where it is, ARGS what is handed on:
@@ -54,6 +54,7 @@ lint: $(INSTALLED)
 
 reference: $(INSTALLED)
 	$(PY) -m optbench reference make $(ARGS)
+	$(PY) -m optbench reference make --preset recipe $(ARGS)
 
 bench: $(INSTALLED)
 	$(PY) -m pytest tests/timing --benchmark-only

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optbench.baselines.located import REFERENCE, locate, reference_folder, reject_time_metric
+from optbench.baselines.located import SHIPPED, locate, reference_folder, reject_time_metric
 from optbench.config.load import configure, default_name
 from optbench.config.schema import Config
 from optbench.errors import UserError, out_of_range, unknown
@@ -50,7 +50,7 @@ def plan(
         data_dir: As for `run`.
         download: As for `run`; a plan downloads nothing.
         execution: How trainings are executed: "auto", "eager", "population", "compile" or "cuda_graph".
-        against: Stored results to compare with: "reference", or a results directory (its path, or its name in
+        against: Stored results to compare with: "reference", "recipe", or a results directory (its path, or its name in
             `results`). Only the cells that these results lack are planned.
         **choices: See `config`.
 
@@ -181,7 +181,7 @@ def report(
     directory, and those of frozen results to `reports/NAME` in the current folder.
 
     Args:
-        folder: A results directory, frozen results, or "reference".
+        folder: A results directory, frozen results, "reference" or "recipe".
         output: Path of the page (default: `reports/NAME.html`, next to the folder `results`).
         rank_by: The metric by which optimizers are compared (see `optbench list metrics`).
         sections: Additional sections of the page, placed before its methods; see `optbench.reporting.section.Section`.
@@ -246,7 +246,7 @@ def compare(
     """Compares optimizers on paired seeds, within one results directory or across several.
 
     Args:
-        *folders: Results directories, frozen results, or "reference".
+        *folders: Results directories, frozen results, "reference" or "recipe".
         reference: The optimizer with which all others are compared, on the seeds that both have run (default: adam, if
             the results contain it).
         metric: The metric of the comparison (see `optbench list metrics`).
@@ -276,7 +276,7 @@ def tiers(
     """Shows how far the results of small problems predict those of large ones, with the same optimizers.
 
     Args:
-        small: Results directory of the small tier, frozen results, or "reference".
+        small: Results directory of the small tier, frozen results, "reference" or "recipe".
         large: The same of the large tier.
         reference: The optimizer of the verdicts (default: as in `compare`).
         metric: The metric of the ranking (see `optbench list metrics`).
@@ -303,7 +303,7 @@ def recommend(
     Without a budget, those of the results are considered: no tuning and all of it, and half of it unless it raced.
 
     Args:
-        *folders: Results directories, frozen results, or "reference".
+        *folders: Results directories, frozen results, "reference" or "recipe".
         trials: Tuning budget in complete trials, each with the compute of one run; 1 means the default learning rate,
             untuned.
         seconds: Time limit for all tuning trials together, at the speed measured in isolation.
@@ -445,9 +445,9 @@ def _locate_against(against: str | Path | None, results: str | Path) -> Path | N
 
 
 def _results_folder(folder: str | Path) -> Path:
-    """Returns the folder itself, or that of the reference results."""
+    """Returns the folder itself, or that of the shipped results of this name."""
     path = Path(folder)
-    return reference_folder() if str(folder) == REFERENCE and not path.exists() else path
+    return reference_folder(str(folder)) if str(folder) in SHIPPED and not path.exists() else path
 
 
 def _check_name(name: str) -> str:

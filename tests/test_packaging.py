@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from optbench.baselines.located import reference_folder
+from optbench.baselines.located import SHIPPED, reference_folder
 
 ROOT = Path(__file__).parents[1]
 #: Where the package's parts lie in the source tree.
 PARTS = {"optbench": ROOT / "optbench", "optbench.problems": ROOT / "problems"}
 #: Parts without modules.
-DATA = {"optbench.reference": ROOT / "results" / "reference"}
+DATA = {f"optbench.{folder}": ROOT / "results" / folder for folder in SHIPPED.values()}
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,8 @@ def test_every_other_file_is_among_the_package_data(setuptools: dict[str, Any]) 
 
 def test_what_the_package_reads_is_found_through_it(setuptools: dict[str, Any]) -> None:
     for name, patterns in setuptools["package-data"].items():
-        folder = reference_folder() if name in DATA else resources.files(name)
+        shipped = {f"optbench.{folder}": reference_folder(one) for one, folder in SHIPPED.items()}
+        folder = shipped.get(name) or resources.files(name)
         for pattern in patterns:
             inner = folder.joinpath(str(Path(pattern).parent))
             assert any(Path(entry.name).match(Path(pattern).name) for entry in inner.iterdir()), (name, pattern)

@@ -1,4 +1,4 @@
-"""Finds stored results: the reference that ships with optbench, or the user's own results directories."""
+"""Finds stored results: the references that ship with optbench, or the user's own results directories."""
 
 from __future__ import annotations
 
@@ -7,22 +7,27 @@ from pathlib import Path
 from optbench.errors import UserError, unknown
 from optbench.results.directory import ABOUT
 
-REFERENCE = "reference"
+REFERENCE, RECIPE = "reference", "recipe"
+#: The folder of each shipped reference, by its name.
+SHIPPED = {REFERENCE: "reference", RECIPE: "reference_recipe"}
+#: The preset of each shipped reference.
+PRESETS = {REFERENCE: "quick", RECIPE: "recipe"}
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
-def reference_folder() -> Path:
-    """Returns the folder of the shipped reference: in the installed package, or in `results` of the repository."""
-    within = _PACKAGE / REFERENCE
-    return within if (within / ABOUT).exists() else _PACKAGE.parent / "results" / REFERENCE
+def reference_folder(name: str = REFERENCE) -> Path:
+    """Returns the folder of a shipped reference: in the installed package, or in `results` of the repository."""
+    within = _PACKAGE / SHIPPED[name]
+    return within if (within / ABOUT).exists() else _PACKAGE.parent / "results" / SHIPPED[name]
 
 
 def encode_location(folder: Path) -> str:
-    """Returns the text by which a results directory remembers stored results: `reference`, or an absolute path.
+    """Returns the text by which a results directory remembers stored results: a shipped reference's name, or a path.
 
-    The reference has no path in it, so that a results directory can move between machines.
+    A name has no path in it, so that a results directory can move between machines.
     """
-    return REFERENCE if folder.resolve() == reference_folder().resolve() else str(folder.resolve())
+    place = folder.resolve()
+    return next((name for name in SHIPPED if reference_folder(name).resolve() == place), str(place))
 
 
 def reject_time_metric(metric: str) -> None:
@@ -36,7 +41,7 @@ def reject_time_metric(metric: str) -> None:
 
 def decode_location(text: str) -> Path:
     """Returns the folder of stored results from the text of `encode_location`."""
-    return reference_folder() if text == REFERENCE else Path(text)
+    return reference_folder(text) if text in SHIPPED else Path(text)
 
 
 def fingerprint(text: str) -> str:
@@ -52,7 +57,7 @@ def fingerprint(text: str) -> str:
 
 
 def locate(name: str, results: Path) -> Path:
-    """Returns the folder of stored results: a path, a name in the folder `results`, or `reference`.
+    """Returns the folder of stored results: a path, a name in the folder `results`, or a shipped reference.
 
     Raises:
         UserError: There are none with this name.
@@ -60,7 +65,7 @@ def locate(name: str, results: Path) -> Path:
     for folder in (Path(name), results / name):
         if any((folder / file).exists() for file in ("format.json", ABOUT)):
             return folder
-    if name == REFERENCE:
-        return reference_folder()
+    if name in SHIPPED:
+        return reference_folder(name)
     names = [path.parent.name for path in results.glob("*/format.json")]
-    raise unknown("stored results", name, [REFERENCE, *names])
+    raise unknown("stored results", name, [*SHIPPED, *names])

@@ -110,12 +110,12 @@ def complete_folders(ctx: click.Context, parameter: click.Parameter, incomplete:
 
 
 def complete_stored_results(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Completes a results directory, or `reference`."""
-    from optbench.baselines.located import REFERENCE
+    """Completes a results directory, or a shipped reference."""
+    from optbench.baselines.located import SHIPPED
 
     folders = complete_folders(ctx, parameter, incomplete)
     plain = [item for item in folders if item.type == "plain"]
-    return [*plain, *_starting(incomplete, [REFERENCE])] or folders
+    return [*plain, *_starting(incomplete, SHIPPED)] or folders
 
 
 def complete_lists(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -171,7 +171,7 @@ rank_by = click.option(
 
 against = click.option(
     "--against", metavar="NAME", shell_complete=completion.complete_stored_results,
-    help="Stored results to compare with, on their problems and budgets: `reference`, or a results directory.",
+    help="Results to compare with, on their problems and budgets: `reference`, `recipe`, or a results directory.",
 )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from optbench.cli import options
+from optbench.errors import UserError
 
 #: Enough seeds for 20 comparisons: the smallest p of the paired sign-flip test is 2/2¹⁰, and 20 · 2/2¹⁰ < 0.05 (Holm).
 SEEDS = 10
@@ -14,7 +15,7 @@ SEEDS = 10
 
 @click.group(short_help="Show or make the reference results.")
 def reference() -> None:
-    """Show or make the reference results that ship with optbench (for `optbench run --against reference`)."""
+    """Show or make the results that ship with optbench (for `optbench run --against reference|recipe`)."""
 
 
 @reference.command(short_help="Compute and freeze reference results.")
@@ -28,20 +29,25 @@ def reference() -> None:
 )  # fmt: skip
 @click.option(
     "--output", type=click.Path(path_type=Path), metavar="DIR",
-    help="Folder for the frozen results (default: replace the reference that is installed).",
+    help="Folder for the frozen results (default: replace the installed ones of this preset).",
 )  # fmt: skip
 def make(preset: str, results: Path, name: str | None, workers: int | None, seeds: int, output: Path | None) -> int:
-    """Run a preset, or resume it, and freeze its results as the reference, or in another folder with --output."""
+    """Run a preset, or resume it, and freeze its results as its reference, or in another folder with --output."""
     from optbench import api
     from optbench.baselines.freeze import freeze
-    from optbench.baselines.located import reference_folder
+    from optbench.baselines.located import PRESETS, reference_folder
     from optbench.runner.progress import for_stderr
 
+    names = {of: name for name, of in PRESETS.items()}
+    if output is None and preset not in names:
+        accepted = f"{', '.join(names)}, or --output DIR"
+        raise UserError(f"no results of the preset {preset} ship with optbench (accepted: {accepted})")
+    folder = output or reference_folder(names[preset])
     done = api.run(
         preset=preset, seeds=seeds, name=name or preset, results=results, workers=workers, outputs=False,
         progress=for_stderr(),
     )  # fmt: skip
-    frozen = freeze(done, output or reference_folder())
+    frozen = freeze(done, folder)
     size = sum(path.stat().st_size for path in frozen.folder.iterdir() if path.is_file())
     click.echo(f"{len(frozen.plan['cells'])} cells, {size / 1e6:.2f} MB, version {frozen.about['version']}")
     click.echo(f"reference  {frozen.folder}")
@@ -49,20 +55,20 @@ def make(preset: str, results: Path, name: str | None, workers: int | None, seed
 
 
 @reference.command(short_help="Show the reference and cells that are out of date.")
-@click.argument("folder", required=False, type=click.Path(path_type=Path), metavar="[DIR]")
-def show(folder: Path | None) -> int:
-    """Show the contents of the reference, the machine that computed it, and cells that are out of date.
+@click.argument("name", default="reference", metavar="[NAME]")
+def show(name: str) -> int:
+    """Show the contents of a reference, the machine that computed it, and cells that are out of date.
 
-    DIR is a folder of frozen results (default: the reference). The exit code is 1 if a cell is out of date,
-    otherwise 0.
+    NAME is `reference` (the default), `recipe`, or a folder of frozen results. The exit code is 1 if a cell is out of
+    date, otherwise 0.
     """
-    from optbench.baselines.located import reference_folder
+    from optbench.baselines.located import SHIPPED, reference_folder
     from optbench.baselines.stale import find_stale_cells
     from optbench.formatting import align_columns
     from optbench.results.frozen import FrozenResults
     from optbench.results.machines import describe_machine
 
-    frozen = FrozenResults(folder or reference_folder())
+    frozen = FrozenResults(reference_folder(name) if name in SHIPPED else Path(name))
     stale = find_stale_cells(frozen)
     rows = [("problem", "batch", "device", "optimizers", "of problem version", "state")]
     groups: dict[tuple[str, str, str, str], list[dict[str, str]]] = {}

@@ -23,8 +23,8 @@ from optbench.cli import completion, options
 def tiers(small: str, large: str, results: Path, reference: str | None, rank_by: str, output: Path | None) -> None:
     """Show how far the results of small problems predict those of large ones.
 
-    SMALL and LARGE are names of results directories, their paths, or `reference`, with the same optimizers. Problems
-    belong together if they have the same name without parameters, such as mnist_cnn on digits and on MNIST.
+    SMALL and LARGE are names of results directories, their paths, `reference` or `recipe`, with the same optimizers.
+    Problems belong together if they have the same name without parameters, such as mnist_cnn on digits and on MNIST.
     """
     from optbench import api
     from optbench.baselines.located import locate

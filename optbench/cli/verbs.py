@@ -164,7 +164,7 @@ def report(name: str, results: Path, output: Path | None, show: bool, rank_by: s
     """Write tables, plots and the HTML page of a results directory.
 
     Each plot is written as SVG, PNG and PDF; `run` writes those of the page as SVG. NAME is the name of a results
-    directory, its path, or `reference`. The directory may be incomplete.
+    directory, its path, `reference` or `recipe`. The directory may be incomplete.
     """
     from optbench.api import report as write
 
@@ -189,7 +189,7 @@ def report(name: str, results: Path, output: Path | None, show: bool, rank_by: s
 def compare(names: tuple[str, ...], results: Path, reference: str | None, rank_by: str, output: Path | None) -> None:
     """Compare optimizers on paired seeds, within one results directory or across several.
 
-    NAME is the name of a results directory, its path, or `reference`.
+    NAME is the name of a results directory, its path, `reference` or `recipe`.
     """
     from optbench import api
 
@@ -364,8 +364,8 @@ def _complain(message: str) -> int:
 
 def _folder(name: str, results: Path) -> Path:
     """Returns `results / name`, or the path `name` itself if it points to a results directory."""
-    from optbench.baselines.located import REFERENCE, locate
+    from optbench.baselines.located import SHIPPED, locate
 
-    if name == REFERENCE or Path(name).joinpath("about.json").exists():
+    if name in SHIPPED or Path(name).joinpath("about.json").exists():
         return locate(name, results)
     return Path(name) if Path(name).joinpath("format.json").exists() else results / name

@@ -13,7 +13,7 @@ import pytest
 import optbench
 from optbench.baselines.against import load_stored_results
 from optbench.baselines.freeze import freeze
-from optbench.baselines.located import locate, reference_folder
+from optbench.baselines.located import PRESETS, SHIPPED, decode_location, encode_location, locate, reference_folder
 from optbench.baselines.stale import find_stale_cells
 from optbench.cli.verbs import COMPLETE, WRONG_USE, _main
 from optbench.errors import UserError
@@ -125,27 +125,44 @@ def test_a_stale_optimizer_goes_alone(registered_run: optbench.Results, tmp_path
 def test_names_lead_to_folders(tiny_copy: Path, tmp_path: Path) -> None:
     assert locate("run", tiny_copy.parent) == tiny_copy
     assert locate(str(tiny_copy), tmp_path / "elsewhere") == tiny_copy
-    assert locate("reference", tmp_path) == reference_folder()
+    for name in SHIPPED:
+        folder = locate(name, tmp_path)
+        assert folder == reference_folder(name)
+        assert encode_location(folder) == name
+        assert decode_location(name) == folder
+    assert encode_location(tiny_copy) == str(tiny_copy)
     with pytest.raises(UserError, match=r"did you mean 'reference'"):
         locate("referense", tmp_path)
 
 
+@pytest.fixture(scope="module", params=SHIPPED)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def shipped() -> FrozenResults:
-    return FrozenResults(reference_folder())
+def shipped(name: str) -> FrozenResults:
+    return FrozenResults(reference_folder(name))
 
 
-def test_the_shipped_reference_is_of_today(shipped: FrozenResults) -> None:
-    """Where this fails, a problem or a built-in optimizer has changed: `make reference` computes it again."""
+def test_shipped_references_are_of_today(name: str, shipped: FrozenResults) -> None:
+    """Where this fails, a problem or a built-in optimizer has changed: `make reference` computes them again."""
     assert find_stale_cells(shipped) == {}
     assert set(shipped.cells["status"]) == {"ok"}
-    today = {cell.id for cell in optbench.plan(preset="quick", devices=["cpu"]).cells}
-    assert {cell["cell_id"] for cell in shipped.plan["cells"]} <= today
-    assert sum(path.stat().st_size for path in shipped.folder.iterdir()) < 1_000_000
+    today = {cell.id for cell in optbench.plan(preset=PRESETS[name], devices=["cpu"]).cells}
+    assert {cell["cell_id"] for cell in shipped.plan["cells"]} == today
+    assert max(path.stat().st_size for path in shipped.folder.iterdir()) < 1_000_000
 
 
-def test_show(shipped: FrozenResults, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert _main(["reference", "show"]) == COMPLETE
+def test_presets_without_a_reference_need_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _main(["reference", "make", "--preset", "standard"]) == WRONG_USE
+    assert capsys.readouterr().err == (
+        "optbench: no results of the preset standard ship with optbench (accepted: quick, recipe, or --output DIR)\n"
+    )
+
+
+def test_show(name: str, shipped: FrozenResults, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _main(["reference", "show", *([name] if name != "reference" else [])]) == COMPLETE
     out = capsys.readouterr().out
     assert shipped.about["version"] in out
     assert "up to date" in out

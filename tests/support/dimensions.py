@@ -90,7 +90,7 @@ class Surface:
         scales = np.exp(random.uniform(math.log(0.2), math.log(2.0), count))
         scales[self.rate] = math.exp(random.uniform(math.log(2.0), math.log(5.0)))
         turn = np.eye(count)
-        for name in [name for name in self.names if name in ("beta1", "momentum", "weight_decay")]:
+        for name in [name for name in self.names if name in ("beta1", "momentum", "decay_per_step")]:
             angle, other = random.uniform(-math.pi / 4, math.pi / 4), self.names.index(name)
             one = np.eye(count)
             one[[self.rate, other], [self.rate, other]] = math.cos(angle)
