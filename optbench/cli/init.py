@@ -55,15 +55,16 @@ def template(preset_name: str) -> str:
         UserError: The preset is unknown.
     """
     from optbench.config.presets import preset
-    from optbench.config.schema import Config, Tuning
+    from optbench.config.schema import Config, Ladder, Tuning
 
     settings = preset(preset_name)
     parts = [
         "# Configuration of optbench. A line that begins with `# name =` shows a default; remove the # to change it.\n"
     ]
-    tables = {"tuning", "optimizer"}  # in TOML, tables follow all plain keys
+    tables = {"tuning", "ladder", "optimizer"}  # in TOML, tables follow all plain keys
     parts += _settings(Config, settings, skipped=tables)
     parts.append("[tuning]\n" + "\n".join(_settings(Tuning, settings.get("tuning", {}))))
+    parts.append("[ladder]\n" + "\n".join(_settings(Ladder, settings.get("ladder", {}))))
     parts.append(OWN_OPTIMIZER)
     for optimizer, table in settings.get("optimizer", {}).items():
         lines = [f"{key} = {_toml(value)}\n" for key, value in table.items() if key != "search"]

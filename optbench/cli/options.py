@@ -77,8 +77,10 @@ def selection(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--run-budget",
+            multiple=True,
             metavar="AMOUNT",
-            help="Length of each training, such as 2epochs, 20000examples or 30seconds (default: set by each problem).",
+            help="Length of each training, such as 2epochs, 20000examples or 30seconds (default: set by each problem); "
+            "repeatable.",
         ),
         click.option(
             "--tuning-worth",

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import (
     Discriminator,
     Field,
+    PlainValidator,
     Tag,
     field_validator,
     model_validator,
@@ -26,17 +27,39 @@ PRUNERS = ("race", "none", "median", "successive-halving")
 _INDEPENDENT = ("random", "grid")
 
 
+def _check_budgets(given: Any) -> str | tuple[str, ...]:
+    """Check the amounts of one run budget or of a list; a list with one of them is that one."""
+    texts = tuple(given) if isinstance(given, (list, tuple)) else (given,)
+    if not texts or not all(isinstance(text, str) for text in texts):
+        raise ValueError("expected an amount in quotes, or a list of them")
+    for text in texts:
+        try:
+            parse_budget(text)
+        except UserError as error:
+            raise ValueError(str(error)) from None
+    return texts if len(texts) > 1 else texts[0]
+
+
+#: One run budget, or several: the rungs of a ladder.
+_RunBudget = Annotated[str | tuple[str, ...], PlainValidator(_check_budgets)]
+
+
 class ProblemEntry(Strict):
-    """A problem with its own run budget or batch sizes."""
+    """A problem with its own run budgets or batch sizes."""
 
     select: str
-    run_budget: str | None = None
+    run_budget: _RunBudget | None = None
     batch_sizes: tuple[Whole, ...] = ()
 
-    @field_validator("run_budget")
-    @classmethod
-    def _is_amount(cls, text: str | None) -> str | None:
-        return _validate_budget(text)
+
+class Ladder(Strict):
+    """What is varied to see whether results hold at larger sizes."""
+
+    size: str | None = Field(
+        default=None,
+        examples=["hidden"],
+        description="Parameter of the problems that is their size, such as hidden of mlp[hidden=[16,32,64]].",
+    )
 
 
 class Tuning(Strict):
@@ -132,34 +155,22 @@ class Config(Strict):
         default=3, ge=1, lt=1_000_000,
         description="Final runs per cell, each with a new seed. A few seeds rarely give a significant result.",
     )  # fmt: skip
-    run_budget: str | None = Field(
+    run_budget: _RunBudget | None = Field(
         default=None, examples=["2epochs"],
-        description='Budget of each run: "2epochs", "20000examples" or "30seconds". Default: that of each problem.',
+        description='Budget of each run: "2epochs", "20000examples" or "30seconds". A list is a ladder: each '
+        "problem is tuned and run with each of them. Default: that of each problem.",
     )  # fmt: skip
     evaluations: Whole = Field(default=10, ge=1, description="Evaluations per run.")
     threads: Whole = Field(default=1, ge=1, le=4096, description="CPU threads per training.")
     tuning: Tuning = Tuning()
+    ladder: Ladder | None = None
     optimizer: dict[str, OptimizerTable] = Field(default_factory=dict)
-
-    @field_validator("run_budget")
-    @classmethod
-    def _is_amount(cls, text: str | None) -> str | None:
-        return _validate_budget(text)
 
     def toml(self) -> str:
         """Return the configuration as TOML; `load_config` reads the same object back."""
         import tomli_w
 
         return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True, by_alias=True))
-
-
-def _validate_budget(text: str | None) -> str | None:
-    if text is not None:
-        try:
-            parse_budget(text)
-        except UserError as error:
-            raise ValueError(str(error)) from None
-    return text
 
 
 def _one_of(what: str, name: str, accepted: tuple[str, ...]) -> str:

@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from optbench import selection
-from optbench.budget import UNTUNED_SEEDS, Budget, parse_budget
+from optbench.budget import UNTUNED_SEEDS, Budget
 from optbench.config.optimizer_table import build_spec
 from optbench.config.schema import Config, ProblemEntry
 from optbench.errors import UserError, out_of_range, unknown
@@ -36,6 +36,7 @@ from optbench.planning.optimizer_choice import (
 )
 from optbench.planning.problem_choice import ProblemChoice
 from optbench.planning.revisions import revisions
+from optbench.planning.rungs import check_size, label_budgets, ladder_label, size_of, split_run_budget
 from optbench.planning.schedules import canonical_schedule, check_schedules
 from optbench.planning.speed import Speed, Speeds
 from optbench.problem.base import Problem
@@ -134,6 +135,8 @@ class Cell:
             "search": space_text(self.optimizer.search) if self.tuned else "",
             "sampler": self.sampler if self.tuned else "",
             "problem_version": self.problem.version,
+            "ladder": self.problem.ladder,
+            "size": self.problem.size,
             "threads": self.threads,
             "evaluations": self.evaluations,
             **self.problem.measured,
@@ -225,8 +228,7 @@ def _make_plan(config: Config, execution: str, elsewhere: bool, schedules_fit: b
         for name in optimizer.spec.other_rates
         if name not in optimizer.arguments
     ]
-    for entry, choice, problem in _problems(config):
-        budget = parse_budget(entry.run_budget or config.run_budget or problem.run_budget)
+    for entry, choice, problem, budget in _problems(config):
         examples = count_training_examples(problem)
         chosen = [choose_optimizer(label, optimizer, source, problem) for label, optimizer, source in optimizers]
         if config.tuning.worth > 0:
@@ -272,15 +274,23 @@ def _make_plan(config: Config, execution: str, elsewhere: bool, schedules_fit: b
     return Plan(tuple(cells.values()), tuple(range(config.seeds)), config.tuning.studies, tuple(dict.fromkeys(notes)))
 
 
-def _problems(config: Config) -> Iterator[tuple[ProblemEntry, ProblemChoice, Problem]]:
+def _problems(config: Config) -> Iterator[tuple[ProblemEntry, ProblemChoice, Problem, Budget]]:
+    size, problems = config.ladder.size if config.ladder else None, list[Problem]()
     for item in config.problems:
         entry = ProblemEntry(select=item) if isinstance(item, str) else item
         for chosen in selection.parse(entry.select):
+            chosen, own = split_run_budget(chosen)
             problem = make_problem(chosen.name, dict(chosen.parameters))
+            problems.append(problem)
             if chosen.name not in BUILT_IN_PROBLEMS:
                 count_training_examples(problem)  # data that it reads to count them are part of the identity
-            label = str(Selection(_short_name(chosen.name, problem), tuple(problem.display().items())))
-            yield entry, ProblemChoice(label, chosen, problem_identity(chosen.name, problem)), problem
+            name, identity = _short_name(chosen.name, problem), problem_identity(chosen.name, problem)
+            ladder = ladder_label(name, problem, size)
+            budgets = entry.run_budget or config.run_budget or problem.run_budget
+            for label, budget in label_budgets(name, problem, own, budgets):
+                yield entry, ProblemChoice(label, chosen, identity, ladder, size_of(problem, size)), problem, budget
+    if size is not None:
+        check_size(size, problems)
 
 
 def problem_identity(name: str, problem: Problem) -> dict[str, Any]:
@@ -357,10 +367,13 @@ def _check_labels(cells: Any) -> None:
 
 
 def _check_same(cell: Cell, other: Cell) -> None:
-    """Reject two names of the same optimizer, because each cell has one row with one name in the tables.
+    """Reject two names of the same optimizer or rung, because each cell has one row with one name in the tables.
 
     The same name with redundant parameters (`adam` and `adam[eps=1e-8]`) is accepted as a duplicate.
     """
     first, second = cell.optimizer.label, other.optimizer.label
     if first.partition("[")[0] != second.partition("[")[0]:
         raise UserError(f"optimizers {first} and {second} are identical; remove one of them")
+    if cell.run_budget != other.run_budget:
+        budgets = f"{cell.run_budget} and {other.run_budget}"
+        raise UserError(f"the run budgets {budgets} of {other.problem.label} are identical; remove one of them")

@@ -14,11 +14,21 @@ from optbench.selection import Selection
 
 @dataclass(frozen=True)
 class ProblemChoice:
-    """A problem: `selection` constructs it, and `identity` holds everything that determines its results."""
+    """A problem: `selection` constructs it, and `identity` holds everything that determines its results.
+
+    Attributes:
+        label: Its name in tables; of a rung with a run budget of its own, the name of the rung.
+        selection: The name and the parameters.
+        identity: Plain JSON values.
+        ladder: The name without the size, which the problems of a ladder have in common.
+        size: The value of the ladder's parameter, or None.
+    """
 
     label: str
     selection: Selection
     identity: dict[str, Any]
+    ladder: str = ""
+    size: float | None = None
 
     @cached_property
     def key(self) -> tuple[str, str]:

@@ -37,6 +37,7 @@ CELLS = [
     "tuning_budget", "tuning_cost", "run_budget", "metric_name", "metric_higher_is_better", "target", "step_ms",
     "step_ms_low", "step_ms_high", "seconds", "environment", "timed_in", "execution",
     "problem_version", "threads", "evaluations", "studies", "constructor", "length_arguments", "search", "base",
+    "ladder", "size",
 ]  # fmt: skip
 
 _INTEGERS = (
@@ -150,6 +151,8 @@ class _CellReader:
                 # Unknown in plans of older versions.
                 "search": self.cell.get("search", ""),
                 "base": self.cell.get("base", ""),
+                "ladder": self.cell.get("ladder", ""),
+                "size": self.cell.get("size"),
                 "sampler": self.cell.get("sampler"),  # unknown in plans of older versions
                 "trials": len(self.store.trials()),
                 "tuning_budget": self.result.get("tuning_budget"),
@@ -275,7 +278,7 @@ def _set_dtypes(frame: pd.DataFrame, rows: list[dict[str, Any]], columns: list[s
             frame[name] = frame[name].astype("Int64" if frame[name].isna().any() else "int64")
         elif name in (
             "error", "edge", "sampler", "environment", "timed_in", "problem_version", "others_tuned",
-            "constructor", "length_arguments", "search", "base",
+            "constructor", "length_arguments", "search", "base", "ladder",
         ):  # fmt: skip
             frame[name] = frame[name].astype("object").fillna("")
         elif name in ("tuned", "target_reached", "metric_higher_is_better"):

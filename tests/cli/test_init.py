@@ -12,7 +12,7 @@ from optbench.cli.init import template
 from optbench.cli.verbs import COMPLETE, WRONG_USE, _main
 from optbench.config.load import load_config
 from optbench.config.presets import PRESETS
-from optbench.config.schema import Config, Tuning
+from optbench.config.schema import Config, Ladder, Tuning
 from optbench.planning.matrix import make_plan
 
 
@@ -31,13 +31,14 @@ def test_it_plans_what_the_preset_plans(preset: str) -> None:
 
 def test_every_setting_has_a_meaning_and_a_line_that_is_accepted_without_its_mark() -> None:
     text = template("quick").partition("# Define your own optimizers")[0]
-    fields = {**Config.model_fields, **Tuning.model_fields}
-    assert all(field.description for name, field in fields.items() if name not in ("tuning", "optimizer"))
+    fields = {**Config.model_fields, **Tuning.model_fields, **Ladder.model_fields}
+    assert all(field.description for name, field in fields.items() if name not in ("tuning", "ladder", "optimizer"))
     unmarked = "\n".join(line.removeprefix("# ") if " = " in line else line for line in text.splitlines())
     settings = tomllib.loads(unmarked)
     Config.model_validate(settings)
     assert {*settings, "optimizer"} == set(Config.model_fields)
     assert set(settings["tuning"]) == set(Tuning.model_fields)
+    assert set(settings["ladder"]) == set(Ladder.model_fields)
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -56,7 +56,7 @@ def test_quick_needs_no_network() -> None:
 
 UNKNOWN_KEYS = [
     ("seed = 3", "unknown key 'seed'; did you mean 'seeds'? (accepted: batch_sizes, devices, evaluations, "
-     "optimizer, optimizers, preset, problems, run_budget, schedules, seeds, threads, tuning) at seed"),
+     "ladder, optimizer, optimizers, preset, problems, run_budget, schedules, seeds, threads, tuning) at seed"),
     ("[tuning]\nworht = 3", "unknown key 'worht'; did you mean 'worth'? (accepted: pruner, round, sampler, "
      "studies, worth) at tuning.worht"),
     ("problems = ['a', {select = 'b', run_budgt = '2epochs'}]", "unknown key 'run_budgt'; did you mean "

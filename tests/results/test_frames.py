@@ -39,7 +39,7 @@ CONTRACT = {
         "lr_high_searched", "edge", "sampler", "trials", "tuning_budget", "tuning_cost", "run_budget", "metric_name",
         "metric_higher_is_better", "target", "step_ms", "step_ms_low", "step_ms_high", "seconds", "environment",
         "timed_in", "execution", "problem_version", "threads", "evaluations", "studies", "constructor",
-        "length_arguments", "search", "base",
+        "length_arguments", "search", "base", "ladder", "size",
     ],
 }  # fmt: skip
 WHOLE = [
@@ -71,6 +71,7 @@ TEXTS = [
     "length_arguments",
     "search",
     "base",
+    "ladder",
     "sampler",
     "metric_name",
     "execution",
