@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import (
     Discriminator,
     Field,
+    PlainSerializer,
     PlainValidator,
     Tag,
     field_validator,
@@ -41,7 +42,11 @@ def _check_budgets(given: Any) -> str | tuple[str, ...]:
 
 
 #: One run budget, or several: the rungs of a ladder.
-_RunBudget = Annotated[str | tuple[str, ...], PlainValidator(_check_budgets)]
+_RunBudget = Annotated[
+    str | tuple[str, ...],
+    PlainValidator(_check_budgets),
+    PlainSerializer(lambda budgets: budgets if isinstance(budgets, str) else list(budgets)),
+]
 
 
 class ProblemEntry(Strict):

@@ -40,6 +40,9 @@ SECTIONS = {
     "importance": "31-hyperparameters-metricshyperparameters-metricsimportance",
     "tracks": "32-tracks-metricstracks-metricstrack_agreement",
     "track_agreement": "32-tracks-metricstracks-metricstrack_agreement",
+    "scaling": "35-ladders-metricsladders-metricsscaling-metricsprojection-statisticsscaling",
+    "scaling_slopes": "35-ladders-metricsladders-metricsscaling-metricsprojection-statisticsscaling",
+    "projection": "35-ladders-metricsladders-metricsscaling-metricsprojection-statisticsscaling",
     "batch_scaling": "30-batch-scaling-metricsbatch_scaling",
 }
 

@@ -21,8 +21,10 @@ from optbench.metrics.lr_transfer import lr_transfer
 from optbench.metrics.pairwise_profile import pairwise_profile
 from optbench.metrics.performance_profile import performance_profile
 from optbench.metrics.probability_of_improvement import probability_of_improvement
+from optbench.metrics.projection import projection
 from optbench.metrics.rank_stability import rank_stability
 from optbench.metrics.recommendation import recommendation
+from optbench.metrics.scaling import scaling, scaling_slopes
 from optbench.metrics.target_summary import select_times, target_summary
 from optbench.metrics.targets import list_targets
 from optbench.metrics.time_to_target import time_to_target
@@ -101,6 +103,9 @@ TABLES: dict[str, Table] = {
         paper=True,
         by_metric=True,
     ),
+    "scaling": Table(lambda results, tables: scaling(results.runs, results.cells), paper=True),
+    "scaling_slopes": Table(lambda results, tables: scaling_slopes(results.runs, results.cells), paper=True),
+    "projection": Table(lambda results, tables: projection(results.runs, results.cells), paper=True),
     "rank_stability": Table(
         lambda results, tables, metric: rank_stability(
             results.runs, results.curves, results.cells, tables["time_to_target"], metric

@@ -28,6 +28,7 @@ from optbench.plots.performance_profile import performance_profile
 from optbench.plots.probability_of_improvement import probability_of_improvement
 from optbench.plots.rank_stability import rank_stability
 from optbench.plots.recommendation import recommendation
+from optbench.plots.scaling import scaling
 from optbench.plots.time_to_target import time_to_target
 from optbench.plots.trajectories import trajectories
 from optbench.plots.verdicts import verdicts
@@ -166,6 +167,13 @@ PLOTS: dict[str, Plot] = {
         "Each mark is one tuning trial at its learning rate and weight decay; each panel is one cell, with the ranges "
         "that it searched. If the blue marks lie on a diagonal, the two trade off, and neither can be tuned alone; in "
         "a row or a column, one of them hardly matters. Crosses failed.",
+        each_problem=False,
+    ),
+    "scaling": Plot(
+        lambda results, tables, problem: scaling(tables["scaling"], results.cells),
+        "Above 1, the optimizer needs less compute than the reference for the same loss. A line that rises or falls "
+        "to the right is a speed-up that grows or shrinks with the run budget or the size. A triangle is a bound: the "
+        "loss is outside of what the reference reached with any run budget. Bars are 95 % intervals over seeds.",
         each_problem=False,
     ),
     "loss_against_cost": Plot(

@@ -145,6 +145,7 @@ MORE = {
     "profile": ["data_profile", "pairwise_profile"],
     "pairs": ["critical_difference"],
     "rates": ["importance", "weight_decay_map", "lr_transfer"],
+    "ladders": ["scaling"],
 }
 
 #: The plots that the page contains.

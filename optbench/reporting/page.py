@@ -23,6 +23,7 @@ from optbench.reporting.bundle import pack, pack_plotly
 from optbench.reporting.figures import FIGURES, MORE, SHOWN, Slot
 from optbench.reporting.images import static_figures
 from optbench.reporting.inline import inline_svg
+from optbench.reporting.ladders import ladder_sentences, ladder_tables
 from optbench.reporting.methods import methods
 from optbench.reporting.page_data import downloads_json, page_json
 from optbench.reporting.payload import script_safe
@@ -156,6 +157,8 @@ def render(
             tuning=list(content.tuning_tables(cells)),
             searched=list(content.hyperparameter_tables(tables["hyperparameters"], cells)),
             tracks=list(track_tables(tables["tracks"], cells)),
+            ladders=list(ladder_tables(tables["scaling"], tables["projection"], cells)),
+            ladder_sentences=ladder_sentences(tables["scaling_slopes"], tables["projection"]),
             track_sentences=track_sentences(tables["tracks"], tables["track_agreement"]),
             failures=trust.failures_table(tables["failures"]),
             spending=trust.spending_table(cells, tables["trials"]),

@@ -30,7 +30,8 @@ from optbench.results.stored import CELL
 #: Tables that no figure needs. The page offers them for download, packed; the last ones only while there is room.
 DOWNLOADS = (
     "targets", "data_profile", "critical_difference", "verdicts", "pairwise_profile", "batch_scaling", "failures",
-    "recommendation", "hyperparameters", "importance", "tracks", "track_agreement", "time_to_target",
+    "recommendation", "hyperparameters", "importance", "tracks", "track_agreement", "scaling", "scaling_slopes",
+    "projection", "time_to_target",
     "lr_transfer", "runs", "curves",
 )  # fmt: skip
 #: The size of these tables before packing is at most this, in characters.

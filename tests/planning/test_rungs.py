@@ -52,6 +52,7 @@ def test_a_list_of_one_is_that_one() -> None:
     assert configure(**BASE, run_budget=["2epochs"]).toml() == configure(**BASE, run_budget="2epochs").toml()
 
 
+@pytest.mark.filterwarnings("error")
 def test_the_configuration_comes_back(tmp_path: Path) -> None:
     config = configure(**BASE, run_budget=THREE, ladder={"size": "hidden"})
     (tmp_path / "copy.toml").write_text(config.toml())
@@ -73,9 +74,9 @@ def test_sizes_are_values_of_the_parameter_that_the_ladder_names() -> None:
          "the run budgets 1epochs and 1200examples of mlp[hidden=8,run_budget=1200examples] are identical; remove one"),
         ({"run_budget": ["1epochs", "x"]}, "invalid run budget 'x'"),
         ({"run_budget": []}, "expected an amount"),
-        ({"problems": ["mlp[run_budget=3]"]}, "run budget = 3 is not valid (accepted: amounts such as mlp[run_budget=3"),
+        ({"problems": ["mlp[run_budget=3]"]}, "run budget = 3 is not valid (accepted: amounts such as mlp["),
         ({"problems": ["mlp[run_budget=3lightyears]"]}, "invalid run budget '3lightyears'"),
-        ({"ladder": {"size": "hiden"}}, "unknown size of the ladder 'hiden'; did you mean 'hidden'? (accepted: hidden,"),
+        ({"ladder": {"size": "hiden"}}, "unknown size of the ladder 'hiden'; did you mean 'hidden'?"),
         ({"ladder": {"size": "activation"}}, "unknown size of the ladder 'activation'"),
         ({"ladder": {"seize": "hidden"}}, "unknown key 'seize'"),
     ],
