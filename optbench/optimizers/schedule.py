@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from optbench import selection
@@ -145,6 +146,7 @@ class Schedule:
         return before + shape.words.format(**words)
 
 
+@lru_cache(maxsize=256)
 def parse_schedule(text: str) -> Schedule:
     """Parse a schedule such as `cosine[warmup=0.05]`.
 

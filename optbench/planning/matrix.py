@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import product
 from typing import Any
 
 from optbench import selection
@@ -228,7 +229,7 @@ def _make_plan(config: Config, execution: str, elsewhere: bool, schedules_fit: b
         for name in optimizer.spec.other_rates
         if name not in optimizer.arguments
     ]
-    for entry, choice, problem, budget in _problems(config):
+    for entry, problem, rungs in _problems(config):
         examples = count_training_examples(problem)
         chosen = [choose_optimizer(label, optimizer, source, problem) for label, optimizer, source in optimizers]
         if config.tuning.worth > 0:
@@ -240,41 +241,40 @@ def _make_plan(config: Config, execution: str, elsewhere: bool, schedules_fit: b
                     *describe_conditions(one, config.tuning.sampler),
                 )
             ]
-        requested = entry.batch_sizes or config.batch_sizes
-        sizes, omissions = choose_batch_sizes(choice.label, examples, budget, requested, problem.batch_sizes)
-        notes += omissions
         if isinstance(problem, Images):
             notes += problem.notes()
-        for device in devices:
-            for batch_size in sizes:
-                for text in schedules:
-                    for optimizer in chosen:
-                        notes += describe_two_schedules(optimizer, text)
-                        cell = Cell(
-                            problem=choice,
-                            optimizer=optimizer,
-                            batch_size=batch_size,
-                            device=device,
-                            schedule=text,
-                            threads=config.threads,
-                            run_budget=budget,
-                            training_examples=examples,
-                            worth=config.tuning.worth,
-                            sampler=config.tuning.sampler,
-                            pruner=config.tuning.pruner,
-                            round=config.tuning.trials_a_round,
-                            evaluations=config.evaluations,
-                            execution=choose_execution(problem, optimizer.step, device, batch_size, execution),
-                        )
-                        _check_amount(cell)
-                        if schedules_fit:
-                            notes += check_schedules(cell)
-                        _check_same(cells.setdefault(cell.id, cell), cell)
+        for choice, budget in rungs:
+            requested = entry.batch_sizes or config.batch_sizes
+            sizes, omissions = choose_batch_sizes(choice.label, examples, budget, requested, problem.batch_sizes)
+            notes += omissions
+            for device, batch_size, text, optimizer in product(devices, sizes, schedules, chosen):
+                notes += describe_two_schedules(optimizer, text)
+                cell = Cell(
+                    problem=choice,
+                    optimizer=optimizer,
+                    batch_size=batch_size,
+                    device=device,
+                    schedule=text,
+                    threads=config.threads,
+                    run_budget=budget,
+                    training_examples=examples,
+                    worth=config.tuning.worth,
+                    sampler=config.tuning.sampler,
+                    pruner=config.tuning.pruner,
+                    round=config.tuning.trials_a_round,
+                    evaluations=config.evaluations,
+                    execution=choose_execution(problem, optimizer.step, device, batch_size, execution),
+                )
+                _check_amount(cell)
+                if schedules_fit:
+                    notes += check_schedules(cell)
+                _check_same(cells.setdefault(cell.id, cell), cell)
     _check_labels(cells.values())
     return Plan(tuple(cells.values()), tuple(range(config.seeds)), config.tuning.studies, tuple(dict.fromkeys(notes)))
 
 
-def _problems(config: Config) -> Iterator[tuple[ProblemEntry, ProblemChoice, Problem, Budget]]:
+def _problems(config: Config) -> Iterator[tuple[ProblemEntry, Problem, list[tuple[ProblemChoice, Budget]]]]:
+    """Yield each problem with its rungs."""
     size, problems = config.ladder.size if config.ladder else None, list[Problem]()
     for item in config.problems:
         entry = ProblemEntry(select=item) if isinstance(item, str) else item
@@ -287,8 +287,14 @@ def _problems(config: Config) -> Iterator[tuple[ProblemEntry, ProblemChoice, Pro
             name, identity = _short_name(chosen.name, problem), problem_identity(chosen.name, problem)
             ladder = ladder_label(name, problem, size)
             budgets = entry.run_budget or config.run_budget or problem.run_budget
-            for label, budget in label_budgets(name, problem, own, budgets):
-                yield entry, ProblemChoice(label, chosen, identity, ladder, size_of(problem, size)), problem, budget
+            yield (
+                entry,
+                problem,
+                [
+                    (ProblemChoice(label, chosen, identity, ladder, size_of(problem, size)), budget)
+                    for label, budget in label_budgets(name, problem, own, budgets)
+                ],
+            )
     if size is not None:
         check_size(size, problems)
 

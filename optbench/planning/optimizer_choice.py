@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,7 @@ class OptimizerChoice:
     @cached_property
     def identity(self) -> dict[str, Any]:
         """Everything that determines the results, as plain JSON values; folders of files do not count."""
-        parts = asdict(self) | {
+        parts: dict[str, Any] = {one.name: getattr(self, one.name) for one in fields(self)} | {
             "constructor": _identity_of(self.constructor),
             "search": {name: search_identity(tried) for name, tried in self.search.items()},
             "partners": {group: _identity_of(target) for group, target in self.partners.items()},
@@ -97,7 +97,7 @@ class OptimizerChoice:
         groups = [self.groups, {group: _identity_of(target) for group, target in self.partners.items()}]
         return f"{_identity_of(self.constructor)}{f' {json.dumps(groups)}' if self.groups else ''}"
 
-    @property
+    @cached_property
     def own(self) -> bool:
         """Whether its code does not come with optbench, which has tested what registered optimizers do."""
         return self.constructor not in {spec.constructor for spec in REGISTERED_OPTIMIZERS.values()}
@@ -107,7 +107,7 @@ class OptimizerChoice:
         """Whether its code comes with torch or optbench, which test it; the experiments' optimizers are among these."""
         return self.constructor.startswith(_TRUSTED)
 
-    @property
+    @cached_property
     def has_own_code(self) -> bool:
         """Whether some of its code is a user's, also if it is that of a group."""
         registered = {spec.constructor for spec in REGISTERED_OPTIMIZERS.values()}
@@ -160,7 +160,7 @@ class OptimizerChoice:
         given = {**self.fixed, **hyperparameters}
         return {name: given.get(name, off) if name in self.added else off for name, off in ADDITIONS.items()}
 
-    @property
+    @cached_property
     def scheduled(self) -> bool:
         """Whether the optimizer has its own learning-rate schedule."""
         return bool(SCHEDULE_HYPERPARAMETERS.keys() & {*self.arguments, *self.search})
@@ -174,7 +174,7 @@ class OptimizerChoice:
         named = [name for name in self.arguments if name in LENGTH_ARGUMENTS and any(word in name for word in words)]
         return [name for name in dict.fromkeys([*received, *named]) if self.arguments.get(name, 1) is not None]
 
-    @property
+    @cached_property
     def step(self) -> StepTraits:
         """The properties on which the choice of an execution depends."""
         special = ""
