@@ -40,9 +40,10 @@ SECTIONS = {
     "importance": "31-hyperparameters-metricshyperparameters-metricsimportance",
     "tracks": "32-tracks-metricstracks-metricstrack_agreement",
     "track_agreement": "32-tracks-metricstracks-metricstrack_agreement",
-    "scaling": "35-ladders-metricsladders-metricsscaling-metricsprojection-statisticsscaling",
-    "scaling_slopes": "35-ladders-metricsladders-metricsscaling-metricsprojection-statisticsscaling",
-    "projection": "35-ladders-metricsladders-metricsscaling-metricsprojection-statisticsscaling",
+    "scaling": "35-ladders-metricsladders-metricsscaling-metricsprojection-metricstransfer_rules",
+    "scaling_slopes": "35-ladders-metricsladders-metricsscaling-metricsprojection-metricstransfer_rules",
+    "projection": "35-ladders-metricsladders-metricsscaling-metricsprojection-metricstransfer_rules",
+    "transfer_rules": "35-ladders-metricsladders-metricsscaling-metricsprojection-metricstransfer_rules",
     "batch_scaling": "30-batch-scaling-metricsbatch_scaling",
 }
 

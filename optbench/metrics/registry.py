@@ -30,6 +30,7 @@ from optbench.metrics.targets import list_targets
 from optbench.metrics.time_to_target import time_to_target
 from optbench.metrics.track_agreement import track_agreement
 from optbench.metrics.tracks import tracks
+from optbench.metrics.transfer_rules import transfer_rules
 from optbench.metrics.verdicts import verdicts
 from optbench.results.stored import StoredResults
 
@@ -106,6 +107,7 @@ TABLES: dict[str, Table] = {
     "scaling": Table(lambda results, tables: scaling(results.runs, results.cells), paper=True),
     "scaling_slopes": Table(lambda results, tables: scaling_slopes(results.runs, results.cells), paper=True),
     "projection": Table(lambda results, tables: projection(results.runs, results.cells), paper=True),
+    "transfer_rules": Table(lambda results, tables: transfer_rules(results.trials, results.cells), paper=True),
     "rank_stability": Table(
         lambda results, tables, metric: rank_stability(
             results.runs, results.curves, results.cells, tables["time_to_target"], metric

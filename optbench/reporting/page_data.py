@@ -31,7 +31,7 @@ from optbench.results.stored import CELL
 DOWNLOADS = (
     "targets", "data_profile", "critical_difference", "verdicts", "pairwise_profile", "batch_scaling", "failures",
     "recommendation", "hyperparameters", "importance", "tracks", "track_agreement", "scaling", "scaling_slopes",
-    "projection", "time_to_target",
+    "projection", "transfer_rules", "time_to_target",
     "lr_transfer", "runs", "curves",
 )  # fmt: skip
 #: The size of these tables before packing is at most this, in characters.

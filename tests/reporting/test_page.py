@@ -206,6 +206,7 @@ def test_what_is_lacking_is_said(frames: Frames, page_text: str) -> None:
     assert "34 of 36 cells complete, 2 failed" in text
     assert "Partial" not in text
     assert "Substitute data: mnist_cnn[data=digits] and cifar_resnet[data=digits,depth=8]" in text
+    assert "agreed little with that on MNIST (Kendall's τ 0.21" in text
     assert "3 seeds: too few" in text
     assert "out of memory: 9.1 GB of 8.0 GB" in text
     assert "loss not finite at step 40" in text
