@@ -9,7 +9,7 @@ import pytest
 
 from optbench.cli.verbs import COMPLETE, _main
 from tests.support.executed import shortened
-from tests.support.pages import blocks
+from tests.support.pages import ROOT, blocks
 
 #: A folder of images, in two classes, of which batches of 100 can be made.
 _IMAGES = [f"{split}/{label}/{n}.png" for split in ("train", "test") for label in "ab" for n in range(64)]
@@ -33,6 +33,8 @@ def stocked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "mypkg.py").write_text((folder / "lion.py").read_text("utf-8"), "utf-8")
     [configuration] = blocks("toml", page="README.md")
     (folder / "mine.toml").write_text(configuration.text, "utf-8")
+    (folder / "examples").mkdir(exist_ok=True)
+    shutil.copy(ROOT / "examples" / "ladder.toml", folder / "examples")
     x = torch.from_numpy(np.random.RandomState(0).standard_normal((1000, 4))).float()
     torch.save({"x": x, "y": x[:, :1].sin()}, folder / "tensors.pt")
     for name in [f"path/to/images/{image}" for image in _IMAGES]:
