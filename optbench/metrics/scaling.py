@@ -82,13 +82,15 @@ def verdict(low: float, high: float) -> str:
 
 
 def scaling_sentences(slopes: pd.DataFrame) -> list[str]:
-    """Returns a sentence for each row of `scaling_slopes`."""
-    return [_sentence(row) for row in slopes.to_dict("records")]
+    """Returns a sentence for each row of `scaling_slopes`; device and schedule are named if there are several."""
+    several = [name for name in ("device", "schedule") if slopes[name].nunique() > 1]
+    return [_sentence(row, several) for row in slopes.to_dict("records")]
 
 
-def _sentence(row: dict[Any, Any]) -> str:
+def _sentence(row: dict[Any, Any], several: Sequence[str]) -> str:
     axis = "the run budget" if row["axis"] == HORIZON else "the size"
-    who = f"{row['ladder']}, batch size {row['batch_size']}: the speed-up of {row['optimizer']} over {row['over']}"
+    where = ", ".join([f"{row['ladder']}, batch size {row['batch_size']}", *(str(row[name]) for name in several)])
+    who = f"{where}: the speed-up of {row['optimizer']} over {row['over']}"
     if pd.isna(row["slope_low"]):
         return f"{who} has no slope over {axis}: at most one rung has a speed-up that is not a bound."
     low, factor, high = (format_number(10 ** row[name], 3) for name in ("slope_low", "slope", "slope_high"))

@@ -37,7 +37,7 @@ def ladder_sentences(slopes: pd.DataFrame, projection: pd.DataFrame) -> list[str
         slopes: The table `scaling_slopes`.
         projection: The table `projection`.
     """
-    return [text for text in (*scaling_sentences(slopes), projection_sentence(projection)) if text]
+    return [text for text in (projection_sentence(projection), *scaling_sentences(slopes)) if text]
 
 
 def _speedups(table: pd.DataFrame) -> tuple[str, list[Column], list[dict[Any, Any]]]:

@@ -87,6 +87,14 @@ def test_slopes_are_those_of_the_law(slope: float, expected: str) -> None:
     assert f"the speed-up of a over adam {expected} with the run budget (a factor of " in text
 
 
+def test_sentences_name_the_schedule_if_there_are_several() -> None:
+    slopes = scaling_slopes(*made())
+    [alone] = scaling_sentences(slopes)
+    assert alone.startswith("p, batch size 10: the speed-up of a over adam ")
+    both = scaling_sentences(pd.concat([slopes, slopes.assign(schedule="cosine")], ignore_index=True))
+    assert [text.partition(":")[0] for text in both] == ["p, batch size 10, constant", "p, batch size 10, cosine"]
+
+
 def test_verdicts_follow_from_intervals() -> None:
     assert verdict(-0.04, 0.04) == HOLDS
     assert verdict(0.01, 0.04) == HOLDS, "a change that is shown to be small"
