@@ -141,7 +141,12 @@ def test_tables_and_plots_say_what_can_be_said(
     with only(*(name for name in PLOTS if name in CASES[case])):
         pictures = draw_all(results, tables, tmp_path / "plots")
     # These have no plane, and search the learning rate alone.
-    assert {picture.plot for picture in pictures} == CASES[case] - {"trajectories", "importance", "weight_decay_map"}
+    assert {picture.plot for picture in pictures} == CASES[case] - {
+        "trajectories",
+        "importance",
+        "weight_decay_map",
+        "scaling",
+    }
     for picture in pictures:
         assert "could not be drawn" not in picture.caption, (picture.plot, picture.caption)
         assert picture.svg or picture.caption.startswith("Not drawn: ")

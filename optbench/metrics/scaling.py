@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ import pandas as pd
 from optbench.formatting import format_number
 from optbench.metrics.ladders import HORIZON, LADDER, SIZE, Ladder, Rung, ladders, loss_matrix
 from optbench.metrics.verdicts import choose_reference
-from optbench.statistics.scaling import jackknife, log_speedups, slope
+from optbench.statistics.scaling import improving, jackknife, log_speedups, slope
 
 AT_LEAST, AT_MOST = "at least", "at most"
 GROWS, HOLDS, SHRINKS, UNDECIDED = "grows", "holds", "shrinks", "can't be told"
@@ -141,7 +142,8 @@ class _Pair:
         known = [place for place, bound in enumerate(self.bounds) if not bound and np.isfinite(self.speedups[place])]
         every = {HORIZON: {rung.run_budget for rung in self.own}, SIZE: {rung.place[0] for rung in self.own}}
         axes = [axis for axis, values in every.items() if len(values) > 1]
-        x = np.log10([[_coordinate(self.own[place], axis) for axis in axes] for place in known]).reshape(-1, len(axes))
+        x = np.array([[math.log10(_coordinate(self.own[place], axis)) for axis in axes] for place in known])
+        x = x.reshape(len(known), len(axes))
         # An axis along which all known rungs agree has no slope; the others still have one.
         varying = [place for place in range(len(axes)) if len(known) and np.ptp(x[:, place]) > 0]
         found = [np.full(len(axes), np.nan) for _ in range(3)]
@@ -172,7 +174,9 @@ class _Pair:
 
     def _ends(self, rung: Rung) -> tuple[float, float]:
         """The logarithms of the lowest and the highest speed-up that the reference's horizons can show."""
-        costs = [self.other[place].cost for place in _of_size(self.other, rung.place[0])]
+        theirs = np.array(_of_size(self.other, rung.place[0]), int)
+        better = theirs[improving(self.other_losses[theirs].mean(axis=1))] if self.seeds else theirs
+        costs = [self.other[place].cost for place in better]
         return (np.log(min(costs) / rung.cost), np.log(max(costs) / rung.cost)) if costs else (np.nan, np.nan)
 
     def _limited(self, place: int) -> tuple[float, float, float]:
@@ -197,8 +201,11 @@ class _Pair:
         return float(np.mean(theirs) / rung.seconds) if theirs else np.nan
 
     def _note(self, rung: Rung) -> str:
-        if len(_of_size(self.other, rung.place[0])) < 2:
+        theirs = _of_size(self.other, rung.place[0])
+        if len(theirs) < 2:
             return f"{self.names['over']} has one run budget here, so that nothing can be interpolated"
+        if self.seeds and (np.diff(self.other_losses[theirs].mean(axis=1)) > 0).any():
+            return f"the loss of {self.names['over']} rises with the run budget here; only its lowest losses count"
         return "one seed: no interval" if self.seeds == 1 else ""
 
 

@@ -38,7 +38,7 @@ def reaching_cost(costs: np.ndarray, losses: np.ndarray, level: float, limit: fl
     >>> float(np.exp(reaching_cost(costs, 0.1 + costs**-0.5, 0.1 + 9**-0.5, 0.1)).round(6))
     9.0
     """
-    better = _improving(losses)
+    better = improving(losses)
     own, y = losses[better], np.log(costs[better])
     if len(own) < 2 or not level > 0:
         return float("nan")
@@ -60,18 +60,18 @@ def common_limit(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> float:
         curves: Costs and losses of each curve, each (points,). Only points that improve count, and only curves with at
             least two of them.
     """
-    improving = [
-        (np.log(costs[better]), losses[better]) for costs, losses in curves if (better := _improving(losses)).sum() > 1
+    useful = [
+        (np.log(costs[better]), losses[better]) for costs, losses in curves if (better := improving(losses)).sum() > 1
     ]
-    if not improving:
+    if not useful:
         return 0.0
 
     def excess(limits: np.ndarray) -> np.ndarray:
-        fits = [_fit(log_costs, losses, limits, most=1.0) for log_costs, losses in improving]
+        fits = [_fit(log_costs, losses, limits, most=1.0) for log_costs, losses in useful]
         total: np.ndarray = np.sum([fit.excess for fit in fits], axis=0)
         return total
 
-    limits = _refine(_LIMITS * min(losses.min() for _, losses in improving), excess)
+    limits = _refine(_LIMITS * min(losses.min() for _, losses in useful), excess)
     return float(limits[excess(limits).argmin()])
 
 
@@ -85,7 +85,12 @@ def _refine(limits: np.ndarray, excess: Callable[[np.ndarray], np.ndarray], room
     return limits
 
 
-def _improving(losses: np.ndarray) -> np.ndarray:
+def improving(losses: np.ndarray) -> np.ndarray:
+    """Returns which points are better than all before them, (points,).
+
+    Args:
+        losses: Losses of the points, in the order of their costs, (points,).
+    """
     better: np.ndarray = losses < np.concatenate([[np.inf], np.minimum.accumulate(losses)[:-1]])
     return better
 

@@ -140,6 +140,23 @@ def test_one_run_budget_gives_no_speedup_but_a_reason() -> None:
     assert "has no slope over the size" in scaling_sentences(scaling_slopes(runs, cells))[0]
 
 
+def test_a_reference_that_gets_worse_is_named() -> None:
+    runs, cells = made()
+    worse = (runs["optimizer"] == "adam") & (runs["cost"] == horizons(4)[-1])
+    runs.loc[worse, "test_loss"] *= 3
+    table = scaling(runs, cells)
+    assert table["note"].str.startswith("the loss of adam rises with the run budget here").all()
+    assert table["bound"].tolist() == ["", "", AT_LEAST, AT_LEAST]
+    assert (scaling(*made())["note"] == "").all()
+
+
+def test_budgets_that_differ_by_optimizer_have_no_slope() -> None:
+    """As budgets in seconds do, which are other numbers of examples for each optimizer."""
+    runs, cells = made(count=2)
+    kept = cells[(cells["optimizer"] == "adam") == (cells["run_budget"] == horizons(2)[0])]
+    assert scaling_slopes(runs[runs["cell_id"].isin(kept["cell_id"])], kept).empty
+
+
 def test_without_a_ladder_there_is_nothing() -> None:
     runs, cells = made(count=1)
     assert scaling(runs, cells).empty
