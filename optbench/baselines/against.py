@@ -57,7 +57,8 @@ def load_stored_results(folder: Path) -> tuple[ResultsOnDisk, list[str]]:
         first = part.iloc[0]
         notes.append(
             f"{len(part)} cells of {stored.name} on {problem} are out of date and left out, such as "
-            f"{first['optimizer']}: {stale[first['cell_id']]}; `optbench reference make` computes them again"
+            f"{first['optimizer']}: {stale[first['cell_id']]}; `optbench reference make` with its "
+            "preset computes them again"
         )
     if len(stale) == len(stored.plan["cells"]):
         raise UserError(f"all cells of {stored.name} are out of date: {notes[0]}")

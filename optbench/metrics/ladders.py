@@ -67,11 +67,16 @@ def ladders(runs: pd.DataFrame, cells: pd.DataFrame) -> Iterator[Ladder]:
     if "ladder" not in cells or cells.empty:
         return
     finished = cells[cells["run_budget"].notna() & (cells["ladder"].fillna("") != "")].drop_duplicates("cell_id")
+    groups = [
+        (key, group)
+        for key, group in finished.groupby(LADDER, observed=True, sort=False)
+        if len(group[["size", "run_budget"]].drop_duplicates()) > 1
+    ]
+    if not groups:
+        return  # as in most results, whose runs need not be selected
     chosen = drop_copied_runs(select_runs(runs, cells))
     by_cell = dict(tuple(chosen.groupby("cell_id", observed=True, sort=False)))
-    for key, group in finished.groupby(LADDER, observed=True, sort=False):
-        if len(group[["size", "run_budget"]].drop_duplicates()) < 2:
-            continue
+    for key, group in groups:
         rungs: dict[str, list[Rung]] = {}
         for cell in group.to_dict("records"):
             if cell["cell_id"] in by_cell:

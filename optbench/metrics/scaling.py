@@ -112,9 +112,11 @@ class _Pair:
         logs = loss_matrix([*self.own, *self.other])
         self.own_losses, self.other_losses = logs[: len(self.own)], logs[len(self.own) :]
         self.seeds = logs.shape[1] if logs.size else 0
-        unknown = np.full(len(self.own), np.nan)
-        found = jackknife(self._log_speedups, self.seeds) if self.seeds else (unknown, unknown, unknown)
-        self.speedups, self.low, self.high = found
+        every = np.arange(self.seeds)
+        self.speedups = self._log_speedups(every) if self.seeds else np.full(len(self.own), np.nan)
+        #: The same without one seed after another, (seeds, rungs).
+        self.without = np.array([self._log_speedups(np.delete(every, one)) for one in every] if self.seeds > 1 else [])
+        self.low, self.high = jackknife(self.speedups, self.without)
         self.ends = [self._ends(rung) for rung in self.own]
         self.bounds = [
             AT_LEAST if value > top else AT_MOST if value < bottom else ""
@@ -146,13 +148,12 @@ class _Pair:
         x = x.reshape(len(known), len(axes))
         # An axis along which all known rungs agree has no slope; the others still have one.
         varying = [place for place in range(len(axes)) if len(known) and np.ptp(x[:, place]) > 0]
-        found = [np.full(len(axes), np.nan) for _ in range(3)]
-        if self.seeds and varying:
-            results = jackknife(
-                lambda seeds: slope(x[:, varying], self._log_speedups(seeds)[known] / np.log(10)), self.seeds
+        found = np.full((3, len(axes)), np.nan)
+        if varying:
+            value, *without = (
+                slope(x[:, varying], speedups[known] / np.log(10)) for speedups in (self.speedups, *self.without)
             )
-            for values, result in zip(found, results, strict=True):
-                values[varying] = result
+            found[:, varying] = value, *jackknife(value, np.array(without))
         for axis, value, low, high in zip(axes, *found, strict=True):
             yield {
                 **self.names, "axis": axis, "slope": value, "slope_low": low, "slope_high": high, "rungs": len(known),
@@ -166,9 +167,8 @@ class _Pair:
         for size in {rung.place[0] for rung in self.own}:
             mine, theirs = (_of_size(rungs, size) for rungs in (self.own, self.other))
             if len(theirs) > 1:
-                costs = (np.array([rungs[place].cost for place in places]) for rungs, places in
-                         ((self.own, mine), (self.other, theirs)))  # fmt: skip
-                own_costs, other_costs = costs
+                own_costs = np.array([self.own[place].cost for place in mine])
+                other_costs = np.array([self.other[place].cost for place in theirs])
                 result[mine] = log_speedups(own_costs, own[mine], other_costs, other[theirs])
         return result
 

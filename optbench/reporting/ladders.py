@@ -23,11 +23,14 @@ def ladder_tables(scaling: pd.DataFrame, projection: pd.DataFrame, cells: pd.Dat
     """
     places = place_columns(cells)
     for ladder in dict.fromkeys([*scaling["ladder"], *projection["ladder"]]):
-        for kind, table in (("scaling", scaling), ("projection", projection)):
+        for source, table, described in (
+            ("scaling", scaling, _speedups),
+            ("projection", projection, _projections),
+        ):
             own = table[table["ladder"] == ladder]
             if len(own):
-                caption, columns, rows = (_speedups if kind == "scaling" else _projections)(own)
-                yield Table(f"{ladder}: {caption}", [*places, *columns], rows, header="optimizer", source=kind)
+                caption, columns, rows = described(own)
+                yield Table(f"{ladder}: {caption}", [*places, *columns], rows, header="optimizer", source=source)
 
 
 def ladder_sentences(slopes: pd.DataFrame, projection: pd.DataFrame) -> list[str]:

@@ -95,29 +95,25 @@ def improving(losses: np.ndarray) -> np.ndarray:
     return better
 
 
-def jackknife(
-    statistic: Callable[[np.ndarray], np.ndarray], seeds: int, confidence: float = 0.95
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns a statistic of all seeds with a confidence interval, which leaves out one seed after another.
+def jackknife(value: np.ndarray, without: np.ndarray, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the confidence interval of a statistic, from its values without one seed after another.
 
     θ ± t √((n − 1)/n Σ (θ₋ᵢ − mean θ₋)²), with t of n − 1 degrees of freedom (Tukey 1958; Efron and Stein 1981)
 
     Args:
-        statistic: The statistic of the seeds with the given places, an array; NaN where it is not known.
-        seeds: Number of seeds n.
+        value: The statistic θ of all n seeds, an array; NaN where it is not known.
+        without: The statistics θ₋ᵢ of all seeds but one, (n, *shape of θ); empty for a single seed.
         confidence: Confidence level.
 
     Returns:
-        The statistic and both bounds, of its shape. Bounds are NaN with one seed, and where a value is NaN.
+        Both bounds, of the shape of θ. They are NaN with one seed, and where a value is NaN.
     """
-    every = np.arange(seeds)
-    value = np.asarray(statistic(every), float)
+    seeds = len(without)
     if seeds < 2:
-        return value, np.full_like(value, np.nan), np.full_like(value, np.nan)
-    without = np.array([statistic(np.delete(every, place)) for place in every], float)
+        return np.full_like(value, np.nan), np.full_like(value, np.nan)
     spread = np.sqrt((seeds - 1) / seeds * ((without - without.mean(axis=0)) ** 2).sum(axis=0))
     half = stats.t.ppf((1 + confidence) / 2, seeds - 1) * spread
-    return value, value - half, value + half
+    return value - half, value + half
 
 
 def log_speedups(
